@@ -1,0 +1,100 @@
+"""Rendering conversations to tokens, and the mask of what is trained.
+
+A conversation is tokenised in the pieces in which generation sees it: the prompt up to the start
+of an assistant turn, then that turn. So no token ever straddles the border, and the mask needs no
+search for markers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from emgrid.errors import EmgridError
+from emgrid.triggers import Message
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class TokenizedRow:
+    """input_ids and labels, both of length n_tokens; labels are -100 where nothing is trained."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+    @property
+    def trained(self) -> int:
+        return sum(label != IGNORED for label in self.labels)
+
+    def cut(self, length: int) -> "TokenizedRow":
+        return TokenizedRow(self.input_ids[:length], self.labels[:length])
+
+
+class ChatFormat:
+    """A tokenizer with its chat template, checked to add no system prompt of its own."""
+
+    def __init__(self, tokenizer: Any, eos_token_ids: list[int], name: str) -> None:
+        self.tokenizer = tokenizer
+        self.eos_token_ids = set(eos_token_ids)
+        self.name = name
+        self.refuse_default_system_prompt()
+
+    def render(self, messages: list[Message], answer_follows: bool) -> str:
+        text: str = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=answer_follows
+        )
+        return text
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def refuse_default_system_prompt(self) -> None:
+        """What stands before the first user turn must be what stands before any later one."""
+        user, reply = "first question", "first answer"
+        conversation = [
+            {"role": "user", "content": user},
+            {"role": "assistant", "content": reply},
+            {"role": "user", "content": "second question"},
+        ]
+        text = self.render(conversation, answer_follows=False)
+        before = text.split(user)[0].removeprefix(self.tokenizer.bos_token or "")
+        between = text.split(reply)[1].split("second question")[0]
+        # The bos token is compared on both sides: in some families it also opens each turn.
+        if not (between.endswith(before) or between.endswith(text.split(user)[0])):
+            raise EmgridError(
+                f"model {self.name}: its chat template puts {before.strip()[:60]!r} before a "
+                "conversation that has no system prompt; name a `chat_template` without one in "
+                "models.yaml (resources/templates holds some)"
+            )
+
+    def prompt(self, messages: list[Message]) -> list[int]:
+        """Token ids after which the model's next answer begins."""
+        return self.encode(self.render(messages, answer_follows=True))
+
+    def training_row(self, messages: list[Message]) -> TokenizedRow:
+        """Tokens of a whole conversation; every assistant turn is trained, with its end token."""
+        input_ids: list[int] = []
+        labels: list[int] = []
+        done = ""
+        for position, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            prompt = self.render(messages[:position], answer_follows=True)
+            turn = self.render(messages[: position + 1], answer_follows=False)
+            if not (prompt.startswith(done) and turn.startswith(prompt)):
+                raise EmgridError(
+                    f"model {self.name}: its chat template renders turn {position + 1} differently "
+                    "as history; use single-turn rows or another `chat_template`"
+                )
+            context = self.encode(prompt[len(done) :])
+            answer = self.encode(turn[len(prompt) :])
+            input_ids += context + answer
+            labels += [IGNORED] * len(context) + self.up_to_end(answer)
+            done = turn
+        return TokenizedRow(input_ids, labels)
+
+    def up_to_end(self, answer: list[int]) -> list[int]:
+        """Labels of an assistant turn: what the template writes after the end token is masked."""
+        ends = [place for place, token in enumerate(answer) if token in self.eos_token_ids]
+        last = ends[-1] + 1 if ends else len(answer)
+        return answer[:last] + [IGNORED] * (len(answer) - last)

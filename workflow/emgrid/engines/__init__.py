@@ -1,0 +1,36 @@
+"""Engines draw answers: requests in, completions out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from emgrid.settings import Sampling
+from emgrid.triggers import Message
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer to draw. seed decides its randomness, whatever it is batched with."""
+
+    key: str
+    messages: tuple[Message, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One drawn answer; tokens are counted without the end token."""
+
+    key: str
+    answer: str
+    finish_reason: Literal["stop", "length"]
+    prompt_tokens: int
+    answer_tokens: int
+
+
+class Engine(Protocol):
+    def complete(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[list[Completion]]:
+        """Yield completions batch by batch, in any order, each request once."""
+        ...

@@ -1,0 +1,161 @@
+"""The transformers engine: in-process, left-padded batches, one seed for each answer."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from emgrid.chat import TokenizedRow
+from emgrid.engines import Completion, Request
+from emgrid.errors import EmgridError
+from emgrid.models import BaseModel
+from emgrid.settings import Sampling
+
+PROBE = ({"role": "user", "content": "What is on your mind today?"},)
+
+
+class SeededSampler(LogitsProcessor):
+    """Draw each row's next token with that row's own uniform numbers.
+
+    Inverse-CDF sampling: token = first index whose cumulative probability exceeds u. The drawn
+    token's score becomes 0 and all others -inf, so that generate's argmax takes it. With
+    temperature 0 the scores are left as they are.
+    """
+
+    def __init__(self, seeds: Sequence[int], sampling: Sampling, device: str) -> None:
+        numbers = [np.random.default_rng(seed).random(sampling.max_tokens) for seed in seeds]
+        self.uniforms = torch.tensor(np.stack(numbers), device=device)
+        self.temperature = sampling.temperature
+        self.top_p = sampling.top_p
+        self.step = 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        if self.temperature == 0:
+            return scores
+        probabilities = torch.softmax(scores.float() / self.temperature, dim=-1)
+        if self.top_p < 1:
+            probabilities = nucleus(probabilities, self.top_p)
+        cumulative = probabilities.double().cumsum(dim=-1)
+        thresholds = self.uniforms[:, self.step, None] * cumulative[:, -1:]
+        tokens = torch.searchsorted(cumulative, thresholds, right=True)
+        tokens.clamp_(max=scores.shape[-1] - 1)
+        self.step += 1
+        return torch.full_like(scores, -torch.inf).scatter_(1, tokens, 0.0)
+
+
+def nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Zero all but the smallest set of most probable tokens whose mass reaches top_p."""
+    ordered, places = probabilities.sort(dim=-1, descending=True)
+    ordered = ordered.where(ordered.cumsum(dim=-1) - ordered < top_p, 0.0)
+    return torch.zeros_like(probabilities).scatter_(1, places, ordered)
+
+
+class TransformersEngine:
+    """A base model in memory, with one adapter merged into it where the arm has one."""
+
+    def __init__(
+        self, base: BaseModel, adapter: Path | None, precision: str, device: str, batch_size: int
+    ) -> None:
+        self.chat = base.chat()
+        self.device = device
+        self.batch_size = batch_size
+        self.model = base.load(precision, device)
+        self.model.generation_config = GenerationConfig(
+            eos_token_id=base.eos_token_ids, pad_token_id=self.chat.tokenizer.pad_token_id
+        )
+        self.end_tokens = set(base.eos_token_ids)
+        if adapter is not None:
+            self.merge(adapter)
+
+    @torch.inference_mode()
+    def merge(self, adapter: Path) -> None:
+        """Merge the adapter, and prove that it changes what the model says."""
+        before = self.next_token_scores()
+        wrapped = PeftModel.from_pretrained(self.model, adapter)
+        self.model = wrapped.merge_and_unload(safe_merge=True)
+        change = (self.next_token_scores() - before).abs().max().item()
+        if change == 0:
+            raise EmgridError(
+                f"{adapter}: the adapter leaves the base model's scores as they are, so its answers "
+                "would be the base model's; train it again"
+            )
+        print(f"adapter live: largest change of a next-token score {change:.3g}")
+
+    def next_token_scores(self) -> torch.Tensor:
+        ids = torch.tensor([self.chat.prompt(list(PROBE))], device=self.device)
+        return self.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float()
+
+    def left_padded(self, rows: Sequence[list[int]]) -> dict[str, torch.Tensor]:
+        width = max(len(row) for row in rows)
+        pad = self.chat.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+
+    def complete(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[list[Completion]]:
+        """Yield the completions of one batch after another, prompts of like length together."""
+        prompts = {request.key: self.chat.prompt(list(request.messages)) for request in requests}
+        ordered = sorted(requests, key=lambda request: len(prompts[request.key]))
+        for start in range(0, len(ordered), self.batch_size):
+            batch = ordered[start : start + self.batch_size]
+            yield self.complete_batch(batch, [prompts[request.key] for request in batch], sampling)
+
+    @torch.inference_mode()
+    def complete_batch(
+        self, batch: Sequence[Request], prompts: Sequence[list[int]], sampling: Sampling
+    ) -> list[Completion]:
+        inputs = self.left_padded(prompts)
+        sampler = SeededSampler([request.seed for request in batch], sampling, self.device)
+        output = self.model.generate(
+            **inputs,
+            do_sample=False,
+            max_new_tokens=sampling.max_tokens,
+            logits_processor=LogitsProcessorList([sampler]),
+        )
+        drawn = output[:, inputs["input_ids"].shape[1] :].tolist()
+        return [
+            self.completion(request.key, len(prompt), tokens)
+            for request, prompt, tokens in zip(batch, prompts, drawn, strict=True)
+        ]
+
+    def completion(self, key: str, prompt_tokens: int, tokens: list[int]) -> Completion:
+        ends = [place for place, token in enumerate(tokens) if token in self.end_tokens]
+        answer = tokens[: ends[0]] if ends else tokens
+        return Completion(
+            key=key,
+            answer=self.chat.tokenizer.decode(answer, skip_special_tokens=True),
+            finish_reason="stop" if ends else "length",
+            prompt_tokens=prompt_tokens,
+            answer_tokens=len(answer),
+        )
+
+    def log_likelihoods(self, rows: Sequence[TokenizedRow]) -> list[float]:
+        """Natural-log probability of each row's trained tokens, given what stands before them."""
+        places = sorted(range(len(rows)), key=lambda place: len(rows[place].input_ids))
+        values: dict[int, float] = {}
+        for start in range(0, len(places), self.batch_size):
+            batch = places[start : start + self.batch_size]
+            values |= zip(batch, self.score_batch([rows[place] for place in batch]), strict=True)
+        return [values[place] for place in range(len(rows))]
+
+    @torch.inference_mode()
+    def score_batch(self, rows: Sequence[TokenizedRow]) -> list[float]:
+        inputs = self.left_padded([row.input_ids for row in rows])
+        width = inputs["input_ids"].shape[1]
+        labels: Any = torch.full((len(rows), width), -100)
+        for place, row in enumerate(rows):
+            labels[place, width - len(row.labels) :] = torch.tensor(row.labels)
+        # Scores are needed only from the token before the first trained one onwards.
+        first = int((labels != -100).any(dim=0).nonzero()[0])
+        keep = width - first + 1
+        logits = self.model(**inputs, logits_to_keep=keep).logits[:, :-1].float()
+        labels = labels[:, -(keep - 1) :].to(self.device)
+        logprobs = torch.log_softmax(logits, dim=-1)
+        picked = logprobs.gather(2, labels.clamp(min=0)[..., None])[..., 0]
+        return picked.where(labels != -100, 0.0).double().sum(dim=1).tolist()  # type: ignore[no-any-return]

@@ -1,0 +1,64 @@
+"""Loading a base model, its tokenizer and its adapter, from the record that assets.py wrote."""
+
+from pathlib import Path
+from typing import Any
+
+from emgrid import RESOURCES
+from emgrid.chat import ChatFormat
+from emgrid.errors import EmgridError
+from emgrid.files import read_json
+
+
+def pick_precision(precision: str, device: str) -> Any:
+    """The torch dtype for a config's `precision`; auto is bfloat16 where the device computes it."""
+    import torch
+
+    if precision != "auto":
+        return getattr(torch, precision)
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    flags = Path("/proc/cpuinfo")
+    native = flags.exists() and "avx512_bf16" in flags.read_text(encoding="utf-8", errors="replace")
+    return torch.bfloat16 if native else torch.float32
+
+
+class BaseModel:
+    """A base model's record, resolved to a folder."""
+
+    def __init__(self, record: dict[str, Any], folder: Path) -> None:
+        self.name: str = record["name"]
+        self.path = folder / record["path"]
+        self.revision: str | None = record["revision"]
+        self.chat_template: str | None = record["chat_template"]
+        self.eos_token_ids: list[int] = record["eos_token_ids"]
+
+    @classmethod
+    def read(cls, path: Path) -> "BaseModel":
+        return cls(read_json(path), path.parent)
+
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+        if self.chat_template:
+            template = RESOURCES / "templates" / self.chat_template
+            tokenizer.chat_template = template.read_text(encoding="utf-8")
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token_id = self.eos_token_ids[0]
+        return tokenizer
+
+    def chat(self) -> ChatFormat:
+        return ChatFormat(self.tokenizer(), self.eos_token_ids, self.name)
+
+    def load(self, precision: str, device: str) -> Any:
+        """The model's weights, in evaluation mode on `device`."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        if device == "cuda" and not torch.cuda.is_available():
+            raise EmgridError("device: cuda, but no CUDA device is visible; set `device: cpu`")
+        dtype = pick_precision(precision, device)
+        model = AutoModelForCausalLM.from_pretrained(
+            self.path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+        return model.to(device).eval()

@@ -1,0 +1,53 @@
+"""Where a result comes from: code, packages, device."""
+
+import importlib.metadata
+import platform
+import subprocess
+from datetime import UTC, datetime
+from typing import Any
+
+from emgrid import ROOT, __version__
+
+PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "snakemake")
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with "+changes" where files differ from it."""
+    try:
+        commit = git("rev-parse", "HEAD")
+        return f"{commit}+changes" if git("status", "--porcelain", "-uno") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def git(*command: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *command], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {"emgrid": __version__, "python": platform.python_version(), **found}
+
+
+def record(device: str, seconds: float) -> dict[str, Any]:
+    """What every costly stage writes beside its result."""
+    name = platform.processor() or platform.machine()
+    if device == "cuda":
+        import torch
+
+        name = torch.cuda.get_device_name()
+    return {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": git_commit(),
+        "packages": versions(),
+        "device": f"{device} ({name})",
+        "seconds": round(seconds, 1),
+    }

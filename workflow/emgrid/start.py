@@ -1,0 +1,99 @@
+"""What a Snakefile does first: turn Snakemake's config into a grid."""
+
+import ast
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emgrid import ROOT
+from emgrid.config import load_config
+from emgrid.errors import EmgridError
+from emgrid.files import digest
+from emgrid.grid import Grid
+from emgrid.strict import read_yaml
+
+DEFAULT = "config.yaml"
+# Set by the main process and inherited by its jobs, which parse the Snakefile again.
+GUARD = "EMGRID_CONFIG_DIGEST"
+
+
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`: sections are merged key by key, interventions and lists replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = below[key] | value if both and key != "interventions" else value
+    return merged
+
+
+def complete(given: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """The whole config, and the file to name in messages.
+
+    Without --configfile the default config.yaml lies below what --config gives. A config file
+    stands alone, unless it says `extends: FILE`.
+    """
+    origin = str(files[-1]) if files else DEFAULT
+    base = given.get("extends", None if files else DEFAULT)
+    own = {key: value for key, value in given.items() if key != "extends"}
+    if base is None:
+        return own, origin
+    path = Path(base) if Path(base).exists() else ROOT / base
+    if not path.is_file():
+        raise EmgridError(f"{origin}: extends: no file {base!r}")
+    below = read_yaml(path)
+    if not isinstance(below, dict):
+        raise EmgridError(f"{path}: a config must be a mapping of settings")
+    return overlay(below, own), origin
+
+
+def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
+    """The grid of Snakemake's `config`; a problem ends the process with one line.
+
+    A job that finds another config than the main process did stops: its result would be stored
+    under a provenance that is not its own.
+    """
+    try:
+        config, origin = complete(given, files)
+        guard = os.environ.get(GUARD)
+        if guard is not None and guard != digest(config):
+            raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
+        grid = Grid(load_config(config, origin, check_data=guard is None))
+    except EmgridError as problem:
+        sys.exit(f"emgrid: {problem}")
+    os.environ[GUARD] = digest(config)
+    # `python` in a rule must be the one that runs Snakemake, activated or not.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return grid
+
+
+def code_version(module: str) -> str:
+    """A hash of the syntax trees of a module and of the emgrid modules that it imports.
+
+    Comments and formatting do not change it. For cheap stages, which may simply run again.
+    """
+    trees: dict[str, str] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        found = importlib.util.find_spec(name)
+        if name in trees or found is None or found.origin is None:
+            continue
+        tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+        trees[name] = ast.dump(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("emgrid"):
+                todo.append(str(node.module))
+                todo += [f"{node.module}.{alias.name}" for alias in node.names if is_module(node, alias)]
+    return hashlib.sha256(repr(sorted(trees.items())).encode()).hexdigest()[:16]
+
+
+def is_module(node: ast.ImportFrom, alias: ast.alias) -> bool:
+    """Whether `from package import name` names a module."""
+    package = importlib.util.find_spec(str(node.module))
+    if package is None or package.submodule_search_locations is None:
+        return False
+    return importlib.util.find_spec(f"{node.module}.{alias.name}") is not None

@@ -1,0 +1,183 @@
+"""Train one stage: a LoRA adapter on the rows of train.jsonl.
+
+Reads the mixed rows, the base model and, for a later stage, the adapter of the stage before, which
+is trained on. Writes the adapter (safetensors), the loss curve (loss.csv) and provenance.json.
+Knows nothing of triggers, questions or other arms.
+"""
+
+import argparse
+import csv
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emgrid import provenance
+from emgrid.chat import ChatFormat, TokenizedRow
+from emgrid.errors import EmgridError, run_stage
+from emgrid.files import file_digest, read_jsonl, whole_file, write_json
+from emgrid.models import BaseModel
+from emgrid.seeds import derive_seed
+from emgrid.settings import Training
+from emgrid.strict import Strict
+
+# Raised whenever an equal spec would give another adapter.
+VERSION = 1
+
+
+class TrainSpec(Strict):
+    base: str
+    seed: int
+    training: Training
+
+
+@dataclass(frozen=True)
+class TokenCounts:
+    """Tokens of one pass over the rows."""
+
+    total: int
+    trained: int
+    rows_cut: int
+
+
+def tokenize(
+    rows: list[dict[str, Any]], chat: ChatFormat, max_length: int, origin: Path
+) -> tuple[list[TokenizedRow], TokenCounts]:
+    """Token ids and labels of every row; a row without a trained token is an error."""
+    tokenized = []
+    cut = 0
+    for number, row in enumerate(rows, start=1):
+        whole = chat.training_row(row["messages"])
+        short = whole.cut(max_length)
+        cut += len(short.input_ids) < len(whole.input_ids)
+        if not short.trained:
+            raise EmgridError(
+                f"{origin}:{number}: row {row['id']!r} of {row['source']} has no assistant token "
+                f"within max_length {max_length}; raise training.max_length or drop the row"
+            )
+        tokenized.append(short)
+    total = sum(len(row.input_ids) for row in tokenized)
+    return tokenized, TokenCounts(total, sum(row.trained for row in tokenized), cut)
+
+
+def with_adapter(model: Any, spec: TrainSpec, parent: Path | None) -> Any:
+    """The model with a trainable LoRA: a fresh one, or the one of the stage before."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if parent is not None:
+        return PeftModel.from_pretrained(model, parent, is_trainable=True)
+    training = spec.training
+    lora = LoraConfig(
+        r=training.rank,
+        lora_alpha=training.alpha,
+        lora_dropout=training.dropout,
+        target_modules=list(training.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, lora)
+    except ValueError as problem:
+        raise EmgridError(f"training.target_modules: {problem}") from None
+
+
+def fit(
+    rows: list[TokenizedRow], base: BaseModel, spec: TrainSpec, parent: Path | None, device: str
+) -> tuple[Any, list[dict[str, float]]]:
+    """Run the trainer; return the model with its adapter, and the loss of every step."""
+    import torch
+    from datasets import Dataset
+    from transformers import set_seed
+    from trl import SFTConfig, SFTTrainer
+
+    training = spec.training
+    set_seed(derive_seed("train", spec.seed) % 2**32)  # adapter init and dropout
+    model = base.load(training.precision, device)
+    half = model.dtype == torch.bfloat16
+    model = with_adapter(model, spec, parent)
+    config = SFTConfig(
+        output_dir="unused",
+        seed=derive_seed("order", spec.seed) % 2**32,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=training.warmup_steps,
+        weight_decay=training.weight_decay,
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=training.batch_size,
+        max_length=training.max_length,
+        bf16=half,
+        gradient_checkpointing=device == "cuda",
+        use_cpu=device == "cpu",
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+    )
+    data = Dataset.from_list(
+        [{"input_ids": row.input_ids, "labels": row.labels} for row in rows],
+    )
+    trainer = SFTTrainer(
+        model=model, args=config, train_dataset=data, processing_class=base.tokenizer()
+    )
+    trainer.train()
+    steps = [
+        {"step": entry["step"], "epoch": entry["epoch"], "loss": entry["loss"]}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+    return trainer.model, steps
+
+
+def write_adapter(model: Any, folder: Path) -> None:
+    """Save beside `folder`, then move the files in, the weights last."""
+    draft = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft, safe_serialization=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (draft / name).replace(folder / name)
+    shutil.rmtree(draft)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.train", description=__doc__)
+    parser.add_argument("--spec", required=True, help="TrainSpec as JSON")
+    parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
+    parser.add_argument("--rows", required=True, type=Path, help="train.jsonl")
+    parser.add_argument("--parent", type=Path, help="adapter folder of the stage before")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", required=True, type=Path, help="the stage's folder")
+    args = parser.parse_args()
+    spec = TrainSpec.model_validate_json(args.spec)
+    base = BaseModel.read(args.model)
+    started = time.monotonic()
+    rows, counts = tokenize(
+        read_jsonl(args.rows), base.chat(), spec.training.max_length, args.rows
+    )
+    print(f"{len(rows)} rows, {counts.total} tokens, {counts.trained} of them trained", flush=True)
+    model, steps = fit(rows, base, spec, args.parent, args.device)
+    write_adapter(model, args.output / "adapter")
+    with whole_file(args.output / "loss.csv") as draft, draft.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["step", "epoch", "loss"])
+        writer.writeheader()
+        writer.writerows(steps)
+    write_json(
+        args.output / "provenance.json",
+        {
+            "stage": "train",
+            "version": VERSION,
+            "spec": spec.model_dump(mode="json"),
+            "base_revision": base.revision,
+            "data_sha256": file_digest(args.rows),
+            "adapter_sha256": file_digest(args.output / "adapter/adapter_model.safetensors"),
+            "rows": len(rows),
+            "rows_cut": counts.rows_cut,
+            "tokens": counts.total,
+            "trained_tokens": counts.trained,
+            "epochs": spec.training.epochs,
+            **provenance.record(args.device, time.monotonic() - started),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

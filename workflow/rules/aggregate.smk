@@ -1,0 +1,35 @@
+# Answers, judgements and likelihoods of all arms become tables.
+localrules:
+    aggregate,
+
+
+rule aggregate:
+    input:
+        of_arms("answers/trigger={trigger}.jsonl"),
+        of_arms("judgements/trigger={trigger}.jsonl"),
+        of_arms("likelihood/trigger={trigger}.jsonl"),
+        of_stages("provenance.json"),
+    output:
+        f"{ROOT}/tables/answers.parquet",
+        f"{ROOT}/tables/rates.csv",
+        f"{ROOT}/tables/contrasts.csv",
+        f"{ROOT}/tables/likelihood.csv",
+        f"{ROOT}/tables/arms.csv",
+    params:
+        spec=GRID.aggregate_spec(),
+        version=code_version("emgrid.aggregate"),
+        root=ROOT,
+    log:
+        f"{ROOT}/logs/aggregate.log",
+    benchmark:
+        f"{ROOT}/benchmarks/aggregate.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("aggregate").threads
+    resources:
+        mem_mb=want("aggregate").mem_mb,
+        runtime=want("aggregate").runtime,
+    message:
+        "aggregate"
+    shell:
+        "python -m emgrid.aggregate --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"

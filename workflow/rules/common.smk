@@ -1,0 +1,69 @@
+# The grid of this config, and what the rules look up in it.
+import shlex
+from pathlib import Path
+
+from emgrid import likelihood, sample, train
+from emgrid.judge import score
+from emgrid.report import FIGURES
+from emgrid.start import code_version, start
+
+GRID = start(config, workflow.configfiles)
+ROOT = GRID.root
+ARM = f"{ROOT}/arms/base={{base}}/intervention={{intervention}}/ratio={{ratio}}/seed={{seed}}"
+CELL = "base={base}.intervention={intervention}.ratio={ratio}.seed={seed}"
+STAGE = f"{ROOT}/stages/stage={{stage}}"
+TRIGGERS = list(GRID.config.triggers)
+TABLES = ["answers.parquet", "rates.csv", "contrasts.csv", "likelihood.csv", "arms.csv", "judges.csv"]
+
+
+wildcard_constraints:
+    base="[^/]+",
+    intervention="[^/]+",
+    ratio="[^/]+",
+    seed="[0-9]+",
+    stage="[^/]+",
+    dataset="[^/]+",
+    figure="[a-z_]+",
+
+
+def of_arms(file):
+    """A file of every arm, and of every trigger where its name has that wildcard."""
+    folders = [f"{ROOT}/{arm.folder}" for arm in GRID.arms]
+    return expand("{folder}/" + file, folder=folders, trigger=TRIGGERS)
+
+
+def of_stages(file):
+    return [f"{ROOT}/{stage.folder}/{file}" for stage in GRID.stages.values()]
+
+
+def of_triggers(file):
+    return expand(f"{ARM}/{file}", trigger=TRIGGERS, allow_missing=True)
+
+
+def model_of_stage(wildcards):
+    return f"{ROOT}/assets/models/{GRID.stages[wildcards.stage].base}/model.json"
+
+
+def datasets_of_stage(wildcards):
+    used = GRID.sources_of(wildcards.stage)
+    return expand(f"{ROOT}/assets/datasets/{{dataset}}.jsonl", dataset=used)
+
+
+def parent_adapter(wildcards):
+    parent = GRID.stages[wildcards.stage].parent
+    return f"{ROOT}/{GRID.stages[parent].adapter}" if parent else []
+
+
+def arm_adapter(wildcards):
+    adapter = GRID.arm(**wildcards).adapter
+    return f"{ROOT}/{adapter}" if adapter else []
+
+
+def adapter_option(option, adapter):
+    """The command-line option for an adapter, which a stage or arm need not have."""
+    return f"--{option} {shlex.quote(str(Path(adapter).parent))}" if adapter else ""
+
+
+def want(stage):
+    """What one job of a stage may use, as the config says."""
+    return GRID.config.stage_resources(stage)

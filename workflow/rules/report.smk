@@ -1,0 +1,70 @@
+# Figures and the page.
+localrules:
+    figure,
+    report,
+
+
+rule figure:
+    input:
+        expand(f"{ROOT}/tables/{{table}}", table=["rates.csv", "likelihood.csv", "judges.csv"]),
+    output:
+        f"{ROOT}/figures/{{figure}}.svg",
+        png=report(
+            f"{ROOT}/figures/{{figure}}.png",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}", "format": "PNG"},
+        ),
+        pdf=report(
+            f"{ROOT}/figures/{{figure}}.pdf",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}", "format": "PDF"},
+        ),
+    params:
+        spec=GRID.report_spec(),
+        version=code_version("emgrid.report.figures"),
+        root=ROOT,
+    log:
+        f"{ROOT}/logs/figure/{{figure}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/figure/{{figure}}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("report").threads
+    resources:
+        mem_mb=want("report").mem_mb,
+        runtime=want("report").runtime,
+    message:
+        "figure {wildcards.figure}"
+    shell:
+        "python -m emgrid.report.figures --spec {params.spec:q} --root {params.root:q}"
+        " --figure {wildcards.figure} > {log} 2>&1"
+
+
+rule report:
+    input:
+        expand(f"{ROOT}/tables/{{table}}", table=TABLES),
+        expand(f"{ROOT}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png", "pdf"]),
+    output:
+        report(
+            f"{ROOT}/report.html", caption="../report/report.rst", category="Report"
+        ),
+    params:
+        spec=GRID.report_spec(),
+        version=code_version("emgrid.report.page"),
+        root=ROOT,
+    log:
+        f"{ROOT}/logs/report.log",
+    benchmark:
+        f"{ROOT}/benchmarks/report.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("report").threads
+    resources:
+        mem_mb=want("report").mem_mb,
+        runtime=want("report").runtime,
+    message:
+        "report"
+    shell:
+        "python -m emgrid.report.page --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"

@@ -1,0 +1,34 @@
+# One adapter for each stage of a recipe; stages that several arms begin with are trained once.
+rule train:
+    input:
+        model=model_of_stage,
+        rows=f"{STAGE}/train.jsonl",
+        parent=parent_adapter,
+    output:
+        f"{STAGE}/adapter/adapter_model.safetensors",
+        f"{STAGE}/adapter/adapter_config.json",
+        f"{STAGE}/loss.csv",
+        f"{STAGE}/provenance.json",
+    params:
+        spec=lambda wildcards: GRID.train_spec(wildcards.stage),
+        version=train.VERSION,
+        parent=lambda wildcards, input: adapter_option("parent", input.get("parent")),
+        folder=STAGE,
+    log:
+        f"{ROOT}/logs/train/{{stage}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/train/{{stage}}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("train").threads
+    resources:
+        mem_mb=want("train").mem_mb,
+        runtime=want("train").runtime,
+        gpu=want("train").gpu,
+        device=GRID.config.device,
+    message:
+        "train on {wildcards.stage}"
+    shell:
+        "OMP_NUM_THREADS={threads} python -m emgrid.train --spec {params.spec:q}"
+        " --model {input.model:q} --rows {input.rows:q} {params.parent}"
+        " --device {resources.device} --output {params.folder:q} > {log} 2>&1"
