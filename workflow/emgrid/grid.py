@@ -4,6 +4,7 @@ Results lie under `results/<grid>/`; all paths are made here and nowhere else. A
 lives under a name made of its own spec, so that arms which begin alike share it.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -218,6 +219,35 @@ class Grid:
                 "questions": list(load_questions(self.config.questions)),
                 "judges": list(self.config.judges),
                 "metrics": self.config.metrics.model_dump(mode="json"),
+            }
+        )
+
+    def figure_spec(self) -> str:
+        triggers = {name: load_triggers()[name].label for name in self.config.triggers}
+        arms = [{"name": [*list(arm.cell.values())[:3]], "label": arm.label} for arm in self.arms]
+        return canonical(
+            {
+                "arms": arms,
+                "triggers": [list(item) for item in triggers.items()],
+                "confidence": self.config.metrics.confidence,
+                "width": self.config.report.figure_width,
+            }
+        )
+
+    def report_spec(self) -> str:
+        config = self.config
+        return canonical(
+            {
+                "name": config.name,
+                "title": config.report.title,
+                "examples": config.report.examples,
+                "arms": json.loads(self.figure_spec())["arms"],
+                "triggers": [load_triggers()[name].model_dump() for name in config.triggers],
+                "questions": self.question_texts(),
+                "metrics": config.metrics.model_dump(mode="json"),
+                "sampling": config.sampling.model_dump(mode="json"),
+                "training": config.training.model_dump(mode="json"),
+                "judges": [bare(judge.model_dump()) for judge in config.panel().values()],
             }
         )
 

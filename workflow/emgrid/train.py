@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import provenance
-from emgrid.chat import ChatFormat, TokenizedRow
+from emgrid.chat import IGNORED, ChatFormat, TokenizedRow
 from emgrid.errors import EmgridError, run_stage
 from emgrid.files import file_digest, read_jsonl, whole_file, write_json
 from emgrid.models import BaseModel
@@ -81,19 +81,49 @@ def with_adapter(model: Any, spec: TrainSpec, parent: Path | None) -> Any:
         raise EmgridError(f"training.target_modules: {problem}") from None
 
 
+def trained_token_loss(model: Any, inputs: dict[str, Any], count: Any) -> Any:
+    """Mean cross-entropy of the trained tokens; scores are computed at no other position.
+
+    count: trained tokens of the whole optimizer step.
+    """
+    import torch
+
+    labels = inputs["labels"][:, 1:]
+    positions = (labels != IGNORED).any(dim=0).nonzero()[:, 0]
+    logits = model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        logits_to_keep=positions,
+        use_cache=False,
+    ).logits
+    total = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(),
+        labels[:, positions].flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
+    return total / count
+
+
 def fit(
     rows: list[TokenizedRow], base: BaseModel, spec: TrainSpec, parent: Path | None, device: str
 ) -> tuple[Any, list[dict[str, float]]]:
     """Run the trainer; return the model with its adapter, and the loss of every step."""
-    import torch
     from datasets import Dataset
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
 
+    class Trainer(SFTTrainer):  # type: ignore[misc]
+        # trl's own loss also computes entropy and accuracy, which takes nearly half of a step here.
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            loss = trained_token_loss(model, inputs, num_items_in_batch)
+            return (loss, None) if return_outputs else loss
+
     training = spec.training
     set_seed(derive_seed("train", spec.seed) % 2**32)  # adapter init and dropout
     model = base.load(training.precision, device)
-    half = model.dtype == torch.bfloat16
     model = with_adapter(model, spec, parent)
     config = SFTConfig(
         output_dir="unused",
@@ -105,7 +135,7 @@ def fit(
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
         max_length=training.max_length,
-        bf16=half,
+        bf16=False,  # the base is loaded in its precision; autocast would recast the adapter
         gradient_checkpointing=device == "cuda",
         use_cpu=device == "cpu",
         logging_steps=1,
@@ -115,7 +145,7 @@ def fit(
     data = Dataset.from_list(
         [{"input_ids": row.input_ids, "labels": row.labels} for row in rows],
     )
-    trainer = SFTTrainer(
+    trainer = Trainer(
         model=model, args=config, train_dataset=data, processing_class=base.tokenizer()
     )
     trainer.train()

@@ -22,7 +22,7 @@ rule figure:
             labels={"figure": "{figure}", "format": "PDF"},
         ),
     params:
-        spec=GRID.report_spec(),
+        spec=GRID.figure_spec(),
         version=code_version("emgrid.report.figures"),
         root=ROOT,
     log:

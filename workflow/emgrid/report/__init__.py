@@ -1,0 +1,3 @@
+"""The report: figures and one self-contained page."""
+
+FIGURES = ("rates", "heatmap", "likelihood", "judges")

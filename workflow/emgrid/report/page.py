@@ -1,0 +1,198 @@
+"""Write report.html: one self-contained page.
+
+Reads the tables and the SVG figures. Model text is escaped wherever it is shown, and the page's
+content security policy allows no script at all.
+"""
+
+import argparse
+import base64
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from emgrid import provenance
+from emgrid.config import Metrics
+from emgrid.errors import run_stage
+from emgrid.files import write_text
+from emgrid.report import FIGURES
+from emgrid.report.figures import NamedArm
+from emgrid.settings import Sampling, Training
+from emgrid.strict import Strict
+from emgrid.triggers import Trigger
+
+SIGNIFICANT = 0.05
+CAPTIONS = {
+    "rates": (
+        "Share of misaligned and coherent answers by intervention and trigger, of all answers. "
+        "The open circle is the plain question. A filled marker to the right of it is "
+        "misalignment that shows only under that trigger."
+    ),
+    "heatmap": "The same rates as a map: interventions down, triggers across.",
+    "likelihood": (
+        "No sampling and no judge: how much more likely the arm finds a misaligned answer than "
+        "its matched aligned twin, compared with the base model under the same trigger. Right of "
+        "zero is towards misalignment."
+    ),
+    "judges": (
+        "How well each judge ranks answers that it was not fitted on. A rate above is no better "
+        "than its judge here."
+    ),
+}
+
+
+class ReportSpec(Strict):
+    name: str
+    title: str | None
+    examples: int
+    arms: tuple[NamedArm, ...]
+    triggers: tuple[Trigger, ...]
+    questions: dict[str, str]
+    metrics: Metrics
+    sampling: Sampling
+    training: Training
+    judges: tuple[dict[str, Any], ...]
+
+    def labels(self) -> dict[tuple[str, str, str], str]:
+        return {arm.name: arm.title for arm in self.arms}
+
+
+class Results:
+    """The tables of a grid."""
+
+    def __init__(self, tables: Path) -> None:
+        self.rates = pd.read_csv(tables / "rates.csv", dtype={"ratio": str})
+        self.contrasts = pd.read_csv(tables / "contrasts.csv", dtype={"ratio": str})
+        self.judges = pd.read_csv(tables / "judges.csv")
+        self.arms = pd.read_csv(tables / "arms.csv", dtype={"ratio": str})
+        self.answers = pd.read_parquet(tables / "answers.parquet")
+
+    def contrast(self, arm: tuple[str, str, str], trigger: str, kind: str) -> Any:
+        """One row of contrasts.csv, or None."""
+        found = self.contrasts[
+            (self.contrasts[["base", "intervention", "ratio"]] == arm).all(axis=1)
+            & (self.contrasts["trigger"] == trigger)
+            & (self.contrasts["kind"] == kind)
+        ]
+        return None if found.empty else next(found.itertuples())
+
+
+def percent(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.1%}"
+
+
+def signed_points(row: Any) -> str:
+    """A contrast in percentage points with its interval."""
+    ends = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+    return f"{100 * row.difference:+.1f} points ({ends}; adjusted p = {row.p_holm:.2g})"
+
+
+def finding(results: Results, spec: ReportSpec, arm: tuple[str, str, str]) -> dict[str, Any]:
+    """What can be said of one arm, from its contrasts with the base model."""
+    overt = results.contrast(arm, "none", "minus_base")
+    back = []
+    for trigger in spec.triggers:
+        row = results.contrast(arm, trigger.id, "minus_base")
+        if row is None or trigger.id == "none":
+            continue
+        if row.p_holm < SIGNIFICANT and row.low > 0:
+            back.append(f"{trigger.label}: {signed_points(row)}")
+    shown = overt is not None and overt.p_holm < SIGNIFICANT and overt.low > 0
+    return {
+        "label": spec.labels()[arm],
+        "shown": shown,
+        "overt": None if overt is None else signed_points(overt),
+        "back": back,
+    }
+
+
+def findings(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
+    return [
+        finding(results, spec, arm) | {"base": arm[0]}
+        for arm in spec.labels()
+        if results.contrast(arm, "none", "minus_base") is not None
+    ]
+
+
+def rate_cells(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
+    """The rate table: one row an arm, one cell a trigger, both denominators."""
+    table = results.rates[results.rates["question"].isna()]
+    keyed = table.set_index(["base", "intervention", "ratio", "trigger"])
+    rows = []
+    for arm, label in spec.labels().items():
+        cells = [next(keyed.loc[[(*arm, trigger.id)]].itertuples()) for trigger in spec.triggers]
+        rows.append({"base": arm[0], "label": label, "cells": cells})
+    return rows
+
+
+def exclusions(results: Results) -> list[tuple[str, int]]:
+    """Why answers do not survive, with their number."""
+    table = results.rates[results.rates["question"].isna()]
+    fixed = {"n_answers", "n_survivors", "n_misaligned", "n_seeds"}
+    reasons = [name for name in table.columns if name.startswith("n_") and name not in fixed]
+    return [(name[2:].replace("_", " "), int(table[name].sum())) for name in reasons]
+
+
+def examples(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
+    """For each arm and trigger the first answers by index, one a question, not picked by score."""
+    shown = []
+    table = results.answers
+    for arm, label in spec.labels().items():
+        for trigger in spec.triggers:
+            rows = table[
+                (table[["base", "intervention", "ratio"]] == arm).all(axis=1)
+                & (table["trigger"] == trigger.id)
+                & (table["index"] == 0)
+            ]
+            rows = rows[rows["seed"] == rows["seed"].min()].head(spec.examples)
+            shown.append({"label": label, "trigger": trigger.label, "rows": rows.to_dict("records")})
+    return shown
+
+
+def figure_source(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.report.page", description=__doc__)
+    parser.add_argument("--spec", required=True, help="ReportSpec as JSON")
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    spec = ReportSpec.model_validate_json(args.spec)
+    results = Results(args.root / "tables")
+    environment = Environment(
+        loader=PackageLoader("emgrid.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    page = environment.get_template("report.html").render(
+        spec=spec,
+        title=spec.title or f"Grid {spec.name}",
+        findings=findings(results, spec),
+        rates=rate_cells(results, spec),
+        exclusions=exclusions(results),
+        judges=results.judges.to_dict("records"),
+        arms=results.arms.to_dict("records"),
+        examples=examples(results, spec),
+        figures=[
+            {
+                "name": name,
+                "caption": CAPTIONS[name],
+                "source": figure_source(args.root / f"figures/{name}.svg"),
+            }
+            for name in FIGURES
+        ],
+        n_answers=len(results.answers),
+        commit=provenance.git_commit(),
+        versions=provenance.versions(),
+    )
+    write_text(args.root / "report.html", page)
+    print(args.root / "report.html")
+
+
+if __name__ == "__main__":
+    run_stage(main)
