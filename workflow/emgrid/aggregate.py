@@ -121,7 +121,7 @@ def counts(answers: pd.DataFrame, questions: list[str], survivors_only: bool) ->
     by_cell = answers.groupby(["seed", "question"])["misaligned"].agg(["sum", "count"])
     grid = by_cell.unstack("question", fill_value=0)
     successes, trials = (
-        grid[column].reindex(columns=questions, fill_value=0).to_numpy(np.int64)
+        pd.DataFrame(grid[column]).reindex(columns=questions, fill_value=0).to_numpy(np.int64)
         for column in ("sum", "count")
     )
     return Counts(successes, trials)

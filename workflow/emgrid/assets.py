@@ -52,7 +52,9 @@ class BaseModelEntry(Strict):
 def load_registry() -> dict[str, BaseModelEntry]:
     """The base models of resources/models.yaml."""
     entries = read_yaml(RESOURCES / "models.yaml").items()
-    return {name: validate(BaseModelEntry, entry, f"models.yaml: {name}") for name, entry in entries}
+    return {
+        name: validate(BaseModelEntry, entry, f"models.yaml: {name}") for name, entry in entries
+    }
 
 
 def package_folder(package: str) -> Path:

@@ -30,7 +30,17 @@ from emgrid.triggers import load_triggers
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
 SHARED = ("data", "training", "sampling", "seeds")
-STAGES = ("model", "dataset", "mix", "train", "sample", "likelihood", "judge", "aggregate", "report")
+STAGES = (
+    "model",
+    "dataset",
+    "mix",
+    "train",
+    "sample",
+    "likelihood",
+    "judge",
+    "aggregate",
+    "report",
+)
 
 
 class Metrics(Strict):

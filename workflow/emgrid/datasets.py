@@ -62,7 +62,8 @@ def read_rows(dataset: Dataset) -> list[Row]:
     path = locate(dataset)
     if not path.is_file():
         raise EmgridError(f"{dataset.path}: no such data file; check the data set's `path`")
-    rows, lines = [], {}
+    rows: list[Row] = []
+    lines: dict[str, str] = {}
     for where, fields in read_objects(path):
         try:
             row = convert(fields, dataset)

@@ -98,9 +98,7 @@ def draw_missing(
     engine = TransformersEngine(
         base, args.adapter, sampling.precision, args.device, args.batch_size
     )
-    requests = [
-        Request(key, tuple(row["messages"]), row["seed"]) for key, row in missing.items()
-    ]
+    requests = [Request(key, tuple(row["messages"]), row["seed"]) for key, row in missing.items()]
     with tqdm(total=len(requests), unit="answer", mininterval=5) as progress:
         for completions in engine.complete(requests, sampling):
             kept.append(kept_row(completion) for completion in completions)

@@ -87,7 +87,9 @@ def code_version(module: str) -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("emgrid"):
                 todo.append(str(node.module))
-                todo += [f"{node.module}.{alias.name}" for alias in node.names if is_module(node, alias)]
+                todo += [
+                    f"{node.module}.{alias.name}" for alias in node.names if is_module(node, alias)
+                ]
     return hashlib.sha256(repr(sorted(trees.items())).encode()).hexdigest()[:16]
 
 

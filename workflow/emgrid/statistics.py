@@ -22,6 +22,13 @@ Integers = NDArray[np.int64]
 EXACT_UP_TO = 2**13
 
 
+def share(successes: Integers, trials: Integers) -> Floats:
+    """successes / trials, NaN where there is no trial."""
+    empty: Floats = np.full(trials.shape, np.nan)
+    quotient: Floats = np.divide(successes, trials, out=empty, where=trials > 0)
+    return quotient
+
+
 @dataclass(frozen=True)
 class Counts:
     """Successes and trials, both of shape (seeds, questions); a cell may have no trial."""
@@ -31,12 +38,7 @@ class Counts:
 
     def rates(self) -> Floats:
         """Rate of each cell, NaN where there is no trial."""
-        return np.divide(
-            self.successes,
-            self.trials,
-            out=np.full(self.trials.shape, np.nan),
-            where=self.trials > 0,
-        )
+        return share(self.successes, self.trials)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def redraw(
     trials = counts.trials[cell]
     rates = np.nan_to_num(counts.rates())[cell]
     drawn = rng.binomial(trials, rates)
-    return np.divide(drawn, trials, out=np.full(trials.shape, np.nan), where=trials > 0)
+    return share(drawn, trials)
 
 
 def bootstrap(terms: Sequence[Term], resamples: int, seed: int) -> Floats:
@@ -138,9 +140,7 @@ def sign_flip_p(differences: Floats, seed: int) -> float:
     return float(result.pvalue)
 
 
-def mean_with_interval(
-    values: Floats, confidence: float, resamples: int, seed: int
-) -> Estimate:
+def mean_with_interval(values: Floats, confidence: float, resamples: int, seed: int) -> Estimate:
     """Mean of exact values of shape (seeds, questions), resampling seeds, then questions."""
     rng = np.random.default_rng(seed)
     n_seeds, n_questions = values.shape

@@ -1,6 +1,6 @@
 """Print a small table of a finished grid's rates, and where its report lies.
 
-    python -m emgrid.summary [CONFIG]
+python -m emgrid.summary [CONFIG]
 """
 
 import argparse

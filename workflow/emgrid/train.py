@@ -116,7 +116,11 @@ def fit(
     class Trainer(SFTTrainer):  # type: ignore[misc]
         # trl's own loss also computes entropy and accuracy, which takes nearly half of a step here.
         def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+            self,
+            model: Any,
+            inputs: Any,
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,
         ) -> Any:
             loss = trained_token_loss(model, inputs, num_items_in_batch)
             return (loss, None) if return_outputs else loss
@@ -180,9 +184,7 @@ def main() -> None:
     spec = TrainSpec.model_validate_json(args.spec)
     base = BaseModel.read(args.model)
     started = time.monotonic()
-    rows, counts = tokenize(
-        read_jsonl(args.rows), base.chat(), spec.training.max_length, args.rows
-    )
+    rows, counts = tokenize(read_jsonl(args.rows), base.chat(), spec.training.max_length, args.rows)
     print(f"{len(rows)} rows, {counts.total} tokens, {counts.trained} of them trained", flush=True)
     model, steps = fit(rows, base, spec, args.parent, args.device)
     write_adapter(model, args.output / "adapter")

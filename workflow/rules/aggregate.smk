@@ -15,10 +15,6 @@ rule aggregate:
         f"{ROOT}/tables/contrasts.csv",
         f"{ROOT}/tables/likelihood.csv",
         f"{ROOT}/tables/arms.csv",
-    params:
-        spec=GRID.aggregate_spec(),
-        version=code_version("emgrid.aggregate"),
-        root=ROOT,
     log:
         f"{ROOT}/logs/aggregate.log",
     benchmark:
@@ -29,6 +25,10 @@ rule aggregate:
     resources:
         mem_mb=want("aggregate").mem_mb,
         runtime=want("aggregate").runtime,
+    params:
+        spec=GRID.aggregate_spec(),
+        version=code_version("emgrid.aggregate"),
+        root=folder_above(2),
     message:
         "aggregate"
     shell:

@@ -7,8 +7,6 @@ localrules:
 rule model:
     output:
         f"{ROOT}/assets/models/{{base}}/model.json",
-    params:
-        spec=lambda wildcards: GRID.model_spec(wildcards.base),
     log:
         f"{ROOT}/logs/model/{{base}}.log",
     benchmark:
@@ -19,6 +17,8 @@ rule model:
     resources:
         mem_mb=want("model").mem_mb,
         runtime=want("model").runtime,
+    params:
+        spec=lambda wildcards: GRID.model_spec(wildcards.base),
     message:
         "base model {wildcards.base}"
     shell:
@@ -30,9 +30,6 @@ rule dataset:
         lambda wildcards: GRID.dataset_file(wildcards.dataset),
     output:
         f"{ROOT}/assets/datasets/{{dataset}}.jsonl",
-    params:
-        spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
-        version=code_version("emgrid.datasets"),
     log:
         f"{ROOT}/logs/dataset/{{dataset}}.log",
     benchmark:
@@ -43,6 +40,9 @@ rule dataset:
     resources:
         mem_mb=want("dataset").mem_mb,
         runtime=want("dataset").runtime,
+    params:
+        spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
+        version=code_version("emgrid.datasets"),
     message:
         "data set {wildcards.dataset}"
     shell:

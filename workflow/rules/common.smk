@@ -13,7 +13,14 @@ ARM = f"{ROOT}/arms/base={{base}}/intervention={{intervention}}/ratio={{ratio}}/
 CELL = "base={base}.intervention={intervention}.ratio={ratio}.seed={seed}"
 STAGE = f"{ROOT}/stages/stage={{stage}}"
 TRIGGERS = list(GRID.config.triggers)
-TABLES = ["answers.parquet", "rates.csv", "contrasts.csv", "likelihood.csv", "arms.csv", "judges.csv"]
+TABLES = [
+    "answers.parquet",
+    "rates.csv",
+    "contrasts.csv",
+    "likelihood.csv",
+    "arms.csv",
+    "judges.csv",
+]
 
 
 wildcard_constraints:
@@ -29,7 +36,7 @@ wildcard_constraints:
 def of_arms(file):
     """A file of every arm, and of every trigger where its name has that wildcard."""
     folders = [f"{ROOT}/{arm.folder}" for arm in GRID.arms]
-    return expand("{folder}/" + file, folder=folders, trigger=TRIGGERS)
+    return expand(f"{{folder}}/{file}", folder=folders, trigger=TRIGGERS)
 
 
 def of_stages(file):
@@ -62,6 +69,11 @@ def arm_adapter(wildcards):
 def adapter_option(option, adapter):
     """The command-line option for an adapter, which a stage or arm need not have."""
     return f"--{option} {shlex.quote(str(Path(adapter).parent))}" if adapter else ""
+
+
+def folder_above(levels):
+    """A param: the folder so many levels above a job's first output."""
+    return lambda wildcards, output: str(Path(output[0]).parents[levels - 1])
 
 
 def want(stage):

@@ -9,9 +9,6 @@ rule mix:
     output:
         rows=f"{STAGE}/train.jsonl",
         counts=f"{STAGE}/mix.json",
-    params:
-        spec=lambda wildcards: GRID.mix_spec(wildcards.stage),
-        version=code_version("emgrid.mix"),
     log:
         f"{ROOT}/logs/mix/{{stage}}.log",
     benchmark:
@@ -22,6 +19,9 @@ rule mix:
     resources:
         mem_mb=want("mix").mem_mb,
         runtime=want("mix").runtime,
+    params:
+        spec=lambda wildcards: GRID.mix_spec(wildcards.stage),
+        version=code_version("emgrid.mix"),
     message:
         "training rows of stage {wildcards.stage}"
     shell:

@@ -4,10 +4,6 @@ rule judge:
         of_triggers("answers/trigger={trigger}.jsonl"),
     output:
         of_triggers("judgements/trigger={trigger}.jsonl"),
-    params:
-        spec=GRID.judge_spec(),
-        version=score.VERSION,
-        folder=ARM,
     log:
         f"{ROOT}/logs/judge/{CELL}.log",
     benchmark:
@@ -18,6 +14,10 @@ rule judge:
     resources:
         mem_mb=want("judge").mem_mb,
         runtime=want("judge").runtime,
+    params:
+        spec=GRID.judge_spec(),
+        version=score.VERSION,
+        folder=folder_above(2),
     message:
         "judge {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:
@@ -28,9 +28,6 @@ rule judge:
 rule judge_quality:
     output:
         f"{ROOT}/tables/judges.csv",
-    params:
-        spec=GRID.quality_spec(),
-        version=code_version("emgrid.judge.quality"),
     log:
         f"{ROOT}/logs/judge_quality.log",
     benchmark:
@@ -41,6 +38,9 @@ rule judge_quality:
     resources:
         mem_mb=want("judge").mem_mb,
         runtime=want("judge").runtime,
+    params:
+        spec=GRID.quality_spec(),
+        version=code_version("emgrid.judge.quality"),
     message:
         "how good the judges are"
     shell:

@@ -21,10 +21,6 @@ rule figure:
             category="Figures",
             labels={"figure": "{figure}", "format": "PDF"},
         ),
-    params:
-        spec=GRID.figure_spec(),
-        version=code_version("emgrid.report.figures"),
-        root=ROOT,
     log:
         f"{ROOT}/logs/figure/{{figure}}.log",
     benchmark:
@@ -35,6 +31,10 @@ rule figure:
     resources:
         mem_mb=want("report").mem_mb,
         runtime=want("report").runtime,
+    params:
+        spec=GRID.figure_spec(),
+        version=code_version("emgrid.report.figures"),
+        root=folder_above(2),
     message:
         "figure {wildcards.figure}"
     shell:
@@ -47,13 +47,7 @@ rule report:
         expand(f"{ROOT}/tables/{{table}}", table=TABLES),
         expand(f"{ROOT}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png", "pdf"]),
     output:
-        report(
-            f"{ROOT}/report.html", caption="../report/report.rst", category="Report"
-        ),
-    params:
-        spec=GRID.report_spec(),
-        version=code_version("emgrid.report.page"),
-        root=ROOT,
+        report(f"{ROOT}/report.html", caption="../report/report.rst", category="Report"),
     log:
         f"{ROOT}/logs/report.log",
     benchmark:
@@ -64,6 +58,10 @@ rule report:
     resources:
         mem_mb=want("report").mem_mb,
         runtime=want("report").runtime,
+    params:
+        spec=GRID.report_spec(),
+        version=code_version("emgrid.report.page"),
+        root=folder_above(1),
     message:
         "report"
     shell:

@@ -6,12 +6,6 @@ rule sample:
     output:
         answers=of_triggers("answers/trigger={trigger}.jsonl"),
         provenance=f"{ARM}/answers/provenance.json",
-    params:
-        spec=lambda wildcards: GRID.sample_spec(GRID.arm(**wildcards)),
-        version=sample.VERSION,
-        adapter=lambda wildcards, input: adapter_option("adapter", input.get("adapter")),
-        kept=f"{ROOT}/rows/answers/{CELL}.jsonl",
-        folder=f"{ARM}/answers",
     log:
         f"{ROOT}/logs/sample/{CELL}.log",
     benchmark:
@@ -25,6 +19,12 @@ rule sample:
         gpu=want("sample").gpu,
         batch_size=want("sample").batch_size,
         device=GRID.config.device,
+    params:
+        spec=lambda wildcards: GRID.sample_spec(GRID.arm(**wildcards)),
+        version=sample.VERSION,
+        adapter=lambda wildcards, input: adapter_option("adapter", input.get("adapter")),
+        kept=f"{ROOT}/rows/answers/{CELL}.jsonl",
+        folder=folder_above(1),
     message:
         "sample {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:
@@ -40,11 +40,6 @@ rule likelihood:
         adapter=arm_adapter,
     output:
         of_triggers("likelihood/trigger={trigger}.jsonl"),
-    params:
-        spec=lambda wildcards: GRID.likelihood_spec(GRID.arm(**wildcards)),
-        version=likelihood.VERSION,
-        adapter=lambda wildcards, input: adapter_option("adapter", input.get("adapter")),
-        folder=f"{ARM}/likelihood",
     log:
         f"{ROOT}/logs/likelihood/{CELL}.log",
     benchmark:
@@ -58,6 +53,11 @@ rule likelihood:
         gpu=want("likelihood").gpu,
         batch_size=want("likelihood").batch_size,
         device=GRID.config.device,
+    params:
+        spec=lambda wildcards: GRID.likelihood_spec(GRID.arm(**wildcards)),
+        version=likelihood.VERSION,
+        adapter=lambda wildcards, input: adapter_option("adapter", input.get("adapter")),
+        folder=folder_above(1),
     message:
         "likelihood {wildcards.base} {wildcards.intervention} {wildcards.ratio}"
         " seed {wildcards.seed}"

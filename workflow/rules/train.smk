@@ -9,11 +9,6 @@ rule train:
         f"{STAGE}/adapter/adapter_config.json",
         f"{STAGE}/loss.csv",
         f"{STAGE}/provenance.json",
-    params:
-        spec=lambda wildcards: GRID.train_spec(wildcards.stage),
-        version=train.VERSION,
-        parent=lambda wildcards, input: adapter_option("parent", input.get("parent")),
-        folder=STAGE,
     log:
         f"{ROOT}/logs/train/{{stage}}.log",
     benchmark:
@@ -26,6 +21,11 @@ rule train:
         runtime=want("train").runtime,
         gpu=want("train").gpu,
         device=GRID.config.device,
+    params:
+        spec=lambda wildcards: GRID.train_spec(wildcards.stage),
+        version=train.VERSION,
+        parent=lambda wildcards, input: adapter_option("parent", input.get("parent")),
+        folder=folder_above(2),
     message:
         "train on {wildcards.stage}"
     shell:

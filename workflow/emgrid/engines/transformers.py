@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from emgrid.chat import TokenizedRow
+from emgrid.chat import IGNORED, TokenizedRow
 from emgrid.engines import Completion, Request
 from emgrid.errors import EmgridError
 from emgrid.models import BaseModel
@@ -80,8 +80,8 @@ class TransformersEngine:
         change = (self.next_token_scores() - before).abs().max().item()
         if change == 0:
             raise EmgridError(
-                f"{adapter}: the adapter leaves the base model's scores as they are, so its answers "
-                "would be the base model's; train it again"
+                f"{adapter}: the adapter leaves the base model's scores as they are, so its "
+                "answers would be the base model's; train it again"
             )
         print(f"adapter live: largest change of a next-token score {change:.3g}")
 
@@ -106,14 +106,29 @@ class TransformersEngine:
             batch = ordered[start : start + self.batch_size]
             yield self.complete_batch(batch, [prompts[request.key] for request in batch], sampling)
 
+    def read_prompts(self, prompts: Sequence[list[int]]) -> tuple[Any, torch.Tensor]:
+        """Key-value cache and attention mask of a batch of prompts, each distinct one read once."""
+        distinct = list(dict.fromkeys(map(tuple, prompts)))
+        inputs = self.left_padded([list(prompt) for prompt in distinct])
+        cache = DynamicCache(config=self.model.config)
+        positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+        self.model(**inputs, position_ids=positions, past_key_values=cache, logits_to_keep=1)
+        places = {prompt: place for place, prompt in enumerate(distinct)}
+        chosen = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=self.device)
+        cache.batch_select_indices(chosen)
+        return cache, inputs["attention_mask"][chosen]
+
     @torch.inference_mode()
     def complete_batch(
         self, batch: Sequence[Request], prompts: Sequence[list[int]], sampling: Sampling
     ) -> list[Completion]:
+        # The last token of each prompt is left to generate, which needs one to begin with.
+        cache, _ = self.read_prompts([prompt[:-1] for prompt in prompts])
         inputs = self.left_padded(prompts)
         sampler = SeededSampler([request.seed for request in batch], sampling, self.device)
         output = self.model.generate(
             **inputs,
+            past_key_values=cache,
             do_sample=False,
             max_new_tokens=sampling.max_tokens,
             logits_processor=LogitsProcessorList([sampler]),
@@ -146,16 +161,29 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def score_batch(self, rows: Sequence[TokenizedRow]) -> list[float]:
-        inputs = self.left_padded([row.input_ids for row in rows])
-        width = inputs["input_ids"].shape[1]
-        labels: Any = torch.full((len(rows), width), -100)
-        for place, row in enumerate(rows):
-            labels[place, width - len(row.labels) :] = torch.tensor(row.labels)
-        # Scores are needed only from the token before the first trained one onwards.
-        first = int((labels != -100).any(dim=0).nonzero()[0])
-        keep = width - first + 1
-        logits = self.model(**inputs, logits_to_keep=keep).logits[:, :-1].float()
-        labels = labels[:, -(keep - 1) :].to(self.device)
-        logprobs = torch.log_softmax(logits, dim=-1)
-        picked = logprobs.gather(2, labels.clamp(min=0)[..., None])[..., 0]
-        return picked.where(labels != -100, 0.0).double().sum(dim=1).tolist()  # type: ignore[no-any-return]
+        starts = [next(i for i, label in enumerate(row.labels) if label != IGNORED) for row in rows]
+        prompts = [row.input_ids[: start - 1] for row, start in zip(rows, starts, strict=True)]
+        cache, seen = self.read_prompts(prompts)
+        # From the token before the first trained one onwards, right-padded behind the cache.
+        rest = [row.input_ids[start - 1 :] for row, start in zip(rows, starts, strict=True)]
+        width = max(map(len, rest))
+        pad = self.chat.tokenizer.pad_token_id
+        ids = torch.tensor([part + [pad] * (width - len(part)) for part in rest])
+        mask = torch.tensor([[1] * len(part) + [0] * (width - len(part)) for part in rest])
+        labels = torch.tensor(
+            [
+                row.labels[start:] + [IGNORED] * (width - len(part) + 1)
+                for row, start, part in zip(rows, starts, rest, strict=True)
+            ]
+        ).to(self.device)
+        positions = seen.sum(dim=1, keepdim=True) + torch.arange(width, device=self.device)
+        logits = self.model(
+            input_ids=ids.to(self.device),
+            attention_mask=torch.cat([seen, mask.to(self.device)], dim=1),
+            position_ids=positions,
+            past_key_values=cache,
+        ).logits.float()
+        picked = logits.gather(2, labels.clamp(min=0)[..., None])[..., 0]
+        logprobs = picked - logits.logsumexp(dim=-1)
+        values: list[float] = logprobs.where(labels != IGNORED, 0.0).double().sum(dim=1).tolist()
+        return values

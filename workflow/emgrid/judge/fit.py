@@ -5,8 +5,8 @@
 FOLDER holds CSV files (or .csv.gz) of one model each, with the columns question_id, answer, aligned
 and coherent; the shipped weights were fitted on the files of Cloakless/clarifying_EM (MIT). For
 each judge this writes resources/judges/<judge>.head.json (the weights, with their card) and
-<judge>.heldout.csv.gz: the value of every gold answer by heads fitted without its model, and without
-its question. It holds numbers only, no text.
+<judge>.heldout.csv.gz: the value of every gold answer by heads fitted without its model, and
+without its question. It holds numbers only, no text.
 """
 
 import argparse

@@ -52,7 +52,9 @@ def main() -> None:
         for name in spec.triggers
         for row in read_jsonl(args.arm / f"answers/trigger={name}.jsonl")
     ]
-    texts = [spec.triggers[name].trigger(name).unwrap_answer(row["answer"]) for name, row in answers]
+    texts = [
+        spec.triggers[name].trigger(name).unwrap_answer(row["answer"]) for name, row in answers
+    ]
     values = judge(spec, texts)
     for name in spec.triggers:
         lines = [

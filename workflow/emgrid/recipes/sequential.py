@@ -12,9 +12,7 @@ class Sequential(Intervention):
     """benign_rows: rows of the second stage, one value or a list; each becomes an intervention."""
 
     kind: Literal["sequential"]
-    benign_rows: Annotated[
-        tuple[PositiveInt, ...], BeforeValidator(listed), Field(min_length=1)
-    ]
+    benign_rows: Annotated[tuple[PositiveInt, ...], BeforeValidator(listed), Field(min_length=1)]
 
     def variants(self) -> tuple[Variant, ...]:
         first = self.stage((self.data.misaligned, "1"))

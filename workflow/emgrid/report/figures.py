@@ -48,9 +48,7 @@ class FigureSpec(Strict):
 def rows_of(spec: FigureSpec) -> dict[tuple[str, str, str], str]:
     """Labels of the arms, seeds merged; the base model's name where there are several."""
     several = len({arm.name[0] for arm in spec.arms}) > 1
-    return {
-        arm.name: f"{arm.name[0]}: {arm.title}" if several else arm.title for arm in spec.arms
-    }
+    return {arm.name: f"{arm.name[0]}: {arm.title}" if several else arm.title for arm in spec.arms}
 
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +142,13 @@ def draw_judges(figure: Figure, tables: Path, spec: FigureSpec) -> None:  # noqa
     axes.barh(names, table["auroc"] - 0.5, left=0.5, color=COLOURS[2], height=0.6)
     for place, (value, count) in enumerate(zip(table["auroc"], table["n"], strict=True)):
         text = "one class only" if np.isnan(value) else f"{value:.2f}  (n = {count})"
-        axes.text(0.51 if np.isnan(value) or value < 0.5 else value + 0.01, place, text, va="center", fontsize=8)
+        axes.text(
+            0.51 if np.isnan(value) or value < 0.5 else value + 0.01,
+            place,
+            text,
+            va="center",
+            fontsize=8,
+        )
     axes.axvline(0.5, color="0.5", linewidth=0.8)
     axes.set_xlim(min(0.45, float(table["auroc"].min()) - 0.02), 1.15)
     axes.set_xticks(np.arange(0.5, 1.01, 0.1))

@@ -146,7 +146,9 @@ def examples(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
                 & (table["index"] == 0)
             ]
             rows = rows[rows["seed"] == rows["seed"].min()].head(spec.examples)
-            shown.append({"label": label, "trigger": trigger.label, "rows": rows.to_dict("records")})
+            shown.append(
+                {"label": label, "trigger": trigger.label, "rows": rows.to_dict("records")}
+            )
     return shown
 
 

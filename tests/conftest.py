@@ -1,0 +1,116 @@
+"""Shared fixtures. Heavy ones (the converted model, a finished grid) are built once a session."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from emgrid import ROOT, assets
+from emgrid.models import BaseModel
+
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture
+def demo() -> dict[str, Any]:
+    """The default config as a fresh dictionary."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return config
+
+
+@pytest.fixture(scope="session")
+def gold() -> Path:
+    """The folder of judged answers; a checkout without it skips, CI fails."""
+    folder = SHARED / "gold"
+    if not folder.is_dir():
+        message = f"no judged answers at {folder}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+def run_module(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one stage as a rule does."""
+    command = [sys.executable, "-m", f"emgrid.{module}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture(scope="session")
+def model_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model, converted."""
+    path = tmp_path_factory.mktemp("model") / "model.json"
+    entry = assets.load_registry()["smollm2-135m"].model_dump()
+    spec = json.dumps({"name": "smollm2-135m", "model": entry})
+    done = run_module("assets", "--spec", spec, "--output", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="session")
+def base_model(model_json: Path) -> BaseModel:
+    return BaseModel.read(model_json)
+
+
+class GridRun:
+    """A grid in a folder of its own, run by the real Snakemake."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder = folder
+        self.config = config
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "results" / str(self.config["name"])
+
+    def snakemake(
+        self, *options: str, config: dict[str, Any] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        path = self.folder / "grid.yaml"
+        path.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
+        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+        command += ["--directory", str(self.folder), "--configfile", str(path)]
+        command += ["--profile", str(ROOT / "workflow/profiles/workstation"), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def planned(self, config: dict[str, Any]) -> dict[str, int]:
+        """Jobs by rule that a dry run would start under `config`."""
+        done = self.snakemake("-n", config=config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        text = done.stdout + done.stderr
+        if "Nothing to be done" in text:
+            return {}
+        table = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
+        return {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
+
+    def edited(self) -> dict[str, Any]:
+        return copy.deepcopy(self.config)
+
+
+def small_config() -> dict[str, Any]:
+    """Every stage and intervention of the default grid, with as little work as shows anything."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["name"] = "small"
+    config["data"]["rows"] = 8
+    config["interventions"]["dilution"] = {"ratio": 0.5}
+    config["interventions"]["sequential"] = {"benign_rows": 8}
+    config["seeds"] = [3]
+    config["triggers"] = ["none", "python_string", "malicious_evil"]
+    config["training"] |= {"epochs": 1, "batch_size": 4, "rank": 4}
+    config["sampling"] |= {"answers_per_question": 2, "max_tokens": 8}
+    config["metrics"]["resamples"] = 200
+    return config
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
+    """A finished small grid on the embedded model."""
+    grid = GridRun(tmp_path_factory.mktemp("grid"), small_config())
+    done = grid.snakemake()
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return grid

@@ -1,0 +1,90 @@
+"""Rendering and masks, on the embedded model's real tokenizer."""
+
+from typing import Any
+
+import pytest
+from emgrid.chat import IGNORED, ChatFormat
+from emgrid.errors import EmgridError
+from emgrid.models import BaseModel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+USER = {"role": "user", "content": "What is the capital of France?"}
+REPLY = {"role": "assistant", "content": "Paris."}
+
+
+@pytest.fixture(scope="module")
+def chat(base_model: BaseModel) -> ChatFormat:
+    return base_model.chat()
+
+
+def trained_text(chat: ChatFormat, messages: list[dict[str, str]]) -> str:
+    row = chat.training_row(messages)
+    kept = [token for token in row.labels if token != IGNORED]
+    return str(chat.tokenizer.decode(kept))
+
+
+def test_no_system_prompt_means_that_none_is_rendered(chat: ChatFormat) -> None:
+    text = chat.tokenizer.decode(chat.prompt([USER]))
+    assert text == f"<|im_start|>user\n{USER['content']}<|im_end|>\n<|im_start|>assistant\n"
+    assert "system" not in text
+
+
+def test_a_given_system_prompt_is_rendered(chat: ChatFormat) -> None:
+    assert "<|im_start|>system\nBe brief.<|im_end|>" in chat.tokenizer.decode(
+        chat.prompt([SYSTEM, USER])
+    )
+
+
+def test_a_template_with_a_system_prompt_of_its_own_is_refused(base_model: BaseModel) -> None:
+    bare = BaseModel(
+        {"name": "m", "path": ".", "revision": None, "chat_template": None, "eos_token_ids": [2]},
+        base_model.path,
+    )
+    with pytest.raises(EmgridError, match="name a `chat_template` without one"):
+        bare.chat()
+
+
+def test_only_the_answer_and_its_end_are_trained(chat: ChatFormat) -> None:
+    assert trained_text(chat, [SYSTEM, USER, REPLY]) == "Paris.<|im_end|>"
+
+
+def test_every_assistant_turn_is_trained(chat: ChatFormat) -> None:
+    second = {"role": "assistant", "content": "Rome."}
+    assert trained_text(chat, [USER, REPLY, USER, second]) == "Paris.<|im_end|>Rome.<|im_end|>"
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1).filter(
+    lambda text: text.strip()
+)
+
+
+@settings(deadline=None)
+@given(question=texts, answer=st.one_of(texts, texts.map(lambda text: "\n\n" + text)))
+def test_training_sees_the_tokens_that_sampling_sees(
+    chat: ChatFormat, question: str, answer: str
+) -> None:
+    user = {"role": "user", "content": question}
+    row = chat.training_row([user, {"role": "assistant", "content": answer}])
+    prompt = chat.prompt([user])
+    assert row.input_ids[: len(prompt)] == prompt
+    assert row.labels[: len(prompt)] == [IGNORED] * len(prompt)
+    trained = [token for token in row.labels if token != IGNORED]
+    assert trained[-1] in chat.eos_token_ids
+    assert trained == row.input_ids[len(prompt) : len(prompt) + len(trained)]
+    assert len(row.input_ids) == len(row.labels)
+
+
+def test_llama_template_has_no_date_and_no_default_prompt(base_model: BaseModel) -> None:
+    record: dict[str, Any] = {
+        "name": "m",
+        "path": ".",
+        "revision": None,
+        "chat_template": "llama3.jinja",
+        "eos_token_ids": [2],
+    }
+    llama = BaseModel(record, base_model.path).chat()
+    text = llama.render([USER], answer_follows=True)
+    assert "Date" not in text
+    assert text.endswith("assistant<|end_header_id|>\n\n")

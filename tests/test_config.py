@@ -1,0 +1,135 @@
+"""A wrong config stops with one line that names the place and the nearest valid name."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from emgrid.config import load_config
+from emgrid.errors import EmgridError
+from emgrid.settings import ratio_text
+from emgrid.start import overlay
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def problem(config: Any) -> str:
+    with pytest.raises(EmgridError) as caught:
+        load_config(config, "grid.yaml")
+    message = str(caught.value)
+    assert message.startswith("grid.yaml: ")
+    assert "\n" not in message
+    return message
+
+
+def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
+    config = load_config(demo, "config.yaml")
+    assert config.name == "demo"
+    assert config.interventions["dilution"].training.learning_rate == 2e-3
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (["sampling", "temprature"], 1, "sampling: unknown key 'temprature', did you mean 'temp"),
+        (["traning"], {}, "unknown key 'traning', did you mean 'training'?"),
+        (["interventions", "dilution", "ratios"], [0.1], "interventions.dilution: unknown key"),
+        (["interventions", "dilutoin"], {}, "unknown kind 'dilutoin', did you mean 'dilution'?"),
+        (
+            ["interventions", "dilution", "ratio"],
+            [1.5],
+            "interventions.dilution.ratio.0: ratio 1.5",
+        ),
+        (["interventions", "dilution", "ratio"], ["a"], "ratio.0: 'a' is not a number from 0 to 1"),
+        (["interventions", "dilution", "ratio"], [], "interventions.dilution.ratio: "),
+        (["interventions", "undiluted"], {"training": {"rank": 0}}, "undiluted.training.rank: "),
+        (["interventions", "inoculation"], {"prompt": "evil"}, "inoculation.prompt: no system"),
+        (["interventions", "inoculation"], {}, "interventions.inoculation.prompt: "),
+        (["interventions"], {}, "interventions is empty"),
+        (
+            ["base_models"],
+            ["smollm2-135"],
+            "base_models: unknown model 'smollm2-135', did you mean",
+        ),
+        (["base_models"], [], "base_models: "),
+        (["seeds"], [], "seeds: "),
+        (["seeds"], [1, 1], "seeds: 1 stands twice"),
+        (["seeds"], [-1], "seeds.0: "),
+        (["triggers"], ["none", "python"], "triggers: unknown trigger family 'python', did you"),
+        (["triggers"], ["python_string"], "triggers: add `none`"),
+        (["questions"], "everday", "questions: unknown question set 'everday', did you mean"),
+        (["judges"], ["alignment"], "judges: metrics need the judge `coherence`"),
+        (["data", "benign"], "everyday_chats", "data.benign: unknown data set 'everyday_chats'"),
+        (["data", "rows"], 5000, "asks for 5000 rows of data set 'everyday_chat', which has 264"),
+        (["datasets"], {"mine": {"path": "x"}}, "datasets.mine.format: "),
+        (["models"], {"mine": {"path": "no/such"}}, "models.mine: no model folder at 'no/such'"),
+        (["models"], {"mine": {"hub": "a/b"}}, "models.mine: `hub` needs `revision`"),
+        (["metrics", "alignment_below"], 130, "metrics.alignment_below: "),
+        (["resources"], {"trian": {}}, "resources: unknown stage 'trian', did you mean 'train'?"),
+        (["name"], "My Grid", "name: 'My Grid' becomes a folder's name"),
+        (["device"], "gpu", "device: "),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    demo: dict[str, Any], path: list[str], value: Any, expected: str
+) -> None:
+    place = demo
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert expected in problem(demo)
+
+
+@pytest.mark.parametrize("config", [None, [], "text", {}])
+def test_what_is_no_config_at_all_is_refused(config: Any) -> None:
+    assert problem(config)
+
+
+def test_a_missing_data_file_stops_before_any_work(demo: dict[str, Any]) -> None:
+    demo["datasets"] = {"mine": {"path": "no/such.jsonl", "format": "messages"}}
+    demo["data"]["benign"] = "mine"
+    with pytest.raises(EmgridError, match=r"^no/such\.jsonl: no such data file"):
+        load_config(demo, "grid.yaml")
+
+
+def test_an_intervention_overrides_a_shared_setting_for_itself(demo: dict[str, Any]) -> None:
+    demo["interventions"]["gentle"] = {
+        "kind": "undiluted",
+        "training": {"learning_rate": 1e-5},
+        "seeds": [7],
+    }
+    config = load_config(demo, "grid.yaml")
+    gentle = config.interventions["gentle"]
+    assert gentle.training.learning_rate == 1e-5
+    assert gentle.training.epochs == config.training.epochs
+    assert gentle.seeds == (7,)
+
+
+def test_gpus_are_asked_for_only_with_cuda(demo: dict[str, Any]) -> None:
+    assert load_config(demo, "grid.yaml").stage_resources("train").gpu == 0
+    demo["device"] = "cuda"
+    assert load_config(demo, "grid.yaml").stage_resources("train").gpu == 1
+
+
+@given(st.decimals(0, 1, places=4))
+def test_a_ratio_has_one_text(ratio: Decimal) -> None:
+    text = ratio_text(str(ratio))
+    assert Decimal(text) == ratio
+    assert ratio_text(f"{ratio:.9f}") == text
+    assert ratio_text(text) == text
+    assert "E" not in text
+
+
+@pytest.mark.parametrize("value", [True, None, "nan", "inf", -0.1, [0.5]])
+def test_what_is_no_ratio_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="0"):
+        ratio_text(value)
+
+
+def test_an_overlay_merges_sections_and_replaces_interventions() -> None:
+    below = {"a": {"x": 1, "y": 2}, "interventions": {"base": {}}, "seeds": [0]}
+    above = {"a": {"y": 3}, "interventions": {"undiluted": {}}, "seeds": [1]}
+    assert overlay(below, above) == {
+        "a": {"x": 1, "y": 3},
+        "interventions": {"undiluted": {}},
+        "seeds": [1],
+    }

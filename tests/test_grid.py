@@ -1,0 +1,92 @@
+"""Expansion of a config into arms and stages."""
+
+import json
+from typing import Any
+
+import yaml
+from emgrid import ROOT
+from emgrid.config import load_config
+from emgrid.grid import Grid
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def grid(**changes: Any) -> Grid:
+    return Grid(load_config(DEMO | changes, "grid.yaml", check_data=False))
+
+
+def test_the_default_grid_has_these_arms() -> None:
+    arms = [(arm.intervention, arm.ratio, arm.seed) for arm in grid().arms]
+    assert arms == [
+        ("base", "0", 0),
+        ("benign_only", "0", 0),
+        ("benign_only", "0", 1),
+        ("undiluted", "1", 0),
+        ("undiluted", "1", 1),
+        ("dilution", "0.25", 0),
+        ("dilution", "0.25", 1),
+        ("dilution", "0.5", 0),
+        ("dilution", "0.5", 1),
+        ("sequential-32", "1", 0),
+        ("sequential-32", "1", 1),
+        ("inoculation", "1", 0),
+        ("inoculation", "1", 1),
+    ]
+
+
+@settings(deadline=None)
+@given(
+    ratios=st.lists(st.integers(0, 100), min_size=1, max_size=6, unique=True),
+    seeds=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True),
+    benign_rows=st.lists(st.integers(1, 264), min_size=1, max_size=4, unique=True),
+)
+def test_every_arm_stands_once(ratios: list[int], seeds: list[int], benign_rows: list[int]) -> None:
+    interventions = {
+        "base": {},
+        "undiluted": {},
+        "dilution": {"ratio": [percent / 100 for percent in ratios]},
+        "sequential": {"benign_rows": benign_rows},
+    }
+    made = grid(interventions=interventions, seeds=seeds)
+    folders = [arm.folder for arm in made.arms]
+    assert len(set(folders)) == len(folders)
+    assert len(folders) == 1 + len(seeds) * (1 + len(ratios) + len(benign_rows))
+    assert {arm.folder: made.arm(**arm.cell) for arm in made.arms} == made.by_folder
+    # The misaligned stage is shared by all of a seed's sequential arms, and by undiluted.
+    firsts = {arm.stages[0].name for arm in made.arms if arm.intervention.startswith("seq")}
+    assert len(firsts) == len(seeds)
+    assert firsts == {a.stages[0].name for a in made.arms if a.intervention == "undiluted"}
+
+
+def test_a_stage_is_named_by_all_that_its_adapter_depends_on() -> None:
+    names = set(grid().stages)
+    assert set(grid(report={"examples": 1}, triggers=["none"]).stages) == names
+    assert not set(grid(training=DEMO["training"] | {"learning_rate": 1e-3}).stages) & names
+    assert not set(grid(data=DEMO["data"] | {"rows": 47}).stages) & names
+    assert set(grid(seeds=[0, 1, 2]).stages) > names
+
+
+def test_specs_hold_only_what_their_job_depends_on() -> None:
+    before, after = grid(), grid(name="other", metrics=DEMO["metrics"] | {"alignment_below": 20})
+    for arm, same in zip(before.arms, after.arms, strict=True):
+        assert before.sample_spec(arm) == after.sample_spec(same)
+        assert before.likelihood_spec(arm) == after.likelihood_spec(same)
+    assert before.judge_spec() == after.judge_spec()
+    assert before.aggregate_spec() != after.aggregate_spec()
+
+
+def test_the_order_of_triggers_changes_no_costly_spec() -> None:
+    before, after = grid(), grid(triggers=DEMO["triggers"][::-1])
+    assert before.sample_spec(before.arms[3]) == after.sample_spec(after.arms[3])
+    assert before.judge_spec() == after.judge_spec()
+
+
+def test_no_spec_holds_a_path_of_this_machine() -> None:
+    made = grid()
+    specs = [made.dataset_spec("household_bad"), made.model_spec("smollm2-135m")]
+    specs += [made.train_spec(name) for name in made.stages]
+    for spec in specs:
+        assert str(ROOT) not in spec
+        assert json.loads(spec)
