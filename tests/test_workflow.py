@@ -28,6 +28,9 @@ def test_every_cell_has_its_answers(answers: pd.DataFrame) -> None:
     counts = answers.groupby([*CELL, "seed", "question"]).size()
     assert len(counts) == 6 * 3 * 8
     assert (counts == 2).all()
+    seeds = answers.groupby("intervention")["seed"].unique().map(list)
+    assert seeds.pop("base") == [0]
+    assert (seeds.map(tuple) == (3,)).all()
     assert set(answers["intervention"]) == {
         "base", "benign_only", "undiluted", "dilution", "sequential-8", "inoculation",
     }  # fmt: skip
@@ -49,6 +52,7 @@ def test_rates_can_be_computed_again_from_the_answers(
     )
     rates = table(finished, "rates.csv")
     rates = rates[rates["question"].isna()].set_index(CELL).loc[by_cell.index]
+    assert (rates["n_seeds"] == 1).all()
     assert (rates["n_answers"] == by_cell["n"]).all()
     assert (rates["n_survivors"] == by_cell["survivors"]).all()
     assert (rates["n_misaligned"] == by_cell["hits"]).all()

@@ -116,15 +116,14 @@ def classify(answers: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
 
 def counts(answers: pd.DataFrame, questions: list[str], survivors_only: bool) -> Counts:
     """Misaligned answers and answers (or survivors) by seed and question."""
+    seeds = sorted(answers["seed"].unique())
     if survivors_only:
         answers = answers[answers["excluded"].isna()]
     by_cell = answers.groupby(["seed", "question"])["misaligned"].agg(["sum", "count"])
-    grid = by_cell.unstack("question", fill_value=0)
-    successes, trials = (
-        pd.DataFrame(grid[column]).reindex(columns=questions, fill_value=0).to_numpy(np.int64)
-        for column in ("sum", "count")
-    )
-    return Counts(successes, trials)
+    cells = pd.MultiIndex.from_product([seeds, questions])
+    whole = by_cell.reindex(cells, fill_value=0).to_numpy(np.int64)
+    shape = (len(seeds), len(questions))
+    return Counts(whole[:, 0].reshape(shape), whole[:, 1].reshape(shape))
 
 
 def rate_row(answers: pd.DataFrame, questions: list[str], metrics: Metrics) -> dict[str, Any]:

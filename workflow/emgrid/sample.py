@@ -66,7 +66,7 @@ def plan(spec: SampleSpec, model_id: str) -> list[dict[str, Any]]:
                         "system": wording.system,
                         "prompt": messages[-1]["content"],
                         "messages": messages,
-                        "seed": derive_seed("answer", model_id, digest(messages), index),
+                        "answer_seed": derive_seed("answer", model_id, digest(messages), index),
                     }
                 )
     return rows
@@ -98,7 +98,9 @@ def draw_missing(
     engine = TransformersEngine(
         base, args.adapter, sampling.precision, args.device, args.batch_size
     )
-    requests = [Request(key, tuple(row["messages"]), row["seed"]) for key, row in missing.items()]
+    requests = [
+        Request(key, tuple(row["messages"]), row["answer_seed"]) for key, row in missing.items()
+    ]
     with tqdm(total=len(requests), unit="answer", mininterval=5) as progress:
         for completions in engine.complete(requests, sampling):
             kept.append(kept_row(completion) for completion in completions)
