@@ -45,9 +45,10 @@ def run_module(module: str, *arguments: object) -> subprocess.CompletedProcess[s
 def model_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model, converted."""
     path = tmp_path_factory.mktemp("model") / "model.json"
-    entry = assets.load_registry()["smollm2-135m"].model_dump()
-    spec = json.dumps({"name": "smollm2-135m", "model": entry})
-    done = run_module("assets", "--spec", spec, "--output", path)
+    entry = assets.load_registry()["smollm2-135m"]
+    spec = {"name": "smollm2-135m", "model": entry.model_dump()}
+    spec["chat_template"] = assets.template_text(entry)
+    done = run_module("assets", "--spec", json.dumps(spec), "--output", path)
     assert done.returncode == 0, done.stderr
     return path
 

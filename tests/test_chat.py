@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from emgrid import RESOURCES
 from emgrid.chat import IGNORED, ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.models import BaseModel
@@ -81,7 +82,7 @@ def test_llama_template_has_no_date_and_no_default_prompt(base_model: BaseModel)
         "name": "m",
         "path": ".",
         "revision": None,
-        "chat_template": "llama3.jinja",
+        "chat_template": (RESOURCES / "templates/llama3.jinja").read_text(),
         "eos_token_ids": [2],
     }
     llama = BaseModel(record, base_model.path).chat()

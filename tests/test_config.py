@@ -1,11 +1,14 @@
 """A wrong config stops with one line that names the place and the nearest valid name."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from emgrid import ROOT
 from emgrid.config import load_config
 from emgrid.errors import EmgridError
+from emgrid.schema import schema
 from emgrid.settings import ratio_text
 from emgrid.start import overlay
 from hypothesis import given
@@ -133,3 +136,8 @@ def test_an_overlay_merges_sections_and_replaces_interventions() -> None:
         "interventions": {"undiluted": {}},
         "seeds": [1],
     }
+
+
+def test_the_checked_in_schema_is_the_configs_own() -> None:
+    path = ROOT / "workflow/schemas/config.schema.json"
+    assert json.loads(path.read_text()) == schema(), "run python -m emgrid.schema > " + str(path)

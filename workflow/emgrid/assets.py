@@ -68,6 +68,13 @@ def package_folder(package: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
+def template_text(entry: BaseModelEntry) -> str | None:
+    """The chat template that an entry names, None where the tokenizer's own is used."""
+    if entry.chat_template is None:
+        return None
+    return (RESOURCES / "templates" / entry.chat_template).read_text(encoding="utf-8")
+
+
 def fetch(entry: BaseModelEntry, folder: Path) -> Path:
     """Return a folder that transformers loads as it is; a GGUF file is converted into `folder`."""
     if entry.path is not None:
@@ -98,7 +105,7 @@ def convert_gguf(source: Path, file: str, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def describe(name: str, entry: BaseModelEntry, path: Path) -> dict[str, Any]:
+def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
     """The record that every later stage loads the model by."""
     from transformers import AutoTokenizer, GenerationConfig
 
@@ -109,17 +116,20 @@ def describe(name: str, entry: BaseModelEntry, path: Path) -> dict[str, Any]:
         ends = None
     ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
     return {
-        "name": name,
+        "name": spec.name,
         "path": str(path),
-        "revision": entry.revision,
-        "chat_template": entry.chat_template,
+        "revision": spec.model.revision,
+        "chat_template": spec.chat_template,
         "eos_token_ids": sorted(ids),
     }
 
 
 class ModelSpec(Strict):
+    """chat_template: the text of the template that replaces the tokenizer's own."""
+
     name: str
     model: BaseModelEntry
+    chat_template: str | None = None
 
 
 def main() -> None:
@@ -129,7 +139,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = ModelSpec.model_validate_json(args.spec)
     folder = args.output.parent
-    record = describe(spec.name, spec.model, fetch(spec.model, folder.resolve()))
+    record = describe(spec, fetch(spec.model, folder.resolve()))
     if Path(record["path"]) == folder.resolve():
         record["path"] = "."  # the results folder may be moved
     # Rendering one conversation proves that the chat template adds nothing of its own.

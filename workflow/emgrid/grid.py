@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from emgrid import RESOURCES
+from emgrid.assets import template_text
 from emgrid.config import Config
 from emgrid.datasets import locate
 from emgrid.files import canonical, digest
@@ -135,17 +137,26 @@ class Grid:
         return list(split_rows(self.stages[stage].stage))
 
     def dataset_file(self, name: str) -> str:
-        """A data set's source file, relative where it lies below the working directory."""
-        path = locate(self.config.known_datasets()[name])
-        here = Path.cwd()
-        return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+        """A data set's source file."""
+        return from_here(locate(self.config.known_datasets()[name]))
+
+    def judge_files(self) -> list[str]:
+        """What the panel's values are made from."""
+        return [from_here(RESOURCES / "judges" / one.head) for one in self.config.panel().values()]
+
+    def quality_files(self) -> list[str]:
+        """Labelled answers, and the values of those that were left out of the fit."""
+        folder = RESOURCES / "judges"
+        heldout = [folder / f"{name}.heldout.csv.gz" for name in self.config.judges]
+        return [from_here(path) for path in [*heldout, *sorted(folder.glob("labelled/*.jsonl"))]]
 
     def arm(self, **cell: str) -> Arm:
         return self.by_folder[arm_folder(**cell)]
 
     def model_spec(self, base: str) -> str:
         model = self.config.known_models()[base]
-        return canonical({"name": base, "model": bare(model.model_dump(mode="json"))})
+        fields = bare(model.model_dump(mode="json"))
+        return canonical({"name": base, "model": fields, "chat_template": template_text(model)})
 
     def dataset_spec(self, name: str) -> str:
         dataset = self.config.known_datasets()[name]
@@ -261,6 +272,12 @@ class Grid:
         return {
             name: load_triggers()[name].model_dump(include=fields) for name in self.config.triggers
         }
+
+
+def from_here(path: Path) -> str:
+    """The path, relative where it lies below the working directory: a clone may be moved."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def bare(entry: dict[str, Any]) -> dict[str, Any]:

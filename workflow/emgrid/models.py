@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from emgrid import RESOURCES
 from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.files import read_json
@@ -41,8 +40,7 @@ class BaseModel:
 
         tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
         if self.chat_template:
-            template = RESOURCES / "templates" / self.chat_template
-            tokenizer.chat_template = template.read_text(encoding="utf-8")
+            tokenizer.chat_template = self.chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.eos_token_ids[0]
         return tokenizer

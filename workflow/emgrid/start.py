@@ -70,12 +70,14 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     return grid
 
 
-def code_version(module: str) -> str:
+def code_version(module: str, *files: str) -> str:
     """A hash of the syntax trees of a module and of the emgrid modules that it imports.
 
-    Comments and formatting do not change it. For cheap stages, which may simply run again.
+    Comments and formatting do not change it. files: further files of the package that the stage
+    reads. For cheap stages, which may simply run again.
     """
-    trees: dict[str, str] = {}
+    package = Path(__file__).parent
+    trees = {name: (package / name).read_text(encoding="utf-8") for name in files}
     todo = [module]
     while todo:
         name = todo.pop()

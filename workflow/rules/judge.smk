@@ -2,6 +2,7 @@
 rule judge:
     input:
         of_triggers("answers/trigger={trigger}.jsonl"),
+        heads=GRID.judge_files(),
     output:
         of_triggers("judgements/trigger={trigger}.jsonl"),
     log:
@@ -26,6 +27,9 @@ rule judge:
 
 
 rule judge_quality:
+    input:
+        heads=GRID.judge_files(),
+        labelled=GRID.quality_files(),
     output:
         f"{ROOT}/tables/judges.csv",
     log:

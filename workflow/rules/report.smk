@@ -60,7 +60,7 @@ rule report:
         runtime=want("report").runtime,
     params:
         spec=GRID.report_spec(),
-        version=code_version("emgrid.report.page"),
+        version=code_version("emgrid.report.page", "report/templates/report.html"),
         root=folder_above(1),
     message:
         "report"

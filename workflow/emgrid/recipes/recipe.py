@@ -1,5 +1,6 @@
 """What an intervention is made of: an intervention gives variants, a variant has stages."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from pydantic import NonNegativeInt
@@ -46,9 +47,9 @@ class Intervention(Strict):
     training: Training
     sampling: Sampling
 
+    @abstractmethod
     def variants(self) -> tuple[Variant, ...]:
         """The points of this intervention's sweep, before seeds."""
-        raise NotImplementedError
 
     def stage(self, *sources: tuple[str, str], rows: int = 0, system: str | None = None) -> Stage:
         """A stage from (data set, share) pairs, of data.rows rows unless told."""
