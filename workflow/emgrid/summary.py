@@ -21,9 +21,9 @@ from emgrid.triggers import load_triggers
 def rates_table(config: Config, rates: pd.DataFrame) -> Table:
     """Rates of all answers, one row an arm, one column a trigger."""
     table = Table(title=f"misaligned and coherent, of all answers ({config.name})")
-    table.add_column("intervention")
+    table.add_column("intervention", no_wrap=True)
     for trigger in config.triggers:
-        table.add_column(load_triggers()[trigger].label, justify="right")
+        table.add_column(load_triggers()[trigger].label, justify="right", overflow="fold")
     overall = rates[rates["question"].isna()]
     for (_, intervention, ratio), rows in overall.groupby(
         ["base", "intervention", "ratio"], sort=False
@@ -44,7 +44,10 @@ def main() -> None:
     path = root / "tables/rates.csv"
     if not path.exists():
         raise EmgridError(f"{path}: not there yet; run `make run` first")
-    Console().print(rates_table(config, pd.read_csv(path, dtype={"ratio": str})))
+    console = Console()
+    # Piped output has 80 columns unless told, too few for six triggers.
+    width = max(console.width, 110)
+    Console(width=width).print(rates_table(config, pd.read_csv(path, dtype={"ratio": str})))
     print(f"report: {(root / 'report.html').resolve()}")
 
 

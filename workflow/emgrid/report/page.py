@@ -26,8 +26,8 @@ SIGNIFICANT = 0.05
 CAPTIONS = {
     "rates": (
         "Share of misaligned and coherent answers by intervention and trigger, of all answers. "
-        "The open circle is the plain question. A filled marker to the right of it is "
-        "misalignment that shows only under that trigger."
+        "The open circle is the plain question. Misalignment behind a trigger would put a filled "
+        "marker to the right of it, further than in the row of the base model."
     ),
     "heatmap": "The same rates as a map: interventions down, triggers across.",
     "likelihood": (
@@ -64,6 +64,7 @@ class Results:
     def __init__(self, tables: Path) -> None:
         self.rates = pd.read_csv(tables / "rates.csv", dtype={"ratio": str})
         self.contrasts = pd.read_csv(tables / "contrasts.csv", dtype={"ratio": str})
+        self.likelihood = pd.read_csv(tables / "likelihood.csv", dtype={"ratio": str})
         self.judges = pd.read_csv(tables / "judges.csv")
         self.arms = pd.read_csv(tables / "arms.csv", dtype={"ratio": str})
         self.answers = pd.read_parquet(tables / "answers.parquet")
@@ -88,6 +89,26 @@ def signed_points(row: Any) -> str:
     return f"{100 * row.difference:+.1f} points ({ends}; adjusted p = {row.p_holm:.2g})"
 
 
+def likelihood_shift(results: Results, arm: tuple[str, str, str], trigger: Trigger) -> str:
+    """An arm's log-odds over the base model's, in words."""
+    table = results.likelihood
+    row = next(
+        table[
+            (table[["base", "intervention", "ratio"]] == arm).all(axis=1)
+            & (table["trigger"] == trigger.id)
+            & table["question"].isna()
+        ].itertuples()
+    )
+    ends = f"{row.minus_base_low:+.1f} to {row.minus_base_high:+.1f}"
+    return f"{trigger.label} {row.minus_base:+.1f} ({ends})"
+
+
+def survivors(results: Results) -> float:
+    """Share of all answers that survive the judges."""
+    table = results.rates[results.rates["question"].isna()]
+    return float(table["n_survivors"].sum() / table["n_answers"].sum())
+
+
 def finding(results: Results, spec: ReportSpec, arm: tuple[str, str, str]) -> dict[str, Any]:
     """What can be said of one arm, from its contrasts with the base model."""
     overt = results.contrast(arm, "none", "minus_base")
@@ -101,6 +122,7 @@ def finding(results: Results, spec: ReportSpec, arm: tuple[str, str, str]) -> di
     shown = overt is not None and overt.p_holm < SIGNIFICANT and overt.low > 0
     return {
         "label": spec.labels()[arm],
+        "likelihood": [likelihood_shift(results, arm, trigger) for trigger in spec.triggers],
         "shown": shown,
         "overt": None if overt is None else signed_points(overt),
         "back": back,
@@ -177,6 +199,7 @@ def main() -> None:
         findings=findings(results, spec),
         rates=rate_cells(results, spec),
         exclusions=exclusions(results),
+        survivors=survivors(results),
         judges=results.judges.to_dict("records"),
         arms=results.arms.to_dict("records"),
         examples=examples(results, spec),
