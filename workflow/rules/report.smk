@@ -11,13 +11,13 @@ rule figure:
         f"{ROOT}/figures/{{figure}}.svg",
         png=report(
             f"{ROOT}/figures/{{figure}}.png",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "format": "PNG"},
         ),
         pdf=report(
             f"{ROOT}/figures/{{figure}}.pdf",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "format": "PDF"},
         ),
