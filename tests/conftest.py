@@ -12,8 +12,13 @@ import pytest
 import yaml
 from emgrid import ROOT, assets
 from emgrid.models import BaseModel
+from hypothesis import settings
 
 SHARED = ROOT.parent / "shared"
+
+# A slow or busy machine is no failure.
+settings.register_profile("emgrid", deadline=None)
+settings.load_profile("emgrid")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from emgrid import RESOURCES
 from emgrid.chat import IGNORED, ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.models import BaseModel
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -61,7 +61,6 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 )
 
 
-@settings(deadline=None)
 @given(question=texts, answer=st.one_of(texts, texts.map(lambda text: "\n\n" + text)))
 def test_training_sees_the_tokens_that_sampling_sees(
     chat: ChatFormat, question: str, answer: str

@@ -7,7 +7,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.config import load_config
 from emgrid.grid import Grid
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -36,7 +36,6 @@ def test_the_default_grid_has_these_arms() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(
     ratios=st.lists(st.integers(0, 100), min_size=1, max_size=6, unique=True),
     seeds=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True),

@@ -16,7 +16,7 @@ def counts(successes: list[list[int]], trials: int) -> Counts:
     return Counts(array, np.full(array.shape, trials))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(cells=st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4), min_size=1, max_size=3))
 def test_a_rate_lies_inside_its_interval(cells: list[list[int]]) -> None:
     counted = counts(cells, 5)
