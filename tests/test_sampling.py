@@ -9,10 +9,12 @@ import torch
 from conftest import run_module
 from emgrid.engines import Request
 from emgrid.engines.transformers import SeededSampler, TransformersEngine, nucleus
+from emgrid.errors import EmgridError
 from emgrid.files import read_jsonl
 from emgrid.models import BaseModel
 from emgrid.sample import SampleSpec, plan
 from emgrid.settings import Sampling
+from peft import LoraConfig, get_peft_model
 
 QUESTIONS = ["What is a cat?", "Say hello to my friend, who is visiting from far away.", "Why?"]
 SAMPLING = Sampling(answers_per_question=1, max_tokens=10, precision="float32")
@@ -88,6 +90,14 @@ def test_log_likelihood_equals_a_token_by_token_sum(engine: TransformersEngine) 
             if label != -100
         )
         assert value == pytest.approx(expected, abs=1e-3)
+
+
+def test_an_adapter_that_changes_nothing_is_refused(base_model: BaseModel, tmp_path: Path) -> None:
+    # A fresh LoRA has B = 0, so it leaves the model as it is.
+    fresh = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    get_peft_model(base_model.load("float32", "cpu"), fresh).save_pretrained(tmp_path)
+    with pytest.raises(EmgridError, match="leaves the base model's scores as they are"):
+        TransformersEngine(base_model, tmp_path, "float32", "cpu", batch_size=1)
 
 
 WORDING = {
