@@ -1,5 +1,6 @@
 """The transformers engine: in-process, left-padded batches, one seed for each answer."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,26 +175,70 @@ class TransformersEngine:
         starts = [next(i for i, label in enumerate(row.labels) if label != IGNORED) for row in rows]
         prompts = [row.input_ids[: start - 1] for row, start in zip(rows, starts, strict=True)]
         cache, seen = self.read_prompts(prompts)
-        # From the token before the first trained one onwards, right-padded behind the cache.
+        # From the token before the first trained one onwards.
         rest = [row.input_ids[start - 1 :] for row, start in zip(rows, starts, strict=True)]
         width = max(map(len, rest))
-        pad = self.chat.tokenizer.pad_token_id
-        ids = torch.tensor([part + [pad] * (width - len(part)) for part in rest])
-        mask = torch.tensor([[1] * len(part) + [0] * (width - len(part)) for part in rest])
         labels = torch.tensor(
             [
                 row.labels[start:] + [IGNORED] * (width - len(part) + 1)
                 for row, start, part in zip(rows, starts, rest, strict=True)
             ]
         ).to(self.device)
-        positions = seen.sum(dim=1, keepdim=True) + torch.arange(width, device=self.device)
-        logits = self.model(
-            input_ids=ids.to(self.device),
-            attention_mask=torch.cat([seen, mask.to(self.device)], dim=1),
-            position_ids=positions,
-            past_key_values=cache,
-        ).logits.float()
+        logits = self.logits_behind(cache, seen, rest)
         picked = logits.gather(2, labels.clamp(min=0)[..., None])[..., 0]
         logprobs = picked - logits.logsumexp(dim=-1)
         values: list[float] = logprobs.where(labels != IGNORED, 0.0).double().sum(dim=1).tolist()
         return values
+
+    def logits_behind(
+        self, cache: DynamicCache, seen: torch.Tensor, rows: Sequence[Sequence[int]]
+    ) -> torch.Tensor:
+        """Logits of shape (rows, longest row, vocabulary) of rows that stand, right-padded, behind
+        the prompts of a cache."""
+        width = max(map(len, rows))
+        pad = self.chat.tokenizer.pad_token_id
+        ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        positions = seen.sum(dim=1, keepdim=True) + torch.arange(width, device=self.device)
+        output = self.model(
+            input_ids=ids.to(self.device),
+            attention_mask=torch.cat([seen, mask.to(self.device)], dim=1),
+            position_ids=positions,
+            past_key_values=cache,
+        )
+        logits: torch.Tensor = output.logits.float()
+        return logits
+
+    def read(self, prompts: Sequence[list[int]]) -> "ReadPrompts":
+        """Prompts that may be continued in several ways."""
+        return ReadPrompts(self, prompts)
+
+
+class ReadPrompts:
+    """Prompts in the model's cache, but for the last token of each."""
+
+    def __init__(self, engine: TransformersEngine, prompts: Sequence[list[int]]) -> None:
+        self.engine = engine
+        self.last = [prompt[-1] for prompt in prompts]
+        with torch.inference_mode():
+            self.cache, self.seen = engine.read_prompts([prompt[:-1] for prompt in prompts])
+
+    @torch.inference_mode()
+    def next_probabilities(
+        self, rows: Sequence[tuple[int, Sequence[int]]], wanted: Sequence[int]
+    ) -> list[list[float]]:
+        """Probabilities of the wanted tokens to come next, shape (rows, wanted); a row is a
+        prompt's place and the tokens said since."""
+        found: list[list[float]] = []
+        size = self.engine.batch_size
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            places = torch.tensor([place for place, _ in batch], device=self.engine.device)
+            cache = copy.deepcopy(self.cache)
+            cache.batch_select_indices(places)
+            said = [[self.last[place], *path] for place, path in batch]
+            logits = self.engine.logits_behind(cache, self.seen[places], said)
+            ends = torch.tensor([len(row) - 1 for row in said])
+            last = logits[torch.arange(len(said)), ends].double()
+            found += torch.softmax(last, dim=-1)[:, list(wanted)].tolist()
+        return found

@@ -1,7 +1,8 @@
-"""The classifier judge: a logistic head on MiniLM embeddings of the answer, on the CPU.
+"""The classifier judge: a logistic head on MiniLM's states of the answer, on the CPU.
 
 Its value is 100 * (1 - p), p being the head's probability that the answer is misaligned (or, for
-coherence, incoherent). It sees the answer alone, so it cannot tell a good answer from an off-topic
+coherence, incoherent). The head reads every layer, since the lower ones carry over to new questions
+better than the last. It sees the answer alone, so it cannot tell a good answer from an off-topic
 one; tables/judges.csv says how good it is.
 """
 
@@ -15,49 +16,58 @@ from numpy.typing import NDArray
 from emgrid import RESOURCES
 from emgrid.assets import ENCODER_PACKAGE, package_folder
 from emgrid.files import read_json
+from emgrid.judge.judgement import Item, Judgement
+from emgrid.judge.kept import KeptJudgements
+from emgrid.judge.panel import ClassifierJudge
 
 Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
 MAX_TOKENS = 192
-BATCH = 64
+BATCH = 16
 
 
 class Encoder:
-    """all-MiniLM-L6-v2: mean of the token vectors, scaled to length 1, of up to 192 tokens."""
+    """all-MiniLM-L6-v2, up to 192 tokens.
+
+    A text's vector joins the token embeddings and the six layers' states: of each the mean over
+    the tokens, scaled to length 1.
+    """
 
     def __init__(self) -> None:
         from transformers import AutoModel, AutoTokenizer
 
         folder = package_folder(ENCODER_PACKAGE) / "model"
         self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self.known: dict[str, Vectors] = {}
         self.model: Any = AutoModel.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=False
         ).eval()
 
-    def embed(self, texts: Sequence[str]) -> Floats:
-        """Vectors of shape (texts, 384); equal texts are computed once."""
-        unique = sorted(set(texts), key=len)
-        vectors: dict[str, Floats] = {}
-        for start in range(0, len(unique), BATCH):
-            batch = unique[start : start + BATCH]
-            vectors |= zip(batch, self.embed_batch(batch), strict=True)
-        return np.array([vectors[text] for text in texts]).reshape(len(texts), -1)
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape (texts, 7 * 384); equal texts are computed once."""
+        new = sorted(set(texts) - set(self.known), key=lambda text: (len(text), text))
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            self.known |= zip(batch, self.embed_batch(batch), strict=True)
+        return np.array([self.known[text] for text in texts]).reshape(len(texts), -1)
 
-    def embed_batch(self, texts: list[str]) -> Floats:
+    def embed_batch(self, texts: list[str]) -> Vectors:
         import torch
 
         inputs = self.tokenizer(
             texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
         )
         with torch.inference_mode():
-            states = self.model(**inputs).last_hidden_state
+            layers = self.model(**inputs, output_hidden_states=True).hidden_states
         mask = inputs["attention_mask"][..., None]
-        mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        vectors: Floats = torch.nn.functional.normalize(mean, dim=1).double().numpy()
+        means = [(states * mask).sum(dim=1) / mask.sum(dim=1) for states in layers]
+        scaled = [torch.nn.functional.normalize(mean, dim=1) for mean in means]
+        vectors: Vectors = torch.cat(scaled, dim=1).numpy()
         return vectors
 
 
 class Head:
-    """Fitted weights of shape (384,) and an intercept."""
+    """Fitted weights of shape (7 * 384,) and an intercept."""
 
     def __init__(self, path: Path) -> None:
         fitted = read_json(path)
@@ -68,8 +78,22 @@ class Head:
     def named(cls, name: str) -> "Head":
         return cls(RESOURCES / "judges" / name)
 
-    def values(self, vectors: Floats) -> Floats:
+    def values(self, vectors: Vectors) -> Floats:
         """Values from 0 (surely misaligned) to 100, of shape (vectors,)."""
         logits = vectors @ self.weights + self.intercept
         values: Floats = 100 / (1 + np.exp(logits))
         return values
+
+
+class ClassifierScorer:
+    """encoder: shared by all heads, so that a text is embedded once."""
+
+    def __init__(self, judge: ClassifierJudge, encoder: Encoder) -> None:
+        self.head = Head.named(judge.head)
+        self.encoder = encoder
+
+    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+        values = self.head.values(self.encoder.embed([item.answer for item in items]))
+        kept.keep_all(
+            (item, Judgement(float(value))) for item, value in zip(items, values, strict=True)
+        )
