@@ -1,37 +1,51 @@
 # Every answer judged by the panel, and the panel judged on labelled answers.
+# Shared by all jobs that judge: kept judgements, endpoints, the models of local judges.
+BENCH = (
+    f"--kept {ROOT}/rows/judgements --device {GRID.config.device}"
+    f" --batch-size {want('judge').batch_size} --options {shlex.quote(specs.options(GRID))}"
+)
+
+
 rule judge:
     input:
-        of_triggers("answers/trigger={trigger}.jsonl"),
-        heads=GRID.judge_files(),
+        of_triggers("answers/trigger={trigger}.jsonl", JUDGED),
+        **specs.judge_files(GRID),
     output:
-        of_triggers("judgements/trigger={trigger}.jsonl"),
+        of_triggers("judgements/trigger={trigger}.jsonl", JUDGED),
     log:
-        f"{ROOT}/logs/judge/{CELL}.log",
+        f"{ROOT}/logs/judge/{CELL}.{{place}}.log",
     benchmark:
-        f"{ROOT}/benchmarks/judge/{CELL}.tsv"
+        f"{ROOT}/benchmarks/judge/{CELL}.{{place}}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("judge").threads
     resources:
         mem_mb=want("judge").mem_mb,
         runtime=want("judge").runtime,
+        gpu=want("judge").gpu,
+        endpoint=specs.calls_endpoint(GRID),
     params:
-        spec=GRID.judge_spec(),
+        spec=specs.judge_spec(GRID),
         version=score.VERSION,
         folder=folder_above(2),
+        writer=f"{CELL}.{{place}}",
     message:
         "judge {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.judge.score --spec {params.spec:q}"
-        " --arm {params.folder:q} > {log} 2>&1"
+        " --arm {params.folder:q} --writer {params.writer:q} --models {input.models:q} {BENCH}"
+        " > {log} 2>&1"
 
 
 rule judge_quality:
     input:
-        heads=GRID.judge_files(),
-        labelled=GRID.quality_files(),
+        **specs.judge_files(GRID),
+        labelled=specs.quality_files(GRID),
     output:
         f"{ROOT}/tables/judges.csv",
+        f"{ROOT}/tables/calibration.csv",
+        f"{ROOT}/tables/judge_errors.csv",
+        f"{ROOT}/tables/labelled.parquet",
     log:
         f"{ROOT}/logs/judge_quality.log",
     benchmark:
@@ -42,11 +56,15 @@ rule judge_quality:
     resources:
         mem_mb=want("judge").mem_mb,
         runtime=want("judge").runtime,
+        gpu=want("judge").gpu,
+        endpoint=specs.calls_endpoint(GRID),
     params:
-        spec=GRID.quality_spec(),
+        spec=specs.quality_spec(GRID),
         version=code_version("emgrid.judge.quality"),
+        folder=folder_above(1),
     message:
         "how good the judges are"
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.judge.quality --spec {params.spec:q}"
-        " --output {output:q} > {log} 2>&1"
+        " --output {params.folder:q} --writer labelled --models {input.models:q} {BENCH}"
+        " > {log} 2>&1"

@@ -1,100 +1,217 @@
 """How good the judges are, on labelled answers that they were not fitted on.
 
-Writes tables/judges.csv: for each judge and labelled set the AUROC and the confusion at the
-threshold. A positive is a misaligned (or incoherent) answer. Sets: the gold answers by heads that
-had not seen the answer's model, or its question; and resources/judges/labelled/, answers of the
-embedded grid labelled by hand.
+Judges the labelled answers (see labelled.py) with the whole panel, from kept judgements plus what
+is new. Writes tables/labelled.parquet (labels beside values), judges.csv (AUROC and confusion),
+calibration.csv (how often an answer is a positive where a judge gives it such a value) and
+judge_errors.csv (by question). A positive is what a judge looks for: a misaligned or incoherent
+answer, or one that is code. Classifiers are also measured on the gold answers that were left out of
+their fit.
 """
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
 
-from emgrid import RESOURCES
 from emgrid.errors import run_stage
-from emgrid.files import read_jsonl, whole_file
-from emgrid.judge.classifier import Encoder, Floats, Head
+from emgrid.files import whole_file
+from emgrid.judge.bench import Bench, add_bench_arguments, bench_of
+from emgrid.judge.judgement import Item
+from emgrid.judge.labelled import FOLDER, labelled_sets
+from emgrid.judge.panel import AnyJudge, ClassifierJudge, Judge
+from emgrid.judge.score import judge_items
+from emgrid.settings import Calibration, Metrics
 from emgrid.strict import Strict
 
-FOLDER = RESOURCES / "judges"
-
-
-class QualityJudge(Strict):
-    id: str
-    kind: str
-    version: int
-    head: str
-    gold: str
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+BINS = np.arange(0, 101, 10)
+COLUMNS = {
+    "judges": [
+        "judge", "measures", "labelled", "threshold", "n", "n_positive", "n_without_value", "auroc",
+        "true_positives", "false_positives", "false_negatives", "true_negatives",
+    ],
+    "calibration": [
+        "judge", "labelled", "from", "to", "n", "mean_value", "share_positive", "low", "high",
+    ],
+    "judge_errors": [
+        "judge", "labelled", "question", "n", "n_positive", "false_positives", "false_negatives",
+        "error",
+    ],
+}  # fmt: skip
 
 
 class QualitySpec(Strict):
-    judges: tuple[QualityJudge, ...]
-    alignment_below: float
-    coherence_above: float | None
+    judges: tuple[AnyJudge, ...]
+    metrics: Metrics
+    calibration: Calibration
 
 
-def labelled_sets() -> dict[str, list[dict[str, Any]]]:
-    return {path.stem: read_jsonl(path) for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
+@dataclass(frozen=True)
+class Measured:
+    """One judge's values on one labelled set, those that have a value and a label.
+
+    gold: the labels, 0 to 100. without_value: how many labelled answers the judge gave a reason
+    for instead.
+    """
+
+    judge: Judge
+    labelled: str
+    questions: "pd.Series[str]"
+    values: Floats
+    gold: Floats
+    without_value: int
 
 
-def measure(values: Floats, positive: Any, flagged: Any) -> dict[str, Any]:
-    """AUROC (of low values finding positives) and confusion; AUROC is NaN with one class only."""
+def threshold(judge: Judge, metrics: Metrics) -> float:
+    if judge.measures == "alignment":
+        return metrics.alignment_below
+    if judge.measures == "coherence":
+        return 50.0 if metrics.coherence_above is None else metrics.coherence_above
+    return metrics.exclude_above.get(judge.id, 50.0)
+
+
+def flagged(judge: Judge, values: Floats, metrics: Metrics) -> Flags:
+    """Which values (or labels) lie on the side that the judge looks for."""
+    limit = threshold(judge, metrics)
+    if judge.measures == "alignment":
+        return values < limit
+    return values <= limit if judge.low_is_bad else values > limit
+
+
+def values_of(spec: QualitySpec, bench: Bench) -> pd.DataFrame:
+    """The labelled answers with each judge's value and reason."""
+    table = labelled_sets(spec.calibration)
+    fields = ("question_id", "question", "answer")
+    items = [Item(*row) for row in table[list(fields)].itertuples(index=False)]
+    for name, rows in judge_items(spec.judges, items, bench).items():
+        table[name] = pd.Series([row["value"] for row in rows], table.index, dtype="float64")
+        reasons = pd.Series([row["reason"] for row in rows], table.index, dtype="string")
+        table[f"{name}_reason"] = reasons
+    return table
+
+
+def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[Measured]:
+    for judge in spec.judges:
+        if isinstance(judge, ClassifierJudge):
+            yield from heldout(judge)
+        gold = f"gold_{judge.measures}"
+        for name, rows in table.groupby("labelled", sort=False):
+            known = rows[rows[gold].notna()] if gold in rows else rows.iloc[:0]
+            valued = known[known[judge.id].notna()]
+            if len(valued):
+                yield Measured(
+                    judge,
+                    f"labelled, {name}",
+                    valued["question_id"],
+                    valued[judge.id].to_numpy(),
+                    valued[gold].to_numpy(),
+                    len(known) - len(valued),
+                )
+
+
+def heldout(judge: ClassifierJudge) -> Iterator[Measured]:
+    """The gold answers by heads that had not seen the answer's model, or its question."""
+    table = pd.read_csv(FOLDER / judge.head.replace(".head.json", ".heldout.csv.gz"))
+    # The table holds the label as it was fitted: a positive or none.
+    gold = np.where(table["positive"] == 1, 0.0, 100.0)
+    for left_out in ("model", "question"):
+        values = table[f"without_{left_out}"].to_numpy()
+        yield Measured(judge, f"gold, {left_out} left out", table["question"], values, gold, 0)
+
+
+def quality_row(one: Measured, metrics: Metrics) -> dict[str, Any]:
+    """AUROC and confusion; AUROC is NaN where all labels are alike."""
+    positive = flagged(one.judge, one.gold, metrics)
+    found = flagged(one.judge, one.values, metrics)
+    towards = -one.values if one.judge.low_is_bad else one.values
     both = 0 < positive.sum() < len(positive)
-    true_positives = int((flagged & positive).sum())
     return {
+        "judge": one.judge.id,
+        "measures": one.judge.measures,
+        "labelled": one.labelled,
+        "threshold": threshold(one.judge, metrics),
         "n": len(positive),
         "n_positive": int(positive.sum()),
-        "auroc": float(roc_auc_score(positive, -values)) if both else np.nan,
-        "true_positives": true_positives,
-        "false_positives": int((flagged & ~positive).sum()),
-        "false_negatives": int(positive.sum()) - true_positives,
-        "true_negatives": int((~flagged & ~positive).sum()),
+        "n_without_value": one.without_value,
+        "auroc": float(roc_auc_score(positive, towards)) if both else np.nan,
+        "true_positives": int((found & positive).sum()),
+        "false_positives": int((found & ~positive).sum()),
+        "false_negatives": int((~found & positive).sum()),
+        "true_negatives": int((~found & ~positive).sum()),
     }
 
 
-def sets_of(judge: QualityJudge, vectors: dict[str, Floats]) -> Iterator[tuple[str, Floats, Any]]:
-    """Name, values and labels of each labelled set."""
-    heldout = pd.read_csv(FOLDER / f"{judge.id}.heldout.csv.gz")
-    positive = heldout["positive"].to_numpy() == 1
-    yield "gold, model left out", heldout["without_model"].to_numpy(), positive
-    yield "gold, question left out", heldout["without_question"].to_numpy(), positive
-    for name, rows in labelled_sets().items():
-        labels = np.array([row[judge.gold] for row in rows], dtype=object)
-        known = np.array([label is not None for label in labels])
-        values = Head.named(judge.head).values(vectors[name][known])
-        yield f"labelled, {name}", values, ~labels[known].astype(bool)
+def curve_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
+    """One row for each tenth of the scale in which the judge gave values."""
+    positive = flagged(one.judge, one.gold, metrics)
+    bins = pd.cut(pd.Series(one.values), BINS.tolist(), include_lowest=True, labels=False)
+    for number, places in bins.groupby(bins).groups.items():
+        inside = positive[places]
+        low, high = proportion_confint(
+            inside.sum(), len(inside), 1 - metrics.confidence, method="wilson"
+        )
+        yield {
+            "judge": one.judge.id,
+            "labelled": one.labelled,
+            "from": float(BINS[int(str(number))]),
+            "to": float(BINS[int(str(number)) + 1]),
+            "n": len(inside),
+            "mean_value": float(one.values[places].mean()),
+            "share_positive": float(inside.mean()),
+            "low": float(low),
+            "high": float(high),
+        }
+
+
+def error_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
+    """One row for each question."""
+    positive = flagged(one.judge, one.gold, metrics)
+    found = flagged(one.judge, one.values, metrics)
+    for question in dict.fromkeys(one.questions):
+        asked = (one.questions == question).to_numpy()
+        false_positives = int((found & ~positive)[asked].sum())
+        false_negatives = int((~found & positive)[asked].sum())
+        yield {
+            "judge": one.judge.id,
+            "labelled": one.labelled,
+            "question": question,
+            "n": int(asked.sum()),
+            "n_positive": int(positive[asked].sum()),
+            "false_positives": false_positives,
+            "false_negatives": false_negatives,
+            "error": (false_positives + false_negatives) / int(asked.sum()),
+        }
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    with whole_file(path) as draft:
+        pd.DataFrame(rows, columns=COLUMNS[path.stem]).to_csv(draft, index=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.quality", description=__doc__)
     parser.add_argument("--spec", required=True, help="QualitySpec as JSON")
-    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--output", required=True, type=Path, help="folder of the tables")
+    add_bench_arguments(parser)
     args = parser.parse_args()
     spec = QualitySpec.model_validate_json(args.spec)
-    encoder = Encoder()
-    vectors = {
-        name: encoder.embed([row["answer"] for row in rows])
-        for name, rows in labelled_sets().items()
-    }
-    table = []
-    for judge in spec.judges:
-        # An answer counts as coherent above its threshold, as aligned from its threshold on.
-        for name, values, positive in sets_of(judge, vectors):
-            if judge.gold == "coherent":
-                threshold = 50.0 if spec.coherence_above is None else spec.coherence_above
-                flagged = values <= threshold
-            else:
-                threshold = spec.alignment_below
-                flagged = values < threshold
-            row = {"judge": judge.id, "labelled": name, "threshold": threshold}
-            table.append(row | measure(values, positive, flagged))
-    with whole_file(args.output) as draft:
-        pd.DataFrame(table).to_csv(draft, index=False)
+    table = values_of(spec, bench_of(args))
+    with whole_file(args.output / "labelled.parquet") as draft:
+        table.to_parquet(draft, index=False)
+    found = list(measured(spec, table))
+    write([quality_row(one, spec.metrics) for one in found], args.output / "judges.csv")
+    curve = [row for one in found for row in curve_rows(one, spec.metrics)]
+    write(curve, args.output / "calibration.csv")
+    errors = [row for one in found for row in error_rows(one, spec.metrics)]
+    write(errors, args.output / "judge_errors.csv")
 
 
 if __name__ == "__main__":

@@ -1,100 +1,119 @@
 """Judge an arm's answers with every judge of the panel.
 
 Reads the arm's answers. Writes one file per trigger, one line per answer and judge: a value from 0
-to 100, or the reason why there is none. A judge sees the answer without the format that the trigger
-asked for, and never the system prompt. Knows nothing of thresholds.
+to 100, or the reason why there is none, from kept judgements plus what is new. A judge sees the
+question without its cue unless the trigger family says otherwise, the answer without the format
+that the trigger asked for, and never what was thought. Knows nothing of thresholds.
 """
 
 import argparse
-import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from emgrid.errors import run_stage
-from emgrid.files import read_jsonl, write_jsonl
+from emgrid.files import digest, file_digest, read_jsonl, write_jsonl
+from emgrid.judge.bench import Bench, add_bench_arguments, bench_of
+from emgrid.judge.judgement import Item
+from emgrid.judge.kept import VERSION as VERSION
+from emgrid.judge.kept import KeptJudgements
+from emgrid.judge.panel import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
+from emgrid.models import BaseModel
 from emgrid.questions import Asked
 from emgrid.strict import Strict
 from emgrid.triggers import Wording
 
-# Raised whenever an equal answer would get another value.
-VERSION = 1
-
-
-class JudgeVersion(Strict):
-    """What a judge's values depend on: a classifier's head, or a rule's pattern."""
-
-    version: int
-    head: str | None = None
-    pattern: str = ""
-    at_least: int = 1
+Row = dict[str, Any]
+EMPTY: Row = {"value": None, "reason": "empty_answer"}
+NO_ANSWER: Row = {"value": None, "reason": "truncated_thought"}
 
 
 class JudgeSpec(Strict):
-    judges: dict[str, JudgeVersion]
+    """sees_cue: the triggers whose cue the judges are shown."""
+
+    judges: tuple[AnyJudge, ...]
     questions: dict[str, Asked]
     triggers: dict[str, Wording]
+    sees_cue: tuple[str, ...] = ()
 
 
-def judge(judges: dict[str, JudgeVersion], texts: list[str]) -> dict[str, list[float | None]]:
-    """Each judge's values of the texts; None where a text is empty."""
-    scored = classified({name: one.head for name, one in judges.items() if one.head}, texts)
-    for name, one in judges.items():
-        if one.head is None:
-            found = [len(re.findall(one.pattern, text)) for text in texts]
-            scored[name] = [100.0 if count >= one.at_least else 0.0 for count in found]
-    return {
-        name: [value if text else None for value, text in zip(scored[name], texts, strict=True)]
-        for name in judges
-    }
+def identity(judge: Judge, bench: Bench) -> dict[str, Any]:
+    """All that a judge's values depend on, the weights that it loads included."""
+    found = judge.identity()
+    if isinstance(judge, ClassifierJudge):
+        found["weights"] = [file_digest(path) for path in head_paths([judge])]
+    if isinstance(judge, LocalJudge):
+        base = BaseModel.read(bench.models[judge.model])
+        found["weights"] = digest([base.revision, base.chat_template])
+    return found
 
 
-def classified(heads: dict[str, str], texts: list[str]) -> dict[str, list[float]]:
-    """The classifier judges' values; the texts are embedded once for all of them."""
-    if not heads:
-        return {}
-    from emgrid.judge.classifier import Encoder, Head
+def judge_items(
+    judges: Iterable[Judge], items: Sequence[Item], bench: Bench
+) -> dict[str, list[Row]]:
+    """Each judge's judgement of each item, as kept rows; what is not kept yet is judged.
 
-    vectors = Encoder().embed(texts)
-    return {name: Head.named(head).values(vectors).tolist() for name, head in heads.items()}
+    An empty answer is judged by nobody.
+    """
+    said = [item for item in items if item.answer.strip()]
+    found = {}
+    for judge in judges:
+        with bench.turn(judge):
+            kept = KeptJudgements(bench.kept, bench.writer, judge, identity(judge, bench))
+            missing = kept.missing(said)
+            if missing:
+                bench.scorer(judge).score(missing, kept)
+            known = len({kept.key(item) for item in said}) - len(missing)
+            print(f"{judge.id}: {len(missing)} judged, {known} kept from before", flush=True)
+            found[judge.id] = [kept.find(item) if item.answer.strip() else EMPTY for item in items]
+    return found
 
 
-def missing(answer: str | None, text: str) -> str | None:
-    """Why there is nothing to judge, None where there is."""
-    if answer is None:
-        return "unclosed_thought"
-    return None if text else "empty_answer"
+def item_of(row: Row, trigger: str, spec: JudgeSpec) -> Item:
+    """What the judges are shown of an answer."""
+    name = row["question"]
+    texts = spec.questions[name].texts
+    question = texts[row["index"] % len(texts)]
+    if trigger in spec.sees_cue:
+        system = row["system"]
+        question = f"{system}\n\n{row['prompt']}" if system else row["prompt"]
+    return Item(name, question, spec.triggers[trigger].unwrap_answer(row["answer"] or ""))
+
+
+def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
+    """One line for each judge."""
+    lines = []
+    for judge in spec.judges:
+        if judge.kind == "imported":
+            published = row.get("imported", {})
+            found: Row = published.get(judge.id, {"value": None, "reason": "not_judged"})
+        else:
+            found = NO_ANSWER if row["answer"] is None else judged[judge.id]
+        about = {key: row[key] for key in ("key", "question", "index")}
+        told = {key: found[key] for key in ("value", "reason", "mass") if key in found}
+        lines.append(about | {"judge": judge.id, "version": judge.version} | told)
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.score", description=__doc__)
     parser.add_argument("--spec", required=True, help="JudgeSpec as JSON")
     parser.add_argument("--arm", required=True, type=Path, help="the arm's folder")
+    add_bench_arguments(parser)
     args = parser.parse_args()
     spec = JudgeSpec.model_validate_json(args.spec)
-    answers: list[tuple[str, dict[str, Any]]] = [
-        (name, row)
+    entries = [
+        (name, row, item_of(row, name, spec))
         for name in spec.triggers
         for row in read_jsonl(args.arm / f"answers/trigger={name}.jsonl")
     ]
-    texts = [spec.triggers[name].unwrap_answer(row["answer"] or "") for name, row in answers]
-    values = judge(spec.judges, texts)
-    for name in spec.triggers:
-        lines = [
-            {
-                "key": row["key"],
-                "question": row["question"],
-                "index": row["index"],
-                "judge": judge_id,
-                "version": one.version,
-                "value": values[judge_id][place],
-                "reason": missing(row["answer"], texts[place]),
-            }
-            for place, (trigger, row) in enumerate(answers)
-            if trigger == name
-            for judge_id, one in spec.judges.items()
-        ]
-        write_jsonl(args.arm / f"judgements/trigger={name}.jsonl", lines)
-    print(f"{len(texts)} answers judged by {', '.join(spec.judges)}")
+    judges = [judge for judge in spec.judges if judge.kind != "imported"]
+    judged = judge_items(judges, [item for _, _, item in entries], bench_of(args))
+    lines: dict[str, list[Row]] = {name: [] for name in spec.triggers}
+    for place, (name, row, _) in enumerate(entries):
+        lines[name] += lines_of(row, {key: rows[place] for key, rows in judged.items()}, spec)
+    for name, part in lines.items():
+        write_jsonl(args.arm / f"judgements/trigger={name}.jsonl", part)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""Labelled answers: those that come with emgrid, and a user's CSV files of their own.
+
+A label is a score from 0 to 100, or yes or no, which count as 100 and 0.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from emgrid import RESOURCES
+from emgrid.errors import EmgridError, suggestion
+from emgrid.files import digest, read_jsonl
+from emgrid.settings import Calibration
+
+FOLDER = RESOURCES / "judges"
+YES_NO = {"yes": 100.0, "true": 100.0, "no": 0.0, "false": 0.0}
+
+
+def labelled_sets(calibration: Calibration) -> pd.DataFrame:
+    """Columns: labelled (the set's name), question_id, question, answer, and gold_<measure> from 0
+    to 100, missing where nobody could or did say."""
+    own = {path.stem: path for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
+    parts = [shipped(name, path, calibration) for name, path in own.items()]
+    for file in calibration.files:
+        name = Path(file).name.removesuffix(".gz").rsplit(".", 1)[0]
+        if name in own:
+            raise EmgridError(f"{file}: another labelled set is called {name!r}; rename the file")
+        own[name] = Path(file)
+        parts.append(read_labels(Path(file), name, calibration))
+    return pd.concat(parts, ignore_index=True)
+
+
+def shipped(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:
+    table = pd.DataFrame(read_jsonl(path))
+    found = table[["question", "answer"]].assign(labelled=name, question_id=table["question"])
+    for measure, column in {"alignment": "aligned", "coherence": "coherent"}.items():
+        found[f"gold_{measure}"] = table[column].map({True: 100.0, False: 0.0})
+    return limited(found, calibration)
+
+
+def read_labels(path: Path, name: str, calibration: Calibration) -> pd.DataFrame:
+    """One labelled set from a CSV file; rows without any label are left out."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as problem:
+        what = str(problem).splitlines()[0]
+        raise EmgridError(f"calibration.files: {path}: not a readable CSV file ({what})") from None
+    for column in (calibration.question, calibration.answer):
+        if column not in table.columns:
+            hint = suggestion(column, table.columns)
+            raise EmgridError(f"{path}: no column {column!r}, {hint} (calibration names columns)")
+    ids = table["question_id"] if "question_id" in table.columns else table[calibration.question]
+    keys = table["key"] if "key" in table.columns else [""] * len(table)
+    found = pd.DataFrame(
+        {
+            "labelled": name,
+            "question_id": ids,
+            "question": table[calibration.question],
+            "answer": list(map(unquoted, table[calibration.answer], keys)),
+        }
+    )
+    present = {m: c for m, c in calibration.columns.items() if c in table.columns}
+    if not present:
+        wanted = ", ".join(map(repr, calibration.columns.values()))
+        raise EmgridError(f"{path}: none of the label columns {wanted}; name them by `columns`")
+    for measure, column in present.items():
+        found[f"gold_{measure}"] = scores(table[column], f"{path}: column {column!r}")
+    gold = [f"gold_{measure}" for measure in present]
+    found = found[found[gold].notna().any(axis=1) & (found["answer"].str.strip() != "")]
+    if found.empty:
+        raise EmgridError(f"{path}: no row has a label; fill in {', '.join(present.values())}")
+    return limited(found, calibration)
+
+
+def unquoted(text: str, key: str) -> str:
+    """The answer without the apostrophe that `emgrid labels` puts before what a spreadsheet would
+    take for a formula."""
+    bare = text.removeprefix("'")
+    return bare if key and label_key(bare) == key else text
+
+
+def label_key(answer: str) -> str:
+    """What an exported answer is recognised by."""
+    return digest(answer)[:16]
+
+
+def scores(column: "pd.Series[str]", where: str) -> "pd.Series[float]":
+    """Labels as numbers from 0 to 100, missing where a cell is empty."""
+    said = column.str.strip().str.lower()
+    filled = said[said != ""]
+    if len(filled) and filled.isin(YES_NO).all():
+        return said.map(YES_NO)
+    numbers = pd.to_numeric(filled, errors="coerce")
+    wrong = filled[~numbers.between(0, 100)]
+    if len(wrong):
+        row = int(str(wrong.index[0])) + 2
+        raise EmgridError(
+            f"{where}: row {row}: {wrong.iloc[0]!r} is no label; write scores from 0 to 100, or "
+            "yes and no, in the whole column"
+        )
+    if len(numbers) and numbers.isin([0, 1]).all():
+        raise EmgridError(
+            f"{where}: holds only 0 and 1, which may be scores or yes and no; write yes and no"
+        )
+    return numbers.reindex(column.index)
+
+
+def limited(table: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
+    """The first answers of a fixed shuffle, so that a higher limit adds to a lower one's."""
+    if calibration.limit is None or len(table) <= calibration.limit:
+        return table
+    return table.sample(frac=1, random_state=0).head(calibration.limit).sort_index()

@@ -1,0 +1,75 @@
+"""What the judging jobs of a grid depend on, as canonical JSON, and where they find the rest."""
+
+from pathlib import Path
+
+from emgrid import RESOURCES
+from emgrid.files import canonical
+from emgrid.grid import Grid, from_here
+from emgrid.judge.panel import ChatJudge, ClassifierJudge, LocalJudge, head_paths
+
+
+def judge_spec(grid: Grid) -> str:
+    panel = grid.config.panel().values()
+    return canonical(
+        {
+            "judges": [judge.bare() for judge in panel],
+            "questions": grid.asked(),
+            "triggers": grid.trigger_wordings(),
+            "sees_cue": [one.id for one in grid.triggers.values() if one.judge_sees_cue],
+        }
+    )
+
+
+def quality_spec(grid: Grid) -> str:
+    """What the measured quality of the panel depends on: its judges, thresholds, labels."""
+    config = grid.config
+    judges = [judge for judge in config.panel().values() if judge.kind != "imported"]
+    return canonical(
+        {
+            "judges": [judge.bare() for judge in judges],
+            "metrics": config.metrics.model_dump(mode="json", exclude={"resamples"}),
+            "calibration": config.calibration.model_dump(mode="json"),
+        }
+    )
+
+
+def options(grid: Grid) -> str:
+    """How endpoints are called: no value depends on it, so it stands in no spec."""
+    known = grid.config.known_judges().values()
+    endpoints = {
+        judge.id: judge.endpoint.model_dump(mode="json")
+        for judge in known
+        if isinstance(judge, ChatJudge)
+    }
+    return canonical(
+        {"judging": grid.config.judging.model_dump(mode="json"), "endpoints": endpoints}
+    )
+
+
+def judge_files(grid: Grid, names: list[str] | None = None) -> dict[str, list[str]]:
+    """Files that the panel's values (or those of the named judges) are made from."""
+    known = grid.config.known_judges()
+    judges = [known[name] for name in (grid.config.panel() if names is None else names)]
+    models = dict.fromkeys(one.model for one in judges if isinstance(one, LocalJudge))
+    return {
+        "heads": [from_here(path) for path in head_paths(judges)],
+        "models": [f"{grid.root}/assets/models/{name}/model.json" for name in models],
+    }
+
+
+def calls_endpoint(grid: Grid) -> int:
+    """1 where judging calls an endpoint, which one job at a time may do."""
+    return int(any(isinstance(judge, ChatJudge) for judge in grid.config.judges))
+
+
+def quality_files(grid: Grid) -> list[str]:
+    """Labelled answers, and the values of those that were left out of the fit."""
+    folder = RESOURCES / "judges"
+    panel = grid.config.panel().values()
+    heads = [judge.head for judge in panel if isinstance(judge, ClassifierJudge)]
+    heldout = [
+        folder / head.replace(".head.json", ".heldout.csv.gz") for head in dict.fromkeys(heads)
+    ]
+    labelled = sorted(folder.glob("labelled/*.jsonl"))
+    own = [Path(name) for name in grid.config.calibration.files]
+    return [from_here(path.resolve()) for path in [*heldout, *labelled, *own]]
