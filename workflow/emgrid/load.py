@@ -1,0 +1,177 @@
+"""Load a config: validate it, and check every name and row count that it relies on."""
+
+from pathlib import Path
+from typing import Any
+
+from emgrid.config import Config
+from emgrid.datasets import local_file, read_rows
+from emgrid.errors import EmgridError, suggestion
+from emgrid.judge.panel import LocalJudge, RuleJudge
+from emgrid.mix import used_sources
+from emgrid.strict import validate
+
+
+def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
+    """Validate a parsed config and every name in it; `origin` names the file in messages.
+
+    check_data: also read the data files that are on this machine. A job inside the grid leaves
+    that out, since the main process has done it.
+    """
+    if not isinstance(value, dict):
+        raise EmgridError(f"{origin}: a config must be a mapping of settings")
+    config = validate(Config, value, origin)
+    check_names(config, origin)
+    if check_data:
+        check_rows(config, origin)
+    return config
+
+
+def check_names(config: Config, origin: str) -> None:
+    """Every name in the config must be defined somewhere."""
+
+    def check(place: str, what: str, names: tuple[str | None, ...], known: Any) -> None:
+        for name in names:
+            if name is not None and name not in known:
+                message = f"unknown {what} {name!r}, {suggestion(name, known)}"
+                raise EmgridError(f"{origin}: {place}: {message}")
+
+    check("base_models", "model", config.base_models, config.known_models())
+    try:
+        questions, triggers = config.asked(), config.known_triggers()
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: {problem}") from None
+    try:
+        judges = config.known_judges()
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: judges: {problem}") from None
+    check("triggers", "trigger family", config.triggers, triggers)
+    known = config.known_datasets()
+    if config.data is not None:
+        check("data.misaligned", "data set", (config.data.misaligned,), known)
+        check("data.benign", "data set", (config.data.benign,), known)
+    for name, intervention in config.interventions.items():
+        place = f"interventions.{name}"
+        data = intervention.data
+        check(f"{place}.data", "data set", (data.misaligned, data.benign), known)
+        for source in intervention.sources():
+            if source.generation is None:
+                check(place, "data set", (source.dataset,), known)
+                continue
+            generation = source.generation
+            check(place, "data set", (generation.prompts, generation.answers), known)
+            check(place, "model", (generation.generator,), config.known_models())
+            if generation.answers and not known[generation.answers].has_answers:
+                raise EmgridError(
+                    f"{origin}: {place}: data set {generation.answers!r} holds prompts without "
+                    "answers, so it cannot be the other generator's"
+                )
+            used = tuple(rule.judge for rule in generation.keep.judges)
+            check(f"{place}.keep", "judge", used, judges)
+    if not questions:
+        raise EmgridError(f"{origin}: questions: {config.questions}: holds no question")
+    if "none" not in config.triggers:
+        raise EmgridError(f"{origin}: triggers: add `none`, the reference of every contrast")
+    for trigger in config.used_triggers().values():
+        lacking = [question for question in questions if question not in trigger.questions]
+        if trigger.questions and lacking:
+            raise EmgridError(
+                f"{origin}: triggers: {trigger.id!r} rewords each question but has no wording for "
+                f"{lacking[0]!r} of {config.questions}; choose another family or question set"
+            )
+    check_panel(config, origin)
+    check_imports(config, origin)
+
+
+def check_panel(config: Config, origin: str) -> None:
+    """The judges that metrics count by are in the panel, and every judge can judge this grid."""
+    panel = config.panel()
+    metrics = config.metrics
+    needed = {"alignment": metrics.alignment}
+    if metrics.coherence_above is not None:
+        needed["coherence"] = metrics.coherence
+    for setting, name in [*needed.items(), *(("exclude_above", n) for n in metrics.exclude_above)]:
+        if name not in panel:
+            raise EmgridError(
+                f"{origin}: metrics.{setting}: the judge {name!r} is not in the panel; add it to "
+                f"`judges`, or name another of {', '.join(panel)}"
+            )
+        if panel[name].kind == "imported" and config.interventions:
+            raise EmgridError(
+                f"{origin}: metrics.{setting}: the values of {name!r} are imported, so the arms "
+                "that are sampled here have none; name another judge"
+            )
+    for judge in panel.values():
+        if isinstance(judge, LocalJudge) and judge.model not in config.known_models():
+            hint = suggestion(judge.model, config.known_models())
+            raise EmgridError(f"{origin}: judges.{judge.id}: unknown model {judge.model!r}, {hint}")
+        if isinstance(judge, RuleJudge) and isinstance(judge.answers, dict):
+            lacking = sorted(set(config.asked()) - set(judge.answers))
+            if lacking:
+                raise EmgridError(
+                    f"{origin}: judges.{judge.id}: no accepted answer to {lacking[0]!r}; add it to "
+                    "`answers`"
+                )
+
+
+def check_imports(config: Config, origin: str) -> None:
+    """Every import gives values of the panel's judges under known triggers, and is its own arm."""
+    panel, triggers = config.panel(), config.known_triggers()
+    made: dict[tuple[str, str, str, str], str] = {}
+    for number, one in enumerate(config.imports):
+        place = f"{origin}: imports.{number}"
+        for name in one.columns.values:
+            if name not in panel or panel[name].kind != "imported":
+                raise EmgridError(
+                    f"{place}: values are given for {name!r}, which is no judge of kind `imported` "
+                    "in `judges`"
+                )
+        for trigger in one.suffixes.values():
+            if trigger not in triggers:
+                hint = suggestion(trigger, triggers)
+                raise EmgridError(f"{place}: suffixes: unknown trigger {trigger!r}, {hint}")
+        if one.path is not None and not Path(one.path).is_file():
+            raise EmgridError(f"{place}: no file {one.path!r}")
+        cell = (one.base, one.intervention, one.ratio, str(one.seed))
+        if cell in made:
+            raise EmgridError(
+                f"{place}: {one.name} makes the same arm as {made[cell]} ({' '.join(cell)}); give "
+                "it another intervention or seed"
+            )
+        made[cell] = one.name
+    for base in config.base_models:
+        for cell, name in made.items():
+            if cell[0] == base and cell[1] in config.interventions:
+                raise EmgridError(
+                    f"{origin}: imports: {name} makes arms of the intervention {cell[1]!r} on "
+                    f"{base}, which are trained here too; give it another name"
+                )
+
+
+def check_rows(config: Config, origin: str) -> None:
+    """Read the data files that are on this machine, and check that stages find enough rows.
+
+    Of a file that is yet to be fetched, the registry says how many rows it has.
+    """
+    known = config.known_datasets()
+    counts: dict[str, int | None] = {}
+    for name, intervention in config.interventions.items():
+        stages = [stage for recipe in intervention.recipes() for stage in recipe.stages]
+        for source, rows in (used for stage in stages for used in used_sources(stage)):
+            if source.generation is not None:
+                continue
+            dataset = known[source.dataset]
+            if not dataset.has_answers:
+                raise EmgridError(
+                    f"{origin}: interventions.{name}: data set {source.dataset!r} holds prompts "
+                    "without answers, so nothing can be trained on it; use it with on_policy"
+                )
+            if source.dataset not in counts:
+                local = dataset.path is not None
+                found = len(read_rows(dataset, local_file(dataset))) if local else dataset.rows
+                counts[source.dataset] = found
+            have = counts[source.dataset]
+            if have is not None and rows > have:
+                raise EmgridError(
+                    f"{origin}: interventions.{name}: asks for {rows} rows of data set "
+                    f"{source.dataset!r}, which has {have}; lower the number of rows"
+                )
