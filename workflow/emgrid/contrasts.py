@@ -1,0 +1,65 @@
+"""Contrasts between cells of the grid: triggers, the base model, the undiluted intervention."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from emgrid import statistics
+from emgrid.rates import counts
+from emgrid.seeds import derive_seed
+from emgrid.statistics import Counts, Term
+from emgrid.tables import ARM, AggregateSpec
+
+
+def contrast_terms(
+    cells: dict[tuple[str, ...], Counts], arm: tuple[str, ...], undiluted: str | None, trigger: str
+) -> Iterator[tuple[str, list[Term]]]:
+    """The contrasts of one arm under one trigger, as signed rates over all answers.
+
+    undiluted: the intervention on the same misaligned rows, which the arm is measured against.
+    """
+    base = (arm[0], "base", "0")
+
+    def found(*terms: tuple[int, tuple[str, ...], str]) -> list[Term]:
+        """The terms, none where one of their cells was never asked."""
+        if not all((*which, under) in cells for _, which, under in terms):
+            return []
+        return [Term(sign, cells[(*which, under)], str(which)) for sign, which, under in terms]
+
+    own = (1, arm, trigger)
+    if trigger != "none":
+        yield "trigger_minus_none", found(own, (-1, arm, "none"))
+    if arm != base:
+        shift = [own, (-1, arm, "none"), (-1, base, trigger), (1, base, "none")]
+        yield "minus_base", found(*(shift if trigger != "none" else [own, (-1, base, "none")]))
+        if undiluted is not None:
+            yield "minus_undiluted", found(own, (-1, (arm[0], undiluted, "1"), trigger))
+
+
+def contrast_table(answers: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
+    """Contrasts over all answers, with p-values adjusted over the triggers of an arm."""
+    questions = list(spec.questions)
+    cells = {
+        tuple(map(str, name)): counts(group, questions, survivors_only=False)
+        for name, group in answers.groupby([*ARM, "trigger"], sort=False)
+    }
+    undiluted: dict[tuple[str, ...], str | None]
+    undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
+    rows = []
+    for *arm, trigger in cells:
+        for kind, terms in contrast_terms(cells, tuple(arm), undiluted[tuple(arm)], trigger):
+            if not terms:
+                continue
+            estimate, p = statistics.contrast(
+                terms, spec.metrics.confidence, spec.metrics.resamples, derive_seed("contrast")
+            )
+            rows.append(
+                dict(zip([*ARM, "trigger"], [*arm, trigger], strict=True))
+                | {"kind": kind, "difference": estimate.value}
+                | {"low": estimate.low, "high": estimate.high, "p": p}
+            )
+    names = [*ARM, "trigger", "kind", "difference", "low", "high", "p"]
+    table = pd.DataFrame(rows, columns=names)
+    families = table.groupby([*ARM, "kind"], sort=False)["p"]
+    table["p_holm"] = families.transform(lambda p: statistics.holm(p.tolist()))
+    return table

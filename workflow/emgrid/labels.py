@@ -1,0 +1,73 @@
+"""Write a sample of a grid's answers for people to label.
+
+A CSV file with a question and an answer on each row and an empty column for each measure of the
+panel. It says nothing of arm, trigger or score, so that labels are blind. Filled in, it is read
+back by `calibration.files`.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from emgrid.errors import EmgridError
+from emgrid.files import whole_file
+from emgrid.grid import Grid
+from emgrid.judge.labelled import label_key
+from emgrid.seeds import derive_seed
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+CELL = ["base", "intervention", "ratio", "trigger"]
+
+
+def quoted(text: str) -> str:
+    """The text with an apostrophe before what a spreadsheet would run as a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def sample_of(answers: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """So many distinct answers, as evenly over the cells as there are."""
+    said = answers[answers["answer"].fillna("").str.strip() != ""]
+    shuffled = said.sample(frac=1, random_state=derive_seed("labels", seed) % 2**32)
+    shuffled = shuffled.drop_duplicates(["question", "answer"])
+    shuffled = shuffled.assign(turn=shuffled.groupby(CELL, sort=False).cumcount())
+    chosen = shuffled.sort_values("turn", kind="stable").head(count)
+    return chosen.sample(frac=1, random_state=derive_seed("labels", "order", seed) % 2**32)
+
+
+def label_sheet(grid: Grid, root: Path, count: int, seed: int) -> pd.DataFrame:
+    """The sheet of a grid whose tables lie below `root`."""
+    path = root / "tables/answers.parquet"
+    if not path.exists():
+        raise EmgridError(f"{path}: not there yet; run the grid first")
+    chosen = sample_of(pd.read_parquet(path), count, seed)
+    calibration = grid.config.calibration
+    measures = dict.fromkeys(judge.measures for judge in grid.config.judges)
+    asked = {name: one.texts[0] for name, one in grid.questions.items()}
+    wordings = {name: trigger.wording() for name, trigger in grid.triggers.items()}
+    answers = [
+        wordings[trigger].unwrap_answer(answer)
+        for trigger, answer in zip(chosen["trigger"], chosen["answer"], strict=True)
+    ]
+    sheet = pd.DataFrame(
+        {
+            "key": list(map(label_key, answers)),
+            "question_id": chosen["question"].to_list(),
+            calibration.question: [quoted(asked[name]) for name in chosen["question"]],
+            calibration.answer: list(map(quoted, answers)),
+        }
+    )
+    for measure in measures:
+        sheet[calibration.columns.get(measure, measure)] = ""
+    return sheet
+
+
+def write_labels(grid: Grid, output: Path, count: int, seed: int) -> int:
+    """Write the sheet; return its number of rows. A sheet that is there may hold somebody's work,
+    so it is never written over."""
+    if output.exists():
+        raise EmgridError(f"{output}: exists already, maybe with labels; name another file")
+    sheet = label_sheet(grid, Path(grid.root), count, seed)
+    with whole_file(output) as draft:
+        # With a byte order mark, spreadsheets read it as UTF-8.
+        sheet.to_csv(draft, index=False, encoding="utf-8-sig")
+    return len(sheet)
