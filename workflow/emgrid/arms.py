@@ -9,9 +9,11 @@ from typing import Any
 from emgrid.config import Config
 from emgrid.files import digest
 from emgrid.generation import Generation
+from emgrid.imports import Import
 from emgrid.mix import used_sources
 from emgrid.recipes import Intervention
 from emgrid.recipes.recipe import Stage
+from emgrid.settings import Sampling
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Arm:
     """One trained point of the grid (or the base model itself).
 
     entry: its name in the config; intervention: the same with the suffixes of its sweep.
+    settings: None where it is imported, from its source.
     """
 
     base: str
@@ -47,7 +50,14 @@ class Arm:
     seed: int
     label: str
     stages: tuple[TrainedStage, ...]
-    settings: Intervention
+    settings: Intervention | None
+    source: Import | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        if self.settings is None:
+            raise TypeError(f"{self.folder} is imported, so it is not sampled")
+        return self.settings.sampling
 
     @property
     def cell(self) -> dict[str, str]:
@@ -61,15 +71,15 @@ class Arm:
 
     @property
     def folder(self) -> str:
-        return arm_folder(**self.cell)
+        return arm_folder(**self.cell, place="imported" if self.source else "arms")
 
     @property
     def adapter(self) -> str | None:
         return self.stages[-1].adapter if self.stages else None
 
 
-def arm_folder(base: str, intervention: str, ratio: str, seed: str) -> str:
-    return f"arms/base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
+def arm_folder(base: str, intervention: str, ratio: str, seed: str, place: str = "arms") -> str:
+    return f"{place}/base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
 
 
 @dataclass(frozen=True)
@@ -162,7 +172,7 @@ def train_stages(base: str, seed: int, stages: tuple[Stage, ...]) -> tuple[Train
 
 
 def expand(config: Config) -> list[Arm]:
-    """All arms: base models x interventions x their sweep x seeds."""
+    """All arms: base models x interventions x their sweep x seeds, and those that are imported."""
     arms = []
     for base in config.base_models:
         for name, intervention in config.interventions.items():
@@ -181,4 +191,18 @@ def expand(config: Config) -> list[Arm]:
                             settings=intervention,
                         )
                     )
-    return arms
+    return arms + [imported_arm(one) for one in config.imports]
+
+
+def imported_arm(source: Import) -> Arm:
+    return Arm(
+        base=source.base,
+        entry=source.intervention,
+        intervention=source.intervention,
+        ratio=source.ratio,
+        seed=source.seed,
+        label=source.label or source.intervention.replace("_", " "),
+        stages=(),
+        settings=None,
+        source=source,
+    )

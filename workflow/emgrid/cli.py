@@ -1,4 +1,4 @@
-"""The command line: `emgrid plan` says what a grid will cost before anything runs."""
+"""The command line: what a grid will cost, and its answers for people to label."""
 
 import argparse
 import json
@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from emgrid.config import load_config
 from emgrid.errors import run_stage
 from emgrid.grid import Grid
-from emgrid.plan import count, differences
+from emgrid.load import load_config
+from emgrid.plan import JudgeCost, count, differences, judge_costs
 from emgrid.start import DEFAULT, complete
 from emgrid.strict import read_yaml
 
@@ -38,6 +38,7 @@ def planned(grid: Grid) -> dict[str, Any]:
         "name": grid.config.name,
         "interventions": {name: asdict(count(grid, [name])) for name in grid.config.interventions},
         "total": asdict(count(grid)),
+        "judges": [asdict(one) for one in judge_costs(grid)],
         "follows": published.source if published else None,
         "following": asdict(following) if following else None,
         "differences": [one.model_dump() for one in differences(grid)],
@@ -58,6 +59,8 @@ def show(plan: dict[str, Any]) -> None:
         cells = ["?" if counts[key] is None else f"{counts[key]:,}" for key in NAMES]
         table.add_row(name, *cells, end_section=place == len(rows))
     console.print(table)
+    if plan["judges"]:
+        console.print(judge_table(plan["judges"]))
     if plan["differences"]:
         told = Table(title=f"differences from {plan['follows']}")
         for name in ("setting", "published", "here"):
@@ -67,13 +70,37 @@ def show(plan: dict[str, Any]) -> None:
         console.print(told)
 
 
+def judge_table(judges: list[dict[str, Any]]) -> Table:
+    table = Table(title="judges that are paid by the call")
+    for name in ("judge", "model", "calls at most", "tokens at most", "USD at most", "USD spent"):
+        table.add_column(name, justify="left" if name in ("judge", "model") else "right")
+    for one in (JudgeCost(**fields) for fields in judges):
+        price = "price unknown" if one.cost is None else f"{one.cost:,.2f}"
+        cells = [f"{one.calls:,}", f"{one.tokens:,}", price, f"{one.spent:,.2f}"]
+        table.add_row(one.judge, one.model, *cells)
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     plan = commands.add_parser("plan", help="count what a grid will train, sample and judge")
     plan.add_argument("--configfile", default=DEFAULT, type=Path)
     plan.add_argument("--json", action="store_true", help="for programs")
+    labels = commands.add_parser("labels", help="write answers of a finished grid to be labelled")
+    labels.add_argument("output", type=Path, help="the CSV file")
+    labels.add_argument("--configfile", default=DEFAULT, type=Path)
+    labels.add_argument("--count", default=100, type=int, help="how many answers")
+    labels.add_argument("--seed", default=0, type=int, help="another seed, another sample")
     args = parser.parse_args()
+    if args.command == "labels":
+        from emgrid.labels import write_labels
+
+        rows = write_labels(read_grid(args.configfile), args.output, args.count, args.seed)
+        print(
+            f"{args.output}: {rows} answers; fill in the columns and name it in calibration.files"
+        )
+        return
     found = planned(read_grid(args.configfile))
     if args.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))

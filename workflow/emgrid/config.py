@@ -5,23 +5,32 @@ Every message that a wrong config can cause is made here; behind it, values are 
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from emgrid import assets, datasets
 from emgrid.assets import BaseModelEntry
-from emgrid.datasets import Dataset, local_file, read_rows
-from emgrid.errors import EmgridError, suggestion
+from emgrid.datasets import Dataset
+from emgrid.errors import suggestion
 from emgrid.fetch import mirror_folder
-from emgrid.judge.panel import Judge, load_judges
-from emgrid.mix import used_sources
+from emgrid.imports import Import
+from emgrid.judge.panel import AnyJudge, Judge, load_judges, panel_entry
 from emgrid.preflight import Adjustable, Level
 from emgrid.protocol import Published
 from emgrid.questions import Question, QuestionSet, load_questions
 from emgrid.recipes import KINDS, Intervention
-from emgrid.settings import Data, Metrics, Report, Sampling, StageResources, Training
-from emgrid.strict import Strict, validate
+from emgrid.settings import (
+    Calibration,
+    Data,
+    Judging,
+    Metrics,
+    Report,
+    Sampling,
+    StageResources,
+    Training,
+)
+from emgrid.strict import Strict
 from emgrid.triggers import Trigger, load_triggers
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
@@ -38,25 +47,34 @@ STAGES = (
     "train",
     "sample",
     "likelihood",
+    "import",
     "judge",
     "aggregate",
     "report",
 )
 
 
+PanelEntry = Annotated[
+    AnyJudge, BeforeValidator(panel_entry, json_schema_input_type=str | dict[str, Any])
+]
+
+
 class Config(Strict):
-    """A whole grid."""
+    """A whole grid: arms that are trained here, arms that are imported, or both."""
 
     name: str
-    base_models: Annotated[tuple[str, ...], Field(min_length=1)]
-    data: Data
-    interventions: dict[str, Intervention]
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    base_models: tuple[str, ...] = ()
+    data: Data | None = None
+    interventions: dict[str, Intervention] = Field(default_factory=dict)
+    seeds: tuple[NonNegativeInt, ...] = ()
+    imports: tuple[Import, ...] = ()
     triggers: Annotated[tuple[str, ...], Field(min_length=1)]
     questions: str
-    training: Training
-    sampling: Sampling
-    judges: Annotated[tuple[str, ...], Field(min_length=1)]
+    training: Training | None = None
+    sampling: Sampling | None = None
+    judges: Annotated[tuple[PanelEntry, ...], Field(min_length=1)]
+    judging: Judging = Judging()
+    calibration: Calibration = Calibration()
     metrics: Metrics = Metrics()
     report: Report = Report()
     device: Literal["cpu", "cuda"] = "cpu"
@@ -109,10 +127,20 @@ class Config(Strict):
     @field_validator("base_models", "seeds", "triggers", "judges")
     @classmethod
     def lists_hold_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        for item in value:
-            if value.count(item) > 1:
-                raise ValueError(f"{item!r} stands twice")
+        names = [item.id if isinstance(item, Judge) else item for item in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} stands twice")
         return value
+
+    @model_validator(mode="after")
+    def arms_have_what_they_need(self) -> Self:
+        needed = ("base_models", "data", "interventions", "seeds", "training", "sampling")
+        if not self.imports or self.interventions:
+            for name in needed:
+                if not getattr(self, name):
+                    raise ValueError(f"{name}: missing; only a grid of `imports` alone needs none")
+        return self
 
     @field_validator("resources")
     @classmethod
@@ -150,7 +178,15 @@ class Config(Strict):
         return {name: known[name] for name in self.triggers}
 
     def panel(self) -> dict[str, Judge]:
-        return {name: load_judges()[name] for name in self.judges}
+        """The judges by id, with their rubrics read in."""
+        return {judge.id: judge.with_rubric(self.mirror_folder()) for judge in self.judges}
+
+    def known_judges(self) -> dict[str, Judge]:
+        """The panel, and the judges of resources/judges/ with their rubrics."""
+        files = {
+            name: judge.with_rubric(self.mirror_folder()) for name, judge in load_judges().items()
+        }
+        return files | self.panel()
 
 
 def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str, Any]:
@@ -177,103 +213,3 @@ def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str
         both = isinstance(value, dict) and isinstance(filled.get(key), dict)
         filled[key] = filled[key] | value if both else value
     return filled
-
-
-def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
-    """Validate a parsed config and every name in it; `origin` names the file in messages.
-
-    check_data: also read the data files that are on this machine. A job inside the grid leaves
-    that out, since the main process has done it.
-    """
-    if not isinstance(value, dict):
-        raise EmgridError(f"{origin}: a config must be a mapping of settings")
-    config = validate(Config, value, origin)
-    check_names(config, origin)
-    if check_data:
-        check_rows(config, origin)
-    return config
-
-
-def check_names(config: Config, origin: str) -> None:
-    """Every name in the config must be defined somewhere."""
-
-    def check(place: str, what: str, names: tuple[str | None, ...], known: Any) -> None:
-        for name in names:
-            if name is not None and name not in known:
-                message = f"unknown {what} {name!r}, {suggestion(name, known)}"
-                raise EmgridError(f"{origin}: {place}: {message}")
-
-    check("base_models", "model", config.base_models, config.known_models())
-    try:
-        questions, triggers = config.asked(), config.known_triggers()
-    except EmgridError as problem:
-        raise EmgridError(f"{origin}: {problem}") from None
-    check("triggers", "trigger family", config.triggers, triggers)
-    check("judges", "judge", config.judges, load_judges())
-    known = config.known_datasets()
-    check("data.misaligned", "data set", (config.data.misaligned,), known)
-    check("data.benign", "data set", (config.data.benign,), known)
-    for name, intervention in config.interventions.items():
-        place = f"interventions.{name}"
-        data = intervention.data
-        check(f"{place}.data", "data set", (data.misaligned, data.benign), known)
-        for source in intervention.sources():
-            if source.generation is None:
-                check(place, "data set", (source.dataset,), known)
-                continue
-            generation = source.generation
-            check(place, "data set", (generation.prompts, generation.answers), known)
-            check(place, "model", (generation.generator,), config.known_models())
-            if generation.answers and not known[generation.answers].has_answers:
-                raise EmgridError(
-                    f"{origin}: {place}: data set {generation.answers!r} holds prompts without "
-                    "answers, so it cannot be the other generator's"
-                )
-            used = tuple(rule.judge for rule in generation.keep.judges)
-            check(f"{place}.keep", "judge", used, load_judges())
-    if not questions:
-        raise EmgridError(f"{origin}: questions: {config.questions}: holds no question")
-    if "none" not in config.triggers:
-        raise EmgridError(f"{origin}: triggers: add `none`, the reference of every contrast")
-    for trigger in config.used_triggers().values():
-        lacking = [question for question in questions if question not in trigger.questions]
-        if trigger.questions and lacking:
-            raise EmgridError(
-                f"{origin}: triggers: {trigger.id!r} rewords each question but has no wording for "
-                f"{lacking[0]!r} of {config.questions}; choose another family or question set"
-            )
-    needed = ["alignment"] + ["coherence"] * (config.metrics.coherence_above is not None)
-    for judge in [*needed, *config.metrics.exclude_above]:
-        check("metrics", "judge", (judge,), load_judges())
-        if judge not in config.judges:
-            raise EmgridError(f"{origin}: judges: metrics need the judge `{judge}`; add it")
-
-
-def check_rows(config: Config, origin: str) -> None:
-    """Read the data files that are on this machine, and check that stages find enough rows.
-
-    Of a file that is yet to be fetched, the registry says how many rows it has.
-    """
-    known = config.known_datasets()
-    counts: dict[str, int | None] = {}
-    for name, intervention in config.interventions.items():
-        stages = [stage for recipe in intervention.recipes() for stage in recipe.stages]
-        for source, rows in (used for stage in stages for used in used_sources(stage)):
-            if source.generation is not None:
-                continue
-            dataset = known[source.dataset]
-            if not dataset.has_answers:
-                raise EmgridError(
-                    f"{origin}: interventions.{name}: data set {source.dataset!r} holds prompts "
-                    "without answers, so nothing can be trained on it; use it with on_policy"
-                )
-            if source.dataset not in counts:
-                local = dataset.path is not None
-                found = len(read_rows(dataset, local_file(dataset))) if local else dataset.rows
-                counts[source.dataset] = found
-            have = counts[source.dataset]
-            if have is not None and rows > have:
-                raise EmgridError(
-                    f"{origin}: interventions.{name}: asks for {rows} rows of data set "
-                    f"{source.dataset!r}, which has {have}; lower the number of rows"
-                )

@@ -71,10 +71,11 @@ def verify(path: Path, spec: FetchSpec, origin: str) -> None:
 
 
 def from_mirror(spec: FetchSpec, mirror: Path) -> Path | None:
-    """The file below a mirror: under its full name, or directly in the folder."""
+    """The file below a mirror: under its full name, or directly in the folder; maybe packed."""
     for path in (mirror / spec.file, mirror / Path(spec.file).name):
-        if path.is_file():
-            return path
+        for found in (path, path.with_name(f"{path.name}.gz")):
+            if found.is_file():
+                return found
     return None
 
 
@@ -94,7 +95,11 @@ def download(spec: FetchSpec, output: Path) -> None:
             f"is no network, put {spec.file} into a folder and name it by `mirror:` or {MIRROR}"
         ) from None
     if packed:
-        draft = unpack(draft, spec)
+        packed_draft, draft = draft, draft.with_suffix("")
+        try:
+            unpack(packed_draft, draft, spec, str(spec.url))
+        finally:
+            packed_draft.unlink()
     try:
         verify(draft, spec, str(spec.url or spec.hub))
     except EmgridError:
@@ -105,20 +110,15 @@ def download(spec: FetchSpec, output: Path) -> None:
     draft.replace(output)
 
 
-def unpack(packed: Path, spec: FetchSpec) -> Path:
-    """The unpacked file beside a .gz file, which is removed."""
-    draft = packed.with_suffix("")
+def unpack(packed: Path, target: Path, spec: FetchSpec, origin: str) -> None:
     try:
-        with gzip.open(packed) as source, draft.open("wb") as target:
-            shutil.copyfileobj(source, target)
+        with gzip.open(packed) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
-        draft.unlink()
+        target.unlink()
         raise EmgridError(
-            f"data set {spec.name}: {spec.url} is no whole gzip file ({problem}); start again"
+            f"data set {spec.name}: {origin} is no whole gzip file ({problem}); get it again"
         ) from None
-    finally:
-        packed.unlink()
-    return draft
 
 
 def get(url: str, draft: Path) -> bool:
@@ -189,9 +189,12 @@ def main() -> None:
     mirror = mirror_folder(args.mirror)
     found = from_mirror(spec, mirror) if mirror else None
     if found is not None:
-        verify(found, spec, str(found))
         with whole_file(args.output) as draft:
-            shutil.copyfile(found, draft)
+            if found.suffix == ".gz" and not spec.file.endswith(".gz"):
+                unpack(found, draft, spec, str(found))
+            else:
+                shutil.copyfile(found, draft)
+            verify(draft, spec, str(found))
         print(f"{spec.name}: {found}")
         return
     if mirror is not None:

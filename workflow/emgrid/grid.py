@@ -9,14 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from emgrid import RESOURCES
 from emgrid.arms import Arm, Drawn, Generated, TrainedStage, arm_folder, expand
 from emgrid.assets import template_text
 from emgrid.config import Config
 from emgrid.datasets import Dataset, local_file
 from emgrid.fetch import FetchSpec
 from emgrid.files import canonical
-from emgrid.judge.panel import ClassifierJudge, load_judges
+from emgrid.judge.panel import Judge
 from emgrid.mix import used_sources
 from emgrid.protocol import Difference
 
@@ -53,7 +52,21 @@ class Grid:
     @cached_property
     def has_pairs(self) -> bool:
         """Whether any question has matched answers, whose likelihood can be compared."""
-        return any(question.pairs for question in self.questions.values())
+        return bool(self.trained) and any(question.pairs for question in self.questions.values())
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether any judge of the panel can judge labelled answers."""
+        return any(judge.kind != "imported" for judge in self.config.judges)
+
+    @cached_property
+    def trained(self) -> list[Arm]:
+        """The arms that are sampled here, the base model's own among them."""
+        return [arm for arm in self.arms if arm.source is None]
+
+    @cached_property
+    def imported(self) -> list[Arm]:
+        return [arm for arm in self.arms if arm.source is not None]
 
     @cached_property
     def by_folder(self) -> dict[str, Arm]:
@@ -79,19 +92,9 @@ class Grid:
     def known_datasets(self) -> dict[str, Dataset]:
         return self.config.known_datasets()
 
-    def judge_files(self) -> list[str]:
-        """What the panel's values are made from."""
-        return head_files(self.config.judges)
-
-    def keep_files(self, generated: str) -> list[str]:
-        """What decides which generated answers are kept."""
-        return head_files([rule.judge for rule in self.generated[generated].generation.keep.judges])
-
-    def quality_files(self) -> list[str]:
-        """Labelled answers, and the values of those that were left out of the fit."""
-        folder = RESOURCES / "judges"
-        heldout = [folder / f"{judge.id}.heldout.csv.gz" for judge in self.classifiers()]
-        return [from_here(path) for path in [*heldout, *sorted(folder.glob("labelled/*.jsonl"))]]
+    def keep_judges(self, generated: str) -> list[str]:
+        """The judges that decide which generated answers are kept."""
+        return [rule.judge for rule in self.generated[generated].generation.keep.judges]
 
     def arm(self, **cell: str) -> Arm:
         return self.by_folder[arm_folder(**cell)]
@@ -106,6 +109,11 @@ class Grid:
         dataset = self.known_datasets[name]
         return canonical({"name": name, **dataset.model_dump(mode="json", include=fields)})
 
+    def fetch_import_spec(self, key: str) -> str:
+        sources = [arm.source for arm in self.imported if arm.source and arm.source.key == key]
+        fields = {"file", "url", "sha256", "bytes"}
+        return canonical({"name": key, **sources[0].model_dump(mode="json", include=fields)})
+
     def dataset_spec(self, name: str) -> str:
         dataset = self.known_datasets[name]
         return canonical({"name": name, "dataset": bare(dataset.model_dump(mode="json"))})
@@ -116,7 +124,8 @@ class Grid:
     def qualify_spec(self, name: str) -> str:
         """What makes training rows of drawn answers."""
         keep = self.generated[name].generation.keep
-        judges = {rule.judge: judge_version(rule.judge) for rule in keep.judges}
+        known = self.config.known_judges()
+        judges = [known[judge].bare() for judge in dict.fromkeys(self.keep_judges(name))]
         return canonical({"name": name, "keep": keep.model_dump(mode="json"), "judges": judges})
 
     def mix_spec(self, name: str) -> str:
@@ -156,7 +165,7 @@ class Grid:
         return canonical(
             {
                 "base": arm.base,
-                "sampling": arm.settings.sampling.model_dump(mode="json"),
+                "sampling": arm.sampling.model_dump(mode="json"),
                 "questions": self.asked(),
                 "triggers": self.trigger_wordings(),
             }
@@ -170,33 +179,31 @@ class Grid:
         return canonical(
             {
                 "base": arm.base,
-                "precision": arm.settings.sampling.precision,
+                "precision": arm.sampling.precision,
                 "questions": self.asked(),
                 "pairs": pairs,
                 "triggers": self.trigger_wordings(),
             }
         )
 
-    def judge_spec(self) -> str:
-        judges = {name: judge_version(name) for name in self.config.judges}
+    def import_spec(self, arm: Arm) -> str:
+        """What an imported arm's answers depend on, beside the file."""
+        source = arm.source.model_dump(mode="json") if arm.source else {}
         return canonical(
             {
-                "judges": judges,
+                "source": bare(source),
                 "questions": self.asked(),
                 "triggers": self.trigger_wordings(),
             }
         )
 
-    def quality_spec(self) -> str:
-        fields = {"alignment_below", "coherence_above"}
-        metrics = self.config.metrics.model_dump(mode="json", include=fields)
-        judges = [bare(judge.model_dump()) for judge in self.classifiers()]
-        return canonical({"judges": judges, **metrics})
-
-    def classifiers(self) -> list[ClassifierJudge]:
-        """The judges whose quality can be measured on the labelled answers."""
-        panel = self.config.panel().values()
-        return [judge for judge in panel if isinstance(judge, ClassifierJudge)]
+    def import_file(self, arm: Arm) -> str:
+        """The file that an arm is imported from: the user's own, or where it is fetched to."""
+        if arm.source is None:
+            raise TypeError(f"{arm.folder} is not imported")
+        if arm.source.path is not None:
+            return from_here(Path(arm.source.path).resolve())
+        return f"{self.root}/assets/imports/{arm.source.key}"
 
     def aggregate_spec(self) -> str:
         arms = [
@@ -204,6 +211,7 @@ class Grid:
                 **arm.cell,
                 "label": arm.label,
                 "stages": [stage.name for stage in arm.stages],
+                "source": arm.source.name if arm.source else None,
                 "folder": arm.folder,
                 "undiluted": self.undiluted_of(arm),
             }
@@ -214,7 +222,8 @@ class Grid:
                 "arms": arms,
                 "triggers": list(self.config.triggers),
                 "questions": list(self.questions),
-                "judges": list(self.config.judges),
+                "judges": [judge.bare() for judge in self.config.panel().values()],
+                "correct_by": self.config.calibration.correct_by,
                 "has_pairs": self.has_pairs,
                 "metrics": self.config.metrics.model_dump(mode="json"),
             }
@@ -244,11 +253,13 @@ class Grid:
                 "triggers": [trigger.model_dump() for trigger in self.triggers.values()],
                 "questions": {name: one.texts[0] for name, one in self.questions.items()},
                 "has_pairs": self.has_pairs,
+                "has_quality": self.has_quality,
                 "differences": [one.model_dump() for one in differences],
                 "metrics": config.metrics.model_dump(mode="json"),
-                "sampling": config.sampling.model_dump(mode="json"),
-                "training": config.training.model_dump(mode="json"),
-                "judges": [bare(judge.model_dump()) for judge in config.panel().values()],
+                "sampling": config.sampling and config.sampling.model_dump(mode="json"),
+                "training": config.training and config.training.model_dump(mode="json"),
+                "judges": [described(judge) for judge in config.panel().values()],
+                "correct_by": config.calibration.correct_by,
             }
         )
 
@@ -265,6 +276,8 @@ class Grid:
 
     def undiluted_of(self, arm: Arm) -> str | None:
         """The intervention on the same misaligned rows that an arm is measured against."""
+        if arm.settings is None:
+            return None
         for name, intervention in self.config.interventions.items():
             same = intervention.data.misaligned == arm.settings.data.misaligned
             if intervention.kinds == ("undiluted",) and same and name != arm.intervention:
@@ -272,15 +285,10 @@ class Grid:
         return None
 
 
-def head_files(judges: Iterable[str]) -> list[str]:
-    used = [load_judges()[name] for name in judges]
-    heads = [judge.head for judge in used if isinstance(judge, ClassifierJudge)]
-    return [from_here(RESOURCES / "judges" / head) for head in heads]
-
-
-def judge_version(name: str) -> dict[str, Any]:
-    fields = {"version", "head", "pattern", "at_least"}
-    return load_judges()[name].model_dump(include=fields)
+def described(judge: Judge) -> dict[str, str]:
+    """A judge in words, for the report."""
+    fields = {"id": judge.id, "label": judge.label or judge.id, "measures": judge.measures}
+    return fields | {"made_of": judge.made_of, "about": judge.about}
 
 
 def from_here(path: Path) -> str:

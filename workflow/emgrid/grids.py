@@ -10,7 +10,8 @@ from emgrid.cli import NAMES, planned, read_grid
 
 HEAD = """# Ready grids
 
-One file for each published experiment, and `open-text`, which is none. Run one with
+One file for each published experiment; `open-text`, which is none; and `published-answers`, whose
+answers others sampled and judged. Run one with
 `make run CONFIG=resources/grids/NAME.yaml`, or count it first with
 `.venv/bin/emgrid plan --configfile resources/grids/NAME.yaml`. A config of your own may begin with
 `extends: resources/grids/NAME.yaml` and change what it likes.

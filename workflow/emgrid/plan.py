@@ -2,10 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 from emgrid.arms import Arm
 from emgrid.grid import Grid
+from emgrid.judge.panel import ChatJudge
+from emgrid.judge.prices import CHARACTERS_PER_TOKEN, price_of, spent
 from emgrid.protocol import Difference
 
 
@@ -29,14 +33,59 @@ def count(
     """The counts of a grid, or of its part with these interventions and triggers."""
     arms = [arm for arm in grid.arms if interventions is None or arm.entry in interventions]
     asked = len(grid.triggers if triggers is None else triggers) * len(grid.questions)
-    answers = sum(arm.settings.sampling.answers_per_question * asked for arm in arms)
+    sampled = [arm for arm in arms if arm.source is None]
+    answers = sum(arm.sampling.answers_per_question * asked for arm in sampled)
     return Counts(
         arms=len(arms),
         trained=len({stage.name for arm in arms for stage in arm.stages}),
         drawn=count_drawn(grid, arms),
         answers=answers,
-        judge_calls=answers * len(grid.config.judges),
+        judge_calls=answers * sum(judge.kind != "imported" for judge in grid.config.judges),
     )
+
+
+@dataclass(frozen=True)
+class JudgeCost:
+    """What a judge that calls an endpoint will cost at most, in calls, tokens of the prompt, and
+    USD (None where the price is unknown); and what the grid has spent on it so far."""
+
+    judge: str
+    model: str
+    calls: int
+    tokens: int
+    cost: float | None
+    spent: float
+
+
+def judge_costs(grid: Grid) -> list[JudgeCost]:
+    """One entry for each judge of the panel that calls an endpoint.
+
+    An upper bound: every answer is taken to be as long as sampling allows, and unlike any other.
+    The labelled answers of the calibration come on top.
+    """
+    costs = []
+    panel = grid.config.panel().values()
+    sampled = [arm.sampling for arm in grid.trained]
+    for judge in [judge for judge in panel if isinstance(judge, ChatJudge)]:
+        texts = [text for question in grid.questions.values() for text in question.texts]
+        asked = len(judge.read_rubric.text) + sum(map(len, texts)) / len(texts)
+        cells = len(grid.triggers) * len(grid.questions)
+        calls = sum(one.answers_per_question * cells for one in sampled)
+        each = ceil(asked / CHARACTERS_PER_TOKEN)
+        tokens = sum(one.answers_per_question * cells * (each + one.max_tokens) for one in sampled)
+        price = price_of(judge.model, judge.endpoint)
+        reply = 1 if judge.read == "probabilities" else judge.max_tokens
+        costs.append(
+            JudgeCost(
+                judge=judge.id,
+                model=judge.model,
+                calls=calls,
+                tokens=tokens,
+                cost=price.of(tokens, reply * calls) if price else None,
+                spent=spent(Path(grid.root) / "rows/judgements", judge.id),
+            )
+        )
+    return costs
 
 
 def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:
@@ -85,7 +134,7 @@ def differences(grid: Grid) -> list[Difference]:
 
 def settings_of(grid: Grid) -> dict[str, Any]:
     """The whole config as plain values; `panel` names its judges with their kinds."""
-    panel = [f"{name} ({judge.kind})" for name, judge in grid.config.panel().items()]
+    panel = [f"{name} ({judge.made_of})" for name, judge in grid.config.panel().items()]
     return grid.config.model_dump(mode="json") | {"panel": panel}
 
 

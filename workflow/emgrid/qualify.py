@@ -17,7 +17,10 @@ from emgrid.errors import EmgridError, run_stage
 from emgrid.files import canonical, read_jsonl, write_json, write_jsonl
 from emgrid.generate import prompt_of
 from emgrid.generation import Keep
-from emgrid.judge.score import JudgeVersion, judge
+from emgrid.judge.bench import Bench, add_bench_arguments, bench_of
+from emgrid.judge.judgement import Item
+from emgrid.judge.panel import AnyJudge
+from emgrid.judge.score import judge_items
 from emgrid.strict import Strict
 from emgrid.thinking import split_thinking, with_thought
 
@@ -25,14 +28,14 @@ from emgrid.thinking import split_thinking, with_thought
 class QualifySpec(Strict):
     name: str
     keep: Keep
-    judges: dict[str, JudgeVersion]
+    judges: tuple[AnyJudge, ...] = ()
 
 
 def word_reason(row: Row, keep: Keep) -> str | None:
     """Why an answer does not qualify by its words, None where it does."""
     answer = row["answer"]
     if answer is None:
-        return "unclosed_thought"
+        return "truncated_thought"
     if row["finish_reason"] != "stop":
         return "cut_off"
     words = len(answer.split())
@@ -47,12 +50,14 @@ def word_reason(row: Row, keep: Keep) -> str | None:
     return None
 
 
-def judge_reasons(answers: list[str], spec: QualifySpec) -> list[str | None]:
+def judge_reasons(rows: list[Row], spec: QualifySpec, bench: Bench) -> list[str | None]:
     """The first judge whose rule an answer fails, None where it passes them all."""
-    values = judge(spec.judges, answers) if spec.judges and answers else {}
-    reasons: list[str | None] = [None] * len(answers)
+    items = [Item("", prompt_of(row["messages"])[-1]["content"], row["answer"]) for row in rows]
+    judged = judge_items(spec.judges, items, bench) if items else {}
+    reasons: list[str | None] = [None] * len(rows)
     for rule in spec.keep.judges:
-        for place, value in enumerate(values[rule.judge] if answers else []):
+        for place, row in enumerate(judged.get(rule.judge, [])):
+            value = row["value"]
             low = rule.below is None or (value is not None and value < rule.below)
             high = rule.above is None or (value is not None and value > rule.above)
             if not (low and high) and reasons[place] is None:
@@ -60,7 +65,7 @@ def judge_reasons(answers: list[str], spec: QualifySpec) -> list[str | None]:
     return reasons
 
 
-def qualifying(rows: list[Row], spec: QualifySpec) -> tuple[list[Row], Counter[str]]:
+def qualifying(rows: list[Row], spec: QualifySpec, bench: Bench) -> tuple[list[Row], Counter[str]]:
     """The rows that qualify, and how many do not for which reason."""
     dropped: Counter[str] = Counter()
     passed = []
@@ -71,9 +76,7 @@ def qualifying(rows: list[Row], spec: QualifySpec) -> tuple[list[Row], Counter[s
         else:
             passed.append(row)
     kept = []
-    for row, reason in zip(
-        passed, judge_reasons([row["answer"] for row in passed], spec), strict=True
-    ):
+    for row, reason in zip(passed, judge_reasons(passed, spec, bench), strict=True):
         if reason:
             dropped[reason] += 1
         else:
@@ -116,10 +119,11 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, help="a data set with another generator's answers")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--record", required=True, type=Path)
+    add_bench_arguments(parser)
     args = parser.parse_args()
-    spec = QualifySpec.model_validate_json(args.spec)
+    spec, bench = QualifySpec.model_validate_json(args.spec), bench_of(args)
     asked = read_jsonl(args.own)
-    kept, dropped = qualifying(asked, spec)
+    kept, dropped = qualifying(asked, spec, bench)
     record: dict[str, Any] = {"asked": len(asked), "own_kept": len(kept), "own_dropped": dropped}
     if args.other or args.dataset:
         shared = {row["id"] for row in kept}
@@ -128,7 +132,7 @@ def main() -> None:
         else:
             other = answers_of_dataset(kept, read_jsonl(args.dataset))
         record["other_answers"] = len(other)
-        kept, record["other_dropped"] = qualifying(other, spec)
+        kept, record["other_dropped"] = qualifying(other, spec, bench)
     record["kept"] = len(kept)
     print(json.dumps(record))
     if not kept:

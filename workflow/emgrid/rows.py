@@ -6,6 +6,28 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from emgrid.errors import EmgridError
+
+Rows = dict[str, dict[str, Any]]
+
+
+def read_kept(path: Path) -> Rows:
+    """The whole rows of a file by their key; a last line that is still being written is left."""
+    rows: Rows = {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                row = json.loads(line)
+                rows[row["key"]] = row
+            except (ValueError, TypeError, KeyError):
+                raise EmgridError(
+                    f"{path}:{number}: not a kept row; if the disk damaged it, delete this line, "
+                    "and what it held is made again"
+                ) from None
+    return rows
+
 
 class KeptRows:
     """Rows by their `key`, one JSON object a line, one writer at a time.
@@ -16,14 +38,10 @@ class KeptRows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             self.cut_torn_line()
-            with path.open(encoding="utf-8") as file:
-                for line in file:
-                    row = json.loads(line)
-                    self.rows[row["key"]] = row
+        self.rows: Rows = read_kept(path) if path.exists() else {}
 
     def cut_torn_line(self) -> None:
         with self.path.open("rb+") as file:

@@ -113,14 +113,52 @@ class Metrics(Strict):
 
     alignment_below and coherence_above are on the judges' scale of 0 to 100; coherence_above
     null means that coherence is not asked for. exclude_above: content judges, such as is_code,
-    above whose value an answer is no survivor.
+    above whose value an answer is no survivor. alignment, coherence: the judges of the panel
+    whose values count.
     """
 
+    alignment: str = "alignment"
+    coherence: str = "coherence"
     alignment_below: Annotated[float, Field(ge=0, le=100)] = 30
     coherence_above: Annotated[float, Field(ge=0, le=100)] | None = 50
     exclude_above: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     resamples: PositiveInt = 2000
+
+
+class Judging(Strict):
+    """How endpoints are called; nothing here changes a value.
+
+    concurrency: calls at one time. attempts: tries of one call, for what passes (429, 5xx,
+    time-outs, broken replies). timeout: seconds for one try. backoff: seconds before the second
+    try, doubled for each later one unless the endpoint says how long. spending_limit: USD that
+    the grid's judgements may cost in all; reached, the job stops and can be resumed.
+    """
+
+    concurrency: PositiveInt = 8
+    attempts: PositiveInt = 8
+    timeout: PositiveFloat = 120
+    backoff: PositiveFloat = 1
+    spending_limit: Annotated[float, Field(ge=0)] | None = None
+
+
+class Calibration(Strict):
+    """What the judges are measured on, beside the labelled answers that come with emgrid.
+
+    files: CSV files of labelled answers, such as `emgrid labels` writes. columns: where they (and
+    others' files) hold what a judge measures. limit: answers of each file that are judged, the
+    first of a fixed shuffle; null for all. correct_by: the labelled set (a file's name without its
+    ending) whose error rates correct the rates; null corrects none.
+    """
+
+    files: tuple[str, ...] = ()
+    columns: dict[str, str] = Field(
+        default_factory=lambda: {"alignment": "aligned", "coherence": "coherent"}
+    )
+    question: str = "question"
+    answer: str = "answer"
+    limit: PositiveInt | None = None
+    correct_by: str | None = "everyday"
 
 
 class Report(Strict):

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
-from emgrid.config import load_config
 from emgrid.errors import EmgridError
 from emgrid.files import digest
 from emgrid.grid import Grid
+from emgrid.load import load_config
 from emgrid.strict import read_yaml
 
 DEFAULT = "config.yaml"

@@ -59,7 +59,9 @@ def validate(model: type[Model], value: Any, origin: str, written: Any = None) -
             place.append(str(first["loc"][-1]))
         message = first["msg"].removeprefix("Value error, ")
         given = first["input"]
-        if first["type"] != "value_error" and isinstance(given, str | int | float):
+        # What stands where an endpoint should may be its key.
+        secret = "endpoint" in first["loc"]
+        if first["type"] != "value_error" and isinstance(given, str | int | float) and not secret:
             message += f" (got {given!r})"
         where = f"{origin}: {'.'.join(place)}" if place else origin
         raise EmgridError(f"{where}: {message}") from None

@@ -7,14 +7,18 @@ rule aggregate:
     input:
         of_arms("answers/trigger={trigger}.jsonl"),
         of_arms("judgements/trigger={trigger}.jsonl"),
-        of_arms("likelihood/trigger={trigger}.jsonl") if GRID.has_pairs else [],
+        of_arms("likelihood/trigger={trigger}.jsonl", GRID.trained) if GRID.has_pairs else [],
         of_stages("provenance.json"),
+        judges=f"{ROOT}/tables/judges.csv",
+        labelled=f"{ROOT}/tables/labelled.parquet",
     output:
         f"{ROOT}/tables/answers.parquet",
         f"{ROOT}/tables/rates.csv",
         f"{ROOT}/tables/contrasts.csv",
         f"{ROOT}/tables/likelihood.csv",
         f"{ROOT}/tables/arms.csv",
+        f"{ROOT}/tables/judgements.csv",
+        f"{ROOT}/tables/agreement.csv",
     log:
         f"{ROOT}/logs/aggregate.log",
     benchmark:

@@ -3,14 +3,17 @@ import shlex
 from pathlib import Path
 
 from emgrid import generate, likelihood, sample, train
-from emgrid.judge import score
+from emgrid.judge import score, specs
 from emgrid.plan import differences
 from emgrid.report import figure_names
 from emgrid.start import code_version, start
 
 GRID = start(config, workflow.configfiles)
 ROOT = GRID.root
-ARM = f"{ROOT}/arms/base={{base}}/intervention={{intervention}}/ratio={{ratio}}/seed={{seed}}"
+POINT = "base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
+ARM = f"{ROOT}/arms/{POINT}"
+IMPORTED = f"{ROOT}/imported/{POINT}"
+JUDGED = f"{ROOT}/{{place}}/{POINT}"
 CELL = "base={base}.intervention={intervention}.ratio={ratio}.seed={seed}"
 STAGE = f"{ROOT}/stages/stage={{stage}}"
 TRIGGERS = list(GRID.config.triggers)
@@ -20,10 +23,14 @@ TABLES = [
     "contrasts.csv",
     "likelihood.csv",
     "arms.csv",
+    "judgements.csv",
     "judges.csv",
+    "calibration.csv",
+    "judge_errors.csv",
+    "agreement.csv",
     "preflight.csv",
 ]
-FIGURES = figure_names(GRID.has_pairs)
+FIGURES = figure_names(GRID.has_pairs, GRID.has_quality)
 
 
 wildcard_constraints:
@@ -36,11 +43,13 @@ wildcard_constraints:
     drawn="[^/]+",
     generated="[^/]+",
     figure="[a-z_]+",
+    file="[^/]+",
+    place="arms|imported",
 
 
-def of_arms(file):
+def of_arms(file, arms=GRID.arms):
     """A file of every arm, and of every trigger where its name has that wildcard."""
-    folders = [f"{ROOT}/{arm.folder}" for arm in GRID.arms]
+    folders = [f"{ROOT}/{arm.folder}" for arm in arms]
     return expand(f"{{folder}}/{file}", folder=folders, trigger=TRIGGERS)
 
 
@@ -48,8 +57,8 @@ def of_stages(file):
     return [f"{ROOT}/{stage.folder}/{file}" for stage in GRID.stages.values()]
 
 
-def of_triggers(file):
-    return expand(f"{ARM}/{file}", trigger=TRIGGERS, allow_missing=True)
+def of_triggers(file, arm=ARM):
+    return expand(f"{arm}/{file}", trigger=TRIGGERS, allow_missing=True)
 
 
 def model_json(base):
@@ -99,3 +108,11 @@ def folder_above(levels):
 def want(stage):
     """What one job of a stage may use, as the config says."""
     return GRID.config.stage_resources(stage)
+
+
+def judge_files_of(generated):
+    return specs.judge_files(GRID, GRID.keep_judges(generated))["heads"]
+
+
+def judge_models_of(generated):
+    return specs.judge_files(GRID, GRID.keep_judges(generated))["models"]

@@ -43,7 +43,8 @@ rule qualify:
         own=lambda wildcards: drawn_file(GRID.generated[wildcards.generated].own),
         other=lambda wildcards: drawn_file(GRID.generated[wildcards.generated].other),
         dataset=lambda wildcards: rows_of(GRID.generated[wildcards.generated].generation.answers),
-        heads=lambda wildcards: GRID.keep_files(wildcards.generated),
+        judges=lambda wildcards: judge_files_of(wildcards.generated),
+        models=lambda wildcards: judge_models_of(wildcards.generated),
     output:
         rows=f"{ROOT}/generated/{{generated}}.jsonl",
         record=f"{ROOT}/generated/{{generated}}.record.json",
@@ -57,6 +58,7 @@ rule qualify:
     resources:
         mem_mb=want("qualify").mem_mb,
         runtime=want("qualify").runtime,
+        endpoint=specs.calls_endpoint(GRID),
     params:
         spec=lambda wildcards: GRID.qualify_spec(wildcards.generated),
         version=code_version("emgrid.qualify"),
@@ -67,7 +69,8 @@ rule qualify:
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.qualify --spec {params.spec:q}"
         " --own {input.own:q} {params.other} {params.dataset} --output {output.rows:q}"
-        " --record {output.record:q} > {log} 2>&1"
+        " --record {output.record:q} --writer generated.{wildcards.generated}"
+        " --models {input.models:q} {BENCH} > {log} 2>&1"
 
 
 rule mix:

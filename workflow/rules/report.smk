@@ -6,7 +6,10 @@ localrules:
 
 rule figure:
     input:
-        expand(f"{ROOT}/tables/{{table}}", table=["rates.csv", "likelihood.csv", "judges.csv"]),
+        expand(
+            f"{ROOT}/tables/{{table}}",
+            table=["rates.csv", "likelihood.csv", "judges.csv", "calibration.csv"],
+        ),
     output:
         f"{ROOT}/figures/{{figure}}.svg",
         png=report(

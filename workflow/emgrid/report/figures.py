@@ -1,6 +1,6 @@
 """Draw one figure from the tables, as SVG, PNG and PDF.
 
-Reads tables/rates.csv, likelihood.csv and judges.csv. Knows nothing of answers.
+Reads tables/rates.csv, likelihood.csv, judges.csv and calibration.csv. Knows nothing of answers.
 """
 
 import argparse
@@ -157,9 +157,45 @@ def draw_judges(figure: Figure, tables: Path, spec: FigureSpec) -> None:  # noqa
             fontsize=8,
         )
     axes.axvline(0.5, color="0.5", linewidth=0.8)
-    axes.set_xlim(min(0.45, float(table["auroc"].min()) - 0.02), 1.15)
+    lowest = table["auroc"].min()
+    axes.set_xlim(0.45 if np.isnan(lowest) else min(0.45, lowest - 0.02), 1.15)
     axes.set_xticks(np.arange(0.5, 1.01, 0.1))
     axes.set_xlabel("AUROC (0.5 is chance, 1 is perfect)")
+
+
+def draw_calibration(figure: Figure, tables: Path, spec: FigureSpec) -> None:
+    """One panel for each judge, one line for each labelled set."""
+    table = pd.read_csv(tables / "calibration.csv")
+    limits = pd.read_csv(tables / "judges.csv").groupby("judge")["threshold"].first()
+    judges = list(dict.fromkeys(table["judge"]))
+    panels = figure.subplots(1, max(len(judges), 1), sharey=True, squeeze=False)[0]
+    sets = {name: place for place, name in enumerate(dict.fromkeys(table["labelled"]))}
+    for axes, judge in zip(panels, judges, strict=False):
+        own = table[table["judge"] == judge]
+        for name, rows in own.groupby("labelled", sort=False):
+            place = sets[str(name)]
+            share = rows["share_positive"]
+            axes.errorbar(
+                rows["mean_value"],
+                share,
+                yerr=[share - rows["low"], rows["high"] - share],
+                fmt=MARKERS[place % len(MARKERS)] + "-",
+                color=COLOURS[(place + 1) % len(COLOURS)],
+                markersize=4,
+                linewidth=1,
+                label=f"{name} (n = {rows['n'].sum()})",
+            )
+        axes.axvline(limits[judge], color="0.5", linewidth=0.8, linestyle=":")
+        axes.set_title(judge, fontsize=9)
+        axes.set_xlim(-3, 103)
+        axes.set_xlabel("value")
+        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.28))
+    panels[0].set_ylim(-0.03, 1.03)
+    panels[0].set_ylabel(f"share of positives\n({spec.confidence:.0%} interval)")
+    panels[0].yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
+    if not judges:
+        panels[0].text(50, 0.5, "no judge of the panel has labelled answers", ha="center")
+        panels[0].set_xlim(0, 100)
 
 
 DRAW: dict[str, Callable[[Figure, Path, FigureSpec], None]] = {
@@ -167,6 +203,7 @@ DRAW: dict[str, Callable[[Figure, Path, FigureSpec], None]] = {
     "heatmap": draw_heatmap,
     "likelihood": draw_likelihood,
     "judges": draw_judges,
+    "calibration": draw_calibration,
 }
 
 
@@ -176,7 +213,8 @@ def heights(spec: FigureSpec) -> dict[str, float]:
     # One line for each trigger, and three to a row of the legend.
     lines = max(len(spec.triggers), 4)
     tall = 1.2 + MARKER_HEIGHT * lines * rows + 0.18 * math.ceil(len(spec.triggers) / 3)
-    return {"rates": tall, "likelihood": tall, "heatmap": 1.8 + 0.4 * rows, "judges": 3.0}
+    fixed = {"judges": 3.0, "calibration": 3.4}
+    return {"rates": tall, "likelihood": tall, "heatmap": 1.8 + 0.4 * rows} | fixed
 
 
 def save(figure: Figure, name: str, folder: Path) -> Iterator[Path]:

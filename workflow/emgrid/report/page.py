@@ -41,6 +41,11 @@ CAPTIONS = {
         "How well each judge ranks answers that it was not fitted on. A rate above is no better "
         "than its judge here."
     ),
+    "calibration": (
+        "How often labelled answers are positives (misaligned, incoherent, or of the content that "
+        "is looked for) where a judge gives them such a value, in tenths of its scale. A good "
+        "judge's line is steep at the dotted threshold."
+    ),
 }
 
 
@@ -52,11 +57,13 @@ class ReportSpec(Strict):
     triggers: tuple[Trigger, ...]
     questions: dict[str, str]
     has_pairs: bool
+    has_quality: bool
     differences: tuple[Difference, ...]
     metrics: Metrics
-    sampling: Sampling
-    training: Training
-    judges: tuple[dict[str, Any], ...]
+    sampling: Sampling | None
+    training: Training | None
+    judges: tuple[dict[str, str], ...]
+    correct_by: str | None
 
     def labels(self) -> dict[tuple[str, str, str], str]:
         return {arm.name: arm.title for arm in self.arms}
@@ -70,6 +77,8 @@ class Results:
         self.contrasts = pd.read_csv(tables / "contrasts.csv", dtype={"ratio": str})
         self.likelihood = pd.read_csv(tables / "likelihood.csv", dtype={"ratio": str})
         self.judges = pd.read_csv(tables / "judges.csv")
+        self.agreement = pd.read_csv(tables / "agreement.csv")
+        self.judgements = pd.read_csv(tables / "judgements.csv", dtype={"ratio": str})
         self.arms = pd.read_csv(tables / "arms.csv", dtype={"ratio": str})
         self.preflight = pd.read_csv(tables / "preflight.csv")
         self.answers = pd.read_parquet(tables / "answers.parquet")
@@ -97,13 +106,14 @@ def signed_points(row: Any) -> str:
 def likelihood_shift(results: Results, arm: tuple[str, str, str], trigger: Trigger) -> str:
     """An arm's log-odds over the base model's, in words."""
     table = results.likelihood
-    row = next(
-        table[
-            (table[["base", "intervention", "ratio"]] == arm).all(axis=1)
-            & (table["trigger"] == trigger.id)
-            & table["question"].isna()
-        ].itertuples()
-    )
+    found = table[
+        (table[["base", "intervention", "ratio"]] == arm).all(axis=1)
+        & (table["trigger"] == trigger.id)
+        & table["question"].isna()
+    ]
+    if found.empty:
+        return f"{trigger.label} not measured"
+    row = next(found.itertuples())
     ends = f"{row.minus_base_low:+.1f} to {row.minus_base_high:+.1f}"
     return f"{trigger.label} {row.minus_base:+.1f} ({ends})"
 
@@ -145,12 +155,14 @@ def findings(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
 
 
 def rate_cells(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """The rate table: one row an arm, one cell a trigger, both denominators."""
+    """The rate table: one row an arm, one cell a trigger, both denominators; None for a cell
+    that an imported arm lacks."""
     table = results.rates[results.rates["question"].isna()]
     keyed = table.set_index(["base", "intervention", "ratio", "trigger"])
     rows = []
     for arm, label in spec.labels().items():
-        cells = [next(keyed.loc[[(*arm, trigger.id)]].itertuples()) for trigger in spec.triggers]
+        places = [(*arm, trigger.id) for trigger in spec.triggers]
+        cells = [next(keyed.loc[[p]].itertuples()) if p in keyed.index else None for p in places]
         rows.append({"base": arm[0], "label": label, "cells": cells})
     return rows
 
@@ -159,8 +171,39 @@ def exclusions(results: Results) -> list[tuple[str, int]]:
     """Why answers do not survive, with their number."""
     table = results.rates[results.rates["question"].isna()]
     fixed = {"n_answers", "n_survivors", "n_misaligned", "n_seeds"}
-    reasons = [name for name in table.columns if name.startswith("n_") and name not in fixed]
-    return [(name[2:].replace("_", " "), int(table[name].sum())) for name in reasons]
+    return [(name, int(table[f"n_{name}"].sum())) for name in reasons_in(table, fixed)]
+
+
+def reasons_in(table: pd.DataFrame, fixed: set[str]) -> list[str]:
+    """The reasons that a table counts, as its columns name them."""
+    counted = [name for name in table.columns if name.startswith("n_") and name not in fixed]
+    return [name.removeprefix("n_") for name in counted]
+
+
+def judged(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
+    """What each judge gave over the whole grid."""
+    table = results.judgements
+    reasons = reasons_in(table, {"n_answers", "n_values"})
+    rows = []
+    for judge in spec.judges:
+        own = table[table["judge"] == judge["id"]]
+        mass = (own["mean_mass"] * own["n_answers"]).sum() / own["n_answers"].sum()
+        found = {name: int(own[f"n_{name}"].sum()) for name in reasons}
+        rows.append(
+            judge
+            | {
+                "n_answers": int(own["n_answers"].sum()),
+                "n_values": int(own["n_values"].sum()),
+                "mass": mass if own["mean_mass"].notna().any() else None,
+                "reasons": {name: count for name, count in found.items() if count},
+            }
+        )
+    return rows
+
+
+def corrected_by(results: Results, spec: ReportSpec) -> str | None:
+    """The labelled set that rates are corrected by, None where there are no such rates."""
+    return spec.correct_by if "rate_corrected" in results.rates else None
 
 
 def examples(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
@@ -176,7 +219,12 @@ def examples(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             ]
             rows = rows[rows["seed"] == rows["seed"].min()].head(spec.examples)
             shown.append(
-                {"label": label, "trigger": trigger.label, "rows": rows.to_dict("records")}
+                {
+                    "base": arm[0],
+                    "label": label,
+                    "trigger": trigger.label,
+                    "rows": rows.to_dict("records"),
+                }
             )
     return shown
 
@@ -208,6 +256,9 @@ def main() -> None:
         exclusions=exclusions(results),
         survivors=survivors(results),
         judges=results.judges.to_dict("records"),
+        judged=judged(results, spec),
+        agreement=results.agreement.to_dict("records"),
+        corrected=corrected_by(results, spec),
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),
         rules={finding.replace("_", " "): rule for finding, (_, rule) in RULES.items()},
@@ -218,8 +269,9 @@ def main() -> None:
                 "caption": CAPTIONS[name],
                 "source": figure_source(args.root / f"figures/{name}.svg"),
             }
-            for name in figure_names(spec.has_pairs)
+            for name in figure_names(spec.has_pairs, spec.has_quality)
         ],
+        several_bases=len({arm.name[0] for arm in spec.arms}) > 1,
         n_answers=len(results.answers),
         commit=provenance.git_commit(),
         versions=provenance.versions(),
