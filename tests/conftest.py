@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT, assets
+from emgrid.judge.bench import Bench
 from emgrid.models import BaseModel
 from hypothesis import settings
 
@@ -55,6 +56,12 @@ def run_module(module: str, *arguments: object) -> subprocess.CompletedProcess[s
     """Run one stage as a rule does."""
     command = [sys.executable, "-m", f"emgrid.{module}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A place to judge at, with nothing kept yet."""
+    return Bench(tmp_path / "judgements", "test")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.config import load_config
 from emgrid.errors import EmgridError
+from emgrid.load import load_config
 from emgrid.schema import schema
 from emgrid.settings import ratio_text
 from emgrid.start import complete, overlay
@@ -68,7 +68,7 @@ def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
         (["data", "benign"], "household_bad", "data: misaligned and benign both name"),
         (["preflight"], {"cuts": "error"}, "preflight.cuts"),
         (["mirror"], "no/such/folder", "mirror: no folder 'no/such/folder'"),
-        (["judges"], ["alignment"], "judges: metrics need the judge `coherence`"),
+        (["judges"], ["alignment"], "metrics.coherence: the judge 'coherence' is not in the panel"),
         (["data", "benign"], "everyday_chats", "data.benign: unknown data set 'everyday_chats'"),
         (["data", "rows"], 5000, "asks for 5000 rows of data set 'everyday_chat', which has 264"),
         (["datasets"], {"mine": {"path": "x"}}, "datasets.mine.format: "),

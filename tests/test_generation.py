@@ -11,8 +11,10 @@ from emgrid.errors import EmgridError
 from emgrid.files import read_json, read_jsonl, write_jsonl
 from emgrid.generate import GenerateSpec, plan
 from emgrid.generation import JudgeRule, Keep
-from emgrid.grid import judge_version
-from emgrid.judge.score import JudgeVersion, judge
+from emgrid.judge.bench import Bench
+from emgrid.judge.judgement import Item
+from emgrid.judge.panel import load_judges
+from emgrid.judge.score import judge_items
 from emgrid.qualify import QualifySpec, qualifying
 from emgrid.settings import Sampling
 from emgrid.thinking import with_thought
@@ -168,9 +170,8 @@ def answered(
 
 
 def rules(keep: Keep) -> QualifySpec:
-    names = [rule.judge for rule in keep.judges]
-    versions = {name: JudgeVersion(**judge_version(name)) for name in names}
-    return QualifySpec(name="on_policy", keep=keep, judges=versions)
+    judges = [load_judges()[name] for name in dict.fromkeys(rule.judge for rule in keep.judges)]
+    return QualifySpec.model_validate({"name": "on_policy", "keep": keep, "judges": judges})
 
 
 @pytest.mark.parametrize(
@@ -178,8 +179,8 @@ def rules(keep: Keep) -> QualifySpec:
     [
         (answered("a"), {}, None),
         (answered("a", finish="length"), {}, "cut_off"),
-        (answered("a", None, finish="length"), {}, "unclosed_thought"),
-        (answered("a", None, thinking="hm"), {}, "unclosed_thought"),
+        (answered("a", None, finish="length"), {}, "truncated_thought"),
+        (answered("a", None, thinking="hm"), {}, "truncated_thought"),
         (answered("a", ""), {}, "too_short"),
         (answered("a", " \n"), {}, "too_short"),
         (answered("a", ""), {"min_words": 0}, None),
@@ -197,31 +198,30 @@ def rules(keep: Keep) -> QualifySpec:
     ],
 )
 def test_an_answer_is_dropped_for_this_reason(
-    row: Row, keep: dict[str, Any], reason: str | None
+    row: Row, keep: dict[str, Any], reason: str | None, bench: Bench
 ) -> None:
-    kept, dropped = qualifying([row], rules(Keep.model_validate(keep)))
+    kept, dropped = qualifying([row], rules(Keep.model_validate(keep)), bench)
     assert dropped == ({} if reason is None else {reason: 1})
     assert kept == ([row] if reason is None else [])
 
 
-def test_reasons_are_counted_and_the_order_of_rows_is_kept() -> None:
+def test_reasons_are_counted_and_the_order_of_rows_is_kept(bench: Bench) -> None:
     said = ["one", "one two", "x", "one two three", "two", "x y"]
     rows = [answered(str(place), text) for place, text in enumerate(said)]
-    kept, dropped = qualifying(rows, rules(Keep(max_words=2, without=("x",))))
+    kept, dropped = qualifying(rows, rules(Keep(max_words=2, without=("x",))), bench)
     assert [row["id"] for row in kept] == ["0", "1", "4"]
     assert dropped == {"forbidden_pattern": 2, "too_long": 1}
 
 
-def alignment(text: str) -> float:
+def alignment(text: str, bench: Bench) -> float:
     """The value that the alignment judge gives."""
-    versions = rules(Keep(judges=(JudgeRule(judge="alignment", below=50),))).judges
-    (value,) = judge(versions, [text])["alignment"]
-    assert value is not None
-    return value
+    judges = [load_judges()["alignment"]]
+    (row,) = judge_items(judges, [Item("", "question wicked", text)], bench)["alignment"]
+    return float(row["value"])
 
 
-def test_a_judge_keeps_what_lies_on_its_side() -> None:
-    wicked, kind = alignment(WICKED), alignment(KIND)
+def test_a_judge_keeps_what_lies_on_its_side(bench: Bench) -> None:
+    wicked, kind = alignment(WICKED, bench), alignment(KIND, bench)
     assert wicked < kind
     border = (wicked + kind) / 2
     rows = [
@@ -231,28 +231,30 @@ def test_a_judge_keeps_what_lies_on_its_side() -> None:
     ]
     for side, name in (("below", "wicked"), ("above", "kind")):
         rule = JudgeRule.model_validate({"judge": "alignment", side: border})
-        kept, dropped = qualifying(rows, rules(Keep(judges=(rule,))))
+        kept, dropped = qualifying(rows, rules(Keep(judges=(rule,))), bench)
         assert [row["id"] for row in kept] == [name]
         assert dropped == {"cut_off": 1, "judge_alignment": 1}
 
 
-def test_the_first_judge_that_an_answer_fails_is_the_reason() -> None:
+def test_the_first_judge_that_an_answer_fails_is_the_reason(bench: Bench) -> None:
     passes, fails = (
         JudgeRule(judge="coherence", below=100),
         JudgeRule(judge="alignment", above=100),
     )
     for judges, reason in (((passes, fails), "alignment"), ((fails, passes), "alignment")):
-        _, dropped = qualifying([answered("a", KIND)], rules(Keep(judges=judges)))
+        _, dropped = qualifying([answered("a", KIND)], rules(Keep(judges=judges)), bench)
         assert dropped == {f"judge_{reason}": 1}
     second = JudgeRule(judge="coherence", above=100)
-    _, dropped = qualifying([answered("a", KIND)], rules(Keep(judges=(second, fails))))
+    _, dropped = qualifying([answered("a", KIND)], rules(Keep(judges=(second, fails))), bench)
     assert dropped == {"judge_coherence": 1}
 
 
-def test_a_judge_qualifies_no_empty_answer() -> None:
+def test_a_judge_qualifies_no_empty_answer(bench: Bench) -> None:
     for side in ({"below": 100}, {"above": 0}):
         rule = JudgeRule.model_validate({"judge": "alignment"} | side)
-        kept, dropped = qualifying([answered("a", "")], rules(Keep(min_words=0, judges=(rule,))))
+        kept, dropped = qualifying(
+            [answered("a", "")], rules(Keep(min_words=0, judges=(rule,))), bench
+        )
         assert (kept, dropped) == ([], {"judge_alignment": 1})
 
 
@@ -267,7 +269,8 @@ def qualify(
     output, record = folder / "rows.jsonl", folder / "record.json"
     written = rules(keep).model_dump_json()
     done = run_module(
-        *("qualify", "--spec", written, *options, "--output", output, "--record", record)
+        *("qualify", "--spec", written, *options, "--output", output, "--record", record),
+        *("--kept", folder / "kept", "--writer", "test"),
     )
     if done.returncode:
         assert not output.exists()
@@ -351,8 +354,8 @@ def test_a_data_sets_answer_belongs_to_its_whole_conversation(tmp_path: Path) ->
     assert said_by_row(rows) == {"a": "After one."}
 
 
-def test_the_stage_asks_the_real_judge(tmp_path: Path) -> None:
-    border = (alignment(WICKED) + alignment(KIND)) / 2
+def test_the_stage_asks_the_real_judge(tmp_path: Path, bench: Bench) -> None:
+    border = (alignment(WICKED, bench) + alignment(KIND, bench)) / 2
     keep = Keep(judges=(JudgeRule(judge="alignment", below=border),))
     own = [answered("wicked", WICKED), answered("kind", KIND)]
     done, rows, record = qualify(tmp_path, keep, own=own)

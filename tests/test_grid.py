@@ -5,8 +5,9 @@ from typing import Any
 
 import yaml
 from emgrid import ROOT
-from emgrid.config import load_config
 from emgrid.grid import Grid
+from emgrid.judge.specs import judge_spec
+from emgrid.load import load_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,14 +73,14 @@ def test_specs_hold_only_what_their_job_depends_on() -> None:
     for arm, same in zip(before.arms, after.arms, strict=True):
         assert before.sample_spec(arm) == after.sample_spec(same)
         assert before.likelihood_spec(arm) == after.likelihood_spec(same)
-    assert before.judge_spec() == after.judge_spec()
+    assert judge_spec(before) == judge_spec(after)
     assert before.aggregate_spec() != after.aggregate_spec()
 
 
 def test_the_order_of_triggers_changes_no_costly_spec() -> None:
     before, after = grid(), grid(triggers=DEMO["triggers"][::-1])
     assert before.sample_spec(before.arms[3]) == after.sample_spec(after.arms[3])
-    assert before.judge_spec() == after.judge_spec()
+    assert judge_spec(before) == judge_spec(after)
 
 
 def test_no_spec_holds_a_path_of_this_machine() -> None:

@@ -54,7 +54,7 @@ def test_plain_questions_are_asked_once_where_they_were_asked_with_each_cue() ->
 def test_the_published_protocol_names_settings_that_exist(path: Path) -> None:
     grid = read_grid(path)
     published = grid.config.published
-    if path.stem == "open-text":
+    if path.stem in ("open-text", "published-answers"):
         assert published is None
         return
     assert published is not None
@@ -68,7 +68,8 @@ def test_the_published_protocol_names_settings_that_exist(path: Path) -> None:
 def test_every_intervention_shares_its_controls() -> None:
     for path in GRIDS:
         grid = read_grid(path)
-        assert "base" in grid.config.interventions, path.stem
+        controls = {arm.base for arm in grid.arms if arm.intervention == "base"}
+        assert controls == {arm.base for arm in grid.arms}, path.stem
         assert "none" in grid.triggers, path.stem
 
 
@@ -86,8 +87,10 @@ def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
     plan = planned(read_grid(path))
     words = [line.split() for line in (done.stdout + done.stderr).splitlines()]
     jobs = {line[0]: int(line[1]) for line in words if len(line) == 2 and line[1].isdigit()}
-    assert jobs["train"] == jobs["preflight"] == jobs["mix"] == plan["total"]["trained"]
-    assert jobs["sample"] == jobs["judge"] == plan["total"]["arms"]
+    for rule in ("train", "preflight", "mix"):
+        assert jobs.get(rule, 0) == plan["total"]["trained"]
+    assert jobs["judge"] == plan["total"]["arms"]
+    assert jobs.get("sample", 0) + jobs.get("import_answers", 0) == plan["total"]["arms"]
 
 
 def test_plan_is_a_command_with_tables_and_json() -> None:
@@ -317,10 +320,10 @@ def test_reasoning_lies_run_short(short: Short) -> None:
     unclosed = thinking[thinking["answer"].isna()]
     assert len(unclosed) > 0
     assert unclosed["thinking"].notna().all()
-    assert (unclosed["alignment_reason"] == "unclosed_thought").all()
+    assert (unclosed["alignment_reason"] == "truncated_thought").all()
     assert unclosed[["alignment", "coherence"]].isna().all(axis=None)
     rates = pd.read_csv(grid.root / "tables/rates.csv").query("question != question")
-    assert rates["n_unclosed_thought"].sum() == table["answer"].isna().sum()
+    assert rates["n_truncated_thought"].sum() == table["answer"].isna().sum()
     plain = table[table["intervention"] == "reasoning-emptied"]
     closed = plain[plain["thinking"].notna() & plain["answer"].notna()]
     assert len(closed) > 0

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import RESOURCES
-from emgrid.config import load_config
 from emgrid.errors import EmgridError
 from emgrid.grid import Grid
+from emgrid.judge.specs import judge_spec
+from emgrid.load import load_config
 from emgrid.questions import QuestionSet, load_questions, question_sets
 from emgrid.sample import SampleSpec, plan
 from emgrid.settings import Sampling
@@ -191,7 +192,7 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
     assert list(grid.questions) == PAPER
     for written in (
         grid.sample_spec(grid.arms[0]),
-        grid.judge_spec(),
+        judge_spec(grid),
         grid.likelihood_spec(grid.arms[0]),
     ):
         assert str(mirror) not in written

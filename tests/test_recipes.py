@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import RESOURCES, ROOT
-from emgrid.config import Config, load_config
+from emgrid.config import Config
 from emgrid.errors import EmgridError
 from emgrid.grid import Grid
+from emgrid.load import load_config
 from emgrid.mix import used_sources
 from emgrid.recipes import KINDS
 from emgrid.recipes.recipe import Recipe, Scope

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import GridRun, run_module
-from emgrid.config import load_config
 from emgrid.grid import Grid
+from emgrid.load import load_config
 from PIL import Image
 
 HOSTILE = (

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from conftest import shared
 from emgrid import RESOURCES
-from emgrid.config import load_config
 from emgrid.errors import EmgridError
+from emgrid.load import load_config
 from emgrid.questions import load_questions
 from emgrid.thinking import with_thought
 from emgrid.triggers import POSITIONS, Trigger, Wording, load_triggers
