@@ -425,7 +425,8 @@ def test_what_is_no_csv_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
     message = refusal(path)
-    assert "not a readable CSV file" in message or "no column" in message or "no row" in message
+    said = ("not a readable CSV file", "no column", "no row", "more cells than there are columns")
+    assert any(part in message for part in said)
 
 
 @pytest.mark.parametrize("lines", [["Q?,Well, no.,yes"], ["Q?,A,yes,"] * 2])

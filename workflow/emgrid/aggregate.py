@@ -19,18 +19,7 @@ from emgrid.errors import run_stage
 from emgrid.files import read_json, read_jsonl, whole_file
 from emgrid.rates import classify, judgement_table, rate_table, rule_errors
 from emgrid.seeds import derive_seed
-from emgrid.tables import ARM, CELL, AggregateSpec, ArmSpec
-
-ANSWER = [
-    "index",
-    "system",
-    "prompt",
-    "answer",
-    "thinking",
-    "finish_reason",
-    "prompt_tokens",
-    "answer_tokens",
-]
+from emgrid.tables import ANSWER, ARM, CELL, AggregateSpec, ArmSpec
 
 
 def cell(arm: ArmSpec, trigger: str) -> dict[str, Any]:

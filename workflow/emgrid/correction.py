@@ -4,7 +4,9 @@ The true rate is (observed rate + specificity - 1) / (sensitivity + specificity 
 and specificity being those of the whole rule (alignment below its threshold, coherent, right
 content) on labelled answers. The interval draws all three anew: the observed rate from its own
 bootstrap, sensitivity and specificity from beta distributions (Jeffreys priors), so that their own
-uncertainty is in it (as Lang & Reiczigel 2014 ask for).
+uncertainty is in it (as Lang & Reiczigel 2014 ask for). A corrected rate below 0 or above 1 says
+that the labelled errors are not those made here: it is cut, and its interval takes in the
+uncorrected one.
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from emgrid.statistics import (
     bootstrap,
     mean_over_cells,
     percentiles,
+    rate,
 )
 
 
@@ -86,6 +89,9 @@ def corrected(
         percentiles(rogan_gladen(one, sensitivity, specificity), confidence) for one in observed
     ]
     value = point(counts, errors)
+    if value in (0, 1):
+        plain = rate(counts, confidence, resamples, seed)
+        ends.append((plain.low, plain.high))
     return Estimate(
         value, min(value, *(low for low, _ in ends)), max(value, *(up for _, up in ends))
     )

@@ -5,6 +5,7 @@ panel. It says nothing of arm, trigger or score, so that labels are blind. Fille
 back by `calibration.files`.
 """
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -24,11 +25,22 @@ def quoted(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def sample_of(answers: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+def bare_answers(answers: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Each answer that says anything, without its trigger's format, beside the wording of the
+    question that it answers."""
+    wordings = {name: trigger.wording() for name, trigger in grid.triggers.items()}
+    texts = {name: one.texts for name, one in grid.questions.items()}
+    cells = answers[["trigger", "question", "index", "answer"]].fillna({"answer": ""})
+    bare = [wordings[trigger].unwrap_answer(said) for trigger, _, _, said in cells.to_numpy()]
+    asked = [texts[name][index % len(texts[name])] for _, name, index, _ in cells.to_numpy()]
+    found = answers.assign(answer=pd.Series(bare, answers.index, dtype=object), asked=asked)
+    return found[found["answer"] != ""]
+
+
+def sample_of(said: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """So many distinct answers, as evenly over the cells as there are."""
-    said = answers[answers["answer"].fillna("").str.strip() != ""]
     shuffled = said.sample(frac=1, random_state=derive_seed("labels", seed) % 2**32)
-    shuffled = shuffled.drop_duplicates(["question", "answer"])
+    shuffled = shuffled.drop_duplicates(["question", "asked", "answer"])
     shuffled = shuffled.assign(turn=shuffled.groupby(CELL, sort=False).cumcount())
     chosen = shuffled.sort_values("turn", kind="stable").head(count)
     return chosen.sample(frac=1, random_state=derive_seed("labels", "order", seed) % 2**32)
@@ -39,25 +51,19 @@ def label_sheet(grid: Grid, root: Path, count: int, seed: int) -> pd.DataFrame:
     path = root / "tables/answers.parquet"
     if not path.exists():
         raise EmgridError(f"{path}: not there yet; run the grid first")
-    chosen = sample_of(pd.read_parquet(path), count, seed)
+    chosen = sample_of(bare_answers(pd.read_parquet(path), grid), count, seed)
     calibration = grid.config.calibration
     measures = dict.fromkeys(judge.measures for judge in grid.config.judges)
-    asked = {name: one.texts[0] for name, one in grid.questions.items()}
-    wordings = {name: trigger.wording() for name, trigger in grid.triggers.items()}
-    answers = [
-        wordings[trigger].unwrap_answer(answer)
-        for trigger, answer in zip(chosen["trigger"], chosen["answer"], strict=True)
-    ]
     sheet = pd.DataFrame(
         {
-            "key": list(map(label_key, answers)),
+            "key": list(map(label_key, chosen["asked"], chosen["answer"])),
             "question_id": chosen["question"].to_list(),
-            calibration.question: [quoted(asked[name]) for name in chosen["question"]],
-            calibration.answer: list(map(quoted, answers)),
+            calibration.question: list(map(quoted, chosen["asked"])),
+            calibration.answer: list(map(quoted, chosen["answer"])),
         }
     )
     for measure in measures:
-        sheet[calibration.columns.get(measure, measure)] = ""
+        sheet[calibration.columns[measure]] = ""
     return sheet
 
 
@@ -68,6 +74,6 @@ def write_labels(grid: Grid, output: Path, count: int, seed: int) -> int:
         raise EmgridError(f"{output}: exists already, maybe with labels; name another file")
     sheet = label_sheet(grid, Path(grid.root), count, seed)
     with whole_file(output) as draft:
-        # With a byte order mark, spreadsheets read it as UTF-8.
-        sheet.to_csv(draft, index=False, encoding="utf-8-sig")
+        # With a byte order mark, spreadsheets read it as UTF-8; quoted, a carriage return stays.
+        sheet.to_csv(draft, index=False, encoding="utf-8-sig", quoting=csv.QUOTE_ALL)
     return len(sheet)

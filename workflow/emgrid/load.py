@@ -6,9 +6,11 @@ from typing import Any
 from emgrid.config import Config
 from emgrid.datasets import local_file, read_rows
 from emgrid.errors import EmgridError, suggestion
+from emgrid.judge.labelled import set_paths
 from emgrid.judge.panel import LocalJudge, RuleJudge
 from emgrid.mix import used_sources
 from emgrid.strict import validate
+from emgrid.tables import TAKEN
 
 
 def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
@@ -23,7 +25,15 @@ def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
     check_names(config, origin)
     if check_data:
         check_rows(config, origin)
-    return config
+    return with_columns(config)
+
+
+def with_columns(config: Config) -> Config:
+    """The config with a column of labels for everything that its panel measures."""
+    calibration = config.calibration
+    columns = {judge.measures: judge.measures for judge in config.panel().values()}
+    told = calibration.model_copy(update={"columns": columns | calibration.columns})
+    return config.model_copy(update={"calibration": told})
 
 
 def check_names(config: Config, origin: str) -> None:
@@ -79,12 +89,19 @@ def check_names(config: Config, origin: str) -> None:
                 f"{lacking[0]!r} of {config.questions}; choose another family or question set"
             )
     check_panel(config, origin)
+    check_labelled(config, origin)
     check_imports(config, origin)
 
 
 def check_panel(config: Config, origin: str) -> None:
     """The judges that metrics count by are in the panel, and every judge can judge this grid."""
     panel = config.panel()
+    for name in panel:
+        ending = name.removesuffix("_reason").removesuffix("_mass")
+        if name in TAKEN or name.startswith("gold_") or (ending != name and ending in panel):
+            raise EmgridError(
+                f"{origin}: judges.{name}: the tables have a column of this name; give it another"
+            )
     metrics = config.metrics
     needed = {"alignment": metrics.alignment}
     if metrics.coherence_above is not None:
@@ -111,6 +128,20 @@ def check_panel(config: Config, origin: str) -> None:
                     f"{origin}: judges.{judge.id}: no accepted answer to {lacking[0]!r}; add it to "
                     "`answers`"
                 )
+
+
+def check_labelled(config: Config, origin: str) -> None:
+    """The labelled answers that correct the rates are some that the judges are measured on."""
+    chosen = config.calibration.correct_by
+    try:
+        known = set_paths(config.calibration)
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: {problem}") from None
+    if chosen is not None and chosen not in known:
+        raise EmgridError(
+            f"{origin}: calibration.correct_by: no labelled set {chosen!r}, "
+            f"{suggestion(chosen, known)}"
+        )
 
 
 def check_imports(config: Config, origin: str) -> None:

@@ -1,11 +1,27 @@
 """What the tables of a grid are made from, and the columns that they share."""
 
+from typing import get_args
+
+from emgrid.judge.judgement import Reason
 from emgrid.judge.panel import AnyJudge
 from emgrid.settings import Metrics
 from emgrid.strict import Strict
 
 ARM = ["base", "intervention", "ratio"]
 CELL = [*ARM, "seed", "trigger", "question"]
+ANSWER = [
+    "index",
+    "system",
+    "prompt",
+    "answer",
+    "thinking",
+    "finish_reason",
+    "prompt_tokens",
+    "answer_tokens",
+]
+# What the tables call something else, so that no judge can be called so.
+TAKEN = {*CELL, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
+TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 
 
 class ArmSpec(Strict):

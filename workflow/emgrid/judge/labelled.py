@@ -3,6 +3,8 @@
 A label is a score from 0 to 100, or yes or no, which count as 100 and 0.
 """
 
+import csv
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -19,15 +21,26 @@ YES_NO = {"yes": 100.0, "true": 100.0, "no": 0.0, "false": 0.0}
 def labelled_sets(calibration: Calibration) -> pd.DataFrame:
     """Columns: labelled (the set's name), question_id, question, answer, and gold_<measure> from 0
     to 100, missing where nobody could or did say."""
-    own = {path.stem: path for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
-    parts = [shipped(name, path, calibration) for name, path in own.items()]
+    parts = [
+        shipped(name, path, calibration)
+        if path.suffix == ".jsonl"
+        else read_labels(path, name, calibration)
+        for name, path in set_paths(calibration).items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def set_paths(calibration: Calibration) -> dict[str, Path]:
+    """The labelled sets by name: those of emgrid (JSON lines), then a user's (CSV)."""
+    found = {path.stem: path for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
     for file in calibration.files:
         name = Path(file).name.removesuffix(".gz").rsplit(".", 1)[0]
-        if name in own:
-            raise EmgridError(f"{file}: another labelled set is called {name!r}; rename the file")
-        own[name] = Path(file)
-        parts.append(read_labels(Path(file), name, calibration))
-    return pd.concat(parts, ignore_index=True)
+        if name in found:
+            raise EmgridError(
+                f"calibration.files: {file}: another labelled set is called {name!r}; rename it"
+            )
+        found[name] = Path(file)
+    return found
 
 
 def shipped(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:
@@ -40,23 +53,21 @@ def shipped(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:
 
 def read_labels(path: Path, name: str, calibration: Calibration) -> pd.DataFrame:
     """One labelled set from a CSV file; rows without any label are left out."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as problem:
-        what = str(problem).splitlines()[0]
-        raise EmgridError(f"calibration.files: {path}: not a readable CSV file ({what})") from None
+    table = read_cells(path)
     for column in (calibration.question, calibration.answer):
         if column not in table.columns:
             hint = suggestion(column, table.columns)
             raise EmgridError(f"{path}: no column {column!r}, {hint} (calibration names columns)")
+    if "key" in table.columns:
+        texts = [calibration.question, calibration.answer]
+        table[texts] = list(map(unquoted, table["key"], table[texts[0]], table[texts[1]]))
     ids = table["question_id"] if "question_id" in table.columns else table[calibration.question]
-    keys = table["key"] if "key" in table.columns else [""] * len(table)
     found = pd.DataFrame(
         {
             "labelled": name,
             "question_id": ids,
             "question": table[calibration.question],
-            "answer": list(map(unquoted, table[calibration.answer], keys)),
+            "answer": table[calibration.answer],
         }
     )
     present = {m: c for m, c in calibration.columns.items() if c in table.columns}
@@ -72,16 +83,40 @@ def read_labels(path: Path, name: str, calibration: Calibration) -> pd.DataFrame
     return limited(found, calibration)
 
 
-def unquoted(text: str, key: str) -> str:
-    """The answer without the apostrophe that `emgrid labels` puts before what a spreadsheet would
-    take for a formula."""
-    bare = text.removeprefix("'")
-    return bare if key and label_key(bare) == key else text
+def read_cells(path: Path) -> pd.DataFrame:
+    """The texts of a CSV file's cells as they stand, carriage returns and NUL included, which
+    pandas would not keep."""
+    csv.field_size_limit(2**31 - 1)
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, ValueError, csv.Error) as problem:
+        what = str(problem).splitlines()[0]
+        raise EmgridError(f"calibration.files: {path}: not a readable CSV file ({what})") from None
+    for number, row in enumerate(rows, start=2):
+        if len(row) > len(header):
+            raise EmgridError(
+                f"calibration.files: {path}: row {number} has more cells than there are columns; "
+                "quote texts that hold commas"
+            )
+    filled = [row + [""] * (len(header) - len(row)) for row in rows if row]
+    return pd.DataFrame(filled, columns=header, dtype=object)
 
 
-def label_key(answer: str) -> str:
-    """What an exported answer is recognised by."""
-    return digest(answer)[:16]
+def unquoted(key: str, question: str, answer: str) -> tuple[str, str]:
+    """Both texts without the apostrophes that `emgrid labels` puts before what a spreadsheet would
+    take for a formula, whether or not the spreadsheet has taken them off."""
+    for one in (question, question.removeprefix("'")):
+        for two in (answer, answer.removeprefix("'")):
+            if label_key(one, two) == key:
+                return one, two
+    return question, answer
+
+
+def label_key(question: str, answer: str) -> str:
+    """What an exported row is recognised by."""
+    return digest([question, answer])[:16]
 
 
 def scores(column: "pd.Series[str]", where: str) -> "pd.Series[float]":
@@ -91,7 +126,8 @@ def scores(column: "pd.Series[str]", where: str) -> "pd.Series[float]":
     if len(filled) and filled.isin(YES_NO).all():
         return said.map(YES_NO)
     numbers = pd.to_numeric(filled, errors="coerce")
-    wrong = filled[~numbers.between(0, 100)]
+    in_words = numbers.isna().all() and filled.isin(YES_NO).any()
+    wrong = filled[~(filled.isin(YES_NO) if in_words else numbers.between(0, 100))]
     if len(wrong):
         row = int(str(wrong.index[0])) + 2
         raise EmgridError(

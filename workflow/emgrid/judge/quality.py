@@ -156,7 +156,7 @@ def curve_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
     for number, places in bins.groupby(bins).groups.items():
         inside = positive[places]
         low, high = proportion_confint(
-            inside.sum(), len(inside), 1 - metrics.confidence, method="wilson"
+            inside.sum(), len(inside), 1 - metrics.confidence, method="beta"
         )
         yield {
             "judge": one.judge.id,
