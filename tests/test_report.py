@@ -57,7 +57,7 @@ def hostile_page(finished: GridRun, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_report_is_one_file_without_foreign_parts(finished: GridRun) -> None:
     page = (finished.root / "report.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert page.count("data:image/svg+xml;base64,") == 4
+    assert page.count("data:image/svg+xml;base64,") == 5
     assert "<script" not in page
     assert "default-src 'none'" in page
 
