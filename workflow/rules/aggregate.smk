@@ -30,7 +30,7 @@ rule aggregate:
         mem_mb=want("aggregate").mem_mb,
         runtime=want("aggregate").runtime,
     params:
-        spec=GRID.aggregate_spec(),
+        spec=lambda wildcards: GRID.aggregate_spec(),
         version=code_version("emgrid.aggregate"),
         root=folder_above(2),
     message:

@@ -4,6 +4,8 @@ BENCH = (
     f"--kept {ROOT}/rows/judgements --device {GRID.config.device}"
     f" --batch-size {want('judge').batch_size} --options {shlex.quote(specs.options(GRID))}"
 )
+# Handed over by functions: in a text, Snakemake would take a rubric's {mark} for a wildcard.
+JUDGE_SPEC = specs.judge_spec(GRID)
 
 
 rule judge:
@@ -25,7 +27,7 @@ rule judge:
         gpu=want("judge").gpu,
         endpoint=specs.calls_endpoint(GRID),
     params:
-        spec=specs.judge_spec(GRID),
+        spec=lambda wildcards: JUDGE_SPEC,
         version=score.VERSION,
         folder=folder_above(2),
         writer=f"{CELL}.{{place}}",
@@ -59,7 +61,7 @@ rule judge_quality:
         gpu=want("judge").gpu,
         endpoint=specs.calls_endpoint(GRID),
     params:
-        spec=specs.quality_spec(GRID),
+        spec=lambda wildcards: specs.quality_spec(GRID),
         version=code_version("emgrid.judge.quality"),
         folder=folder_above(1),
     message:

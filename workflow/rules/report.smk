@@ -35,7 +35,7 @@ rule figure:
         mem_mb=want("report").mem_mb,
         runtime=want("report").runtime,
     params:
-        spec=GRID.figure_spec(),
+        spec=lambda wildcards: GRID.figure_spec(),
         version=code_version("emgrid.report.figures"),
         root=folder_above(2),
     message:
@@ -62,7 +62,7 @@ rule report:
         mem_mb=want("report").mem_mb,
         runtime=want("report").runtime,
     params:
-        spec=GRID.report_spec(differences(GRID)),
+        spec=lambda wildcards: GRID.report_spec(differences(GRID)),
         version=code_version("emgrid.report.page", "report/templates/report.html"),
         root=folder_above(1),
     message:
