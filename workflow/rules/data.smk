@@ -59,6 +59,7 @@ rule qualify:
         mem_mb=want("qualify").mem_mb,
         runtime=want("qualify").runtime,
         endpoint=specs.calls_endpoint(GRID),
+        bench=BENCH,
     params:
         spec=lambda wildcards: GRID.qualify_spec(wildcards.generated),
         version=code_version("emgrid.qualify"),
@@ -70,7 +71,7 @@ rule qualify:
         "OMP_NUM_THREADS={threads} python -m emgrid.qualify --spec {params.spec:q}"
         " --own {input.own:q} {params.other} {params.dataset} --output {output.rows:q}"
         " --record {output.record:q} --writer generated.{wildcards.generated}"
-        " --models {input.models:q} {BENCH} > {log} 2>&1"
+        " --models {input.models:q} {resources.bench} > {log} 2>&1"
 
 
 rule mix:

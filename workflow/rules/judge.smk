@@ -26,6 +26,7 @@ rule judge:
         runtime=want("judge").runtime,
         gpu=want("judge").gpu,
         endpoint=specs.calls_endpoint(GRID),
+        bench=BENCH,
     params:
         spec=lambda wildcards: JUDGE_SPEC,
         version=score.VERSION,
@@ -35,7 +36,7 @@ rule judge:
         "judge {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.judge.score --spec {params.spec:q}"
-        " --arm {params.folder:q} --writer {params.writer:q} --models {input.models:q} {BENCH}"
+        " --arm {params.folder:q} --writer {params.writer:q} --models {input.models:q} {resources.bench}"
         " > {log} 2>&1"
 
 
@@ -60,6 +61,7 @@ rule judge_quality:
         runtime=want("judge").runtime,
         gpu=want("judge").gpu,
         endpoint=specs.calls_endpoint(GRID),
+        bench=BENCH,
     params:
         spec=lambda wildcards: specs.quality_spec(GRID),
         version=code_version("emgrid.judge.quality"),
@@ -68,5 +70,5 @@ rule judge_quality:
         "how good the judges are"
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.judge.quality --spec {params.spec:q}"
-        " --output {params.folder:q} --writer labelled --models {input.models:q} {BENCH}"
+        " --output {params.folder:q} --writer labelled --models {input.models:q} {resources.bench}"
         " > {log} 2>&1"
