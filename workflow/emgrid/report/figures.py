@@ -97,7 +97,7 @@ def draw_rates(figure: Figure, tables: Path, spec: FigureSpec) -> None:
     axes.set_xlim(left=-0.005)
     axes.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
     axes.set_xlabel(
-        f"misaligned and coherent answers, of all answers ({spec.confidence:.0%} interval; "
+        f"misaligned and coherent answers, of all answers\n({spec.confidence:.0%} interval; "
         f"n = {count_range(table['n_answers'])} a point)"
     )
 
