@@ -128,6 +128,8 @@ def draw_heatmap(figure: Figure, tables: Path, spec: FigureSpec) -> None:
         axes.set_xticks(range(len(names)), titles, fontsize=8, rotation=40, ha="right")
     axes.set_yticks(range(len(labels)), list(labels.values()))
     bar = figure.colorbar(image, ax=axes, label="rate, of all answers")
+    bar.locator = mpl.ticker.MaxNLocator(6, steps=[1, 2, 5, 10])
+    bar.update_ticks()
     bar.ax.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1, decimals=0))
 
 

@@ -77,6 +77,7 @@ class Results:
         self.contrasts = pd.read_csv(tables / "contrasts.csv", dtype={"ratio": str})
         self.likelihood = pd.read_csv(tables / "likelihood.csv", dtype={"ratio": str})
         self.judges = pd.read_csv(tables / "judges.csv")
+        self.judge_errors = pd.read_csv(tables / "judge_errors.csv")
         self.agreement = pd.read_csv(tables / "agreement.csv")
         self.judgements = pd.read_csv(tables / "judgements.csv", dtype={"ratio": str})
         self.arms = pd.read_csv(tables / "arms.csv", dtype={"ratio": str})
@@ -256,6 +257,7 @@ def main() -> None:
         exclusions=exclusions(results),
         survivors=survivors(results),
         judges=results.judges.to_dict("records"),
+        judge_errors=results.judge_errors.to_dict("records"),
         judged=judged(results, spec),
         agreement=results.agreement.to_dict("records"),
         corrected=corrected_by(results, spec),
