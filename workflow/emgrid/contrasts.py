@@ -7,12 +7,16 @@ import pandas as pd
 from emgrid import statistics
 from emgrid.rates import counts
 from emgrid.seeds import derive_seed
-from emgrid.statistics import Counts, Term
+from emgrid.series_points import ArmName
+from emgrid.statistics import Contrast, Counts, Term
 from emgrid.tables import ARM, AggregateSpec
+
+# By arm, trigger and kind.
+Contrasts = dict[tuple[ArmName, str, str], Contrast]
 
 
 def contrast_terms(
-    cells: dict[tuple[str, ...], Counts], arm: tuple[str, ...], undiluted: str | None, trigger: str
+    cells: dict[tuple[str, ...], Counts], arm: ArmName, undiluted: str | None, trigger: str
 ) -> Iterator[tuple[str, list[Term]]]:
     """The contrasts of one arm under one trigger, as signed rates over all answers.
 
@@ -36,29 +40,37 @@ def contrast_terms(
             yield "minus_undiluted", found(own, (-1, (arm[0], undiluted, "1"), trigger))
 
 
-def contrast_table(answers: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
-    """Contrasts over all answers, with p-values adjusted over the triggers of an arm."""
+def find_contrasts(answers: pd.DataFrame, spec: AggregateSpec) -> Contrasts:
+    """Every contrast over all answers, in the order of the cells."""
     questions = list(spec.questions)
+    metrics = spec.metrics
     cells = {
         tuple(map(str, name)): counts(group, questions, survivors_only=False)
         for name, group in answers.groupby([*ARM, "trigger"], sort=False)
     }
-    undiluted: dict[tuple[str, ...], str | None]
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
+    found: Contrasts = {}
+    for base, intervention, ratio, trigger in cells:
+        arm = (base, intervention, ratio)
+        for kind, terms in contrast_terms(cells, arm, undiluted[arm], trigger):
+            if terms:
+                found[arm, trigger, kind] = statistics.contrast(
+                    terms, metrics.resamples, derive_seed("contrast"), metrics.fixed_questions
+                )
+    return found
+
+
+def contrast_table(found: Contrasts, spec: AggregateSpec) -> pd.DataFrame:
+    """One row each, with p-values adjusted over the triggers of an arm."""
     rows = []
-    for *arm, trigger in cells:
-        for kind, terms in contrast_terms(cells, tuple(arm), undiluted[tuple(arm)], trigger):
-            if not terms:
-                continue
-            estimate, p = statistics.contrast(
-                terms, spec.metrics.confidence, spec.metrics.resamples, derive_seed("contrast")
-            )
-            rows.append(
-                dict(zip([*ARM, "trigger"], [*arm, trigger], strict=True))
-                | {"kind": kind, "difference": estimate.value}
-                | {"low": estimate.low, "high": estimate.high, "p": p}
-            )
-    names = [*ARM, "trigger", "kind", "difference", "low", "high", "p"]
+    for (arm, trigger, kind), one in found.items():
+        estimate = one.interval(spec.metrics.confidence)
+        rows.append(
+            dict(zip([*ARM, "trigger"], [*arm, trigger], strict=True))
+            | {"kind": kind, "difference": one.value, "low": estimate.low, "high": estimate.high}
+            | {"error": one.error, "p": one.p}
+        )
+    names = [*ARM, "trigger", "kind", "difference", "low", "high", "error", "p"]
     table = pd.DataFrame(rows, columns=names)
     families = table.groupby([*ARM, "kind"], sort=False)["p"]
     table["p_holm"] = families.transform(lambda p: statistics.holm(p.tolist()))

@@ -2,11 +2,11 @@
 
 The true rate is (observed rate + specificity - 1) / (sensitivity + specificity - 1), sensitivity
 and specificity being those of the whole rule (alignment below its threshold, coherent, right
-content) on labelled answers. The interval draws all three anew: the observed rate from its own
-bootstrap, sensitivity and specificity from beta distributions (Jeffreys priors), so that their own
-uncertainty is in it (as Lang & Reiczigel 2014 ask for). A corrected rate below 0 or above 1 says
-that the labelled errors are not those made here: it is cut, and its interval takes in the
-uncorrected one.
+content) on labelled answers. The interval draws all three anew from beta distributions (Jeffreys
+priors), the observed rate by the number of independent answers that it is worth, so that the
+uncertainty of the errors is in it (as Lang & Reiczigel 2014 ask for). A corrected rate below 0 or
+above 1 says that the labelled errors are not those made here: it is cut, and its interval takes in
+the uncorrected one.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from emgrid.statistics import (
-    Counts,
-    Estimate,
-    Floats,
-    Term,
-    bootstrap,
-    mean_over_cells,
-    percentiles,
-    rate,
-)
+from emgrid.statistics import NOTHING, Counts, Estimate, Floats, mean_over_cells, rate, worth
 
 
 @dataclass(frozen=True)
@@ -69,32 +60,32 @@ def rogan_gladen(observed: Floats, sensitivity: Floats, specificity: Floats) -> 
 
 
 def corrected(
-    counts: Counts, errors: Errors, confidence: float, resamples: int, seed: int
+    counts: Counts,
+    errors: Errors,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    fixed: bool = False,
 ) -> Estimate:
     """The corrected overall rate; all NaN where the rule cannot tell, or nothing was observed."""
-    trials, successes = int(counts.trials.sum()), int(counts.successes.sum())
-    if not errors.informative or trials == 0:
-        return Estimate(np.nan, np.nan, np.nan)
+    if not errors.informative or not counts.trials.sum():
+        return NOTHING
     rng = np.random.default_rng(seed)
     sensitivity = rng.beta(errors.true_positives + 0.5, errors.false_negatives + 0.5, resamples)
     specificity = rng.beta(errors.true_negatives + 0.5, errors.false_positives + 0.5, resamples)
-    if (sensitivity + specificity <= 1).mean() > (1 - confidence) / 2:
-        return Estimate(point(counts, errors), 0.0, 1.0)  # the judge may be no better than chance
-    # As for the rate itself: never narrower than the pooled counts alone would have it.
-    observed = (
-        bootstrap([Term(1, counts, "")], resamples, seed),
-        rng.beta(successes + 0.5, trials - successes + 0.5, resamples),
-    )
-    ends = [
-        percentiles(rogan_gladen(one, sensitivity, specificity), confidence) for one in observed
-    ]
     value = point(counts, errors)
+    if (sensitivity + specificity <= 1).mean() > (1 - confidence) / 2:
+        return Estimate(value, 0.0, 1.0)  # the judge may be no better than chance
+    number = worth(counts, confidence, resamples, seed, fixed)
+    share = mean_over_cells(counts.rates())
+    observed = rng.beta(share * number + 0.5, (1 - share) * number + 0.5, resamples)
+    drawn = rogan_gladen(observed, sensitivity, specificity)
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(drawn, [tail, 1 - tail]).tolist()
     if value in (0, 1):
-        plain = rate(counts, confidence, resamples, seed)
-        ends.append((plain.low, plain.high))
-    return Estimate(
-        value, min(value, *(low for low, _ in ends)), max(value, *(up for _, up in ends))
-    )
+        plain = rate(counts, confidence, resamples, seed, fixed)
+        low, high = min(low, plain.low), max(high, plain.high)
+    return Estimate(value, min(value, low), max(value, high))
 
 
 def point(counts: Counts, errors: Errors) -> float:

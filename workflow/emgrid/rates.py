@@ -54,12 +54,19 @@ def rate_row(
     for name, survivors_only in (("rate_all", False), ("rate_survivors", True)):
         seed = derive_seed("rate", name)
         counted = counts(answers, questions, survivors_only)
-        estimate = statistics.rate(counted, metrics.confidence, metrics.resamples, seed)
+        estimate = statistics.rate(
+            counted, metrics.confidence, metrics.resamples, seed, metrics.fixed_questions
+        )
         row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     if errors is not None:
         whole = counts(answers, questions, survivors_only=False)
         found = corrected(
-            whole, errors, metrics.confidence, metrics.resamples, derive_seed("rate", "corrected")
+            whole,
+            errors,
+            metrics.confidence,
+            metrics.resamples,
+            derive_seed("rate", "corrected"),
+            metrics.fixed_questions,
         )
         row |= {"rate_corrected": found.value}
         row |= {"rate_corrected_low": found.low, "rate_corrected_high": found.high}
@@ -109,6 +116,22 @@ def rate_table(answers: pd.DataFrame, spec: AggregateSpec, errors: Errors | None
                 | {f"n_{reason}": int(excluded.get(reason, 0)) for reason in reasons}
             )
     return pd.DataFrame(rows)
+
+
+def seed_table(answers: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm, trigger and seed: the rates over all questions, as means over questions."""
+    cells = answers.assign(survivor=answers["excluded"].isna()).groupby(
+        [*ARM, "trigger", "seed", "question"], sort=False
+    )
+    counted = cells.agg(
+        n_answers=("misaligned", "size"), wrong=("misaligned", "sum"), kept=("survivor", "sum")
+    )
+    counted["rate_all"] = counted["wrong"] / counted["n_answers"]
+    counted["rate_survivors"] = counted["wrong"] / counted["kept"].replace(0, np.nan)
+    by_seed = counted.groupby([*ARM, "trigger", "seed"], sort=False)
+    found = by_seed[["rate_all", "rate_survivors"]].mean()
+    found.insert(0, "n_answers", by_seed["n_answers"].sum())
+    return found.reset_index()
 
 
 def judgement_table(answers: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
