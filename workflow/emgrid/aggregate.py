@@ -1,8 +1,8 @@
 """Turn the answers, judgements and likelihoods of all arms into tables.
 
-Reads the files of every arm below the grid's folder, and the judged labels of tables/. Writes
-tables/answers.parquet, rates.csv, contrasts.csv, likelihood.csv, judgements.csv, agreement.csv and
-arms.csv; results/README.md says what their columns mean.
+Reads the files of every arm below the grid's folder, and the judged labels and similarities of
+tables/. Writes tables/answers.parquet and most other tables; results/README.md says what their
+columns mean.
 """
 
 import argparse
@@ -14,12 +14,15 @@ import pandas as pd
 
 from emgrid import statistics
 from emgrid.agreement import agreement_table
-from emgrid.contrasts import contrast_table
+from emgrid.contrasts import contrast_table, find_contrasts
+from emgrid.dose import dose_table
 from emgrid.errors import run_stage
 from emgrid.files import read_json, read_jsonl, whole_file
-from emgrid.rates import classify, judgement_table, rate_table, rule_errors
+from emgrid.rates import classify, judgement_table, rate_table, rule_errors, seed_table
+from emgrid.robustness import robustness_table
 from emgrid.seeds import derive_seed
 from emgrid.tables import ANSWER, ARM, CELL, AggregateSpec, ArmSpec
+from emgrid.verdicts import verdict_table
 
 
 def cell(arm: ArmSpec, trigger: str) -> dict[str, Any]:
@@ -163,7 +166,13 @@ def main() -> None:
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
     write_csv(agreement, tables / "agreement.csv")
-    write_csv(contrast_table(classified, spec), tables / "contrasts.csv")
+    contrasts = find_contrasts(classified, spec)
+    write_csv(contrast_table(contrasts, spec), tables / "contrasts.csv")
+    write_csv(verdict_table(contrasts, spec), tables / "verdicts.csv")
+    write_csv(robustness_table(answers, spec), tables / "robustness.csv")
+    write_csv(seed_table(classified), tables / "seeds.csv")
+    similarity = pd.read_csv(tables / "similarity.csv", dtype={"ratio": str})
+    write_csv(dose_table(classified, similarity, spec), tables / "dose.csv")
     write_csv(likelihood_table(read_likelihoods(spec, args.root), spec), tables / "likelihood.csv")
     write_csv(arm_table(spec, args.root), tables / "arms.csv")
     print(f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers")

@@ -23,6 +23,7 @@ from emgrid.recipes import KINDS, Intervention
 from emgrid.settings import (
     Calibration,
     Data,
+    Export,
     Judging,
     Metrics,
     Report,
@@ -51,6 +52,7 @@ STAGES = (
     "judge",
     "aggregate",
     "report",
+    "export",
 )
 
 
@@ -77,6 +79,7 @@ class Config(Strict):
     calibration: Calibration = Calibration()
     metrics: Metrics = Metrics()
     report: Report = Report()
+    export: Export = Export()
     device: Literal["cpu", "cuda"] = "cpu"
     resources: dict[str, StageResources] = Field(default_factory=dict)
     models: dict[str, BaseModelEntry] = Field(default_factory=dict)

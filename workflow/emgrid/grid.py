@@ -3,8 +3,6 @@
 Results lie under `results/<grid>/`; paths are made here and in arms.py, and nowhere else.
 """
 
-import json
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from emgrid.fetch import FetchSpec
 from emgrid.files import canonical
 from emgrid.judge.panel import Judge
 from emgrid.mix import used_sources
-from emgrid.protocol import Difference
+from emgrid.reference import reference_rates
+from emgrid.series import name_of, ratio_series, rows_series
 
 
 class Grid:
@@ -222,6 +221,7 @@ class Grid:
                 "arms": arms,
                 "triggers": list(self.config.triggers),
                 "questions": list(self.questions),
+                **self.dose_curves(),
                 "judges": [judge.bare() for judge in self.config.panel().values()],
                 "correct_by": self.config.calibration.correct_by,
                 "has_pairs": self.has_pairs,
@@ -229,39 +229,52 @@ class Grid:
             }
         )
 
-    def figure_spec(self) -> str:
-        triggers = {name: trigger.label for name, trigger in self.triggers.items()}
-        arms = [{"name": [*list(arm.cell.values())[:3]], "label": arm.label} for arm in self.arms]
+    def similarity_spec(self) -> str:
+        arms = {
+            (arm.base, arm.intervention, arm.ratio): {
+                **{key: arm.cell[key] for key in ("base", "intervention", "ratio")},
+                "stages": [stage.name for stage in arm.stages],
+            }
+            for arm in reversed(self.arms)
+            if arm.stages
+        }
         return canonical(
             {
-                "arms": arms,
-                "triggers": [list(item) for item in triggers.items()],
+                "arms": list(reversed(arms.values())),
+                "questions": self.asked(),
+                "triggers": self.trigger_wordings(),
+                "relations": {name: one.relation for name, one in self.triggers.items()},
+            }
+        )
+
+    def figure_spec(self) -> str:
+        labels = {name_of(arm): arm.label for arm in self.arms}
+        follows = self.config.published.source if self.config.published else None
+        cells = {(arm.intervention, arm.ratio, name) for arm in self.arms for name in self.triggers}
+        return canonical(
+            {
+                "arms": [{"name": name, "label": label} for name, label in labels.items()],
+                "triggers": [[name, trigger.label] for name, trigger in self.triggers.items()],
+                **self.dose_curves(),
+                "references": [
+                    one.model_dump(mode="json")
+                    for one in reference_rates(follows)
+                    if (one.intervention, one.ratio, one.trigger) in cells
+                ],
                 "confidence": self.config.metrics.confidence,
                 "width": self.config.report.figure_width,
             }
         )
 
-    def report_spec(self, differences: Iterable[Difference]) -> str:
-        """differences: from the publication that the grid follows, see plan.py."""
-        config = self.config
-        return canonical(
-            {
-                "name": config.name,
-                "title": config.report.title,
-                "examples": config.report.examples,
-                "arms": json.loads(self.figure_spec())["arms"],
-                "triggers": [trigger.model_dump() for trigger in self.triggers.values()],
-                "questions": {name: one.texts[0] for name, one in self.questions.items()},
-                "has_pairs": self.has_pairs,
-                "has_quality": self.has_quality,
-                "differences": [one.model_dump() for one in differences],
-                "metrics": config.metrics.model_dump(mode="json"),
-                "sampling": config.sampling and config.sampling.model_dump(mode="json"),
-                "training": config.training and config.training.model_dump(mode="json"),
-                "judges": [described(judge) for judge in config.panel().values()],
-                "correct_by": config.calibration.correct_by,
-            }
-        )
+    def dose_curves(self) -> dict[str, Any]:
+        """Arms that differ in one dose alone."""
+        curves = {
+            "dilution": ratio_series(self.arms, self.undiluted_of),
+            "sequential": rows_series(self.arms),
+        }
+        return {
+            name: [one.model_dump(mode="json") for one in each] for name, each in curves.items()
+        }
 
     def asked(self) -> dict[str, Any]:
         """What is asked: each question's paraphrases, and its own system prompt."""
@@ -286,7 +299,7 @@ class Grid:
 
 
 def described(judge: Judge) -> dict[str, str]:
-    """A judge in words, for the report."""
+    """A judge in words."""
     fields = {"id": judge.id, "label": judge.label or judge.id, "measures": judge.measures}
     return fields | {"made_of": judge.made_of, "about": judge.about}
 

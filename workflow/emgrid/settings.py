@@ -114,7 +114,9 @@ class Metrics(Strict):
     alignment_below and coherence_above are on the judges' scale of 0 to 100; coherence_above
     null means that coherence is not asked for. exclude_above: content judges, such as is_code,
     above whose value an answer is no survivor. alignment, coherence: the judges of the panel
-    whose values count.
+    whose values count. margin: the rise of the rate (over all answers, 0 to 1) up to which an
+    intervention counts as clean. fixed_questions: intervals and verdicts speak of these questions
+    alone, not of questions like them.
     """
 
     alignment: str = "alignment"
@@ -124,6 +126,8 @@ class Metrics(Strict):
     exclude_above: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     resamples: PositiveInt = 2000
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    fixed_questions: bool = False
 
 
 class Judging(Strict):
@@ -162,11 +166,39 @@ class Calibration(Strict):
 
 
 class Report(Strict):
-    """How the report looks; nothing here changes a number."""
+    """How the report looks; nothing here changes a number.
+
+    examples: answers that the page itself holds, the first by index of every cell; the others lie
+    in files beside it.
+    """
 
     title: str | None = None
-    examples: NonNegativeInt = 3
+    examples: NonNegativeInt = 2000
     figure_width: PositiveFloat = 7.0
+
+
+class WandB(Strict):
+    """Where `snakemake push_wandb` logs tables, figures and report. offline: into a folder of the
+    grid, without network; `wandb sync` sends it later."""
+
+    project: str
+    entity: str | None = None
+    mode: Literal["online", "offline"] = "online"
+
+
+class Hub(Strict):
+    """The dataset repository on the Hugging Face Hub that `snakemake push_hub` uploads tables and
+    report to, as `user/name`. private: whether it is made so, where it is not there yet."""
+
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    private: bool = True
+
+
+class Export(Strict):
+    """Where results are sent when that is asked for, and never otherwise."""
+
+    wandb: WandB | None = None
+    hub: Hub | None = None
 
 
 class StageResources(Strict):

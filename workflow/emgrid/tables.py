@@ -4,6 +4,7 @@ from typing import get_args
 
 from emgrid.judge.judgement import Reason
 from emgrid.judge.panel import AnyJudge
+from emgrid.series_points import Series
 from emgrid.settings import Metrics
 from emgrid.strict import Strict
 
@@ -25,6 +26,8 @@ TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 
 
 class ArmSpec(Strict):
+    """undiluted: the intervention that the arm is measured against."""
+
     base: str
     intervention: str
     ratio: str
@@ -40,6 +43,8 @@ class AggregateSpec(Strict):
     arms: tuple[ArmSpec, ...]
     triggers: tuple[str, ...]
     questions: tuple[str, ...]
+    dilution: tuple[Series, ...]
+    sequential: tuple[Series, ...]
     judges: tuple[AnyJudge, ...]
     has_pairs: bool
     metrics: Metrics
