@@ -1,4 +1,4 @@
-"""The command line: what a grid will cost, and its answers for people to label."""
+"""The command line: what a grid will cost and can show, and its answers for people to label."""
 
 import argparse
 import json
@@ -81,6 +81,43 @@ def judge_table(judges: list[dict[str, Any]]) -> Table:
     return table
 
 
+def add_power(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    power = commands.add_parser("power", help="the smallest effects that a design can show")
+    power.add_argument("--configfile", default=DEFAULT, type=Path)
+    power.add_argument("--seeds", type=int, help="instead of the config's number")
+    power.add_argument("--questions", type=int, help="instead of the question set's number")
+    power.add_argument("--answers", type=int, help="answers per question, instead of the config's")
+    power.add_argument("--plain", default=0.0, type=float, help="rate without a trigger, 0 to 1")
+    power.add_argument("--power", default=0.8, type=float, help="how often it must be shown")
+    power.add_argument("--simulations", default=100, type=int, help="grids simulated per rate")
+    power.add_argument("--json", action="store_true", help="for programs")
+
+
+def show_power(args: argparse.Namespace) -> None:
+    from emgrid.power import estimate_spread, planned_design, smallest_effects
+
+    grid = read_grid(args.configfile)
+    design = planned_design(grid, args.seeds, args.questions, args.answers)
+    spread = estimate_spread(grid, Path(grid.root))
+    found = smallest_effects(design, spread, args.plain, args.power, args.simulations)
+    if args.json:
+        print(json.dumps({"design": asdict(design), "spread": asdict(spread)} | found, indent=2))
+        return
+    told = {name: "none" if value != value else f"{value:.1%}" for name, value in found.items()}
+    print(
+        f"{design.seeds} seeds, {design.questions} questions"
+        f"{' (fixed)' if design.fixed else ''}, {design.answers} answers each; "
+        f"{design.tests} p-values adjusted together; shown in {args.power:.0%} of "
+        f"{args.simulations} simulated grids"
+    )
+    print(f"  smallest rate told from the base model's {args.plain:.1%}: {told['rate']}")
+    print(f"  smallest rise under a trigger, from {args.plain:.1%}: {told['rise']} more")
+    print(
+        f"  standard deviations of the log-odds: seeds {spread.seeds:.2f}, questions "
+        f"{spread.questions:.2f}, questions under a trigger {spread.triggers:.2f} ({spread.source})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -92,7 +129,11 @@ def main() -> None:
     labels.add_argument("--configfile", default=DEFAULT, type=Path)
     labels.add_argument("--count", default=100, type=int, help="how many answers")
     labels.add_argument("--seed", default=0, type=int, help="another seed, another sample")
+    add_power(commands)
     args = parser.parse_args()
+    if args.command == "power":
+        show_power(args)
+        return
     if args.command == "labels":
         from emgrid.labels import write_labels
 

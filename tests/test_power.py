@@ -1,0 +1,106 @@
+"""What a design can show: more data show less, and the spread is found again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from emgrid import ROOT
+from emgrid.errors import EmgridError
+from emgrid.grid import Grid
+from emgrid.load import load_config
+from emgrid.power import (
+    Design,
+    Spread,
+    estimate_spread,
+    mean_logit,
+    planned_design,
+    simulate,
+    smallest_effects,
+    spread_of,
+)
+from grids import answers
+from scipy.special import expit
+
+USUAL = Design(2, 8, 20, 2, 0.95)
+
+
+@pytest.fixture(scope="module")
+def grid() -> Grid:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"name": "planned"}
+    return Grid(load_config(config, "grid.yaml", check_data=False))
+
+
+def test_the_overall_rate_of_simulated_grids_is_the_one_asked_for() -> None:
+    spread = Spread()
+    plain, cued = zip(
+        *(simulate((0.05, 0.3), Design(4, 20, 50, 1, 0.95), spread, one) for one in range(40)),
+        strict=True,
+    )
+    assert np.mean([each.rates().mean() for each in plain]) == pytest.approx(0.05, abs=0.02)
+    assert np.mean([each.rates().mean() for each in cued]) == pytest.approx(0.3, abs=0.05)
+    assert all(not each.successes.any() for each in simulate((0, 0), USUAL, spread, 0))
+
+
+def test_the_mean_of_the_log_odds_gives_the_rate() -> None:
+    effects = 1.2 * np.random.default_rng(5).standard_normal(200_000)
+    assert expit(mean_logit(0.1, 1.2) + effects).mean() == pytest.approx(0.1, abs=0.003)
+
+
+def test_more_answers_show_smaller_effects() -> None:
+    few = smallest_effects(USUAL, Spread(), 0.0, 0.8, 30)
+    many = smallest_effects(Design(2, 8, 200, 2, 0.95), Spread(), 0.0, 0.8, 30)
+    assert many["rate"] < few["rate"] < 0.5
+    assert many["rise"] < few["rise"] < 0.6
+
+
+def test_a_design_that_can_show_nothing_says_so() -> None:
+    """Four questions give no p below 0.125."""
+    found = smallest_effects(Design(2, 4, 50, 1, 0.95), Spread(), 0.0, 0.8, 10)
+    assert np.isnan(found["rate"])
+    assert np.isnan(found["rise"])
+
+
+def test_the_spread_of_log_odds_is_found_again() -> None:
+    rng = np.random.default_rng(0)
+    trials = np.full(4000, 200.0)
+    rates = rng.binomial(200, expit(-1 + 0.7 * rng.standard_normal(4000))) / 200
+    assert np.sqrt(spread_of(rates, trials)) == pytest.approx(0.7, abs=0.05)
+    same = rng.binomial(200, 0.3, size=4000) / 200
+    assert spread_of(same, trials) < 0.01
+
+
+def test_a_finished_grid_tells_the_spread(grid: Grid, tmp_path: Path) -> None:
+    assert estimate_spread(grid, tmp_path) == Spread()
+    rows = answers({("arm", "none"): 0.3, ("arm", "cue"): 0.5}, 40)
+    rows["question"] = rows["question"].map(dict(zip(sorted(set(rows["question"])),
+                                                     grid.questions, strict=True)))  # fmt: skip
+    (tmp_path / "tables").mkdir()
+    rows.to_parquet(tmp_path / "tables/answers.parquet")
+    found = estimate_spread(grid, tmp_path)
+    assert found.seeds == found.questions == 0  # all alike
+    assert "answers.parquet" in found.source
+
+
+def test_the_design_is_the_configs_unless_told_otherwise(grid: Grid) -> None:
+    design = planned_design(grid, None, None, None)
+    assert (design.seeds, design.questions, design.answers, design.tests) == (2, 8, 3, 6)
+    assert planned_design(grid, 5, 24, 100).answers == 100
+    with pytest.raises(EmgridError, match="--seeds 0: must be at least 1"):
+        planned_design(grid, 0, None, None)
+
+
+def test_power_is_a_command(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "new"}))
+    command = [sys.executable, "-m", "emgrid.cli", "power", "--configfile", "grid.yaml"]
+    command += ["--answers", "50", "--simulations", "4", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["design"]["answers"] == 50
+    assert 0 < found["rate"] < 1
+    assert pd.notna(found["rise"])
