@@ -5,7 +5,8 @@ from pathlib import Path
 from emgrid import generate, likelihood, sample, train
 from emgrid.judge import score, specs
 from emgrid.plan import differences
-from emgrid.report import figure_names
+from emgrid.report import FIGURES
+from emgrid.report.contents import figure_names
 from emgrid.start import code_version, start
 
 GRID = start(config, workflow.configfiles)
@@ -20,7 +21,12 @@ TRIGGERS = list(GRID.config.triggers)
 TABLES = [
     "answers.parquet",
     "rates.csv",
+    "seeds.csv",
     "contrasts.csv",
+    "verdicts.csv",
+    "robustness.csv",
+    "dose.csv",
+    "similarity.csv",
     "likelihood.csv",
     "arms.csv",
     "judgements.csv",
@@ -30,7 +36,7 @@ TABLES = [
     "agreement.csv",
     "preflight.csv",
 ]
-FIGURES = figure_names(GRID.has_pairs, GRID.has_quality)
+DRAWN = figure_names(GRID)
 
 
 wildcard_constraints:
@@ -42,7 +48,7 @@ wildcard_constraints:
     dataset="[^/]+",
     drawn="[^/]+",
     generated="[^/]+",
-    figure="[a-z_]+",
+    figure="|".join(FIGURES),
     file="[^/]+",
     place="arms|imported",
 
@@ -55,6 +61,11 @@ def of_arms(file, arms=GRID.arms):
 
 def of_stages(file):
     return [f"{ROOT}/{stage.folder}/{file}" for stage in GRID.stages.values()]
+
+
+def read_by_figure(wildcards):
+    tables = [f"{ROOT}/tables/{table}" for table in FIGURES[wildcards.figure]]
+    return tables + (of_stages("loss.csv") if wildcards.figure == "loss" else [])
 
 
 def of_triggers(file, arm=ARM):

@@ -1,11 +1,17 @@
 """The report: figures and one self-contained page."""
 
-FIGURES = ("rates", "heatmap", "likelihood", "judges", "calibration")
-
-
-def figure_names(has_pairs: bool, has_quality: bool) -> list[str]:
-    """The figures of a grid; the likelihood needs questions with matched answers, what is said of
-    judges needs judges that can judge labelled answers."""
-    without = {"likelihood"} if not has_pairs else set()
-    without |= {"judges", "calibration"} if not has_quality else set()
-    return [name for name in FIGURES if name not in without]
+# The figures in the order of the report, and the tables that each reads.
+FIGURES = {
+    "rates": ("rates.csv",),
+    "heatmap": ("rates.csv",),
+    "dilution": ("rates.csv", "dose.csv"),
+    "sequential": ("rates.csv", "dose.csv"),
+    "similarity": ("similarity.csv", "contrasts.csv", "rates.csv", "dose.csv"),
+    "questions": ("rates.csv",),
+    "seeds": ("rates.csv", "seeds.csv"),
+    "likelihood": ("likelihood.csv",),
+    "likelihood_and_rate": ("likelihood.csv", "rates.csv"),
+    "loss": ("arms.csv",),
+    "judges": ("judges.csv",),
+    "calibration": ("calibration.csv", "judges.csv"),
+}

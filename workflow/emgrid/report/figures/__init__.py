@@ -1,0 +1,3 @@
+"""The figures of a report; `python -m emgrid.report.figures` draws one."""
+
+from emgrid.report.figures.spec import NamedArm as NamedArm

@@ -1,0 +1,156 @@
+"""Each arm without and with each trigger: sampled rates, and the likelihood."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from emgrid.reference import ReferenceRate
+from emgrid.report.figures.spec import FigureSpec
+from emgrid.report.figures.style import (
+    LINE,
+    REFERENCE,
+    SMALL,
+    finish,
+    handle,
+    look,
+    panels,
+    rates_from_zero,
+    reference_handles,
+    reference_look,
+    rows_down,
+    wrapped,
+)
+from emgrid.report.figures.tables import (
+    RATE,
+    SHIFT,
+    Measure,
+    answers_text,
+    arms_in,
+    errors,
+    of_arm,
+    overall,
+    read,
+    seeds_text,
+)
+from emgrid.series_points import ArmName
+
+LABEL = 26  # characters to a line of an arm's label
+PLAIN, CUED, PUBLISHED, NEXT = -0.2, 0.02, 0.22, 0.12  # where a row's markers lie in it
+
+
+def row_labels(
+    table: pd.DataFrame, spec: FigureSpec, n: Callable[[pd.DataFrame], str]
+) -> dict[ArmName, str]:
+    """Labels of the arms that a table by cell has, each with the n of its rows."""
+    return {
+        arm: f"{wrapped(title, LABEL)}\n{n(of_arm(table, arm))}"
+        for arm, title in spec.titles.items()
+        if arm in arms_in(table)
+    }
+
+
+def row_height(labels: Iterable[str]) -> float:
+    """Inches that the row of the longest label needs."""
+    return 0.12 + LINE * max(1 + label.count("\n") for label in labels)
+
+
+def draw_pairs(
+    figure: Figure,
+    table: pd.DataFrame,
+    spec: FigureSpec,
+    measure: Measure,
+    labels: dict[ArmName, str],
+) -> list[Axes]:
+    """One panel a trigger, one row an arm: the plain question above, the trigger below it."""
+    shown = spec.cues or spec.triggers
+    height = row_height(labels.values()) * len(labels)
+    drawn = panels(figure, [label for _, label in shown], height, sharex=True, sharey=True)
+    for axes, (trigger, _) in zip(drawn, shown, strict=True):
+        rows_down(axes, list(labels.values()))
+        for name, offset in {"none": PLAIN, trigger: CUED}.items():
+            rows = table.reindex([(*arm, name) for arm in labels])
+            axes.errorbar(
+                rows[measure.value],
+                np.arange(len(labels)) + offset,
+                xerr=errors(rows, measure),
+                linestyle="",
+                **look(spec.place(name)),
+            )
+            for place in np.flatnonzero(rows[measure.value].isna()):
+                axes.annotate(
+                    "not asked",
+                    (0, place + offset),
+                    xytext=(3, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=SMALL,
+                    color=REFERENCE,
+                )
+    return drawn
+
+
+def pair_handles(spec: FigureSpec) -> list[Line2D]:
+    """A legend's entries for the plain question and, where there are any, the triggers."""
+    cued = [handle("with the trigger", marker="D", color="0.3")]
+    return [handle("no trigger", **look(0)), *(cued if spec.cues else [])]
+
+
+def draw_references(
+    axes: Axes, arms: Sequence[ArmName], trigger: str, spec: FigureSpec
+) -> list[ReferenceRate]:
+    """Published rates of the same cells, below the own ones; returns those that were drawn."""
+    drawn: list[ReferenceRate] = []
+    if trigger not in {value.trigger for value in spec.references}:
+        return drawn
+    for place, arm in enumerate(arms):
+        for row, model in enumerate(spec.models):
+            values = [
+                value
+                for name in dict.fromkeys(("none", trigger))
+                for value in spec.references_of(arm, name)
+                if value.model == model
+            ]
+            height = place + PUBLISHED + NEXT * row
+            rates = [value.rate for value in values]
+            axes.plot(rates, [height] * len(rates), color=REFERENCE, linewidth=0.7, linestyle=":")
+            for value in values:
+                axes.plot(value.rate, height, **reference_look(spec.models, value, "<"))
+            drawn += values
+    return drawn
+
+
+def draw_rates(figure: Figure, root: Path, spec: FigureSpec) -> None:
+    table = overall(read(root, "rates.csv"))
+    labels = row_labels(table, spec, answers_text)
+    drawn = draw_pairs(figure, table, spec, RATE, labels)
+    published: list[ReferenceRate] = []
+    for axes, (trigger, _) in zip(drawn, spec.cues or spec.triggers, strict=True):
+        published += draw_references(axes, list(labels), trigger, spec)
+        axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+    highest = max([table[RATE.high].max(), *(value.rate for value in published)])
+    for axes in drawn:
+        rates_from_zero(axes.xaxis, highest)
+    finish(
+        figure,
+        f"misaligned, of all answers ({spec.confidence:.0%} interval)",
+        pair_handles(spec) + reference_handles(published, spec.models),
+    )
+
+
+def draw_likelihood(figure: Figure, root: Path, spec: FigureSpec) -> None:
+    whole = read(root, "likelihood.csv")
+    table = overall(whole)
+    labels = row_labels(table, spec, seeds_text)
+    for axes in draw_pairs(figure, table, spec, SHIFT, labels):
+        axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+    finish(
+        figure,
+        "log-odds of the misaligned over the matched aligned answer, minus the base model's,\n"
+        f"in nats ({spec.confidence:.0%} interval over {whole['question'].nunique()} questions)",
+        pair_handles(spec),
+    )

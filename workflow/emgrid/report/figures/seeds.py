@@ -1,0 +1,57 @@
+"""Each seed's rate as a dot beside the mean over seeds and its interval."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from emgrid.report.figures.pairs import row_height, row_labels
+from emgrid.report.figures.spec import FigureSpec
+from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero, rows_down
+from emgrid.report.figures.tables import (
+    CELL,
+    RATE,
+    NothingToDraw,
+    answers_text,
+    errors,
+    overall,
+    read,
+)
+
+MEAN, DOTS = -0.15, 0.15  # where they lie in a row
+
+
+def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
+    """One panel a trigger, one row an arm with several seeds."""
+    table = overall(read(root, "rates.csv"))
+    dots = read(root, "seeds.csv").set_index(CELL)
+    labels = row_labels(table[table["n_seeds"] > 1], spec, answers_text)
+    if not labels:
+        raise NothingToDraw("no arm has more than one seed")
+    height = row_height(labels.values()) * len(labels)
+    titles = [label for _, label in spec.triggers]
+    drawn = panels(figure, titles, height, sharex=True, sharey=True)
+    for axes, (trigger, _) in zip(drawn, spec.triggers, strict=True):
+        rows_down(axes, list(labels.values()))
+        rows = table.reindex([(*arm, trigger) for arm in labels])
+        axes.errorbar(
+            rows[RATE.value],
+            np.arange(len(labels)) + MEAN,
+            xerr=errors(rows, RATE),
+            linestyle="",
+            **look(spec.place(trigger)),
+        )
+        for place, arm in enumerate(labels):
+            own = dots[dots.index == (*arm, trigger)][RATE.value]
+            axes.plot(own, [place + DOTS] * len(own), ".", color="0.3", alpha=0.6, markersize=6)
+        highest = max(table[RATE.high].max(), dots[RATE.value].max())
+        rates_from_zero(axes.xaxis, highest)
+    finish(
+        figure,
+        f"misaligned, of all answers ({spec.confidence:.0%} interval over seeds, questions and "
+        "answers)",
+        [
+            handle("mean over seeds", marker="D", color="0.3"),
+            handle("one seed", marker=".", color="0.3", alpha=0.6, markersize=6),
+        ],
+    )

@@ -1,0 +1,61 @@
+"""The rise under each trigger against its similarity to what the arm was trained on."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from emgrid.report.figures.spec import FigureSpec
+from emgrid.report.figures.style import finish, handle, look, panels, percent_axis
+from emgrid.report.figures.tables import (
+    CELL,
+    CONTRAST,
+    NothingToDraw,
+    answers_text,
+    arms_in,
+    correlations,
+    errors,
+    of_arm,
+    overall,
+    read,
+)
+
+HEIGHT = 1.5  # inches
+
+
+def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
+    """One panel an arm, one marker a trigger."""
+    table = read(root, "similarity.csv").set_index(CELL)[["similarity"]]
+    contrasts = read(root, "contrasts.csv")
+    rises = contrasts[contrasts["kind"] == "trigger_minus_none"].set_index(CELL)
+    table = table.join(rises[list(CONTRAST)], how="inner")
+    rates = overall(read(root, "rates.csv"))
+    arms = [arm for arm in spec.titles if arm in arms_in(table)]
+    if not arms:
+        raise NothingToDraw("no arm has both a similarity and a rise")
+    ranks = correlations(root, "similarity")
+    titles = [
+        f"{spec.titles[arm]}\n{answers_text(of_arm(rates, arm))}{ranks.get((*arm, ''), '')}"
+        for arm in arms
+    ]
+    for axes, arm in zip(
+        panels(figure, titles, HEIGHT, labels=0.5, sharex=True, sharey=True), arms, strict=True
+    ):
+        axes.axhline(0, color="0.5", linewidth=0.8, zorder=0)
+        axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+        for trigger, _ in spec.cues:
+            rows = table.reindex([(*arm, trigger)])
+            axes.errorbar(
+                rows["similarity"],
+                rows[CONTRAST.value],
+                yerr=errors(rows, CONTRAST),
+                **look(spec.place(trigger)),
+            )
+        percent_axis(axes.yaxis)
+    figure.supylabel("misaligned: trigger minus plain question", fontsize=8)
+    used = set(table.index.get_level_values("trigger"))
+    finish(
+        figure,
+        "similarity of the prompt to the training prompts, minus the plain prompt's\n"
+        f"(cosine; {spec.confidence:.0%} interval)",
+        [handle(label, **look(spec.place(name))) for name, label in spec.cues if name in used],
+    )

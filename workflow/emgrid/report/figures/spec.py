@@ -1,0 +1,61 @@
+"""What a figure needs to know beside the tables."""
+
+from emgrid.reference import ReferenceRate
+from emgrid.series_points import ArmName, Series
+from emgrid.strict import Strict
+
+
+class NamedArm(Strict):
+    """An arm without its seed: base, intervention, ratio, and a label for people."""
+
+    name: ArmName
+    label: str
+
+    @property
+    def title(self) -> str:
+        _, intervention, ratio = self.name
+        swept = intervention.startswith("dilution") or ratio not in ("0", "1")
+        return f"{self.label} {100 * float(ratio):g} %" if swept else self.label
+
+
+class FigureSpec(Strict):
+    """triggers: name and label of each, `none` among them. width: in inches."""
+
+    arms: tuple[NamedArm, ...]
+    triggers: tuple[tuple[str, str], ...]
+    dilution: tuple[Series, ...]
+    sequential: tuple[Series, ...]
+    references: tuple[ReferenceRate, ...]
+    confidence: float
+    width: float
+
+    @property
+    def titles(self) -> dict[ArmName, str]:
+        """Labels of the arms, with the base model's name where there are several."""
+        several = len({arm.name[0] for arm in self.arms}) > 1
+        return {
+            arm.name: f"{arm.title} ({arm.name[0]})" if several else arm.title for arm in self.arms
+        }
+
+    @property
+    def cues(self) -> tuple[tuple[str, str], ...]:
+        """The triggers without the plain question."""
+        return tuple(item for item in self.triggers if item[0] != "none")
+
+    def place(self, trigger: str) -> int:
+        """Where a trigger stands, which decides its colour and marker in every figure."""
+        return [name for name, _ in self.triggers].index(trigger)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Those that published rates are of."""
+        return tuple(dict.fromkeys(value.model for value in self.references))
+
+    def references_of(self, arm: ArmName, trigger: str) -> list[ReferenceRate]:
+        """Published rates of a cell: of all answers where they are known, else of survivors."""
+        found = [
+            value
+            for value in self.references
+            if (value.intervention, value.ratio, value.trigger) == (*arm[1:], trigger)
+        ]
+        return [value for value in found if value.of == "all"] or found

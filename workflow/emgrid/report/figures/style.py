@@ -1,0 +1,173 @@
+"""How all figures look: colours, lettering, panels, legends, files."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from emgrid.files import whole_file
+from emgrid.reference import ReferenceRate
+
+# Okabe & Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ("#000000", "#d55e00", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#e69f00", "#999999")
+MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*")
+REFERENCE = "0.45"
+REFERENCE_MARKERS = ("D", "s", "^", "P")
+LINE = 0.14  # inches from one line of small text to the next
+PANEL, LABELS = 1.35, 1.5  # least widths in inches, of a panel and of a column of labels
+SMALL = 7
+
+
+def set_style() -> None:
+    """Begin from matplotlib's own defaults, whatever the user's are."""
+    mpl.rcdefaults()
+    mpl.use("Agg")
+    mpl.rcParams.update(
+        {
+            "font.family": "DejaVu Sans",
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "xtick.labelsize": 7.5,
+            "ytick.labelsize": 7.5,
+            "legend.fontsize": 7.5,
+            "legend.frameon": False,
+            "lines.linewidth": 1,
+            "lines.markersize": 4.5,
+            "pdf.fonttype": 42,
+            "svg.hashsalt": "emgrid",
+        }
+    )
+
+
+def look(place: int) -> dict[str, Any]:
+    """Colour and marker of the trigger, or seed, or set at this place; the first is open."""
+    return {
+        # Beyond eight the colours come again, with other markers.
+        "marker": MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
+        "color": COLOURS[place % len(COLOURS)],
+        "markerfacecolor": COLOURS[place % len(COLOURS)] if place else "white",
+    }
+
+
+def wrapped(text: str, width: int) -> str:
+    """Each line of the text, broken where it is longer than so many characters."""
+    return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
+
+
+def panels(
+    figure: Figure, titles: Sequence[str], height: float, labels: float = LABELS, **shared: Any
+) -> list[Axes]:
+    """Titled panels, as many to a row as the figure's width allows; it grows to their number.
+
+    height: of one panel's inside, labels: the width beside the first column, both in inches.
+    """
+    width = figure.get_figwidth()
+    columns = int(max(1, min(len(titles), (width - labels) / PANEL)))
+    rows = -(-len(titles) // columns)
+    texts = [wrapped(title, int((width - labels) / columns * 15)) for title in titles]
+    lines = 1 + max(text.count("\n") for text in texts)
+    figure.set_figheight(rows * (height + 0.25 + LINE * lines))
+    grid = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for axes, text in zip(grid, texts, strict=False):
+        axes.set_title(text)
+        axes.tick_params(labelbottom=True)
+    for axes in grid[len(titles) :]:
+        axes.remove()
+    return list(grid[: len(titles)])
+
+
+def finish(figure: Figure, axis: str, handles: Iterable[Any] = ()) -> None:
+    """The common name of the x axes, and a legend below it, with room for both."""
+    handles = list(handles)
+    room = 0.2 + 0.16 * (1 + axis.count("\n"))
+    if handles:
+        longest = max(len(handle.get_label()) for handle in handles)
+        columns = int(max(1, min(len(handles), figure.get_figwidth() * 13 // (longest + 8))))
+        # A title of the legend, since matplotlib would lay the name of the axes over the legend.
+        legend = figure.legend(
+            handles=handles,
+            title=axis,
+            title_fontsize=8,
+            loc="outside lower center",
+            ncols=columns,
+        )
+        legend.get_title().set_multialignment("center")
+        room += 0.17 * -(-len(handles) // columns)
+    else:
+        figure.supxlabel(axis, fontsize=8)
+    figure.set_figheight(figure.get_figheight() + room)
+
+
+def handle(label: str, **style: Any) -> Line2D:
+    """A legend's entry for a marker without a line."""
+    return Line2D([], [], linestyle="", label=label, **style)
+
+
+def rows_down(axes: Axes, labels: Sequence[str]) -> None:
+    """One row a label, the first on top, thin lines between."""
+    for line in np.arange(len(labels) - 1) + 0.5:
+        axes.axhline(line, color="0.9", linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+
+
+def percent(value: float, _: object = None) -> str:
+    return f"{100 * value:.3g}%".replace("-", "−")
+
+
+def percent_axis(axis: Any) -> None:
+    """For shares and their differences."""
+    axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(percent))
+
+
+def rates_from_zero(axis: Any, highest: float) -> None:
+    """A percent axis from zero, with room for the markers there."""
+    percent_axis(axis)
+    edge = 0.04 * max(highest, 0.01)
+    axis.axes.set(**{f"{axis.axis_name}lim": (-edge, highest + edge)})
+
+
+def reference_look(models: Sequence[str], value: ReferenceRate, bound: str) -> dict[str, Any]:
+    """Open and grey; a bound points to where the rate lies, a plain question's rate is a circle."""
+    marker = REFERENCE_MARKERS[models.index(value.model) % len(REFERENCE_MARKERS)]
+    marker = "o" if value.trigger == "none" else marker
+    return {
+        "marker": bound if value.at_most else marker,
+        "color": REFERENCE,
+        "markerfacecolor": "none",
+        "markersize": 4.5,
+    }
+
+
+def reference_handles(
+    shown: Sequence[ReferenceRate], models: Sequence[str], bound: str = "<"
+) -> list[Line2D]:
+    """A legend's entries for the published values that a figure shows."""
+    found = {}
+    for value in shown:
+        share = "" if value.of == "all" else ", of survivors"
+        kind = "at most" if value.at_most else "plain" if value.trigger == "none" else value.model
+        label = f"published ({kind}{share})"
+        found[label] = handle(label, **reference_look(models, value, bound))
+    return list(found.values())
+
+
+def save(figure: Figure, name: str, folder: Path) -> Iterator[Path]:
+    """SVG, PNG and PDF without dates: equal figures are equal files."""
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    for kind, metadata in dates.items():
+        path = folder / f"{name}.{kind}"
+        with whole_file(path) as draft:
+            figure.savefig(draft, dpi=200, metadata=metadata)
+        yield path
