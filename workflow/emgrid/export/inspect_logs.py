@@ -1,0 +1,50 @@
+"""Write the judged answers as log files of Inspect, one for each arm and trigger.
+
+    inspect view --log-dir results/<grid>/inspect
+
+Reads tables/answers.parquet and arms.csv, and the provenance of each arm's answers. The folder
+appears whole, in place of an older one; equal tables give equal files.
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from emgrid.errors import run_stage
+from emgrid.export import need
+from emgrid.export.cells import read_cells
+from emgrid.export.specs import InspectSpec
+
+
+def write_logs(root: Path, spec: InspectSpec, folder: Path) -> int:
+    """Write all logs into a new folder; return how many answers they hold."""
+    from emgrid.export.eval_log import write
+
+    folder.mkdir()
+    count = 0
+    for cell in read_cells(root, spec.metrics):
+        name = ".".join(f"{key}={value}" for key, value in cell.point.items())
+        write(cell, spec, folder / f"{name}.eval")
+        count += len(cell.answers)
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.export.inspect_logs", description=__doc__)
+    parser.add_argument("--spec", required=True, help="InspectSpec as JSON")
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    need("inspect_ai", "inspect")
+    spec = InspectSpec.model_validate_json(args.spec)
+    output = args.root / "inspect"
+    with tempfile.TemporaryDirectory(prefix=".inspect.", dir=args.root) as beside:
+        draft = Path(beside) / "inspect"
+        count = write_logs(args.root, spec, draft)
+        shutil.rmtree(output, ignore_errors=True)
+        draft.rename(output)
+    print(f"{count} answers; inspect view --log-dir {output}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,50 @@
+"""Log tables, figures and report to Weights & Biases, as one artifact of one run.
+
+Only ever run when it is asked for by name. The key comes from WANDB_API_KEY or `wandb login`.
+"""
+
+import argparse
+from pathlib import Path
+
+from emgrid.errors import EmgridError, run_stage
+from emgrid.export import first_line, need
+from emgrid.export.specs import WandBSpec
+from emgrid.settings import WandB
+
+FOLDERS = ("tables", "figures", "transcripts")  # a short report has no transcripts beside it
+
+
+def log_results(root: Path, name: str, to: WandB) -> str:
+    """Log the results of a finished grid; return where they are."""
+    import wandb
+
+    try:
+        with wandb.init(
+            project=to.project, entity=to.entity, name=name, mode=to.mode, dir=root
+        ) as run:
+            artifact = wandb.Artifact(name, type="results")
+            for part in FOLDERS:
+                if (root / part).is_dir():
+                    artifact.add_dir(str(root / part), name=part)
+            artifact.add_file(str(root / "report.html"))
+            run.log_artifact(artifact)
+            return str(run.url or run.dir)
+    except wandb.Error as problem:
+        advice = "set WANDB_API_KEY, or export.wandb.mode: offline"
+        raise EmgridError(f"Weights & Biases: {first_line(problem)}; {advice}") from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.export.wandb", description=__doc__)
+    parser.add_argument("--spec", required=True, help="WandBSpec as JSON")
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    spec = WandBSpec.model_validate_json(args.spec)
+    if spec.wandb is None:
+        raise EmgridError("export.wandb is not in the config; add `export: {wandb: {project: …}}`")
+    need("wandb", "wandb")
+    print(log_results(args.root, spec.name, spec.wandb))
+
+
+if __name__ == "__main__":
+    run_stage(main)
