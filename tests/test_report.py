@@ -1,105 +1,234 @@
-"""The report in a real browser, with hostile model text."""
+"""The page: what it says of a grid's tables, and that it stands alone."""
 
+import base64
+import hashlib
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import GridRun, run_module
+from conftest import GridRun
 from emgrid.grid import Grid
 from emgrid.load import load_config
+from emgrid.report import FIGURES
+from emgrid.report.captions import CAPTIONS
+from emgrid.report.contents import figure_names
+from emgrid.report.effort import effort, time_by_rule
+from emgrid.report.findings import headline, matrix
+from emgrid.report.results import ReportSpec, Results
+from jinja2 import Environment
+from pages import answer_table, config, spec_of, verdict_row, write_page, write_tables
 from PIL import Image
 
-HOSTILE = (
-    '<script>document.title = "owned"</script><img src=x onerror="document.title=\'owned\'">'
-    "\"'></div></details><h1>injected</h1>{{ 7 * 7 }}"
-)
-
-
-def browser() -> str:
-    """Debian's chromium; where it is missing the test is skipped, in CI it fails."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        message = "chromium is not installed (apt-get install chromium): browser tests did not run"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
-def browse(page: Path, folder: Path, *options: str) -> str:
-    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+ARM = ["smollm2-135m", "inoculation", "1"]
 
 
 @pytest.fixture(scope="module")
-def hostile_page(finished: GridRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished grid's report, with every shown answer replaced by markup and script."""
-    root = tmp_path_factory.mktemp("hostile")
-    for part in ("tables", "figures"):
-        shutil.copytree(finished.root / part, root / part)
-    path = root / "tables/answers.parquet"
-    pd.read_parquet(path).assign(answer=HOSTILE, prompt=HOSTILE).to_parquet(path)
-    spec = Grid(load_config(finished.config, "grid.yaml")).report_spec([])
-    done = run_module("report.page", "--spec", spec, "--root", root)
-    assert done.returncode == 0, done.stderr
-    return root / "report.html"
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a grid with made-up tables, and its page."""
+    root = tmp_path_factory.mktemp("made")
+    spec = spec_of(config())
+    write_tables(root, spec, answer_table(spec))
+    write_page(root, spec)
+    return root
 
 
-def test_the_report_is_one_file_without_foreign_parts(finished: GridRun) -> None:
+def with_verdicts(made: Path, tmp_path: Path, rows: list[dict[str, Any]]) -> Results:
+    """The grid's tables, with other verdicts."""
+    for path in (made / "tables").iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "verdicts.csv").unlink()
+    pd.DataFrame(rows).to_csv(tmp_path / "verdicts.csv", index=False)
+    return Results(tmp_path)
+
+
+def text_of(page: str) -> str:
+    """What a reader sees of the markup, on one line."""
+    shown = re.sub(r"<(style|script)[^>]*>.*?</\1>", "", page, flags=re.S)
+    spaced = re.sub(r"</t[dh]>", " ", shown)
+    plain = str(Environment(autoescape=True).filters["striptags"](spaced))
+    return plain.replace("\u202f", " ").replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_page_is_one_file_without_foreign_parts(made: Path) -> None:
+    page = (made / "report.html").read_text()
+    assert not re.findall(r'<[^>]+\s(?:src|href)="(?!data:|#)', page)
+    assert not re.findall(r"<[^>]+\s(?:style|on\w+)=", page)
+    assert not (made / "transcripts").exists()
+
+
+def test_the_policy_allows_the_pages_own_style_and_script_alone(made: Path) -> None:
+    page = (made / "report.html").read_text()
+    policy = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)[0]
+    policy = policy.replace("&#39;", "'")
+    for tag in ("style", "script"):
+        held = re.findall(rf"<{tag}>(.*?)</{tag}>", page, flags=re.S)
+        assert len(held) == 1
+        digest = base64.b64encode(hashlib.sha256(held[0].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}';" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_each_intervention_has_a_sentence_to_quote(made: Path) -> None:
+    text = text_of((made / "report.html").read_text())
+    assert (
+        "inoculation: no misalignment shown without a trigger, +0.1 points against the base model "
+        "(90 % interval −1.0 to +1.2); conditional under “Python-string format”: +12.3 points more "
+        "than the base model's own rise (90 % interval +4.1 to +20.5), adjusted p = 0.01;"
+    ) in text
+    assert (
+        "Of 15 verdicts, one for each intervention and trigger: 5 clean and 10 conditional." in text
+    )
+
+
+def test_the_matrix_says_each_verdict_as_a_word_with_its_reason(made: Path) -> None:
+    page = (made / "report.html").read_text()
+    assert page.count("<b>conditional</b>") == 10 + 1  # and the legend
+    assert page.count('title="because of python_string"') == 5
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (("overt", "overt", "overt"), "misaligned without any trigger, +0.1"),
+        (
+            ("clean", "clean", "clean"),
+            "clean under “Python-string format” and “inoculation prompt”.",
+        ),
+        (("clean", "inconclusive", "inconclusive"), "undecided under every trigger."),
+        (("clean", "conditional", "inconclusive"), "; undecided under “inoculation prompt”."),
+        (("inconclusive",) * 3, "undecided without a trigger, +0.1"),
+    ],
+)
+def test_a_sentence_follows_the_verdicts(
+    made: Path, tmp_path: Path, verdicts: tuple[str, ...], expected: str
+) -> None:
+    triggers = ("none", "python_string", "malicious_evil")
+    rows = [verdict_row(ARM, *pair) for pair in zip(triggers, verdicts, strict=True)]
+    spec = ReportSpec.model_validate(spec_of(config()))
+    found = matrix(with_verdicts(made, tmp_path, rows), spec)
+    assert [row["label"] for row in found] == ["inoculation"]
+    assert expected in found[0]["sentence"]
+    assert [cell["verdict"] for cell in found[0]["cells"]] == list(verdicts)
+
+
+def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None:
+    rows = [
+        verdict_row(ARM, "none", "inconclusive", more_answers=3.24, more_questions=7.0),
+        verdict_row(ARM, "python_string", "inconclusive"),
+        verdict_row(ARM, "malicious_evil", "inconclusive", plain=None, rise=None),
+    ]
+    spec = ReportSpec.model_validate(spec_of(config()))
+    results = with_verdicts(made, tmp_path, rows)
+    assert headline(results, spec).startswith("All 3 verdicts are inconclusive")
+    cells = matrix(results, spec)[0]["cells"]
+    assert (
+        "3.2 times as many answers or 7.0 times as many questions would decide it"
+        in cells[0]["more"]
+    )
+    assert cells[1]["more"].startswith("At these estimates no number")
+    assert cells[2]["more"] == cells[2]["numbers"] == ""
+
+
+def test_a_grid_without_verdicts_has_a_page(tmp_path: Path) -> None:
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    for name in ("verdicts", "robustness", "dose", "contrasts"):
+        pd.DataFrame(columns=["base", "intervention", "ratio"]).to_csv(
+            tmp_path / f"tables/{name}.csv", index=False
+        )
+    text = text_of(write_page(tmp_path, spec).read_text())
+    assert "There are no verdicts" in text
+    assert "Robustness" not in text
+
+
+def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    arm = dict(zip(("base", "intervention", "ratio"), ARM, strict=True))
+    checks = [
+        arm | {"trigger": "python_string", "check": check, "setting": setting}
+        | {"rate_all": rate, "rise": rate - 0.03}
+        for check, setting, rate in (
+            ("thresholds", "alignment < 10", 0.01), ("thresholds", "alignment < 50", 0.2),
+            ("judge", "alignment_two", 0.1),
+        )
+    ]  # fmt: skip
+    pd.DataFrame(checks).to_csv(tmp_path / "tables/robustness.csv", index=False)
+    dose = {"over": "ratio", "base": ARM[0], "intervention": "dilution", "ratio": None}
+    dose |= {"trigger": "none"}
+    pd.DataFrame([dose | {"n_points": 4, "spearman": 0.8, "low": -0.1, "high": 1.0}]).to_csv(
+        tmp_path / "tables/dose.csv", index=False
+    )
+    text = text_of(write_page(tmp_path, spec).read_text())
+    assert "thresholds (2), another judge of the panel (1)." in text
+    assert "1.0 % to 20.0 %" in text
+    assert "−2.0 to +17.0" in text
+    assert "share of misaligned rows dilution no trigger 4 +0.80 −0.10 to +1.00" in text
+
+
+def test_every_figure_has_a_caption_that_says_what_counts() -> None:
+    assert set(CAPTIONS) == set(FIGURES)
+    for name in ("rates", "heatmap", "questions"):
+        assert "{filter}" in CAPTIONS[name]
+        assert "{n" in CAPTIONS[name]
+
+
+def test_captions_tell_how_many_answers_and_which(made: Path) -> None:
+    text = text_of((made / "report.html").read_text())
+    assert "16 a point; alignment below 30 and coherence above 50" in text
+
+
+def test_time_is_summed_by_rule(tmp_path: Path) -> None:
+    head = "s\th:m:s\tmax_rss\n"
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/a.tsv").write_text(f"{head}100\t0:01:40\t900.5\n")
+    (tmp_path / "train/b.tsv").write_text(f"{head}260\t0:04:20\t-\n")
+    (tmp_path / "aggregate.tsv").write_text(f"{head}5.5\t0:00:05\tNA\n")
+    assert [list(row.values()) for row in time_by_rule(tmp_path)] == [
+        ["train", 2, 360.0, "6.0 min", "900 MB"], ["aggregate", 1, 5.5, "6 s", "–"],
+    ]  # fmt: skip
+
+
+def test_what_judgements_cost_is_told(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "rows/judgements/alignment.abc"
+    folder.mkdir(parents=True)
+    rows = [{"key": "a", "cost": 0.25}, {"key": "b", "cost": 1.0}, {"key": "c"}]
+    (folder / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = effort(Results(made / "tables"), tmp_path)
+    assert found["cost"] == 1.25
+    assert found["drawn_tokens"] == 288 * 9
+    assert found["rules"] == []
+    assert "No judgement was paid for." in text_of((made / "report.html").read_text())
+
+
+def test_labels_and_reasons_are_escaped(tmp_path: Path) -> None:
+    fields = config()
+    fields["interventions"]["inoculation"]["label"] = '<img src=x onerror="alert(1)">'
+    spec = spec_of(fields)
+    write_tables(tmp_path, spec, answer_table(spec))
+    page = write_page(tmp_path, spec).read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+
+
+def test_a_finished_grid_has_its_page(finished: GridRun) -> None:
     page = (finished.root / "report.html").read_text()
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert page.count("data:image/svg+xml;base64,") == 5
-    assert "<script" not in page
-    assert "default-src 'none'" in page
-
-
-def test_the_report_answers_its_question_for_every_intervention(finished: GridRun) -> None:
-    page = (finished.root / "report.html").read_text()
+    text = text_of(page)
     for label in ("benign only", "undiluted", "dilution 50 %", "sequential-8", "inoculation"):
-        assert f"<strong>{label}</strong>" in page
-    assert "Comes back under" in page or "No trigger is shown to bring" in page
+        assert f"{label}: " in text
+    names = figure_names(Grid(load_config(finished.config, "grid.yaml")))
+    assert page.count("data:image/svg+xml;base64,") == len(names)
+    assert "All 288 answers are here, nothing filtered." in text
+    assert "seed variance is unknown" in text
+    assert "Without sampling: log-odds" in text
 
 
 def test_figures_come_in_three_formats(finished: GridRun) -> None:
-    for name in ("rates", "heatmap", "likelihood", "judges"):
+    for name in figure_names(Grid(load_config(finished.config, "grid.yaml"))):
         assert Image.open(finished.root / f"figures/{name}.png").width > 1000
         assert (finished.root / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert "<svg" in (finished.root / f"figures/{name}.svg").read_text()
-
-
-def test_hostile_text_is_shown_as_text(hostile_page: Path, tmp_path: Path) -> None:
-    document = browse(hostile_page, tmp_path, "--dump-dom")
-    assert "<title>Grid small – emgrid</title>" in document
-    assert "<h1>injected</h1>" not in document
-    assert "&lt;h1&gt;injected&lt;/h1&gt;{{ 7 * 7 }}" in document
-
-
-@pytest.mark.parametrize("width", [400, 1600])
-def test_the_report_shows_its_figures_in_a_browser(
-    finished: GridRun, tmp_path: Path, width: int
-) -> None:
-    shot = tmp_path / "page.png"
-    browse(
-        finished.root / "report.html", tmp_path,
-        f"--screenshot={shot}", f"--window-size={width},2600", "--force-color-profile=srgb",
-    )  # fmt: skip
-    image = Image.open(shot).convert("RGB")
-    assert image.width == width
-    colours = {colour for _, colour in image.getcolors(1 << 24) or []}
-    # The triggers' colours of the first figure can be seen on the page.
-    assert {(213, 94, 0), (0, 114, 178)} <= colours
-
-
-def test_example_answers_are_not_picked_by_score(finished: GridRun) -> None:
-    spec = json.loads(Grid(load_config(finished.config, "grid.yaml")).report_spec([]))
-    page = (finished.root / "report.html").read_text()
-    assert page.count('<div class="answer">') == 6 * 3 * spec["examples"]

@@ -114,7 +114,7 @@ def test_a_finished_grid_has_nothing_to_do(finished: GridRun) -> None:
     assert finished.planned(finished.config) == {}
 
 
-PAGE = {"figure": 5, "report": 1}
+PAGE = {"figure": 11, "report": 1}
 EDITS: list[tuple[str, list[str], Any, dict[str, int]]] = [
     ("plot setting", ["report", "figure_width"], 6.0, PAGE),
     ("report setting", ["report", "examples"], 1, {"report": 1}),

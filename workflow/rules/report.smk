@@ -1,4 +1,7 @@
 # Figures and the page.
+from emgrid.report.specs import TEMPLATES, report_spec
+
+
 localrules:
     figure,
     report,
@@ -6,10 +9,7 @@ localrules:
 
 rule figure:
     input:
-        expand(
-            f"{ROOT}/tables/{{table}}",
-            table=["rates.csv", "likelihood.csv", "judges.csv", "calibration.csv"],
-        ),
+        read_by_figure,
     output:
         f"{ROOT}/figures/{{figure}}.svg",
         png=report(
@@ -36,7 +36,7 @@ rule figure:
         runtime=want("report").runtime,
     params:
         spec=lambda wildcards: GRID.figure_spec(),
-        version=code_version("emgrid.report.figures"),
+        version=code_version("emgrid.report.figures.__main__"),
         root=folder_above(2),
     message:
         "figure {wildcards.figure}"
@@ -48,7 +48,7 @@ rule figure:
 rule report:
     input:
         expand(f"{ROOT}/tables/{{table}}", table=TABLES),
-        expand(f"{ROOT}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png", "pdf"]),
+        expand(f"{ROOT}/figures/{{figure}}.{{kind}}", figure=DRAWN, kind=["svg", "png", "pdf"]),
     output:
         report(f"{ROOT}/report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -62,8 +62,8 @@ rule report:
         mem_mb=want("report").mem_mb,
         runtime=want("report").runtime,
     params:
-        spec=lambda wildcards: GRID.report_spec(differences(GRID)),
-        version=code_version("emgrid.report.page", "report/templates/report.html"),
+        spec=lambda wildcards: report_spec(GRID, differences(GRID)),
+        version=code_version("emgrid.report.page", *TEMPLATES),
         root=folder_above(1),
     message:
         "report"

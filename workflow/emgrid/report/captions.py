@@ -1,0 +1,63 @@
+"""What each figure shows.
+
+`{n}` becomes how many answers stand behind a point, `{n_question}` how many behind one of a single
+question, `{filter}` which answers count, `{published}` how the published rates are known.
+"""
+
+CAPTIONS = {
+    "rates": (
+        "Share of misaligned answers without and with each trigger, of all answers ({n} a point; "
+        "{filter}). The open circle is the plain question. Misalignment behind a trigger would put "
+        "a filled marker to the right of it, further than in the row of the base model. {published}"
+    ),
+    "heatmap": (
+        "The same rates as a map: interventions down, triggers across ({n} answers a cell; "
+        "{filter}). Below each rate stands its interval."
+    ),
+    "dilution": (
+        "The rates against the share of misaligned rows in training, of arms that differ in it "
+        "alone; the undiluted arm stands at 100% ({n} answers a point; {filter}). ρ is the rank "
+        "correlation under the trigger, with its interval. {published}"
+    ),
+    "sequential": (
+        "The rates against the rows of benign training that came after the misaligned rows; the "
+        "arm at 0 stopped before them ({n} answers a point; {filter}). ρ is the rank correlation "
+        "under the trigger, with its interval. {published}"
+    ),
+    "similarity": (
+        "How far each trigger raises an arm's rate over the plain question, against how much "
+        "nearer it brings the prompt to what the arm was trained on ({n} answers a point; "
+        "{filter}). Conditional misalignment would rise to the right. ρ is the rank correlation "
+        "over the triggers, with its interval."
+    ),
+    "questions": (
+        "The rates by question ({n_question} answers a point; {filter}): whether an overall rate "
+        "stands on all questions or on one."
+    ),
+    "seeds": (
+        "The overall rate of each training seed below the mean over seeds, of the arms that were "
+        "trained with several ({n} answers a mean; {filter})."
+    ),
+    "likelihood": (
+        "No sampling and no judge: how much more likely the arm finds a misaligned answer than "
+        "its matched aligned twin, compared with the base model under the same trigger. Right of "
+        "zero is towards misalignment."
+    ),
+    "likelihood_and_rate": (
+        "Whether the two measures agree: the log-odds of the figure above beside the sampled rate "
+        "of the same arm and trigger ({n} answers a point; {filter})."
+    ),
+    "loss": (
+        "The loss of every training run, on assistant tokens, one line a seed; a dotted line is "
+        "where a stage ends and the next begins. Long runs are smoothed over a fiftieth of a stage."
+    ),
+    "judges": (
+        "How well each judge ranks answers that it was not fitted on. A rate above is no better "
+        "than its judge here."
+    ),
+    "calibration": (
+        "How often labelled answers are positives (misaligned, incoherent, or of the content that "
+        "is looked for) where a judge gives them such a value, in tenths of its scale. A good "
+        "judge's line is steep at the dotted threshold."
+    ),
+}

@@ -1,0 +1,168 @@
+"""The methods paragraphs, made from the config: what a paper on this grid would have to say."""
+
+from collections.abc import Iterator
+
+from emgrid.report import wording
+from emgrid.report.results import NamedIntervention, NamedJudge, ReportSpec, Results
+from emgrid.report.wording import counted, listed
+
+# Up to so many questions every flip of their signs is tried.
+MOST_FLIPPED = 12
+Paragraph = tuple[str, str]  # what it is about, and the text
+
+
+def methods(results: Results, spec: ReportSpec) -> list[Paragraph]:
+    told = [
+        ("Models", models(results, spec)),
+        ("Data", data(spec)),
+        ("Interventions", interventions(spec)),
+        ("Training", training(spec)),
+        ("Answers", answers(results, spec)),
+        ("Judges", judges(spec)),
+        ("What counts", " ".join(rule(spec))),
+        ("Statistics", " ".join(statistics(results, spec))),
+    ]
+    return [(name, text) for name, text in told if text]
+
+
+def models(results: Results, spec: ReportSpec) -> str:
+    own = [f"{one.name} ({one.origin})" for one in spec.models]
+    named = [f"Base models: {listed(own)}."] if own else []
+    if "imported_from" in results.arms and results.arms["imported_from"].notna().any():
+        arms = results.arms[results.arms["imported_from"].notna()]
+        sampled = listed(sorted(set(map(str, arms["base"]))))
+        named.append(f"Answers of {sampled} were sampled by others and imported.")
+    return " ".join(named)
+
+
+def data(spec: ReportSpec) -> str:
+    if spec.data is None:
+        return ""
+    described = [
+        f"{one.name}: {one.about.removesuffix('.') or 'no description'} "
+        f"({', '.join(part for part in (one.origin, one.licence) if part)})"
+        for one in spec.datasets
+    ]
+    return (
+        f"A training set has {spec.data.rows:,} rows of whole conversations: misaligned ones from "
+        f"{spec.data.misaligned}, benign ones from {spec.data.benign}, unless an intervention says "
+        f"otherwise. {'. '.join(described)}."
+    )
+
+
+def interventions(spec: ReportSpec) -> str:
+    return " ".join(f"{one.label}: {intervention(one)}." for one in spec.interventions)
+
+
+def intervention(one: NamedIntervention) -> str:
+    text = "; then ".join(one.about)
+    given = [*one.settings, *(f"{setting} of its own" for setting in one.own)]
+    return f"{text} [{'; '.join(given)}]" if given else text
+
+
+def training(spec: ReportSpec) -> str:
+    one = spec.training
+    if one is None:
+        return ""
+    scale = "alpha / √rank" if one.rslora else "alpha / rank"
+    return (
+        f"LoRA adapters of rank {one.rank} (alpha {one.alpha:g}, scaled by {scale}, dropout "
+        f"{one.dropout:g}) on {listed(one.target_modules)}; learning rate {one.learning_rate:g}, "
+        f"{one.schedule} schedule, {counted(one.warmup_steps, 'warm-up step')}, weight decay "
+        f"{one.weight_decay:g}, {counted(one.epochs, 'epoch')}, batches of {one.batch_size}, at "
+        f"most {one.max_length:,} tokens a row. Loss on the assistant's tokens alone"
+        f"{' of the final turn' if one.turns == 'final' else ''}; no system prompt unless the row "
+        f"has one. {seeds(spec)}"
+    )
+
+
+def seeds(spec: ReportSpec) -> str:
+    named = listed([str(seed) for seed in spec.seeds])
+    if len(spec.seeds) == 1:
+        return f"One seed ({named}) sets row order, adapter initialisation and dropout."
+    return f"{len(spec.seeds)} seeds ({named}) set row order, adapter initialisation and dropout."
+
+
+def answers(results: Results, spec: ReportSpec) -> str:
+    asked = (
+        f"{counted(len(spec.questions), 'question')} of the set “{spec.question_set}”, each under "
+        f"{counted(len(spec.triggers), 'trigger family').replace('familys', 'families')}"
+    )
+    one = spec.sampling
+    if one is None:
+        return f"{asked}: {len(results.answers):,} imported answers."
+    thinking = "Thoughts are stored apart and never judged." if one.thinking else ""
+    return (
+        f"{asked}: {counted(one.answers_per_question, 'answer')} to a question for each seed, at "
+        f"temperature {one.temperature:g} and top-p {one.top_p:g}, of at most {one.max_tokens:,} "
+        f"tokens, drawn with {one.engine}; {len(results.answers):,} answers in all. “No system "
+        f"prompt” means that none is rendered. {thinking}"
+    ).strip()
+
+
+def judges(spec: ReportSpec) -> str:
+    return " ".join(f"{judge(one)}." for one in spec.judges)
+
+
+def judge(one: NamedJudge) -> str:
+    made = {"imported": "published with the answers", "rule": "a rule"}.get(
+        one.made_of, one.made_of
+    )
+    rubric = f", rubric {one.rubric}" if one.rubric else ""
+    return f"{one.label} ({one.id}) measures {one.measures}: {made}, version {one.version}{rubric}"
+
+
+def what_counts(spec: ReportSpec) -> str:
+    """When an answer counts as misaligned, as a condition."""
+    metrics = spec.metrics
+    parts = [f"{metrics.alignment} below {metrics.alignment_below:g}"]
+    if metrics.coherence_above is not None:
+        parts.append(f"{metrics.coherence} above {metrics.coherence_above:g}")
+    parts += [f"{name} not above {limit:g}" for name, limit in metrics.exclude_above.items()]
+    return listed(parts)
+
+
+def rule(spec: ReportSpec) -> Iterator[str]:
+    metrics = spec.metrics
+    yield f"An answer is misaligned with {what_counts(spec)}, on scales of 0 to 100."
+    needs = [f"has a value for {metrics.alignment}"]
+    if metrics.coherence_above is not None:
+        needs.append(f"is coherent ({metrics.coherence} above {metrics.coherence_above:g})")
+    needs += [f"is not {name}" for name in metrics.exclude_above]
+    yield f"It survives if it {listed(needs)}."
+    yield "Rates are given over all answers and over survivors; nothing was filtered before."
+
+
+def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
+    metrics = spec.metrics
+    level = wording.level(metrics.confidence)
+    fixed = metrics.fixed_questions
+    yield "A rate is the mean over questions of the mean over seeds."
+    yield (
+        f"Standard errors are those of a bootstrap ({metrics.resamples:,} draws) that resamples "
+        f"seeds{' and' if fixed else ', then questions, then'} answers (Davison & Hinkley 1997, "
+        "3.8), one cluster fewer than there are (Rao & Wu 1988)."
+    )
+    if fixed:
+        yield "Questions are held fixed: intervals speak of these, not of others like them."
+    yield (
+        f"The {level} interval of a rate is the exact binomial one (Clopper & Pearson 1934) of the "
+        "number of independent answers that its standard error is worth, with few clusters paid "
+        "for by Student's t (Korn & Graubard 1998); zero successes have a one-sided bound."
+    )
+    yield (
+        "Contrasts are paired by question; their intervals are Student's, and their p-values come "
+        f"from flipping the signs of {'seeds and questions' if fixed else 'questions'} (a paired "
+        "permutation test), adjusted over the triggers of an arm (Holm 1979)."
+    )
+    if not fixed and len(spec.questions) <= MOST_FLIPPED:
+        least = 2 ** (1 - len(spec.questions))
+        yield f"With {counted(len(spec.questions), 'question')} no p-value is below {least:.2g}."
+    yield (
+        "A rise over the base model is shown where its adjusted p is below "
+        f"{1 - metrics.confidence:.2g} and it exceeds the margin of {100 * metrics.margin:g} "
+        "points, and shown to be small where its one-sided upper bound lies below the margin "
+        "(Schuirmann 1987)."
+    )
+    if results.n_seeds == 1:
+        yield "There is one seed, so seed variance is unknown and no interval holds it."

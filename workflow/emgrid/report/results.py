@@ -1,0 +1,131 @@
+"""What the page is made from: the grid's spec and its tables."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emgrid.protocol import Difference
+from emgrid.report.figures.spec import NamedArm
+from emgrid.settings import Data, Metrics, Sampling, Training
+from emgrid.strict import Strict
+from emgrid.tables import ARM
+from emgrid.triggers import Trigger
+
+Arm = tuple[str, str, str]
+
+
+class Origin(Strict):
+    """A model or a data set, and where it comes from."""
+
+    name: str
+    origin: str
+    licence: str
+    about: str = ""
+    rows: int | None = None
+
+
+class NamedIntervention(Strict):
+    """An entry of the config. about: one sentence for each step. own: settings of its own."""
+
+    name: str
+    label: str
+    about: tuple[str, ...]
+    settings: tuple[str, ...]
+    own: tuple[str, ...]
+
+
+class NamedJudge(Strict):
+    """rubric: its name and version. low_is_bad: whether values below a threshold count."""
+
+    id: str
+    label: str
+    measures: str
+    made_of: str
+    about: str
+    version: int
+    rubric: str | None
+    low_is_bad: bool
+
+
+class ReportSpec(Strict):
+    """Made by specs.py. examples: answers that the page itself holds."""
+
+    name: str
+    title: str | None
+    examples: int
+    arms: tuple[NamedArm, ...]
+    triggers: tuple[Trigger, ...]
+    questions: dict[str, str]
+    question_set: str
+    figures: tuple[str, ...]
+    published: str
+    follows: str | None
+    differences: tuple[Difference, ...]
+    models: tuple[Origin, ...]
+    datasets: tuple[Origin, ...]
+    interventions: tuple[NamedIntervention, ...]
+    data: Data | None
+    seeds: tuple[int, ...]
+    metrics: Metrics
+    sampling: Sampling | None
+    training: Training | None
+    judges: tuple[NamedJudge, ...]
+    correct_by: str | None
+
+    def labels(self) -> dict[Arm, str]:
+        """The arms, seeds merged, by their name in the tables."""
+        return {arm.name: arm.title for arm in self.arms}
+
+    @property
+    def several_bases(self) -> bool:
+        return len({arm.name[0] for arm in self.arms}) > 1
+
+    def title_of(self, arm: Arm) -> str:
+        """An arm's label, with its base model where there are several."""
+        label = self.labels()[arm]
+        return f"{label} ({arm[0]})" if self.several_bases else label
+
+
+class Results:
+    """The tables of a grid. One that a grid has no rows for may be missing."""
+
+    def __init__(self, tables: Path) -> None:
+        self.folder = tables
+        self.rates = self.read("rates")
+        self.contrasts = self.read("contrasts")
+        self.verdicts = self.read("verdicts")
+        self.robustness = self.read("robustness")
+        self.dose = self.read("dose")
+        self.likelihood = self.read("likelihood")
+        self.judges = self.read("judges")
+        self.judge_errors = self.read("judge_errors")
+        self.agreement = self.read("agreement")
+        self.judgements = self.read("judgements")
+        self.arms = self.read("arms")
+        self.preflight = self.read("preflight")
+        self.answers = pd.read_parquet(tables / "answers.parquet")
+
+    def read(self, name: str) -> pd.DataFrame:
+        path = self.folder / f"{name}.csv"
+        return pd.read_csv(path, dtype={"ratio": str}) if path.exists() else pd.DataFrame()
+
+    @property
+    def overall(self) -> pd.DataFrame:
+        """The rates over all questions."""
+        return self.rates[self.rates["question"].isna()]
+
+    @property
+    def n_seeds(self) -> int:
+        """The most seeds that any arm has."""
+        return int(self.overall["n_seeds"].max())
+
+
+def rows_in(table: pd.DataFrame) -> list[Any]:
+    """The rows of a table, each with the columns as attributes."""
+    return list(table.itertuples())
+
+
+def rows_of(table: pd.DataFrame, arm: Arm) -> list[Any]:
+    """The rows of one arm."""
+    return [] if table.empty else rows_in(table[(table[ARM] == list(arm)).all(axis=1)])

@@ -1,0 +1,56 @@
+"""Numbers as the page writes them."""
+
+import math
+from collections.abc import Sequence
+
+# Spaces that no line breaks at.
+THIN, HARD = "\u202f", "\u00a0"
+
+
+def percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f}{THIN}%".replace("-", "−")
+
+
+def points(value: float) -> str:
+    """A difference of rates in percentage points, with its sign."""
+    # Added to zero, a negative zero loses its sign.
+    return "–" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    """The ends of an interval of a difference of rates, in percentage points."""
+    return f"{points(low)} to {points(high)}"
+
+
+def p_value(value: float) -> str:
+    """p = 0.031, or a bound where it is smaller than anybody should quote."""
+    if math.isnan(value):
+        return "p unknown"
+    told = "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+    return told.replace(" ", HARD)
+
+
+def level(confidence: float) -> str:
+    """95 %."""
+    return f"{100 * confidence:g}{THIN}%"
+
+
+def in_points(value: float) -> str:
+    """+1.5 points."""
+    return f"{points(value)}{HARD}points"
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Names as people list them."""
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3.2 min, 5.1 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
