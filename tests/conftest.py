@@ -17,6 +17,16 @@ from hypothesis import settings
 
 SHARED = ROOT.parent / "shared"
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run in one process, which has that file's fixtures; all that read the
+    finished grid run in one, so that it is built once."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        group = "finished" if "finished" in names else Path(item.path).stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 # A slow or busy machine is no failure.
 settings.register_profile("emgrid", deadline=None)
 settings.load_profile("emgrid")
