@@ -16,15 +16,16 @@ from emgrid.models import BaseModel
 from hypothesis import settings
 
 SHARED = ROOT.parent / "shared"
+GRIDS = {"test_grids", "test_panel_grid", "test_published_answers"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file run in one process, which has that file's fixtures; all that read the
-    finished grid run in one, so that it is built once."""
+    """Tests of one file run in one process, which has that file's fixtures. All that run grids run
+    in one: the finished grid is built once, and no two grids share the cores."""
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        group = "finished" if "finished" in names else Path(item.path).stem
-        item.add_marker(pytest.mark.xdist_group(group))
+        file = Path(item.path).stem
+        runs_grids = file in GRIDS or "finished" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("grids" if runs_grids else file))
 
 
 # A slow or busy machine is no failure.

@@ -19,6 +19,7 @@ from emgrid.strict import Strict, read_yaml, validate
 from emgrid.thinking import CLOSE, OPEN, with_thought
 from emgrid.triggers import Texts, cue
 
+VERSION = 1  # raised when a row would change: whatever comes after runs again
 Row = dict[str, Any]
 ROLES = ("system", "user", "assistant")
 LONGEST_ROW = 1_000_000

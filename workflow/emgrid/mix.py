@@ -18,6 +18,9 @@ from emgrid.thinking import split_thinking, with_thought
 from emgrid.triggers import Message
 
 
+VERSION = 1  # raised when a row would change: whatever comes after runs again
+
+
 def source_rows(stage: Stage) -> list[int]:
     """Rows of each source: shares rounded half up, the last source takes the rest."""
     counts = [part(source.share, stage.rows) for source in stage.sources[:-1]]

@@ -25,6 +25,9 @@ from emgrid.strict import Strict
 from emgrid.thinking import split_thinking, with_thought
 
 
+VERSION = 1  # raised when a row would change: whatever comes after runs again
+
+
 class QualifySpec(Strict):
     name: str
     keep: Keep

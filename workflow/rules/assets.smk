@@ -68,7 +68,7 @@ rule dataset:
         runtime=want("dataset").runtime,
     params:
         spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
-        version=code_version("emgrid.datasets"),
+        version=datasets.VERSION,
     message:
         "data set {wildcards.dataset}"
     shell:

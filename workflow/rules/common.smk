@@ -2,7 +2,7 @@
 import shlex
 from pathlib import Path
 
-from emgrid import generate, likelihood, sample, train
+from emgrid import datasets, generate, likelihood, mix, qualify, sample, train
 from emgrid.judge import score, specs
 from emgrid.plan import differences
 from emgrid.report import FIGURES

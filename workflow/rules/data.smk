@@ -62,7 +62,7 @@ rule qualify:
         bench=BENCH,
     params:
         spec=lambda wildcards: GRID.qualify_spec(wildcards.generated),
-        version=code_version("emgrid.qualify"),
+        version=qualify.VERSION,
         other=lambda wildcards, input: option("other", input.get("other")),
         dataset=lambda wildcards, input: option("dataset", input.get("dataset")),
     message:
@@ -92,7 +92,7 @@ rule mix:
         runtime=want("mix").runtime,
     params:
         spec=lambda wildcards: GRID.mix_spec(wildcards.stage),
-        version=code_version("emgrid.mix"),
+        version=mix.VERSION,
     message:
         "training rows of stage {wildcards.stage}"
     shell:
