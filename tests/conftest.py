@@ -19,6 +19,7 @@ SHARED = ROOT.parent / "shared"
 GRIDS = {"test_grids", "test_panel_grid", "test_published_answers"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file run in one process, which has that file's fixtures. All that run grids run
     in one: the finished grid is built once, and no two grids share the cores."""
