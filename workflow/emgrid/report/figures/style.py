@@ -73,6 +73,7 @@ def panels(
     width = figure.get_figwidth()
     columns = int(max(1, min(len(titles), (width - labels) / PANEL)))
     rows = -(-len(titles) // columns)
+    columns = -(-len(titles) // rows)  # no row nearly empty
     texts = [wrapped(title, int((width - labels) / columns * 15)) for title in titles]
     lines = 1 + max(text.count("\n") for text in texts)
     figure.set_figheight(rows * (height + 0.25 + LINE * lines))
