@@ -134,14 +134,15 @@ def bootstrap(
 def freedom(terms: Sequence[Term], fixed: bool = False) -> float:
     """Degrees of freedom of the bootstrap's variance: questions minus one.
 
-    With fixed questions, or a single one, those of the variance between the seeds of each arm and
-    between answers together (Satterthwaite 1946).
+    With fixed questions, or a single one, those of two parts together (Satterthwaite 1946): the
+    variance between answers, and what the seeds of each arm differ beyond it.
     """
     n_questions = terms[0].counts.trials.shape[1]
     if n_questions > 1 and not fixed:
         return float(n_questions - 1)
     within, between = components(terms)
-    variances = [(within, sum(int(term.counts.trials.sum()) for term in terms) - 1), *between]
+    variances = [(within, sum(int(term.counts.trials.sum()) for term in terms) - 1)]
+    variances += [(max(found - within / len(between), 0.0), degrees) for found, degrees in between]
     total = sum(variance for variance, _ in variances)
     if total == 0:
         return float(max(variances[0][1], 1))
