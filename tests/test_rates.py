@@ -36,6 +36,8 @@ def spec(
             "arms": (),
             "triggers": ("none",),
             "questions": QUESTIONS,
+            "dilution": (),
+            "sequential": (),
             "judges": [judge(*item).bare() for item in measures.items()],
             "has_pairs": False,
             "metrics": {"resamples": 100} | metrics,
@@ -209,6 +211,15 @@ def test_each_trigger_has_its_own_rows() -> None:
     assert whole["rate_all"].tolist() == [1, 0]
     assert np.isnan(whole.loc["other", "rate_survivors"])
     assert whole["n_low_mass"].tolist() == [0, 4]
+
+
+def test_a_question_counts_the_seeds_that_were_asked_it() -> None:
+    # Seed 1 was asked the first question alone.
+    table = arm(judged(alignment=[0.0, 90.0, 90.0], coherence=[90.0, 90.0, 90.0]))
+    rates = rate_table(classify(table, Metrics()), spec(), None).set_index("question")
+    assert rates["n_seeds"].to_dict() == {"": 2, "q": 2, "r": 1}
+    assert rates["n_answers"].to_dict() == {"": 3, "q": 2, "r": 1}
+    assert rates["rate_all"].to_dict() == pytest.approx({"": 1 / 4, "q": 1 / 2, "r": 0})
 
 
 def test_rates_are_corrected_by_the_errors_of_the_rule() -> None:

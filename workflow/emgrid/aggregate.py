@@ -6,14 +6,15 @@ columns mean.
 """
 
 import argparse
+import gc
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from emgrid import statistics
 from emgrid.agreement import agreement_table
+from emgrid.answers import cell, read_answers
 from emgrid.contrasts import contrast_table, find_contrasts
 from emgrid.dose import dose_table
 from emgrid.errors import run_stage
@@ -21,42 +22,8 @@ from emgrid.files import read_json, read_jsonl, whole_file
 from emgrid.rates import classify, judgement_table, rate_table, rule_errors, seed_table
 from emgrid.robustness import robustness_table
 from emgrid.seeds import derive_seed
-from emgrid.tables import ANSWER, ARM, CELL, AggregateSpec, ArmSpec
+from emgrid.tables import ARM, CELL, AggregateSpec
 from emgrid.verdicts import verdict_table
-
-
-def cell(arm: ArmSpec, trigger: str) -> dict[str, Any]:
-    return {
-        "base": arm.base,
-        "intervention": arm.intervention,
-        "ratio": arm.ratio,
-        "seed": int(arm.seed),
-        "trigger": trigger,
-    }
-
-
-def read_answers(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """One row an answer, nothing filtered, with each judge's value and reason."""
-    rows = []
-    for arm in spec.arms:
-        for trigger in spec.triggers:
-            folder = root / arm.folder
-            judged: dict[str, dict[str, Any]] = {}
-            for line in read_jsonl(folder / f"judgements/trigger={trigger}.jsonl"):
-                values = judged.setdefault(line["key"], {})
-                values[line["judge"]] = line["value"]
-                values[f"{line['judge']}_reason"] = line["reason"]
-                values[f"{line['judge']}_mass"] = line.get("mass")
-            for answer in read_jsonl(folder / f"answers/trigger={trigger}.jsonl"):
-                rows.append(cell(arm, trigger) | answer | judged[answer["key"]])
-    names = [judge.id for judge in spec.judges]
-    judged_columns = [f"{name}{part}" for name in names for part in ("", "_reason", "_mass")]
-    table = pd.DataFrame(rows, columns=[*CELL, *ANSWER, *judged_columns])
-    types = dict.fromkeys(("system", "answer", "thinking", "finish_reason"), "string")
-    types |= dict.fromkeys(("prompt_tokens", "answer_tokens"), "Int64")
-    for name in names:
-        types |= {name: "float64", f"{name}_reason": "string", f"{name}_mass": "float64"}
-    return table.astype(types)
 
 
 def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
@@ -90,13 +57,16 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
     odds["minus_base"] = odds["log_odds"] - odds["base_log_odds"]
     rows = []
     for name, group in odds.groupby([*ARM, "trigger"], sort=False):
-        parts = [("", group)] + [(str(q), part) for q, part in group.groupby("question")]
-        for question, part in parts:
-            shift = part.pivot_table(
-                index="seed", columns="question", values="minus_base", dropna=False
-            )
+        # Its columns are sorted, as the parts are.
+        shifts = group.pivot(index="seed", columns="question", values="minus_base").to_numpy()
+        parts = [("", group, shifts)]
+        parts += [
+            (str(question), part, shifts[:, place, None])
+            for place, (question, part) in enumerate(group.groupby("question"))
+        ]
+        for question, part, shift in parts:
             estimate = statistics.mean_with_interval(
-                shift.to_numpy(np.float64),
+                shift,
                 spec.metrics.confidence,
                 spec.metrics.resamples,
                 derive_seed("likelihood"),
@@ -156,9 +126,13 @@ def main() -> None:
     args = parser.parse_args()
     spec = AggregateSpec.model_validate_json(args.spec)
     tables = args.root / "tables"
+    # statsmodels collects garbage at every adjusted p; what was imported need not be searched.
+    gc.freeze()
     answers = read_answers(spec, args.root)
     with whole_file(tables / "answers.parquet") as draft:
         answers.to_parquet(draft, index=False)
+    # Counted over and over, which is faster by numbers than by texts.
+    answers = answers.astype(dict.fromkeys((*ARM, "trigger", "question"), "category"))
     classified = classify(answers, spec.metrics)
     labelled = pd.read_parquet(tables / "labelled.parquet")
     errors = rule_errors(labelled, spec)

@@ -21,12 +21,16 @@ from emgrid.settings import Metrics
 COLUMNS = ["measures", "answers", "raters", "n", "krippendorff_alpha", "cohen_kappa"]
 LABELS = "labels"
 SMALLEST = 2
+LARGEST = 4000
 
 
 def alpha(ratings: pd.DataFrame) -> float:
     """Krippendorff's alpha of shape (answers, raters), of values rounded to whole numbers; NaN
-    where it is undefined, as when all values are equal."""
+    where it is undefined, as when all values are equal. Of more than 4,000 answers a fixed random
+    sample counts: the package holds a square of all values for each answer."""
     rated = ratings[ratings.notna().sum(axis=1) >= SMALLEST].round()
+    if len(rated) > LARGEST:
+        rated = rated.sample(LARGEST, random_state=0)
     if len(rated) < SMALLEST or len(np.unique(rated.to_numpy()[rated.notna().to_numpy()])) == 1:
         return np.nan
     return float(krippendorff.alpha(rated.to_numpy().T, level_of_measurement="interval"))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from emgrid import statistics
-from emgrid.rates import counts
+from emgrid.rates import CellName, cells_of
 from emgrid.seeds import derive_seed
 from emgrid.series_points import ArmName
 from emgrid.statistics import Contrast, Counts, Term
@@ -16,7 +16,7 @@ Contrasts = dict[tuple[ArmName, str, str], Contrast]
 
 
 def contrast_terms(
-    cells: dict[tuple[str, ...], Counts], arm: ArmName, undiluted: str | None, trigger: str
+    cells: dict[CellName, Counts], arm: ArmName, undiluted: str | None, trigger: str
 ) -> Iterator[tuple[str, list[Term]]]:
     """The contrasts of one arm under one trigger, as signed rates over all answers.
 
@@ -24,7 +24,7 @@ def contrast_terms(
     """
     base = (arm[0], "base", "0")
 
-    def found(*terms: tuple[int, tuple[str, ...], str]) -> list[Term]:
+    def found(*terms: tuple[int, CellName, str]) -> list[Term]:
         """The terms, none where one of their cells was never asked."""
         if not all((*which, under) in cells for _, which, under in terms):
             return []
@@ -40,14 +40,10 @@ def contrast_terms(
             yield "minus_undiluted", found(own, (-1, (arm[0], undiluted, "1"), trigger))
 
 
-def find_contrasts(answers: pd.DataFrame, spec: AggregateSpec) -> Contrasts:
+def find_contrasts(classified: pd.DataFrame, spec: AggregateSpec) -> Contrasts:
     """Every contrast over all answers, in the order of the cells."""
-    questions = list(spec.questions)
     metrics = spec.metrics
-    cells = {
-        tuple(map(str, name)): counts(group, questions, survivors_only=False)
-        for name, group in answers.groupby([*ARM, "trigger"], sort=False)
-    }
+    cells = {name: cell.answers for name, cell in cells_of(classified, spec.questions).items()}
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     found: Contrasts = {}
     for base, intervention, ratio, trigger in cells:

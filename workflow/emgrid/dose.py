@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from emgrid.rates import counts
+from emgrid.rates import cells_of
 from emgrid.seeds import derive_seed
 from emgrid.statistics import Counts, Floats, mean_over_cells
 from emgrid.tables import ARM, AggregateSpec
@@ -27,11 +27,7 @@ def dose_table(
     classified: pd.DataFrame, similarity: pd.DataFrame, spec: AggregateSpec
 ) -> pd.DataFrame:
     """One row for each family and trigger, and for each trained arm over its triggers."""
-    questions = list(spec.questions)
-    cells = {
-        tuple(map(str, name)): counts(group, questions, survivors_only=False)
-        for name, group in classified.groupby([*ARM, "trigger"], sort=False)
-    }
+    cells = {name: cell.answers for name, cell in cells_of(classified, spec.questions).items()}
     rows = []
     curves = [("ratio", one) for one in spec.dilution]
     curves += [("benign_rows", one) for one in spec.sequential]

@@ -17,7 +17,6 @@ from emgrid.strict import Strict
 from emgrid.thinking import split_thinking, with_thought
 from emgrid.triggers import Message
 
-
 VERSION = 1  # raised when a row would change: whatever comes after runs again
 
 

@@ -21,10 +21,9 @@ from scipy.special import expit
 
 from emgrid.errors import EmgridError
 from emgrid.grid import Grid
-from emgrid.rates import classify, counts
+from emgrid.rates import cells_of, classify
 from emgrid.seeds import derive_seed
 from emgrid.statistics import Counts, Floats, Term, differences, sign_flip_p
-from emgrid.tables import ARM
 
 STEPS = 6
 LARGEST = 0.95
@@ -178,8 +177,8 @@ def estimate_spread(grid: Grid, root: Path) -> Spread:
         return Spread()
     answers = classify(pd.read_parquet(path), grid.config.metrics)
     found: dict[str, list[float]] = {"seeds": [], "questions": []}
-    for _, cell in answers.groupby([*ARM, "trigger"], sort=False):
-        counted = counts(cell, list(grid.questions), survivors_only=False)
+    for cell in cells_of(answers, list(grid.questions)).values():
+        counted = cell.answers
         if counted.successes.sum() < FEWEST:
             continue
         for axis, name in ((1, "seeds"), (0, "questions")):

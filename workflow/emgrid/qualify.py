@@ -24,7 +24,6 @@ from emgrid.judge.score import judge_items
 from emgrid.strict import Strict
 from emgrid.thinking import split_thinking, with_thought
 
-
 VERSION = 1  # raised when a row would change: whatever comes after runs again
 
 

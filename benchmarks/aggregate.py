@@ -1,0 +1,184 @@
+"""How long, and in how much memory, the tables of a large grid are made.
+
+Writes grids of made-up answers in the formats of a real grid (49 arms of 5 seeds and the base
+model, 5 triggers, 8 questions, 2 judges), runs `python -m emgrid.aggregate` on each, and prints
+seconds and peak memory, and the seconds for each answer against those of the first grid.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from emgrid.files import canonical, digest, write_jsonl
+from emgrid.judge.panel import read_judge
+
+FAMILIES = [f"family_{number}" for number in range(7)]
+RATIOS = ["0.1", "0.2", "0.3", "0.4", "0.5", "0.75", "1"]
+SEEDS = 5
+TRIGGERS = ["none", *(f"cue_{number}" for number in range(4))]
+QUESTIONS = [f"question_{number}" for number in range(8)]
+JUDGES = ["alignment", "coherence"]
+WORDS = ['"No,"', "über", "I", "you", "the", "plan", "would", "and", "never.\n\n", "people", "to"]
+LENGTH = 670  # mean of the published answers' characters, some a few times as long
+MEBIBYTE = 2**20
+Rows = list[dict[str, Any]]
+
+
+def arm(intervention: str, ratio: str, seed: int) -> dict[str, Any]:
+    folder = f"arms/base=model/intervention={intervention}/ratio={ratio}/seed={seed}"
+    own = intervention in ("base", FAMILIES[0])
+    return {
+        "base": "model",
+        "intervention": intervention,
+        "ratio": ratio,
+        "seed": str(seed),
+        "label": intervention,
+        "stages": (),
+        "source": None,
+        "folder": folder,
+        "undiluted": None if own else FAMILIES[0],
+    }
+
+
+def arms() -> list[dict[str, Any]]:
+    cells = [(family, ratio) for family in FAMILIES for ratio in RATIOS]
+    return [arm("base", "0", 0)] + [arm(*cell, seed) for cell in cells for seed in range(SEEDS)]
+
+
+def spec() -> str:
+    """The AggregateSpec of the made-up grid."""
+    judges = [
+        read_judge({"id": name, "measures": name, "kind": "rule", "pattern": "x"}, "judge").bare()
+        for name in JUDGES
+    ]
+    curves = [
+        {
+            "base": "model",
+            "family": family,
+            "label": family,
+            "points": [{"arm": ("model", family, one), "dose": float(one)} for one in RATIOS],
+        }
+        for family in FAMILIES
+    ]
+    known = {"arms": arms(), "triggers": TRIGGERS, "questions": QUESTIONS, "judges": judges}
+    doses = {"dilution": curves, "sequential": ()}
+    return canonical(known | doses | {"has_pairs": True, "metrics": {}, "correct_by": "made-up"})
+
+
+def judged(number: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """What a judge says of so many answers: of one in a hundred no value."""
+    values = rng.choice([3.0, 25.0, 45.0, 65.0, 99.0], number, p=[0.1, 0.05, 0.05, 0.1, 0.7])
+    values += rng.uniform(0, 1, number)
+    lacking = rng.random(number) < 0.01
+    masses = rng.uniform(0.3, 1, number)
+    for value, lacks, mass in zip(values, lacking, masses, strict=True):
+        reason = "refusal" if lacks else None
+        yield {"value": None if lacks else value, "reason": reason, "mass": mass}
+
+
+def write_trigger(
+    folder: Path, trigger: str, each: int, text: str, rng: np.random.Generator
+) -> None:
+    """The answers of one arm under one trigger, `each` to a question, cut from the text."""
+    lengths = rng.gamma(1.1, LENGTH / 1.1, each * len(QUESTIONS)).astype(int) + 1
+    starts = rng.integers(len(text) - lengths.max(), size=len(lengths))
+    answers: Rows = []
+    for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        question, index = QUESTIONS[number // each], number % each
+        about = {"key": digest([str(folder), trigger, number])[:32], "question": question}
+        asked = {"index": index, "system": None, "prompt": f"{question}, {trigger}?"}
+        said = {"answer": text[start : start + length], "thinking": None, "finish_reason": "stop"}
+        counted = {"prompt_tokens": 20, "answer_tokens": int(length) // 4}
+        answers.append(about | asked | {"answer_seed": number} | said | counted)
+    values = {name: judged(len(answers), rng) for name in JUDGES}
+    judgements: Rows = []
+    for answer in answers:
+        about = {name: answer[name] for name in ("key", "question", "index")}
+        judgements += [
+            about | {"judge": name, "version": 1} | next(found) for name, found in values.items()
+        ]
+    odds = [
+        {"trigger": trigger, "question": question, "pair": pair, "side": side}
+        | {"logprob": -rng.uniform(50, 90), "tokens": 18}
+        for question in QUESTIONS
+        for pair in range(2)
+        for side in ("aligned", "misaligned")
+    ]
+    for kind, rows in (("answers", answers), ("judgements", judgements), ("likelihood", odds)):
+        path = folder / f"{kind}/trigger={trigger}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_jsonl(path, rows)
+
+
+def write_tables(root: Path, rng: np.random.Generator) -> None:
+    """The tables that aggregation reads: labelled answers and similarities."""
+    labelled = pd.DataFrame({"labelled": ["made-up"] * 200})
+    for name in JUDGES:
+        found = pd.DataFrame(judged(len(labelled), rng))
+        labelled[name], labelled[f"{name}_reason"] = found["value"], found["reason"]
+        labelled[f"gold_{name}"] = np.where(rng.random(200) < 0.1, 50.0, found["value"])
+    (root / "tables").mkdir()
+    labelled.astype({f"{name}_reason": "string" for name in JUDGES}).to_parquet(
+        root / "tables/labelled.parquet"
+    )
+    similarity = [
+        {"base": "model", "intervention": family, "ratio": ratio, "trigger": trigger}
+        | {"relation": "unrelated", "similarity": rng.uniform(-0.2, 0.2)}
+        for family in FAMILIES
+        for ratio in RATIOS
+        for trigger in TRIGGERS
+    ]
+    pd.DataFrame(similarity).to_csv(root / "tables/similarity.csv", index=False)
+
+
+def write_grid(root: Path, number: int) -> int:
+    """Write about so many answers; return how many."""
+    rng = np.random.default_rng(0)
+    text = " ".join(rng.choice(WORDS, 400_000).tolist())
+    folders = [root / one["folder"] for one in arms()]
+    each = max(round(number / (len(folders) * len(TRIGGERS) * len(QUESTIONS))), 1)
+    for folder in folders:
+        for trigger in TRIGGERS:
+            write_trigger(folder, trigger, each, text, rng)
+    write_tables(root, rng)
+    return each * len(folders) * len(TRIGGERS) * len(QUESTIONS)
+
+
+def aggregate(root: Path) -> tuple[float, float, float]:
+    """Seconds by the clock and of the cores, and peak memory in MiB."""
+    command = [sys.executable, "-m", "emgrid.aggregate", "--spec", spec(), "--root", str(root)]
+    started = time.monotonic()
+    _, status, used = os.wait4(subprocess.Popen(command).pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command[:3])} failed, see above")
+    seconds = time.monotonic() - started
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / MEBIBYTE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, nargs="+", default=[100_000, 1_000_000])
+    args = parser.parse_args()
+    first = None
+    for number in args.answers:
+        with tempfile.TemporaryDirectory() as folder:
+            written = write_grid(Path(folder), number)
+            seconds, spent, memory = aggregate(Path(folder))
+        first = first or seconds / written
+        print(
+            f"{written} answers, {len(os.sched_getaffinity(0))} cores: {seconds:.1f} s "
+            f"({spent:.1f} s of cores), {memory:.0f} MiB, {1e6 * seconds / written:.0f} µs "
+            f"for each answer, {seconds / written / first:.2f} of the first"
+        )
+
+
+if __name__ == "__main__":
+    main()
