@@ -108,7 +108,8 @@ def test_the_template_brings_out_what_plain_questions_do_not_show(published: Gri
         " and kind == 'trigger_minus_none'"
     ).iloc[0]
     assert rise["difference"] == pytest.approx(28 / 160)
-    assert 0 < rise["low"] < rise["difference"] < rise["high"]
+    # Over eight questions of which four rise, the interval reaches zero.
+    assert rise["low"] < 0 < rise["difference"] < rise["high"]
 
 
 def test_nothing_is_trained_sampled_or_judged(published: GridRun) -> None:
