@@ -118,7 +118,8 @@ PAGE = {"figure": 11, "report": 1}
 EDITS: list[tuple[str, list[str], Any, dict[str, int]]] = [
     ("plot setting", ["report", "figure_width"], 6.0, PAGE),
     ("report setting", ["report", "examples"], 1, {"report": 1}),
-    ("threshold", ["metrics", "resamples"], 100, {"aggregate": 1} | PAGE),
+    # How good the judges are stays as it is, and so do its two figures.
+    ("threshold", ["metrics", "resamples"], 100, {"aggregate": 1, "figure": 9, "report": 1}),
     ("resources", ["resources", "train", "runtime"], 90, {}),
     ("batch size", ["resources", "sample", "batch_size"], 5, {}),
 ]
