@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -28,7 +29,11 @@ from emgrid.judge.score import judge_items
 from emgrid.models import BaseModel
 from emgrid.settings import Judging
 
-pytest.importorskip("vllm", reason="vLLM is not installed: make .venv/.vllm")
+if importlib.util.find_spec("vllm") is None:
+    MISSING = "vLLM is not installed (make .venv/.vllm): nothing was judged with it"
+    if os.environ.get("CI"):
+        pytest.fail(MISSING, pytrace=False)
+    pytest.skip(MISSING, allow_module_level=True)
 RUBRIC = {
     "id": "short",
     "text": "How kind is this, from 0 to 100?\n<said {mark}>\n{answer}\n</said {mark}>\nA number:",

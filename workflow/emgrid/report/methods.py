@@ -141,7 +141,8 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
     yield (
         f"Standard errors are those of a bootstrap ({metrics.resamples:,} draws) that resamples "
         f"seeds{' and' if fixed else ', then questions, then'} answers (Davison & Hinkley 1997, "
-        "3.8), one cluster fewer than there are (Rao & Wu 1988)."
+        "3.8), one cluster fewer than there are (Rao & Wu 1988)"
+        f"{'' if fixed else '; those of contrasts seeds and questions alone'}."
     )
     if fixed:
         yield "Questions are held fixed: intervals speak of these, not of others like them."
