@@ -22,7 +22,9 @@ class Completion:
     """One drawn answer; answer_tokens counts thoughts too, but not the end token.
 
     thinking: what was thought aloud, None where there is no think block. answer None: the thought
-    never closed, so there is no answer.
+    never closed, so there is no answer. logprob: natural-log probability of all drawn tokens, the
+    end token included, under the distribution that they were drawn from (temperature and top_p
+    applied); None where the engine does not tell.
     """
 
     key: str
@@ -31,6 +33,7 @@ class Completion:
     finish_reason: Literal["stop", "length"]
     prompt_tokens: int
     answer_tokens: int
+    logprob: float | None = None
 
 
 class Engine(Protocol):
