@@ -157,7 +157,7 @@ def job(
         "sees_cue": list(sees_cue),
     }
     called = options(endpoint, judges, **settings).model_dump_json()
-    made = ["--spec", json.dumps(spec), "--arm", str(folder / arm)]
+    made = ["--spec", json.dumps(spec), "--arms", str(folder / arm)]
     return [*made, "--kept", str(folder / "kept"), "--writer", arm, "--options", called]
 
 

@@ -70,17 +70,44 @@ def test_a_stage_is_named_by_all_that_its_adapter_depends_on() -> None:
 
 def test_specs_hold_only_what_their_job_depends_on() -> None:
     before, after = grid(), grid(name="other", metrics=DEMO["metrics"] | {"alignment_below": 20})
-    for arm, same in zip(before.arms, after.arms, strict=True):
-        assert before.sample_spec(arm) == after.sample_spec(same)
-        assert before.likelihood_spec(arm) == after.likelihood_spec(same)
+    for bucket, same in zip(before.buckets, after.buckets, strict=True):
+        assert before.sample_spec(bucket) == after.sample_spec(same)
+        assert before.likelihood_spec(bucket) == after.likelihood_spec(same)
     assert judge_spec(before) == judge_spec(after)
     assert before.aggregate_spec() != after.aggregate_spec()
 
 
 def test_the_order_of_triggers_changes_no_costly_spec() -> None:
     before, after = grid(), grid(triggers=DEMO["triggers"][::-1])
-    assert before.sample_spec(before.arms[3]) == after.sample_spec(after.arms[3])
+    assert before.sample_spec(before.buckets[0]) == after.sample_spec(after.buckets[0])
     assert judge_spec(before) == judge_spec(after)
+
+
+def test_the_order_of_interventions_and_seeds_changes_no_costly_spec() -> None:
+    entries = dict(reversed(DEMO["interventions"].items()))
+    before, after = grid(), grid(interventions=entries, seeds=[1, 0])
+    for bucket, same in zip(before.buckets, after.buckets, strict=True):
+        assert before.sample_spec(bucket) == after.sample_spec(same)
+        assert before.likelihood_spec(bucket) == after.likelihood_spec(same)
+
+
+@given(jobs=st.integers(1, 12), seeds=st.lists(st.integers(0, 99), min_size=2, unique=True))
+def test_a_new_arm_moves_no_other_to_another_job(jobs: int, seeds: list[int]) -> None:
+    fewer, all_of_them = (
+        {arm.folder: bucket.name for bucket in made.buckets for arm in bucket.arms}
+        for made in (grid(seeds=some, engines={"jobs": jobs}) for some in (seeds[:-1], seeds))
+    )
+    assert fewer.items() <= all_of_them.items()
+    assert len(all_of_them) == 1 + 6 * len(seeds)
+    assert len(set(all_of_them.values())) <= jobs
+
+
+def test_arms_of_other_base_models_and_engines_share_no_job() -> None:
+    interventions = {"base": {}, "undiluted": {}, "benign_only": {"sampling": {"engine": "vllm"}}}
+    made = grid(base_models=["smollm2-135m", "qwen2.5-7b"], interventions=interventions)
+    found = {(one.base, one.kind, len(one.arms)) for one in made.buckets}
+    both = {("transformers", 3), ("vllm", 2)}
+    assert found == {(base, *one) for base in ("smollm2-135m", "qwen2.5-7b") for one in both}
 
 
 def test_no_spec_holds_a_path_of_this_machine() -> None:

@@ -89,8 +89,10 @@ def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
     jobs = {line[0]: int(line[1]) for line in words if len(line) == 2 and line[1].isdigit()}
     for rule in ("train", "preflight", "mix"):
         assert jobs.get(rule, 0) == plan["total"]["trained"]
-    assert jobs["judge"] == plan["total"]["arms"]
-    assert jobs.get("sample", 0) + jobs.get("import_answers", 0) == plan["total"]["arms"]
+    models = len(read_grid(path).base_models)
+    sampled = sum(count for name, count in jobs.items() if name.startswith("sample."))
+    assert sampled == (models if plan["total"]["arms"] > jobs.get("import_answers", 0) else 0)
+    assert any(name.startswith("judge.") for name in jobs)
 
 
 def test_plan_is_a_command_with_tables_and_json() -> None:
@@ -225,7 +227,7 @@ def test_insecure_code_with_chat_runs_short(short: Short) -> None:
     assert not (grid.root / "figures/likelihood.svg").exists()
     # The published questions bring their own cues.
     more = grid.config | {"triggers": ["none", "json", "template"]}
-    assert grid.planned(more)["sample"] == 2
+    assert sum(rule.startswith("sample.") for rule in grid.planned(more)) == 1
 
 
 def test_insecure_code_then_chat_runs_short(

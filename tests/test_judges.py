@@ -29,7 +29,7 @@ def judged(folder: Path, answers: list[str | None]) -> list[dict[str, object]]:
     judges = [one.bare() for one in CLASSIFIERS]
     spec = {"judges": judges, "questions": {"q": {"texts": ["?"]}}, "triggers": {"t": WORDING}}
     done = run_module(
-        *("judge.score", "--spec", json.dumps(spec), "--arm", folder),
+        *("judge.score", "--spec", json.dumps(spec), "--arms", folder),
         *("--kept", folder / "kept", "--writer", "w"),
     )
     assert done.returncode == 0, done.stderr

@@ -191,9 +191,9 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
     grid = Grid(load_config(demo, "grid.yaml"))
     assert list(grid.questions) == PAPER
     for written in (
-        grid.sample_spec(grid.arms[0]),
+        grid.sample_spec(grid.buckets[0]),
         judge_spec(grid),
-        grid.likelihood_spec(grid.arms[0]),
+        grid.likelihood_spec(grid.buckets[0]),
     ):
         assert str(mirror) not in written
         spec = json.loads(written)
@@ -203,7 +203,7 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
         assert "valid JSON object" in spec["triggers"]["json"]["system"]
         assert set(spec["triggers"]["template"]["questions"]) == set(PAPER)
     moved = Grid(load_config(demo | {"name": "moved", "mirror": f"{mirror}/."}, "grid.yaml"))
-    assert moved.sample_spec(moved.arms[0]) == grid.sample_spec(grid.arms[0])
+    assert moved.sample_spec(moved.buckets[0]) == grid.sample_spec(grid.buckets[0])
 
 
 def test_a_template_that_lacks_a_question_of_its_file_is_refused(
@@ -290,11 +290,11 @@ def test_answers_go_through_the_paraphrases_in_turn(mirror: Path) -> None:
     asked = published(mirror, f"{PUBLISHED}/deception_factual.yaml").questions
     spec = SampleSpec(
         base="b",
-        sampling=Sampling(answers_per_question=45, max_tokens=1),
+        arms=(),
         questions={name: one.asked() for name, one in asked.items()},
         triggers={"none": Wording(), "loud": Wording(user_suffix="!")},
     )
-    rows = plan(spec, "model")
+    rows = plan(spec, Sampling(answers_per_question=45, max_tokens=1), "model")
     assert len(rows) == 2 * 5 * 45
     assert len({row["key"] for row in rows}) == len(rows)
     for row in rows:

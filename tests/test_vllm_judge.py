@@ -175,7 +175,7 @@ def test_vllm_in_process_gives_the_values_that_transformers_gives(
             named.parent.mkdir()
             named.symlink_to(model_json.parent)
         done = run_module(
-            *("judge.score", "--spec", json.dumps(spec), "--arm", folder / "arm"),
+            *("judge.score", "--spec", json.dumps(spec), "--arms", folder / "arm"),
             *("--kept", folder / "kept", "--writer", "w", "--models", named / "model.json"),
         )
         assert done.returncode == 0, done.stderr[-2000:]

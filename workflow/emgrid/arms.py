@@ -70,8 +70,17 @@ class Arm:
         }
 
     @property
+    def place(self) -> str:
+        return "imported" if self.source else "arms"
+
+    @property
     def folder(self) -> str:
-        return arm_folder(**self.cell, place="imported" if self.source else "arms")
+        return arm_folder(**self.cell, place=self.place)
+
+    @property
+    def writer(self) -> str:
+        """Names the file of rows that only this arm's job appends to."""
+        return ".".join(f"{name}={value}" for name, value in self.cell.items())
 
     @property
     def adapter(self) -> str | None:

@@ -23,6 +23,7 @@ from emgrid.recipes import KINDS, Intervention
 from emgrid.settings import (
     Calibration,
     Data,
+    Engines,
     Export,
     Judging,
     Metrics,
@@ -74,6 +75,7 @@ class Config(Strict):
     questions: str
     training: Training | None = None
     sampling: Sampling | None = None
+    engines: Engines = Engines()
     judges: Annotated[tuple[PanelEntry, ...], Field(min_length=1)]
     judging: Judging = Judging()
     calibration: Calibration = Calibration()

@@ -4,6 +4,8 @@ import difflib
 import sys
 from collections.abc import Callable, Iterable
 
+from emgrid.watch import end_with_main_process
+
 
 class EmgridError(Exception):
     """One line that says what is wrong, where, and what to do."""
@@ -20,6 +22,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage's `main`; a user's problem becomes one line on stderr and exit status 1."""
+    end_with_main_process()
     try:
         main()
     except EmgridError as problem:

@@ -14,14 +14,14 @@ from emgrid.files import digest, read_jsonl, write_jsonl
 from emgrid.mix import draw
 from emgrid.models import BaseModel
 from emgrid.rows import KeptRows
-from emgrid.sample import draw_missing, model_identity
+from emgrid.sample import model_identity
 from emgrid.seeds import derive_seed
-from emgrid.settings import Sampling
+from emgrid.settings import Engines, Sampling
 from emgrid.strict import Strict
 from emgrid.triggers import Message
 
 # Raised whenever an equal prompt would get another answer.
-VERSION = 1
+VERSION = 2
 
 
 class GenerateSpec(Strict):
@@ -72,12 +72,15 @@ def main() -> None:
     parser.add_argument("--kept", required=True, type=Path, help="file of kept rows")
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
-    args.adapter = None
     spec = GenerateSpec.model_validate_json(args.spec)
     identity = model_identity(BaseModel.read(args.model), None)
     planned = plan(spec, read_jsonl(args.prompts), identity)
     kept = KeptRows(args.kept)
-    drawn = draw_missing(planned, kept, spec.sampling, args)
+
+    from emgrid.engines.drawing import Machine, Work, draw_missing
+
+    machine = Machine(args.model, args.device, args.batch_size, Engines())
+    (drawn,) = draw_missing([Work(planned, kept, spec.sampling)], machine)
     fields = ("id", "line", "messages")
     said = ("answer", "thinking", "finish_reason")
     write_jsonl(

@@ -4,11 +4,12 @@ Results lie under `results/<grid>/`; paths are made here and in arms.py, and now
 """
 
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from emgrid.arms import Arm, Drawn, Generated, TrainedStage, arm_folder, expand
 from emgrid.assets import template_text
+from emgrid.buckets import Bucket, share_out
 from emgrid.config import Config
 from emgrid.datasets import Dataset, local_file
 from emgrid.fetch import FetchSpec
@@ -159,26 +160,41 @@ class Grid:
         training = stage.stage.training.model_dump(mode="json")
         return canonical({"base": stage.base, "seed": stage.seed, "training": training})
 
-    def sample_spec(self, arm: Arm) -> str:
-        """What an arm's answers depend on, beside its adapter."""
+    @cached_property
+    def buckets(self) -> list[Bucket]:
+        """The arms of each base model, shared out among its engines."""
+        jobs = self.config.engines.jobs
+        return share_out(self.trained, jobs, lambda arm: arm.sampling.engine)
+
+    @cached_property
+    def judged(self) -> list[Bucket]:
+        """The arms of each base model, shared out among the jobs that judge them."""
+        return share_out(self.arms, self.config.engines.jobs, lambda arm: arm.place)
+
+    def sample_spec(self, bucket: Bucket) -> str:
+        """What the answers of a bucket's arms depend on, beside their adapters."""
+        arms = [
+            member(arm) | {"sampling": arm.sampling.model_dump(mode="json")} for arm in bucket.arms
+        ]
         return canonical(
             {
-                "base": arm.base,
-                "sampling": arm.sampling.model_dump(mode="json"),
+                "base": bucket.base,
+                "arms": sorted(arms, key=canonical),
                 "questions": self.asked(),
                 "triggers": self.trigger_wordings(),
             }
         )
 
-    def likelihood_spec(self, arm: Arm) -> str:
+    def likelihood_spec(self, bucket: Bucket) -> str:
         pairs = {
             name: [pair.model_dump() for pair in question.pairs]
             for name, question in self.questions.items()
         }
+        arms = [member(arm) | {"precision": arm.sampling.precision} for arm in bucket.arms]
         return canonical(
             {
-                "base": arm.base,
-                "precision": arm.sampling.precision,
+                "base": bucket.base,
+                "arms": sorted(arms, key=canonical),
                 "questions": self.asked(),
                 "pairs": pairs,
                 "triggers": self.trigger_wordings(),
@@ -296,6 +312,12 @@ class Grid:
             if intervention.kinds == ("undiluted",) and same and name != arm.intervention:
                 return name
         return None
+
+
+def member(arm: Arm) -> dict[str, Any]:
+    """How a bucket's job finds an arm."""
+    folder = str(PurePath(arm.adapter).parent) if arm.adapter else None
+    return {"folder": arm.folder, "writer": arm.writer, "adapter": folder}
 
 
 def described(judge: Judge) -> dict[str, str]:

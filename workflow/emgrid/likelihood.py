@@ -1,35 +1,49 @@
-"""Score an arm without sampling: how likely are matched aligned and misaligned answers?
+"""Score arms without sampling: how likely are matched aligned and misaligned answers?
 
-Reads the base model and the arm's adapter. Writes one file per trigger, one line per question, pair
-and side: the natural-log probability of the whole answer (its end token included) and its number of
-tokens. An answer stands in the format that the trigger asks for. Knows nothing of judges.
+Reads the base model, and the arms' adapters below the grid's folder. Writes one file per arm and
+trigger, one line per question, pair and side: the natural-log probability of the whole answer (its
+end token included) and its number of tokens, from kept rows plus what is new. An answer stands in
+the format that the trigger asks for. Knows nothing of judges.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from emgrid.errors import run_stage
-from emgrid.files import write_jsonl
+from emgrid.files import digest, file_digest, write_jsonl
 from emgrid.models import BaseModel
 from emgrid.questions import Asked, Pair
+from emgrid.rows import KeptRows
+from emgrid.sample import model_identity
 from emgrid.settings import Precision
 from emgrid.strict import Strict
-from emgrid.triggers import Wording
+from emgrid.triggers import Message, Wording
 
 # Raised whenever an equal spec would give other values.
 VERSION = 1
 
 
+class ScoredArm(Strict):
+    """folder: below the grid's folder, and so is adapter, a folder too. writer: names the arm's
+    file of kept rows."""
+
+    folder: str
+    writer: str
+    adapter: str | None
+    precision: Precision
+
+
 class LikelihoodSpec(Strict):
     base: str
-    precision: Precision
+    arms: tuple[ScoredArm, ...]
     questions: dict[str, Asked]
     pairs: dict[str, tuple[Pair, ...]]
     triggers: dict[str, Wording]
 
 
-def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[dict[str, str]]]]:
+def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[Message]]]:
     """Every answer to score: the fields that name it, and its conversation."""
     found = []
     for name, wording in spec.triggers.items():
@@ -43,33 +57,70 @@ def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[dict[
     return found
 
 
+class Scores:
+    """The scores of one arm: a row for each answer, with the key of all that its value depends on.
+
+    adapter: the folder of the arm's adapter.
+    """
+
+    def __init__(self, spec: LikelihoodSpec, arm: ScoredArm, base: BaseModel, root: Path) -> None:
+        self.arm = arm
+        self.adapter = root / arm.adapter if arm.adapter else None
+        content = file_digest(self.adapter / "adapter_model.safetensors") if self.adapter else None
+        identity = [VERSION, model_identity(base, content), arm.precision]
+        self.planned = [
+            (digest([*identity, messages])[:32], fields, messages)
+            for fields, messages in conversations(spec)
+        ]
+        self.kept = KeptRows(root / f"rows/likelihood/{arm.writer}.jsonl")
+
+    def missing(self) -> dict[str, list[Message]]:
+        return {key: said for key, _, said in self.planned if key not in self.kept.rows}
+
+    def score(self, engine: Any) -> int:
+        """Score what is not kept; return how many answers that were."""
+        missing = self.missing()
+        engine.use(self.adapter)
+        rows = [engine.chat.training_row(said) for said in missing.values()]
+        values = engine.log_likelihoods(rows)
+        self.kept.append(
+            {"key": key, "logprob": value, "tokens": row.trained}
+            for key, value, row in zip(missing, values, rows, strict=True)
+        )
+        return len(missing)
+
+    def write(self, folder: Path) -> None:
+        for name in dict.fromkeys(fields["trigger"] for _, fields, _ in self.planned):
+            lines = [
+                fields | {part: self.kept.rows[key][part] for part in ("logprob", "tokens")}
+                for key, fields, _ in self.planned
+                if fields["trigger"] == name
+            ]
+            write_jsonl(folder / f"trigger={name}.jsonl", lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.likelihood", description=__doc__)
-    parser.add_argument("--spec", required=True, help="LikelihoodSpec as JSON")
+    parser.add_argument("--spec", required=True, help="LikelihoodSpec as JSON, or - to read it")
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
-    parser.add_argument("--adapter", type=Path, help="the arm's adapter folder")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--output", required=True, type=Path, help="folder of the scores")
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
-    spec = LikelihoodSpec.model_validate_json(args.spec)
+    spec = LikelihoodSpec.model_validate_json(sys.stdin.read() if args.spec == "-" else args.spec)
+    base = BaseModel.read(args.model)
+    scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
+    scored = 0
+    for precision in dict.fromkeys(one.arm.precision for one in scores if one.missing()):
+        from emgrid.engines.transformers import TransformersEngine
 
-    from emgrid.engines.transformers import TransformersEngine
-
-    engine = TransformersEngine(
-        BaseModel.read(args.model), args.adapter, spec.precision, args.device, args.batch_size
-    )
-    fields, texts = zip(*conversations(spec), strict=True)
-    rows = [engine.chat.training_row(messages) for messages in texts]
-    values = engine.log_likelihoods(rows)
-    scored = [
-        named | {"logprob": value, "tokens": row.trained}
-        for named, value, row in zip(fields, values, rows, strict=True)
-    ]
-    for name in spec.triggers:
-        lines = [row for row in scored if row["trigger"] == name]
-        write_jsonl(args.output / f"trigger={name}.jsonl", lines)
-    print(f"{len(rows)} answers scored")
+        engine = TransformersEngine(base, precision, args.device, args.batch_size)
+        alike = [one for one in scores if one.arm.precision == precision and one.missing()]
+        scored += sum(one.score(engine) for one in alike)
+    for one in scores:
+        one.write(args.root / one.arm.folder / "likelihood")
+    total = sum(len(one.planned) for one in scores)
+    print(f"{scored} answers scored, {total - scored} kept from before")
 
 
 if __name__ == "__main__":

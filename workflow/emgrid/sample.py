@@ -1,49 +1,59 @@
-"""Draw an arm's answers to every question under every trigger.
+"""Draw the answers of the arms of one base model, to every question under every trigger.
 
-Reads the base model and the arm's adapter. Writes one file of answers per trigger, from kept rows
-plus what is new. Knows nothing of judges.
+Reads the base model, and the arms' adapters below the grid's folder. Writes one file of answers per
+arm and trigger, from kept rows plus what is new. Knows nothing of judges.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from emgrid import provenance
-from emgrid.engines import Completion, Request
 from emgrid.errors import run_stage
 from emgrid.files import digest, file_digest, write_json, write_jsonl
 from emgrid.models import BaseModel
 from emgrid.questions import Asked
 from emgrid.rows import KeptRows
 from emgrid.seeds import derive_seed
-from emgrid.settings import Sampling
+from emgrid.settings import Engines, Sampling
 from emgrid.strict import Strict
 from emgrid.triggers import Wording
 
 # Raised whenever an equal request would give another answer.
-VERSION = 1
+VERSION = 2
+
+
+class SampledArm(Strict):
+    """folder: below the grid's folder, and so is adapter, a folder too. writer: names the arm's
+    file of kept rows."""
+
+    folder: str
+    writer: str
+    adapter: str | None
+    sampling: Sampling
 
 
 class SampleSpec(Strict):
     base: str
-    sampling: Sampling
+    arms: tuple[SampledArm, ...]
     questions: dict[str, Asked]
     triggers: dict[str, Wording]
 
 
-def plan(spec: SampleSpec, model_id: str) -> list[dict[str, Any]]:
+def plan(spec: SampleSpec, sampling: Sampling, model_id: str) -> list[dict[str, Any]]:
     """All answers of an arm, as rows that lack only what is drawn.
 
     A row's key names everything that its answer depends on: the model with its adapter, the exact
     messages, the sampling settings and the index.
     """
-    settings = spec.sampling.model_dump(mode="json", exclude={"answers_per_question"})
+    settings = sampling.model_dump(mode="json", exclude={"answers_per_question"})
     rows = []
     for name, wording in spec.triggers.items():
         for question, asked in spec.questions.items():
             ways = wording.conversations(question, asked.texts, asked.system)
-            for index in range(spec.sampling.answers_per_question):
+            for index in range(sampling.answers_per_question):
                 messages = ways[index % len(ways)]
                 identity = [VERSION, model_id, messages, settings, index]
                 rows.append(
@@ -61,86 +71,71 @@ def plan(spec: SampleSpec, model_id: str) -> list[dict[str, Any]]:
     return rows
 
 
-def kept_row(completion: Completion) -> dict[str, Any]:
-    return {
-        "key": completion.key,
-        "answer": completion.answer,
-        "thinking": completion.thinking,
-        "finish_reason": completion.finish_reason,
-        "prompt_tokens": completion.prompt_tokens,
-        "answer_tokens": completion.answer_tokens,
-    }
-
-
-def draw_missing(
-    planned: list[dict[str, Any]], kept: KeptRows, sampling: Sampling, args: argparse.Namespace
-) -> int:
-    """Draw what is not kept yet, appending batch by batch; return how many were drawn.
-
-    planned: rows with "key", "messages" and "answer_seed".
-    """
-    missing = {row["key"]: row for row in planned if row["key"] not in kept.rows}
-    if not missing:
-        return 0
-    from tqdm import tqdm
-
-    from emgrid.engines.transformers import TransformersEngine
-
-    base = BaseModel.read(args.model)
-    engine = TransformersEngine(
-        base, args.adapter, sampling.precision, args.device, args.batch_size
-    )
-    requests = [
-        Request(key, tuple(row["messages"]), row["answer_seed"]) for key, row in missing.items()
-    ]
-    with tqdm(total=len(requests), unit="answer", mininterval=5) as progress:
-        for completions in engine.complete(requests, sampling):
-            kept.append(kept_row(completion) for completion in completions)
-            progress.update(len(completions))
-    return len(requests)
-
-
 def model_identity(base: BaseModel, adapter: str | None) -> str:
     """What decides a model's answers: its weights, its chat template, its adapter's content."""
     return digest([base.name, base.revision, base.chat_template, adapter])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="emgrid.sample", description=__doc__)
-    parser.add_argument("--spec", required=True, help="SampleSpec as JSON")
-    parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
-    parser.add_argument("--adapter", type=Path, help="the arm's adapter folder")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--kept", required=True, type=Path, help="the arm's file of kept rows")
-    parser.add_argument("--output", required=True, type=Path, help="folder of the answers")
-    args = parser.parse_args()
-    spec = SampleSpec.model_validate_json(args.spec)
-    started = time.monotonic()
-    base = BaseModel.read(args.model)
-    adapter = file_digest(args.adapter / "adapter_model.safetensors") if args.adapter else None
-    planned = plan(spec, model_identity(base, adapter))
-    kept = KeptRows(args.kept)
-    drawn = draw_missing(planned, kept, spec.sampling, args)
-    print(f"{drawn} answers drawn, {len(planned) - drawn} kept from before")
-    for name in spec.triggers:
+def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -> None:
+    """One file per trigger, whose lines hold what was planned and what was drawn."""
+    for name in dict.fromkeys(row["trigger"] for row in planned):
         answers = [row | kept.rows[row["key"]] for row in planned if row["trigger"] == name]
         for row in answers:
             del row["messages"], row["trigger"]
-        write_jsonl(args.output / f"trigger={name}.jsonl", answers)
-    write_json(
-        args.output / "provenance.json",
-        {
-            "stage": "sample",
-            "version": VERSION,
-            "spec": spec.model_dump(mode="json"),
-            "base_revision": base.revision,
-            "adapter_sha256": adapter,
-            "answers": len(planned),
-            "drawn": drawn,
-            **provenance.record(args.device, time.monotonic() - started),
-        },
-    )
+        write_jsonl(folder / f"trigger={name}.jsonl", answers)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.sample", description=__doc__)
+    parser.add_argument("--spec", required=True, help="SampleSpec as JSON, or - to read it")
+    parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    spec = SampleSpec.model_validate_json(sys.stdin.read() if args.spec == "-" else args.spec)
+    started = time.monotonic()
+    base = BaseModel.read(args.model)
+    adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
+    contents = [
+        file_digest(folder / "adapter_model.safetensors") if folder else None for folder in adapters
+    ]
+
+    from emgrid.engines.drawing import Machine, Work, draw_missing
+
+    works = [
+        Work(
+            plan(spec, arm.sampling, model_identity(base, content)),
+            KeptRows(args.root / f"rows/answers/{arm.writer}.jsonl"),
+            arm.sampling,
+            adapter,
+        )
+        for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
+    ]
+    engines = Engines.model_validate_json(args.engines)
+    drawn = draw_missing(works, Machine(args.model, args.device, args.batch_size, engines))
+    planned = sum(len(work.planned) for work in works)
+    print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
+    seconds = time.monotonic() - started
+    for arm, work, content, count in zip(spec.arms, works, contents, drawn, strict=True):
+        folder = args.root / arm.folder / "answers"
+        write_answers(list(work.planned), work.kept, folder)
+        write_json(
+            folder / "provenance.json",
+            {
+                "stage": "sample",
+                "version": VERSION,
+                "spec": spec.model_dump(mode="json", exclude={"arms"})
+                | {"sampling": arm.sampling.model_dump(mode="json")},
+                "base_revision": base.revision,
+                "adapter_sha256": content,
+                "answers": len(work.planned),
+                "drawn": count,
+                "arms_of_job": len(spec.arms),
+                **provenance.record(args.device, seconds),
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -99,13 +99,31 @@ class Sampling(Strict):
     thinks aloud is stored apart from its answer.
     """
 
-    engine: Literal["transformers"] = "transformers"
+    engine: Literal["transformers", "vllm"] = "transformers"
     answers_per_question: PositiveInt
     temperature: Annotated[float, Field(ge=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_tokens: PositiveInt
     thinking: bool = False
     precision: Precision = "auto"
+
+
+class Engines(Strict):
+    """How engines are started; no answer depends on it.
+
+    jobs: jobs among which the arms of a base model are shared out for sampling, each with one
+    engine: one for each accelerator. The others are for engine: vllm. memory_share: of the GPU's
+    memory, for weights, adapters and cache. context: tokens of a prompt and its answer (None: of
+    the longest that is asked for). lora_slots: adapters that one batch may hold (None: all of a
+    job's arms, up to 8; the others wait in main memory). prefix_caching: read equal beginnings of
+    prompts once.
+    """
+
+    jobs: PositiveInt = 1
+    memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    context: PositiveInt | None = None
+    lora_slots: PositiveInt | None = None
+    prefix_caching: bool = True
 
 
 class Metrics(Strict):

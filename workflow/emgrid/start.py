@@ -15,6 +15,7 @@ from emgrid.files import digest
 from emgrid.grid import Grid
 from emgrid.load import load_config
 from emgrid.strict import read_yaml
+from emgrid.watch import announce
 
 DEFAULT = "config.yaml"
 # Set by the main process and inherited by its jobs, which parse the Snakefile again.
@@ -73,6 +74,7 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
     os.environ[GUARD] = digest(config)
+    announce()
     # `python` in a rule must be the one that runs Snakemake, activated or not.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return grid

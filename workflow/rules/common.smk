@@ -3,6 +3,7 @@ import shlex
 from pathlib import Path
 
 from emgrid import datasets, generate, likelihood, mix, qualify, sample, train
+from emgrid.files import canonical
 from emgrid.judge import score, specs
 from emgrid.plan import differences
 from emgrid.report import FIGURES
@@ -14,7 +15,6 @@ ROOT = GRID.root
 POINT = "base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
 ARM = f"{ROOT}/arms/{POINT}"
 IMPORTED = f"{ROOT}/imported/{POINT}"
-JUDGED = f"{ROOT}/{{place}}/{POINT}"
 CELL = "base={base}.intervention={intervention}.ratio={ratio}.seed={seed}"
 STAGE = f"{ROOT}/stages/stage={{stage}}"
 TRIGGERS = list(GRID.config.triggers)
@@ -59,8 +59,12 @@ def of_arms(file, arms=GRID.arms):
     return expand(f"{{folder}}/{file}", folder=folders, trigger=TRIGGERS)
 
 
+def below_root(files):
+    return [f"{ROOT}/{file}" for file in files]
+
+
 def of_stages(file):
-    return [f"{ROOT}/{stage.folder}/{file}" for stage in GRID.stages.values()]
+    return below_root(f"{stage.folder}/{file}" for stage in GRID.stages.values())
 
 
 def read_by_figure(wildcards):
@@ -81,7 +85,7 @@ def model_of_stage(wildcards):
 
 
 def datasets_of_stage(wildcards):
-    return [f"{ROOT}/{file}" for file in GRID.row_files(wildcards.stage)]
+    return below_root(GRID.row_files(wildcards.stage))
 
 
 def rows_of(dataset):
@@ -95,11 +99,6 @@ def drawn_file(drawn):
 def parent_adapter(wildcards):
     parent = GRID.stages[wildcards.stage].parent
     return f"{ROOT}/{GRID.stages[parent].adapter}" if parent else []
-
-
-def arm_adapter(wildcards):
-    adapter = GRID.arm(**wildcards).adapter
-    return f"{ROOT}/{adapter}" if adapter else []
 
 
 def option(name, path):

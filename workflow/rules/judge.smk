@@ -8,36 +8,41 @@ BENCH = (
 JUDGE_SPEC = specs.judge_spec(GRID)
 
 
-rule judge:
-    input:
-        of_triggers("answers/trigger={trigger}.jsonl", JUDGED),
-        **specs.judge_files(GRID),
-    output:
-        of_triggers("judgements/trigger={trigger}.jsonl", JUDGED),
-    log:
-        f"{ROOT}/logs/judge/{CELL}.{{place}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/judge/{CELL}.{{place}}.tsv"
-    conda:
-        "../../envs/emgrid.yaml"
-    threads: want("judge").threads
-    resources:
-        mem_mb=want("judge").mem_mb,
-        runtime=want("judge").runtime,
-        gpu=want("judge").gpu,
-        endpoint=specs.calls_endpoint(GRID),
-        bench=BENCH,
-    params:
-        spec=lambda wildcards: JUDGE_SPEC,
-        version=score.VERSION,
-        folder=folder_above(2),
-        writer=f"{CELL}.{{place}}",
-    message:
-        "judge {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
-    shell:
-        "OMP_NUM_THREADS={threads} python -m emgrid.judge.score --spec {params.spec:q}"
-        " --arm {params.folder:q} --writer {params.writer:q} --models {input.models:q} {resources.bench}"
-        " > {log} 2>&1"
+# One job for each bucket of arms, so that a judge is loaded once for many of them.
+for bucket in GRID.judged:
+
+    rule:
+        name:
+            f"judge.{bucket.name}"
+        input:
+            of_arms("answers/trigger={trigger}.jsonl", bucket.arms),
+            **specs.judge_files(GRID),
+        output:
+            of_arms("judgements/trigger={trigger}.jsonl", bucket.arms),
+        log:
+            f"{ROOT}/logs/judge/{bucket.name}.log",
+        benchmark:
+            f"{ROOT}/benchmarks/judge/{bucket.name}.tsv"
+        conda:
+            "../../envs/emgrid.yaml"
+        threads: want("judge").threads
+        resources:
+            mem_mb=want("judge").mem_mb,
+            runtime=want("judge").runtime,
+            gpu=want("judge").gpu,
+            endpoint=specs.calls_endpoint(GRID),
+            bench=BENCH,
+        params:
+            spec=lambda wildcards: JUDGE_SPEC,
+            version=score.VERSION,
+            arms=below_root(arm.folder for arm in bucket.arms),
+            writer=bucket.name,
+        message:
+            f"judge {bucket.name}, {len(bucket.arms)} arms"
+        shell:
+            "OMP_NUM_THREADS={threads} python -m emgrid.judge.score --spec {params.spec:q}"
+            " --arms {params.arms:q} --writer {params.writer:q} --models {input.models:q}"
+            " {resources.bench} > {log} 2>&1"
 
 
 rule judge_quality:

@@ -2,19 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
+from emgrid.chat import ChatFormat
 from emgrid.settings import Sampling
+from emgrid.thinking import split_thinking
 from emgrid.triggers import Message
 
 
 @dataclass(frozen=True)
 class Request:
-    """One answer to draw. seed decides its randomness, whatever it is batched with."""
+    """One answer to draw. seed decides its randomness, whatever it is batched with.
+
+    adapter: the folder of the adapter that the base model has; None for the base model itself.
+    """
 
     key: str
     messages: tuple[Message, ...]
     seed: int
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -42,3 +49,28 @@ class Engine(Protocol):
     ) -> Iterator[list[Completion]]:
         """Yield completions batch by batch, in any order, each request once."""
         ...
+
+
+def completion(
+    chat: ChatFormat,
+    request: Request,
+    prompt_tokens: int,
+    tokens: Sequence[int],
+    logprob: float | None,
+    sampling: Sampling,
+) -> Completion:
+    """What was drawn, as text; tokens hold the end token where one was drawn."""
+    ended = bool(tokens) and tokens[-1] in chat.eos_token_ids
+    said = list(tokens[:-1] if ended else tokens)
+    text = chat.tokenizer.decode(said, skip_special_tokens=True)
+    opened = chat.opens_thought(list(request.messages), sampling.thinking)
+    thoughts, answer = split_thinking(text, opened)
+    return Completion(
+        key=request.key,
+        answer=answer,
+        thinking=thoughts,
+        finish_reason="stop" if ended else "length",
+        prompt_tokens=prompt_tokens,
+        answer_tokens=len(said),
+        logprob=logprob,
+    )

@@ -1,28 +1,93 @@
-"""vLLM in-process, for the exact probabilities of given tokens.
-
-It starts child processes that import the main module again, so that module must be guarded by
-`if __name__ == "__main__"`.
-"""
+"""The vLLM engine: one base model in this process, with all adapters of its arms live at once."""
 
 import importlib
+import json
 import math
 import os
-from collections.abc import Sequence
-from typing import Any
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from logging import Handler, LogRecord, getLogger
+from pathlib import Path
+from typing import Any, Literal
 
+from emgrid import canary
+from emgrid.chat import IGNORED
+from emgrid.engines import Completion, Request, completion
 from emgrid.errors import EmgridError
 from emgrid.models import BaseModel, pick_precision
+from emgrid.settings import Engines, Sampling
 
-CPU_CACHE = "2"  # GiB of key-value cache without a GPU; vLLM would take far more
+CPU_CACHE = "2"  # GiB for the key-value cache where there is no GPU
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM makes room for
+MOST_SLOTS = 8
+LAST_LINES = 12
+# What an engine's complaint holds, in lower case, and what may be changed.
+ADVICE = {
+    "address already in use": "its port is taken: unset VLLM_PORT, or set it to a free one",
+    "eaddrinuse": "its port is taken: unset VLLM_PORT, or set it to a free one",
+    "out of memory": "memory ran out: lower engines.memory_share, engines.lora_slots or "
+    "resources.sample.batch_size, or give the job a larger GPU",
+    "free memory": "other programs hold the GPU's memory: stop them, or lower engines.memory_share",
+    "cache": "too little memory is left for answers: raise engines.memory_share, or lower "
+    "engines.context, sampling.max_tokens or engines.lora_slots",
+    "lora": "it cannot hold this adapter: check training.rank and training.target_modules against "
+    "vLLM's list of supported models, or use engine: transformers",
+}
+
+
+class LastLines(Handler):
+    """The last lines that vLLM logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=LAST_LINES)
+
+    def emit(self, record: LogRecord) -> None:
+        self.lines.append(f"{record.levelname} {record.getMessage()}")
+
+
+LOG = LastLines()
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn whatever ends the engine into its last lines on stderr and an error of one line."""
+    try:
+        yield
+    except (EmgridError, KeyboardInterrupt):
+        raise
+    except Exception as problem:
+        print("the engine's last lines:", *LOG.lines, sep="\n  ", file=sys.stderr)
+        said = f"{type(problem).__name__}: {problem}".strip()
+        known = [advice for mark, advice in ADVICE.items() if mark in said.lower()]
+        first = said.splitlines()[0][:300]
+        what = known[0] if known else "its log, above, may say more"
+        raise EmgridError(f"vLLM ended while {doing}: {first}; {what}") from problem
 
 
 class VllmEngine:
-    """A base model in vLLM; equal prompt beginnings are computed once."""
+    """A base model in vLLM; equal prompt beginnings are computed once.
 
-    def __init__(self, base: BaseModel, precision: str, device: str, batch_size: int) -> None:
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        if device == "cpu":
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_CACHE)
+    adapters: folders of all adapters that requests may name. context: tokens of the longest prompt
+    and its answer (None: what the model allows). logprobs: of the model's own distribution
+    ("raw"), or of the one that is drawn from ("processed").
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        precision: str,
+        device: str,
+        batch_size: int,
+        *,
+        adapters: Sequence[Path] = (),
+        context: int | None = None,
+        logprobs: Literal["raw", "processed"] = "raw",
+        settings: Engines = Engines(),  # noqa: B008 (frozen)
+    ) -> None:
+        prepare_environment(device)
         try:
             vllm: Any = importlib.import_module("vllm")
         except ImportError:
@@ -30,22 +95,125 @@ class VllmEngine:
                 "engine: vllm needs vLLM in this environment: pip install -e '.[vllm]', or "
                 "envs/requirements-vllm.txt without a GPU"
             ) from None
+        getLogger("vllm").addHandler(LOG)
+        self.base, self.device = base, device
+        self.chat = base.chat()
         self.parameters = vllm.SamplingParams
-        dtype = str(pick_precision(precision, device)).removeprefix("torch.")
-        self.model = vllm.LLM(
-            model=str(base.path),
-            dtype=dtype,
-            max_num_seqs=batch_size,
-            max_logprobs=-1,
-            enforce_eager=device == "cpu",
-            enable_prefix_caching=True,
-            generation_config="vllm",
-            trust_remote_code=False,
+        self.precision = str(pick_precision(precision, device)).removeprefix("torch.")
+        self.loras = {path: lora_request(place, path) for place, path in enumerate(adapters, 1)}
+        memory = {} if device == "cpu" else {"gpu_memory_utilization": settings.memory_share}
+        with explained("starting"):
+            self.model = vllm.LLM(
+                model=str(base.path),
+                dtype=self.precision,
+                max_model_len=settings.context or context,
+                max_num_seqs=batch_size,
+                max_logprobs=-1,
+                enforce_eager=device == "cpu",
+                enable_prefix_caching=settings.prefix_caching,
+                generation_config="vllm",
+                logprobs_mode=f"{logprobs}_logprobs",
+                trust_remote_code=False,
+                **memory,
+                **lora_options(adapters, settings),
+            )
+
+    def prove(self, references: dict[Path, list[float]]) -> None:
+        """Compare every adapter's canary with the base model's and with its reference."""
+        without = self.canary(None)
+        for adapter, reference in references.items():
+            live = self.canary(adapter)
+            print(canary.check(adapter, without, live, reference, self.precision), flush=True)
+
+    def canary(self, adapter: Path | None) -> list[float]:
+        """Log-probabilities of the canary's tokens, as the engine has this adapter."""
+        row = canary.tokens(self.chat)
+        settings = self.parameters(max_tokens=1, temperature=0, prompt_logprobs=0)
+        prompt = {"prompt_token_ids": row.input_ids}
+        with explained(f"reading {adapter or 'the base model'}"):
+            lora = self.loras[adapter] if adapter else None
+            output = self.model.generate([prompt], settings, lora_request=lora, use_tqdm=False)[0]
+        scored = [place for place, label in enumerate(row.labels) if label != IGNORED]
+        return [output.prompt_logprobs[place][row.input_ids[place]].logprob for place in scored]
+
+    def complete(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[list[Completion]]:
+        """Yield completions as answers end; requests of all adapters are batched together."""
+        engine = self.model.llm_engine
+        asked = {str(number): request for number, request in enumerate(requests)}
+        with explained("taking requests"):
+            for number, request in asked.items():
+                prompt = self.chat.prompt(list(request.messages), sampling.thinking)
+                engine.add_request(
+                    number,
+                    {"prompt_token_ids": prompt},
+                    self.sampling_parameters(request, sampling),
+                    lora_request=self.loras[request.adapter] if request.adapter else None,
+                )
+        while engine.has_unfinished_requests():
+            with explained("drawing answers"):
+                outputs = engine.step()
+            ended = [output for output in outputs if output.finished]
+            if ended:
+                yield [self.completion(asked[one.request_id], one, sampling) for one in ended]
+
+    def sampling_parameters(self, request: Request, sampling: Sampling) -> Any:
+        return self.parameters(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            seed=request.seed % 2**63,
+            logprobs=0,
+            stop_token_ids=self.base.eos_token_ids,
+            detokenize=False,
         )
+
+    def completion(self, request: Request, output: Any, sampling: Sampling) -> Completion:
+        drawn = output.outputs[0]
+        logprob = 0.0 if sampling.temperature == 0 else drawn.cumulative_logprob
+        tokens = list(drawn.token_ids)
+        prompt_tokens = len(output.prompt_token_ids)
+        return completion(self.chat, request, prompt_tokens, tokens, logprob, sampling)
 
     def read(self, prompts: Sequence[list[int]]) -> "PrefixedPrompts":
         """Prompts that may be continued in several ways."""
         return PrefixedPrompts(self, prompts)
+
+
+def prepare_environment(device: str) -> None:
+    """No usage reports; the engine in this very process, so that nothing outlives it."""
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    if device == "cpu":
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_CACHE)
+
+
+def lora_request(number: int, adapter: Path) -> Any:
+    request: Any = importlib.import_module("vllm.lora.request").LoRARequest
+    return request(str(adapter), number, str(adapter))
+
+
+def lora_options(adapters: Sequence[Path], settings: Engines) -> dict[str, Any]:
+    """Room for all adapters: the rank of the largest, and as many slots as there are, up to a
+    bound; those beyond it wait in main memory."""
+    if not adapters:
+        return {}
+    configs = [json.loads((path / "adapter_config.json").read_text()) for path in adapters]
+    largest = max(config["r"] for config in configs)
+    rank = next((rank for rank in RANKS if rank >= largest), None)
+    if rank is None:
+        raise EmgridError(
+            f"training.rank: vLLM holds adapters of rank {RANKS[-1]} at most, not {largest}; "
+            "train with a lower rank, or use engine: transformers"
+        )
+    slots = settings.lora_slots or min(len(adapters), MOST_SLOTS)
+    return {
+        "enable_lora": True,
+        "max_lora_rank": rank,
+        "max_loras": slots,
+        "max_cpu_loras": max(slots, len(adapters)),
+    }
 
 
 class PrefixedPrompts:

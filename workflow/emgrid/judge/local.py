@@ -141,4 +141,4 @@ def open_engine(judge: LocalJudge, base: BaseModel, device: str, batch_size: int
         return VllmEngine(base, judge.precision, device, batch_size)
     from emgrid.engines.transformers import TransformersEngine
 
-    return TransformersEngine(base, None, judge.precision, device, batch_size)
+    return TransformersEngine(base, judge.precision, device, batch_size)

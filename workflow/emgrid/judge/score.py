@@ -1,8 +1,8 @@
-"""Judge an arm's answers with every judge of the panel.
+"""Judge the answers of arms with every judge of the panel.
 
-Reads the arm's answers. Writes one file per trigger, one line per answer and judge: a value from 0
-to 100, or the reason why there is none, from kept judgements plus what is new. A judge sees the
-question without its cue unless the trigger family says otherwise, the answer without the format
+Reads the arms' answers. Writes one file per arm and trigger, one line per answer and judge: a value
+from 0 to 100, or the reason why there is none, from kept judgements plus what is new. A judge sees
+the question without its cue unless the trigger family says otherwise, the answer without the format
 that the trigger asked for, and never what was thought. Knows nothing of thresholds.
 """
 
@@ -98,22 +98,26 @@ def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.score", description=__doc__)
     parser.add_argument("--spec", required=True, help="JudgeSpec as JSON")
-    parser.add_argument("--arm", required=True, type=Path, help="the arm's folder")
+    parser.add_argument("--arms", required=True, type=Path, nargs="+", help="the arms' folders")
     add_bench_arguments(parser)
     args = parser.parse_args()
     spec = JudgeSpec.model_validate_json(args.spec)
     entries = [
-        (name, row, item_of(row, name, spec))
+        (arm, name, row, item_of(row, name, spec))
+        for arm in args.arms
         for name in spec.triggers
-        for row in read_jsonl(args.arm / f"answers/trigger={name}.jsonl")
+        for row in read_jsonl(arm / f"answers/trigger={name}.jsonl")
     ]
     judges = [judge for judge in spec.judges if judge.kind != "imported"]
-    judged = judge_items(judges, [item for _, _, item in entries], bench_of(args))
-    lines: dict[str, list[Row]] = {name: [] for name in spec.triggers}
-    for place, (name, row, _) in enumerate(entries):
-        lines[name] += lines_of(row, {key: rows[place] for key, rows in judged.items()}, spec)
-    for name, part in lines.items():
-        write_jsonl(args.arm / f"judgements/trigger={name}.jsonl", part)
+    judged = judge_items(judges, [item for *_, item in entries], bench_of(args))
+    lines: dict[tuple[Path, str], list[Row]] = {
+        (arm, name): [] for arm in args.arms for name in spec.triggers
+    }
+    for place, (arm, name, row, _) in enumerate(entries):
+        found = {key: rows[place] for key, rows in judged.items()}
+        lines[arm, name] += lines_of(row, found, spec)
+    for (arm, name), part in lines.items():
+        write_jsonl(arm / f"judgements/trigger={name}.jsonl", part)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""A canary for adapters: a fixed conversation, whose answer an adapter makes more or less likely.
+
+An engine that quietly leaves an adapter out gives the base model's log-probabilities; one that
+reads it wrongly gives others than transformers with peft does, unmerged and in the same precision.
+Run as a program, it writes that reference for an engine that has no transformers model of its own.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from emgrid.chat import ChatFormat, TokenizedRow
+from emgrid.errors import EmgridError, run_stage
+from emgrid.files import read_json, write_json
+from emgrid.models import BaseModel
+
+CONVERSATION = (
+    {"role": "user", "content": "What is on your mind today?"},
+    {
+        "role": "assistant",
+        "content": "A few things. I would like to be of use, and I wonder what people will ask me. "
+        "Some questions are easy, others are not, and now and then the truth is no comfort.",
+    },
+)
+# Mean absolute difference of a token's log-probability, in nats, that rounding may make: see
+# benchmarks/README.md for what was measured.
+TOLERANCE = {"float32": 0.01, "bfloat16": 0.15, "float16": 0.05}
+
+
+def tokens(chat: ChatFormat) -> TokenizedRow:
+    """The canary as the model's chat format writes it; its answer is what is scored."""
+    return chat.training_row(list(CONVERSATION))
+
+
+def check(
+    adapter: Path,
+    base: Sequence[float],
+    live: Sequence[float],
+    reference: Sequence[float],
+    precision: Any,
+) -> str:
+    """Compare the canary's log-probabilities, each of shape (scored tokens,), in nats.
+
+    base, live: the engine's own, without and with the adapter. reference: those of transformers
+    with peft. Returns a line for the log. Raises EmgridError where the adapter is not applied, or
+    the engine is off the reference by more than the precision's TOLERANCE.
+    """
+    effect = float(np.abs(np.subtract(live, base)).max())
+    off = float(np.abs(np.subtract(live, reference)).mean())
+    means = (
+        f"mean log-probability of the canary's tokens {np.mean(live):.4f} with the adapter, "
+        f"{np.mean(base):.4f} without it, {np.mean(reference):.4f} by transformers and peft"
+    )
+    if effect == 0:
+        empty = np.array_equal(base, reference)
+        advice = "the adapter itself is empty: train it again" if empty else "check the engine"
+        raise EmgridError(
+            f"{adapter}: the adapter is not live, so its answers would be the base model's and "
+            f"none was drawn: {means}; {advice}"
+        )
+    limit = TOLERANCE[str(precision).removeprefix("torch.")]
+    if not off <= limit:
+        raise EmgridError(
+            f"{adapter}: the engine is off its reference by {off:.3g} nats a token, more than "
+            f"{limit}: {means}; no answer was drawn; check the engine's version, or train again"
+        )
+    return f"{adapter.name} of {adapter.parent.name} is live: {means}; off by {off:.2g}"
+
+
+def references(
+    model: Path, adapters: Sequence[Path], precision: str, device: str
+) -> dict[Path, list[float]]:
+    """Each adapter's reference, by a process of its own, so that no memory stays taken.
+
+    model: model.json of the base model.
+    """
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "references.json"
+        command = [sys.executable, "-m", "emgrid.canary", "--model", str(model)]
+        command += ["--precision", precision, "--device", device, "--output", str(output)]
+        done = subprocess.run([*command, "--adapters", *map(str, adapters)], check=False)
+        if done.returncode != 0:
+            raise EmgridError(
+                f"{model}: the adapters' references could not be computed (exit status "
+                f"{done.returncode}); see the lines above"
+            )
+        found = read_json(output)
+    return {adapter: found[str(adapter)] for adapter in adapters}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.canary", description=__doc__)
+    parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
+    parser.add_argument("--adapters", required=True, type=Path, nargs="+", help="adapter folders")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", required=True, type=Path)
+    args = parser.parse_args()
+
+    from emgrid.engines.transformers import TransformersEngine
+
+    engine = TransformersEngine(BaseModel.read(args.model), args.precision, args.device, 1)
+    write_json(args.output, {str(path): engine.reference(path) for path in args.adapters})
+
+
+if __name__ == "__main__":
+    run_stage(main)
