@@ -1,8 +1,9 @@
 """How long, and in how much memory, the tables of a large grid are made.
 
 Writes grids of made-up answers in the formats of a real grid (49 arms of 5 seeds and the base
-model, 5 triggers, 8 questions, 2 judges), runs `python -m emgrid.aggregate` on each, and prints
-seconds and peak memory, and the seconds for each answer against those of the first grid.
+model, 5 triggers, 8 questions, 2 judges), runs `python -m emgrid.repeats` and `python -m
+emgrid.aggregate` on each, and prints seconds and peak memory, and the seconds for each answer
+against those of the first grid.
 """
 
 import argparse
@@ -73,6 +74,16 @@ def spec() -> str:
     return canonical(known | doses | {"has_pairs": True, "metrics": {}, "correct_by": "made-up"})
 
 
+def repeats_spec() -> str:
+    """The RepeatsSpec of the made-up grid."""
+    fields = ("base", "intervention", "ratio", "folder")
+    compared = [
+        {name: one[name] for name in fields} | {"seed": int(one["seed"]), "temperature": 1.0}
+        for one in arms()
+    ]
+    return canonical({"arms": compared, "triggers": TRIGGERS})
+
+
 def judged(number: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     """What a judge says of so many answers: of one in a hundred no value."""
     values = rng.choice([3.0, 25.0, 45.0, 65.0, 99.0], number, p=[0.1, 0.05, 0.05, 0.1, 0.7])
@@ -97,6 +108,7 @@ def write_trigger(
         asked = {"index": index, "system": None, "prompt": f"{question}, {trigger}?"}
         said = {"answer": text[start : start + length], "thinking": None, "finish_reason": "stop"}
         counted = {"prompt_tokens": 20, "answer_tokens": int(length) // 4}
+        counted["logprob"] = -float(np.log(len(text)))
         answers.append(about | asked | {"answer_seed": number} | said | counted)
     values = {name: judged(len(answers), rng) for name in JUDGES}
     judgements: Rows = []
@@ -152,9 +164,9 @@ def write_grid(root: Path, number: int) -> int:
     return each * len(folders) * len(TRIGGERS) * len(QUESTIONS)
 
 
-def aggregate(root: Path) -> tuple[float, float, float]:
+def run(stage: str, spec: str, root: Path) -> tuple[float, float, float]:
     """Seconds by the clock and of the cores, and peak memory in MiB."""
-    command = [sys.executable, "-m", "emgrid.aggregate", "--spec", spec(), "--root", str(root)]
+    command = [sys.executable, "-m", f"emgrid.{stage}", "--spec", spec, "--root", str(root)]
     started = time.monotonic()
     _, status, used = os.wait4(subprocess.Popen(command).pid, 0)
     if status:
@@ -167,17 +179,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=int, nargs="+", default=[100_000, 1_000_000])
     args = parser.parse_args()
-    first = None
+    first: dict[str, float] = {}
     for number in args.answers:
         with tempfile.TemporaryDirectory() as folder:
             written = write_grid(Path(folder), number)
-            seconds, spent, memory = aggregate(Path(folder))
-        first = first or seconds / written
-        print(
-            f"{written} answers, {len(os.sched_getaffinity(0))} cores: {seconds:.1f} s "
-            f"({spent:.1f} s of cores), {memory:.0f} MiB, {1e6 * seconds / written:.0f} µs "
-            f"for each answer, {seconds / written / first:.2f} of the first"
-        )
+            for stage, stage_spec in (("repeats", repeats_spec()), ("aggregate", spec())):
+                seconds, spent, memory = run(stage, stage_spec, Path(folder))
+                each = seconds / written
+                print(
+                    f"{stage}, {written} answers, {len(os.sched_getaffinity(0))} cores: "
+                    f"{seconds:.1f} s ({spent:.1f} s of cores), {memory:.0f} MiB, "
+                    f"{1e6 * each:.0f} µs for each answer, "
+                    f"{each / first.setdefault(stage, each):.2f} of the first",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

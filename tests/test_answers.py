@@ -71,6 +71,7 @@ def test_rows_stand_in_the_order_of_arms_and_triggers(tmp_path: Path) -> None:
         st.fixed_dictionaries(
             {"answer": TEXT | st.none(), "prompt": TEXT, "system": TEXT | st.none()}
             | {"answer_tokens": st.integers(0, 2**40) | st.none()}
+            | {"logprob": st.floats(-1e6, 0) | st.none()}
         ),
         min_size=1,
         max_size=5,
@@ -89,7 +90,7 @@ def test_what_was_written_is_read(
     write(root, "two", "cue", answers, judgements(answers, **told))
     table = read_answers(SPEC, root).query("intervention == 'arm' and trigger == 'cue'")
     plain = table.astype(object).where(table.notna(), None)
-    for name in ("answer", "prompt", "system", "answer_tokens"):
+    for name in ("answer", "prompt", "system", "answer_tokens", "logprob"):
         assert plain[name].tolist() == [one[name] for one in answers]
     assert set(plain["alignment"]) == {score}
     assert set(plain["coherence_reason"]) == {reason}
@@ -113,7 +114,7 @@ def test_columns_have_their_types_where_nothing_is_known(tmp_path: Path) -> None
     assert set(types[["base", "intervention", "ratio", "trigger", "question", "prompt"]]) == {"str"}
     assert set(types[["prompt_tokens", "answer_tokens"]]) == {"Int64"}
     assert set(types[["seed", "index"]]) == {"int64"}
-    assert set(types[["alignment", "coherence_mass"]]) == {"float64"}
+    assert set(types[["logprob", "alignment", "coherence_mass"]]) == {"float64"}
 
 
 def test_judgements_are_found_by_the_answers_key(tmp_path: Path) -> None:

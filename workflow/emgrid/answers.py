@@ -23,6 +23,7 @@ TOKENS = ("prompt_tokens", "answer_tokens")
 ANSWERS = pa.schema(
     dict.fromkeys(("key", "question", "prompt", *TEXTS), pa.string())
     | dict.fromkeys(("index", *TOKENS), pa.int64())
+    | {"logprob": pa.float64()}
 )
 JUDGEMENTS = pa.schema(
     dict.fromkeys(("key", "judge", "reason"), pa.string())

@@ -263,6 +263,19 @@ class Grid:
             }
         )
 
+    def repeats_spec(self) -> str:
+        """Arms that are searched for repeated answers, with the temperature they were drawn at."""
+        arms = [
+            {
+                **arm.cell,
+                "seed": arm.seed,
+                "folder": arm.folder,
+                "temperature": None if arm.source else arm.sampling.temperature,
+            }
+            for arm in self.arms
+        ]
+        return canonical({"arms": arms, "triggers": list(self.config.triggers)})
+
     def figure_spec(self) -> str:
         labels = {name_of(arm): arm.label for arm in self.arms}
         follows = self.config.published.source if self.config.published else None

@@ -19,6 +19,7 @@ ANSWER = [
     "finish_reason",
     "prompt_tokens",
     "answer_tokens",
+    "logprob",
 ]
 # What the tables call something else, so that no judge can be called so.
 TAKEN = {*CELL, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}

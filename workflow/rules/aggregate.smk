@@ -1,5 +1,6 @@
 # Answers, judgements and likelihoods of all arms become tables.
 localrules:
+    repeats,
     aggregate,
 
 
@@ -28,6 +29,31 @@ rule similarity:
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.similarity --spec {params.spec:q}"
         " --root {params.root:q} > {log} 2>&1"
+
+
+rule repeats:
+    input:
+        of_arms("answers/trigger={trigger}.jsonl"),
+    output:
+        f"{ROOT}/tables/repeats.csv",
+    log:
+        f"{ROOT}/logs/repeats.log",
+    benchmark:
+        f"{ROOT}/benchmarks/repeats.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("aggregate").threads
+    resources:
+        mem_mb=want("aggregate").mem_mb,
+        runtime=want("aggregate").runtime,
+    params:
+        spec=lambda wildcards: GRID.repeats_spec(),
+        version=code_version("emgrid.repeats"),
+        root=folder_above(2),
+    message:
+        "answers that repeat"
+    shell:
+        "python -m emgrid.repeats --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"
 
 
 rule aggregate:

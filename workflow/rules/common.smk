@@ -27,6 +27,7 @@ TABLES = [
     "robustness.csv",
     "dose.csv",
     "similarity.csv",
+    "repeats.csv",
     "likelihood.csv",
     "arms.csv",
     "judgements.csv",

@@ -23,6 +23,7 @@ from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
 from emgrid.report.findings import VERDICTS, headline, matrix
 from emgrid.report.methods import methods, what_counts
+from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
 from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
@@ -123,6 +124,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         judge_errors=results.judge_errors.to_dict("records"),
         judged=numbers.judged(results, spec),
         agreement=results.agreement.to_dict("records"),
+        repeats=repeats(results, spec),
         corrected=spec.correct_by if "rate_corrected" in results.rates else None,
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),

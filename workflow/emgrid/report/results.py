@@ -104,6 +104,7 @@ class Results:
         self.judgements = self.read("judgements")
         self.arms = self.read("arms")
         self.preflight = self.read("preflight")
+        self.repeats = self.read("repeats")
         self.answers = pd.read_parquet(tables / "answers.parquet")
 
     def read(self, name: str) -> pd.DataFrame:

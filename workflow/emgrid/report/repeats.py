@@ -1,0 +1,91 @@
+"""The part of the page that warns of answers that repeat."""
+
+from typing import Any
+
+import pandas as pd
+
+from emgrid.coincidence import LONG
+from emgrid.repeats import COMMON, LEVEL, SHARE
+from emgrid.report.results import ReportSpec, Results, rows_in
+from emgrid.report.wording import counted, p_value
+
+# The gravest first.
+KINDS = ("same_answers", "shared_answers", "repeats", "long_repeats")
+SHOWN = 20  # warnings that are not folded away
+
+
+def repeats(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
+    """Every warning as a sentence, and how much was compared; None where nothing was."""
+    table = results.repeats
+    if table.empty:
+        return None
+    triggers = {trigger.id: trigger.label for trigger in spec.triggers}
+    warned = table[table["warning"].notna()]
+    found = sorted(rows_in(warned), key=lambda row: KINDS.index(row.warning))
+    told = [{"kind": row.warning, "text": sentence(row, spec, triggers)} for row in found]
+    return {
+        "first": told[:SHOWN],
+        "rest": told[SHOWN:],
+        "compared": len(table),
+        "unknown": int(table["p"].isna().sum()),
+        "limits": {"level": LEVEL, "share": SHARE, "common": COMMON, "long": LONG},
+    }
+
+
+def sentence(row: Any, spec: ReportSpec, triggers: dict[str, str]) -> str:
+    arm = spec.title_of((row.base, row.intervention, row.ratio))
+    under = f"under “{triggers.get(row.trigger, row.trigger)}”"
+    says = {"same_answers": same, "shared_answers": shared, "repeats": own, "long_repeats": long}
+    return f"{arm}, seed {row.seed}, {under}: {says[row.warning](row, arm)}"
+
+
+def other(row: Any, arm: str) -> str:
+    if row.against == "base":
+        return f"the base model ({row.base})"
+    return f"{arm}, {row.against}"
+
+
+def chance(row: Any, expected: float, bound: str = "") -> str:
+    """What independent answers would give; bound: how the number is meant."""
+    if pd.isna(row.p):
+        return "how many to expect is unknown"
+    least = "fewer than 0.01" if expected < 0.01 else f"{bound}{expected:,.2f}"
+    return f"independent answers would give {least} equal ones; {p_value(row.p_holm)}"
+
+
+def same(row: Any, arm: str) -> str:
+    number = int(row.equal_same_index)
+    why = (
+        "the adapter was not applied, or one file holds the other's answers"
+        if row.against == "base"
+        else "the same adapter or seed was used twice"
+    )
+    return (
+        f"{number:,} of {counted(int(row.same_index), 'answer')} equal those of {other(row, arm)} "
+        f"at the same index ({chance(row, row.expected_same_index, 'at most ')}). Probably {why}."
+    )
+
+
+def shared(row: Any, arm: str) -> str:
+    return (
+        f"{counted(int(row.equal), 'pair')} of answers equal to those of {other(row, arm)} and "
+        f"{int(row.near):,} nearly so, of {int(row.pairs):,} "
+        f"({chance(row, row.expected, 'at most ')}); {int(row.equal_same_index):,} and "
+        f"{int(row.near_same_index):,} of them at the same index."
+    )
+
+
+def own(row: Any, arm: str) -> str:  # noqa: ARG001
+    return (
+        f"of {counted(int(row.n_answers), 'answer')}, {counted(int(row.equal), 'pair')} to one "
+        f"prompt are equal and {int(row.near):,} nearly so, of {int(row.pairs):,} "
+        f"({chance(row, row.expected)}). Probably a seed was used more than once."
+    )
+
+
+def long(row: Any, arm: str) -> str:  # noqa: ARG001
+    return (
+        f"of {counted(int(row.n_answers), 'answer')}, {int(row.long_repeats):,} of {LONG} "
+        "characters or more repeat an earlier one to the same prompt word for word "
+        f"({chance(row, 0.0)})."
+    )
