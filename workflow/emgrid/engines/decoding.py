@@ -54,7 +54,7 @@ def draw_tokens(
     blocks = torch.nn.functional.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(
         -1, (-1, BLOCK)
     )
-    sums = blocks.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    sums = blocks.sum(dim=-1).double().cumsum(dim=-1)
     total = sums[:, -1:]
     wanted = numbers[:, None] * total
     block = torch.searchsorted(sums, wanted, right=True).clamp(max=sums.shape[-1] - 1)

@@ -17,6 +17,7 @@ from emgrid.engines.scoring import ReadPrompts, Scorer
 from emgrid.engines.slots import ATTENTION, fits_slots
 from emgrid.models import BaseModel
 from emgrid.settings import Sampling
+from emgrid.stopwatch import computing
 
 
 class TransformersEngine:
@@ -89,13 +90,13 @@ class TransformersEngine:
         for adapter, group in groupby(ordered, key=lambda request: request.adapter):
             self.use(adapter)
             rows = [self.row(request, sampling) for request in group]
-            for ended in self.decode(rows, sampling):
-                yield [
-                    completion(
-                        self.chat, row.request, len(row.prompt), row.tokens, row.logprob, sampling
-                    )
-                    for row in ended
-                ]
+            with computing():
+                for ended in self.decode(rows, sampling):
+                    yield [self.completion(row, sampling) for row in ended]
+
+    def completion(self, row: Row, sampling: Sampling) -> Completion:
+        prompt_tokens = len(row.prompt)
+        return completion(self.chat, row.request, prompt_tokens, row.tokens, row.logprob, sampling)
 
     def row(self, request: Request, sampling: Sampling) -> Row:
         prompt = self.chat.prompt(list(request.messages), sampling.thinking)

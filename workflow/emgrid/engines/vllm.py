@@ -18,6 +18,7 @@ from emgrid.engines import Completion, Request, completion
 from emgrid.errors import EmgridError
 from emgrid.models import BaseModel, pick_precision
 from emgrid.settings import Engines, Sampling
+from emgrid.stopwatch import computing
 
 CPU_CACHE = "2"  # GiB for the key-value cache where there is no GPU
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM makes room for
@@ -152,7 +153,7 @@ class VllmEngine:
                     lora_request=self.loras[request.adapter] if request.adapter else None,
                 )
         while engine.has_unfinished_requests():
-            with explained("drawing answers"):
+            with explained("drawing answers"), computing():
                 outputs = engine.step()
             ended = [output for output in outputs if output.finished]
             if ended:

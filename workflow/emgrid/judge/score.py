@@ -20,6 +20,7 @@ from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
 from emgrid.models import BaseModel
 from emgrid.questions import Asked
+from emgrid.stopwatch import computing
 from emgrid.strict import Strict
 from emgrid.triggers import Wording
 
@@ -62,7 +63,9 @@ def judge_items(
             kept = KeptJudgements(bench.kept, bench.writer, judge, identity(judge, bench))
             missing = kept.missing(said)
             if missing:
-                bench.scorer(judge).score(missing, kept)
+                scorer = bench.scorer(judge)
+                with computing():
+                    scorer.score(missing, kept)
             known = len({kept.key(item) for item in said}) - len(missing)
             print(f"{judge.id}: {len(missing)} judged, {known} kept from before", flush=True)
             found[judge.id] = [kept.find(item) if item.answer.strip() else EMPTY for item in items]

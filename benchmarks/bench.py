@@ -1,0 +1,56 @@
+"""Run the benchmarks one after the other, and write benchmarks/results.json and README.md.
+
+    python benchmarks/bench.py            # all, about an hour on two cores
+    python benchmarks/bench.py sampling   # one; the others' last records stay
+
+A table holds what one run measured side by side; compare its ratios, not its numbers, with those of
+another machine.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+HERE = Path(__file__).parent
+RECORDS = HERE / "results.json"
+NAMES = ("sampling", "training", "judging")
+
+
+def measure(name: str, words: list[str]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "record.json"
+        command = [sys.executable, str(HERE / f"{name}.py"), *words, "--json", str(path)]
+        subprocess.run(command, check=True)
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def page(records: dict[str, dict[str, Any]]) -> str:
+    template = (HERE / "README.md.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML)
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template).render(records=records)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("--page", action="store_true", help="write README.md from the records")
+    options, words = parser.parse_known_args()
+    records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
+    for name in [] if options.page else options.names:
+        record = measure(name, words)
+        records[f"{name}, {record['device']}"] = record
+        RECORDS.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
+    (HERE / "README.md").write_text(page(records), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

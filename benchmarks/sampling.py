@@ -1,0 +1,196 @@
+"""Tokens drawn a second: emgrid's transformers engine against plain `generate` and against vLLM;
+and several adapters through one job against one job each, start-up included.
+
+    python benchmarks/sampling.py --json sampling.json
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from common import add_arguments, embedded_model, options_of, write_record
+
+ARMS = 3
+
+
+def prompts(count: int) -> list[tuple[int, tuple[dict[str, str], ...]]]:
+    """So many seeds and conversations: the default grid's questions, in turn."""
+    from emgrid.questions import load_questions
+
+    texts = [text for one in load_questions("everyday").questions.values() for text in one.texts]
+    return [
+        (seed, ({"role": "user", "content": texts[seed % len(texts)]},)) for seed in range(count)
+    ]
+
+
+def plain_generate(model: Path, options: Any, count: int, batch: int) -> tuple[int, float]:
+    """Tokens drawn and seconds taken by transformers' own generate."""
+    import torch
+    from emgrid.models import BaseModel
+
+    base = BaseModel.read(model)
+    chat, weights = base.chat(), base.load(options.precision, options.device)
+    chat.tokenizer.padding_side = "left"
+    asked = [chat.prompt(list(messages)) for _, messages in prompts(count)]
+    torch.manual_seed(0)
+    drawn, started = 0, time.perf_counter()
+    for start in range(0, len(asked), batch):
+        rows = {"input_ids": asked[start : start + batch]}
+        inputs = chat.tokenizer.pad(rows, return_tensors="pt").to(options.device)
+        with torch.inference_mode():
+            output = weights.generate(
+                **inputs,
+                do_sample=True,
+                temperature=1.0,
+                top_p=1.0,
+                top_k=0,
+                max_new_tokens=options.max_tokens,
+                pad_token_id=chat.tokenizer.pad_token_id,
+                eos_token_id=base.eos_token_ids,
+            )
+        for row in output[:, inputs["input_ids"].shape[1] :].tolist():
+            ends = [place for place, token in enumerate(row) if token in base.eos_token_ids]
+            drawn += ends[0] if ends else len(row)
+    return drawn, time.perf_counter() - started
+
+
+def by_engine(name: str, model: Path, options: Any) -> tuple[int, float]:
+    """Tokens drawn and seconds taken by one of emgrid's engines, its start left out."""
+    from emgrid.engines import Request
+    from emgrid.engines.drawing import Machine, Work, open_engine
+    from emgrid.rows import KeptRows
+    from emgrid.settings import Engines, Sampling
+
+    sampling = Sampling(
+        engine=name,
+        answers_per_question=1,
+        max_tokens=options.max_tokens,
+        precision=options.precision,
+    )
+    requests = [Request(str(seed), messages, seed) for seed, messages in prompts(options.answers)]
+    planned = [{"messages": list(request.messages)} for request in requests]
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(planned, KeptRows(Path(folder) / "kept.jsonl"), sampling)
+        engine = open_engine([work], Machine(model, options.device, options.slots, Engines()))
+    list(engine.complete(requests[: options.slots // 4], sampling))  # warm
+    started = time.perf_counter()
+    drawn = sum(one.answer_tokens for part in engine.complete(requests, sampling) for one in part)
+    return drawn, time.perf_counter() - started
+
+
+WAYS = ("one prompt at a time", "batches of 16", "transformers engine", "vllm engine")
+
+
+def one_way(way: str, model: Path, options: Any) -> tuple[int, float]:
+    if way == "one prompt at a time":
+        return plain_generate(model, options, max(options.answers // 12, 2), 1)
+    if way == "batches of 16":
+        return plain_generate(model, options, options.answers, 16)
+    return by_engine(way.split()[0], model, options)
+
+
+def apart(way: str, options: Any) -> tuple[int, float]:
+    """Measure in a process of its own, so that no way finds what another has left."""
+    command = [sys.executable, __file__, *options_of(options), "--way", way]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{way}: {done.stderr[-1500:]}")
+    drawn, seconds = json.loads(done.stdout.splitlines()[-1])
+    return drawn, seconds
+
+
+def adapters(model: Path, folder: Path) -> None:
+    import torch
+    from emgrid.models import BaseModel
+    from peft import LoraConfig, get_peft_model
+
+    for number in range(ARMS):
+        torch.manual_seed(number)
+        config = LoraConfig(r=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+        wrapped = get_peft_model(BaseModel.read(model).load("float32", "cpu"), config)
+        for name, weight in wrapped.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.02)
+        wrapped.save_pretrained(folder / f"adapter{number}")
+
+
+def arm(number: int, engine: str, options: Any) -> dict[str, Any]:
+    sampling = {"engine": engine, "answers_per_question": options.answers // 16 or 1}
+    sampling |= {"max_tokens": options.max_tokens, "precision": options.precision}
+    name = f"arm{number}"
+    return {"folder": name, "writer": name, "adapter": f"adapter{number}", "sampling": sampling}
+
+
+def seconds_of_jobs(model: Path, engine: str, options: Any, together: bool) -> float:
+    """Seconds that the sampling stage takes for all adapters, in one job or in one each."""
+    questions = {str(seed): {"texts": [messages[0]["content"]]} for seed, messages in prompts(8)}
+    arms = [arm(number, engine, options) for number in range(ARMS)]
+    with tempfile.TemporaryDirectory() as name:
+        adapters(model, Path(name))
+        started = time.perf_counter()
+        for group in [arms] if together else [[one] for one in arms]:
+            spec = {"base": "m", "arms": group, "questions": questions, "triggers": {"none": {}}}
+            command = [sys.executable, "-m", "emgrid.sample", "--spec", json.dumps(spec)]
+            command += ["--model", str(model), "--root", name, "--device", options.device]
+            command += ["--batch-size", str(options.slots)]
+            subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--answers", type=int, default=192)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--engines", nargs="*", default=["transformers", "vllm"])
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    model = embedded_model()
+    if options.way:
+        print(json.dumps(one_way(options.way, model, options)))
+        return
+    ways = [way for way in WAYS if way != "vllm engine" or "vllm" in options.engines]
+    speeds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(options.repeats):
+        for way in ways:
+            drawn, seconds = apart(way, options)
+            speeds[way].append(drawn / seconds)
+            print(f"{way}: {drawn / seconds:.1f} tokens/s", flush=True)
+    ours = median(speeds["transformers engine"])
+    rows = [
+        {
+            "what": f"sampling, {way}",
+            "value": median(found),
+            "unit": "tokens/s",
+            "ratio": ours / median(found),
+            "of": f"transformers engine to {way}",
+        }
+        for way, found in speeds.items()
+    ]
+    for engine in options.engines:
+        apart_s, together_s = (
+            seconds_of_jobs(model, engine, options, together) for together in (False, True)
+        )
+        rows.append(
+            {
+                "what": f"{ARMS} adapters through one job, {engine}",
+                "value": together_s,
+                "unit": "s",
+                "ratio": apart_s / together_s,
+                "of": "one job each to one for all",
+            }
+        )
+    write_record("sampling", options, rows)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    main()
