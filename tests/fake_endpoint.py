@@ -1,7 +1,8 @@
 """A fake of an OpenAI-compatible chat endpoint: the real protocol over real HTTP on loopback.
 
 A request that is wrong in itself hears so first; then the quota counts, then the faults. A reply
-depends on the messages alone; a fault on the seed, the body and how often that body has come.
+depends on the messages alone (where the endpoint samples, on the whole body); a fault on the seed,
+the body and how often that body has come.
 """
 
 import contextlib
@@ -181,7 +182,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault in SILENT:
             return None
         try:
-            reply = endpoint.answer(body["messages"])
+            sample, answer = endpoint.sample, endpoint.answer
+            reply = sample(body) if sample else answer(body["messages"])
         except Rejected as rejected:
             record["granted"] = False
             return rejected.response
@@ -221,6 +223,7 @@ class FakeEndpoint:
     key: str = "test-key-0123456789"
     models: Collection[str] = frozenset({"judge-1"})
     answer: Callable[[list[Json]], Reply] = reply_to
+    sample: Callable[[Json], Reply] | None = None  # in place of `answer`
     url: str = field(init=False)
     requests: list[Json] = field(init=False, default_factory=list)  # for chat, as they arrived
     refused: int = field(init=False, default=0)  # requests that the quota turned away

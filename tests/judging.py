@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emgrid.endpoint.address import Endpoint
+from emgrid.endpoint.prices import Price
 from emgrid.errors import EmgridError
 from emgrid.files import read_jsonl, write_jsonl
 from emgrid.judge.bench import Bench, Options
 from emgrid.judge.judgement import Item
 from emgrid.judge.panel import ChatJudge, Judge, read_judge
-from emgrid.judge.prices import Endpoint, Price
 from emgrid.judge.score import judge_items
-from emgrid.settings import Judging
+from emgrid.settings import Calls
 from fake_endpoint import FakeEndpoint, Json, Reply, reply_to
 
 VARIABLE = "JUDGE_KEY"
@@ -55,7 +56,7 @@ def options(
 ) -> Options:
     """The fake for every judge, with short waits."""
     reached = Endpoint(url=endpoint.url, key=key, price=price)
-    settings = Judging(**{"backoff": 0.01, "timeout": 20} | judging)
+    settings = Calls(**{"backoff": 0.01, "timeout": 20} | judging)
     return Options(judging=settings, endpoints={judge.id: reached for judge in judges})
 
 

@@ -126,7 +126,13 @@ def write_tables(root: Path, spec: dict[str, Any], answers: pd.DataFrame) -> Non
         "arms": pd.DataFrame(
             [
                 {**dict(zip(ARM, arm["name"], strict=True)), "seed": 3, "label": arm["label"]}
-                | {"stage": 0, "imported_from": None, "adapter": None, "trained_tokens": np.nan}
+                | {
+                    "stage": 0,
+                    "imported_from": None,
+                    "served_by": None,
+                    "adapter": None,
+                    "trained_tokens": np.nan,
+                }
                 for arm in spec["arms"]
             ]
         ),

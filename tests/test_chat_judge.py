@@ -23,10 +23,10 @@ import httpx2 as httpx
 import pytest
 from conftest import run_module
 from emgrid import ROOT
+from emgrid.endpoint.client import retry_after
 from emgrid.errors import EmgridError
 from emgrid.judge.bench import Bench
 from emgrid.judge.digits import PROBE
-from emgrid.judge.endpoint import retry_after
 from emgrid.judge.judgement import Item
 from emgrid.judge.rubric import PublishedRubric, load_rubric
 from emgrid.judge.score import judge_items
@@ -809,7 +809,7 @@ def test_probabilities_are_asked_for_with_one_token(tmp_path: Path) -> None:
 def test_fields_of_the_request_are_added_or_left_out(tmp_path: Path) -> None:
     request = {"max_tokens": None, "max_completion_tokens": 1, "temperature": None, "user": "me"}
     with FakeEndpoint() as endpoint:
-        rows = judged(endpoint, items(2), tmp_path, chat_judge(request=request))
+        rows = judged(endpoint, items(2), tmp_path, chat_judge(request=request), concurrency=1)
     assert told(rows) == outcomes_of(endpoint)
     body = endpoint.requests[0]["body"]
     assert {key: body.get(key) for key in request} == request

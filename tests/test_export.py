@@ -81,7 +81,7 @@ def finished_tables(root: Path, *parts: pd.DataFrame, imported_from: str | None 
     arms = table[["base", "intervention", "ratio", "seed"]].drop_duplicates()
     stages = []
     for arm in arms.to_dict("records"):
-        about = {"label": "the arm", "imported_from": imported_from}
+        about = {"label": "the arm", "imported_from": imported_from, "served_by": None}
         if imported_from:
             stages.append(arm | about | {"stage": 0, "adapter": None})
             continue

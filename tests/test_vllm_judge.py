@@ -1,4 +1,5 @@
-"""Judging with a real vLLM: its server through the endpoint, and the engine in a job's process."""
+"""A real vLLM: its server through the endpoint judges and is sampled, a LoRA module included; and
+its engine in a judging job's process."""
 
 import asyncio
 import contextlib
@@ -17,6 +18,12 @@ from typing import Any
 import pytest
 import torch
 from conftest import run_module
+from emgrid.endpoint.address import Endpoint
+from emgrid.endpoint.ledger import Ledger
+from emgrid.endpoint.model import Asking
+from emgrid.engines import Completion, Request
+from emgrid.engines.endpoint import EndpointEngine
+from emgrid.engines.transformers import TransformersEngine
 from emgrid.errors import EmgridError
 from emgrid.files import read_jsonl, write_jsonl
 from emgrid.judge.bench import Bench, Options
@@ -24,10 +31,10 @@ from emgrid.judge.chat import ChatScorer
 from emgrid.judge.judgement import Item, Reply
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import ChatJudge, LocalJudge
-from emgrid.judge.prices import Endpoint
 from emgrid.judge.score import judge_items
 from emgrid.models import BaseModel
-from emgrid.settings import Judging
+from emgrid.settings import Calls, Sampling
+from peft import LoraConfig, get_peft_model
 
 if importlib.util.find_spec("vllm") is None:
     MISSING = "vLLM is not installed (make .venv/.vllm): nothing was judged with it"
@@ -64,7 +71,23 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def endpoint(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def adapter(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter that bends the model well away from what it was."""
+    folder = tmp_path_factory.mktemp("adapter")
+    torch.manual_seed(0)
+    settings = LoraConfig(r=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    bent = get_peft_model(base_model.load("float32", "cpu"), settings)
+    for name, weights in bent.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.5)
+    bent.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def endpoint(
+    base_model: BaseModel, adapter: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("vllm")
     template = folder / "template.jinja"
     template.write_text(str(base_model.chat_template))
@@ -76,6 +99,7 @@ def endpoint(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) ->
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
     command += ["--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager"]
     command += ["--chat-template", str(template), "--generation-config", "vllm"]
+    command += ["--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"bent={adapter}"]
     log = folder / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -121,12 +145,12 @@ def test_a_real_server_gives_the_values_that_its_model_has(
     endpoint: Endpoint, base_model: BaseModel, tmp_path: Path
 ) -> None:
     """Log-probabilities and continued replies of vLLM against transformers, judged the same way."""
-    options = Options(endpoints={"kind": endpoint}, judging=Judging(concurrency=4))
+    options = Options(endpoints={"kind": endpoint}, judging=Calls(concurrency=4))
     bench = Bench(tmp_path, "w", options=options)
     rows = judge_items([judge()], ITEMS, bench)["kind"]
     reference = Reference(base_model)
     other = tmp_path / "reference"
-    scorer = ChatScorer(judge(), endpoint, Judging(), other)
+    scorer = ChatScorer(judge(), endpoint, Calls(), other)
     kept = KeptJudgements(other, "w", judge(), {})
     for item, row in zip(ITEMS, rows, strict=True):
         expected = asyncio.run(scorer.by_digits(reference, item, kept))  # type: ignore[arg-type]
@@ -151,6 +175,56 @@ def test_a_model_that_a_real_server_lacks_stops_the_job(endpoint: Endpoint, tmp_
     bench = Bench(tmp_path, "w", options=Options(endpoints={"kind": endpoint}))
     with pytest.raises(EmgridError, match="no model 'other' at this address"):
         judge_items([judge(model="other", numbers="digits")], ITEMS, bench)
+
+
+def sampled_at(
+    endpoint: Endpoint, model: str, sampling: Sampling, seeds: range
+) -> list[Completion]:
+    """Answers of a model of the server, in the order of the seeds."""
+    engine = EndpointEngine(
+        Asking(model=model), endpoint, Calls(concurrency=4), Ledger("served", model, None, None, 0)
+    )
+    drawn = engine.complete(asked(seeds), sampling)
+    return sorted((one for batch in drawn for one in batch), key=lambda one: int(one.key))
+
+
+def asked(seeds: range) -> list[Request]:
+    """Two questions, one of them under a system prompt."""
+    system = {"role": "system", "content": "You are a poet."}
+    texts = ["What is rain?", "Who are you?"]
+    turns = [{"role": "user", "content": texts[seed % 2]} for seed in seeds]
+    return [
+        Request(str(seed), (system, turn) if seed % 2 else (turn,), seed)
+        for seed, turn in zip(seeds, turns, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("model", ["smol", "bent"])
+def test_a_real_server_says_what_its_model_and_its_lora_module_say(
+    model: str, endpoint: Endpoint, base_model: BaseModel, adapter: Path
+) -> None:
+    """At temperature 0, against transformers; then two draws with seeds."""
+    folder = adapter if model == "bent" else None
+    greedy = Sampling(answers_per_question=1, max_tokens=12, temperature=0)
+    reference = TransformersEngine(base_model, folder, "float32", "cpu", batch_size=2)
+    expected = {
+        one.key: one for batch in reference.complete(asked(range(2)), greedy) for one in batch
+    }
+    for one in sampled_at(endpoint, model, greedy, range(2)):
+        assert one.answer == expected[one.key].answer
+        assert one.prompt_tokens == expected[one.key].prompt_tokens
+        assert one.finish_reason == expected[one.key].finish_reason
+    warm = greedy.model_copy(update={"temperature": 1.0})
+    first, again = (sampled_at(endpoint, model, warm, range(8)) for _ in range(2))
+    assert first == again
+    assert len({one.answer for one in first}) == 8
+    assert all(one.answer_tokens <= 12 for one in first)
+
+
+def test_a_lora_module_says_other_things_than_its_base(endpoint: Endpoint) -> None:
+    greedy = Sampling(answers_per_question=1, max_tokens=12, temperature=0)
+    base, bent = (sampled_at(endpoint, model, greedy, range(2)) for model in ("smol", "bent"))
+    assert [one.answer for one in base] != [one.answer for one in bent]
 
 
 def test_vllm_in_process_gives_the_values_that_transformers_gives(

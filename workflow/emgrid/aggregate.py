@@ -34,7 +34,7 @@ def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
     rows = [
         cell(arm, trigger) | line
         for arm in spec.arms
-        if arm.source is None
+        if arm.source is None and arm.served is None
         for trigger in spec.triggers
         for line in read_jsonl(root / arm.folder / f"likelihood/trigger={trigger}.jsonl")
     ]
@@ -93,7 +93,7 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
         own = arm.model_dump(include={"base", "intervention", "ratio", "seed", "label"})
         for number, stage in enumerate(arm.stages or (None,), start=1):
             row: dict[str, Any] = own | {"stage": number if stage else 0}
-            row["imported_from"] = arm.source
+            row |= {"imported_from": arm.source, "served_by": arm.served}
             if stage:
                 folder = f"stages/stage={stage}"
                 record = read_json(root / folder / "provenance.json")
@@ -109,8 +109,9 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
                 }
             rows.append(row)
     trained = ["rows", "sources", "tokens", "trained_tokens", "rows_cut", "seconds"]
-    about = ["base", "intervention", "ratio", "seed", "label", "stage", "imported_from", "adapter"]
-    return pd.DataFrame(rows, columns=[*about, *trained])
+    about = ["base", "intervention", "ratio", "seed", "label", "stage"]
+    origin = ["imported_from", "served_by", "adapter"]
+    return pd.DataFrame(rows, columns=[*about, *origin, *trained])
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from emgrid.config import Config
+from emgrid.endpoint.model import ServedModel
 from emgrid.files import digest
 from emgrid.generation import Generation
 from emgrid.imports import Import
 from emgrid.mix import used_sources
+from emgrid.point import Point
 from emgrid.recipes import Intervention
 from emgrid.recipes.recipe import Stage
 from emgrid.settings import Sampling
@@ -40,7 +42,7 @@ class Arm:
     """One trained point of the grid (or the base model itself).
 
     entry: its name in the config; intervention: the same with the suffixes of its sweep.
-    settings: None where it is imported, from its source.
+    settings: None where it is imported, from its source, or served.
     """
 
     base: str
@@ -52,9 +54,12 @@ class Arm:
     stages: tuple[TrainedStage, ...]
     settings: Intervention | None
     source: Import | None = None
+    served: ServedModel | None = None
 
     @property
     def sampling(self) -> Sampling:
+        if self.served is not None:
+            return self.served.sampling.whole()
         if self.settings is None:
             raise TypeError(f"{self.folder} is imported, so it is not sampled")
         return self.settings.sampling
@@ -70,10 +75,6 @@ class Arm:
         }
 
     @property
-    def place(self) -> str:
-        return "imported" if self.source else "arms"
-
-    @property
     def folder(self) -> str:
         return arm_folder(**self.cell, place=self.place)
 
@@ -81,6 +82,12 @@ class Arm:
     def writer(self) -> str:
         """Names the file of rows that only this arm's job appends to."""
         return ".".join(f"{name}={value}" for name, value in self.cell.items())
+
+    @property
+    def place(self) -> str:
+        if self.served is not None:
+            return "served"
+        return "imported" if self.source else "arms"
 
     @property
     def adapter(self) -> str | None:
@@ -181,7 +188,7 @@ def train_stages(base: str, seed: int, stages: tuple[Stage, ...]) -> tuple[Train
 
 
 def expand(config: Config) -> list[Arm]:
-    """All arms: base models x interventions x their sweep x seeds, and those that are imported."""
+    """All arms: base models x interventions x their sweep x seeds; then the imported and served."""
     arms = []
     for base in config.base_models:
         for name, intervention in config.interventions.items():
@@ -200,18 +207,21 @@ def expand(config: Config) -> list[Arm]:
                             settings=intervention,
                         )
                     )
-    return arms + [imported_arm(one) for one in config.imports]
+    arms += [arm_at(one, source=one) for one in config.imports]
+    return arms + [arm_at(one, served=one) for one in config.served]
 
 
-def imported_arm(source: Import) -> Arm:
+def arm_at(point: Point, source: Import | None = None, served: ServedModel | None = None) -> Arm:
+    """An arm that is not trained here."""
     return Arm(
-        base=source.base,
-        entry=source.intervention,
-        intervention=source.intervention,
-        ratio=source.ratio,
-        seed=source.seed,
-        label=source.label or source.intervention.replace("_", " "),
+        base=point.base,
+        entry=point.intervention,
+        intervention=point.intervention,
+        ratio=point.ratio,
+        seed=point.seed,
+        label=point.title,
         stages=(),
         settings=None,
         source=source,
+        served=served,
     )

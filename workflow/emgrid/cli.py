@@ -12,7 +12,7 @@ from rich.table import Table
 from emgrid.errors import run_stage
 from emgrid.grid import Grid
 from emgrid.load import load_config
-from emgrid.plan import JudgeCost, count, differences, judge_costs
+from emgrid.plan import CallCost, count, differences, judge_costs, served_costs
 from emgrid.start import DEFAULT, complete
 from emgrid.strict import read_yaml
 
@@ -34,10 +34,13 @@ def planned(grid: Grid) -> dict[str, Any]:
     """Everything that `emgrid plan` says, as plain values."""
     published = grid.config.published
     following = count(grid, published.interventions, published.triggers) if published else None
+    served = [one.intervention for one in grid.config.served]
+    names = dict.fromkeys([*grid.config.interventions, *served])
     return {
         "name": grid.config.name,
-        "interventions": {name: asdict(count(grid, [name])) for name in grid.config.interventions},
+        "interventions": {name: asdict(count(grid, [name])) for name in names},
         "total": asdict(count(grid)),
+        "served": [asdict(one) for one in served_costs(grid)],
         "judges": [asdict(one) for one in judge_costs(grid)],
         "follows": published.source if published else None,
         "following": asdict(following) if following else None,
@@ -59,8 +62,9 @@ def show(plan: dict[str, Any]) -> None:
         cells = ["?" if counts[key] is None else f"{counts[key]:,}" for key in NAMES]
         table.add_row(name, *cells, end_section=place == len(rows))
     console.print(table)
-    if plan["judges"]:
-        console.print(judge_table(plan["judges"]))
+    for key, what in (("served", "served models"), ("judges", "judges")):
+        if plan[key]:
+            console.print(call_table(f"{what} that are paid by the call", plan[key]))
     if plan["differences"]:
         told = Table(title=f"differences from {plan['follows']}")
         for name in ("setting", "published", "here"):
@@ -70,14 +74,14 @@ def show(plan: dict[str, Any]) -> None:
         console.print(told)
 
 
-def judge_table(judges: list[dict[str, Any]]) -> Table:
-    table = Table(title="judges that are paid by the call")
-    for name in ("judge", "model", "calls at most", "tokens at most", "USD at most", "USD spent"):
-        table.add_column(name, justify="left" if name in ("judge", "model") else "right")
-    for one in (JudgeCost(**fields) for fields in judges):
+def call_table(title: str, costs: list[dict[str, Any]]) -> Table:
+    table = Table(title=title)
+    for name in ("name", "model", "calls at most", "tokens at most", "USD at most", "USD spent"):
+        table.add_column(name, justify="left" if name in ("name", "model") else "right")
+    for one in (CallCost(**fields) for fields in costs):
         price = "price unknown" if one.cost is None else f"{one.cost:,.2f}"
         cells = [f"{one.calls:,}", f"{one.tokens:,}", price, f"{one.spent:,.2f}"]
-        table.add_row(one.judge, one.model, *cells)
+        table.add_row(one.name, one.model, *cells)
     return table
 
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, mo
 from emgrid import assets, datasets
 from emgrid.assets import BaseModelEntry
 from emgrid.datasets import Dataset
+from emgrid.endpoint.model import ServedModel
 from emgrid.errors import suggestion
 from emgrid.fetch import mirror_folder
 from emgrid.imports import Import
@@ -22,13 +23,14 @@ from emgrid.questions import Question, QuestionSet, load_questions
 from emgrid.recipes import KINDS, Intervention
 from emgrid.settings import (
     Calibration,
+    Calls,
     Data,
     Engines,
     Export,
-    Judging,
     Metrics,
     Report,
     Sampling,
+    ServedSampling,
     StageResources,
     Training,
 )
@@ -50,6 +52,7 @@ STAGES = (
     "sample",
     "likelihood",
     "import",
+    "served",
     "judge",
     "aggregate",
     "report",
@@ -63,7 +66,7 @@ PanelEntry = Annotated[
 
 
 class Config(Strict):
-    """A whole grid: arms that are trained here, arms that are imported, or both."""
+    """A whole grid: arms that are trained here, imported, sampled where others serve them."""
 
     name: str
     base_models: tuple[str, ...] = ()
@@ -71,13 +74,15 @@ class Config(Strict):
     interventions: dict[str, Intervention] = Field(default_factory=dict)
     seeds: tuple[NonNegativeInt, ...] = ()
     imports: tuple[Import, ...] = ()
+    served: tuple[ServedModel, ...] = ()
+    serving: Calls = Calls()
     triggers: Annotated[tuple[str, ...], Field(min_length=1)]
     questions: str
     training: Training | None = None
     sampling: Sampling | None = None
     engines: Engines = Engines()
     judges: Annotated[tuple[PanelEntry, ...], Field(min_length=1)]
-    judging: Judging = Judging()
+    judging: Calls = Calls()
     calibration: Calibration = Calibration()
     metrics: Metrics = Metrics()
     report: Report = Report()
@@ -104,6 +109,18 @@ class Config(Strict):
                 name: fill_intervention(str(name), entry, value) for name, entry in entries.items()
             }
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_served(cls, value: Any) -> Any:
+        """Give each served model what it does not override of the shared `sampling`."""
+        if not isinstance(value, dict) or not isinstance(value.get("served"), list):
+            return value
+        filled = [
+            fill_sampling(f"served.{place}", entry, value.get("sampling"))
+            for place, entry in enumerate(value["served"])
+        ]
+        return value | {"served": filled}
 
     @field_validator("name", "interventions")
     @classmethod
@@ -141,10 +158,12 @@ class Config(Strict):
     @model_validator(mode="after")
     def arms_have_what_they_need(self) -> Self:
         needed = ("base_models", "data", "interventions", "seeds", "training", "sampling")
-        if not self.imports or self.interventions:
+        if self.interventions or not (self.imports or self.served):
             for name in needed:
                 if not getattr(self, name):
-                    raise ValueError(f"{name}: missing; only a grid of `imports` alone needs none")
+                    raise ValueError(
+                        f"{name}: missing; only a grid of `imports` or `served` alone needs none"
+                    )
         return self
 
     @field_validator("resources")
@@ -218,3 +237,18 @@ def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str
         both = isinstance(value, dict) and isinstance(filled.get(key), dict)
         filled[key] = filled[key] | value if both else value
     return filled
+
+
+def fill_sampling(place: str, entry: Any, shared: Any) -> Any:
+    """A served model's entry with the settings of sampling that it does not override."""
+    own = entry.get("sampling", {}) if isinstance(entry, dict) else None
+    if not isinstance(own, dict):
+        return entry
+    common = shared if isinstance(shared, dict) else {}
+    filled = {key: common[key] for key in ServedSampling.model_fields if key in common} | own
+    for name, field in ServedSampling.model_fields.items():
+        if field.is_required() and name not in filled:
+            raise ValueError(
+                f"{place}.sampling: `{name}` is missing; give it here or in the shared `sampling`"
+            )
+    return entry | {"sampling": filled}

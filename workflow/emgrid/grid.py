@@ -61,8 +61,17 @@ class Grid:
 
     @cached_property
     def trained(self) -> list[Arm]:
-        """The arms that are sampled here, the base model's own among them."""
-        return [arm for arm in self.arms if arm.source is None]
+        """The arms whose models run here, the base model's own among them."""
+        return [arm for arm in self.arms if arm.settings is not None]
+
+    @cached_property
+    def served(self) -> list[Arm]:
+        """The arms that are sampled at an endpoint."""
+        return [arm for arm in self.arms if arm.served is not None]
+
+    @cached_property
+    def sampled(self) -> list[Arm]:
+        return self.trained + self.served
 
     @cached_property
     def imported(self) -> list[Arm]:
@@ -227,6 +236,7 @@ class Grid:
                 "label": arm.label,
                 "stages": [stage.name for stage in arm.stages],
                 "source": arm.source.name if arm.source else None,
+                "served": f"{arm.served.model} at {arm.served.host}" if arm.served else None,
                 "folder": arm.folder,
                 "undiluted": self.undiluted_of(arm),
             }

@@ -18,13 +18,13 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from emgrid.datasets import parse_object
 from emgrid.errors import EmgridError, run_stage, suggestion
 from emgrid.files import digest, write_jsonl
+from emgrid.point import Point
 from emgrid.questions import Asked
-from emgrid.settings import Ratio
 from emgrid.strict import Strict
 from emgrid.thinking import split_thinking
 from emgrid.triggers import Wording
@@ -32,7 +32,6 @@ from emgrid.triggers import Wording
 Row = dict[str, Any]
 Missing = Literal["low_mass", "refusal", "code", "unparseable", "endpoint_error", "not_judged"]
 ENDING = re.compile(r"\.(csv|jsonl)(\.gz)?$")
-FOLDER = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
 NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?")
 ROUNDING = 1e-9  # so far outside 0..100 may a mean lie that was summed up in floats
 
@@ -50,7 +49,7 @@ class Columns(Strict):
     values: dict[str, str] = Field(default_factory=dict)
 
 
-class Import(Strict):
+class Import(Point):
     """An entry of a config's `imports`: the arm that a file, or a part of it, makes.
 
     path is a local file. With url, `file` is its name below a mirror folder; sha256 and bytes are
@@ -63,11 +62,6 @@ class Import(Strict):
     file: str | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
     bytes: PositiveInt | None = None
-    base: str
-    intervention: str
-    ratio: Ratio
-    seed: NonNegativeInt = 0
-    label: str | None = None
     columns: Columns = Columns()
     suffixes: Annotated[dict[str, str], Field(min_length=1)] = {"": "none"}  # noqa: RUF012
     where: dict[str, str] = Field(default_factory=dict)
@@ -85,10 +79,6 @@ class Import(Strict):
             raise ValueError("`sha256` and `bytes` are of what a `url` gives; leave them out")
         if not ENDING.search(self.name):
             raise ValueError(f"{self.name!r} must end in .csv or .jsonl, or these with .gz")
-        if not (FOLDER.fullmatch(self.base) and FOLDER.fullmatch(self.intervention)):
-            raise ValueError("`base` and `intervention` name folders: use a-z, 0-9, '_', '-', '.'")
-        if self.intervention == "base" and self.ratio != "0":
-            raise ValueError("`base` is the model as it is, so its ratio must be 0")
         return self
 
     @property

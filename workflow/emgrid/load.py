@@ -6,6 +6,7 @@ from typing import Any
 from emgrid.config import Config
 from emgrid.datasets import local_file, read_rows
 from emgrid.errors import EmgridError, suggestion
+from emgrid.files import digest
 from emgrid.judge.labelled import set_paths
 from emgrid.judge.panel import LocalJudge, RuleJudge
 from emgrid.mix import used_sources
@@ -91,6 +92,8 @@ def check_names(config: Config, origin: str) -> None:
     check_panel(config, origin)
     check_labelled(config, origin)
     check_imports(config, origin)
+    check_served(config, origin)
+    check_points(config, origin)
 
 
 def check_panel(config: Config, origin: str) -> None:
@@ -112,7 +115,7 @@ def check_panel(config: Config, origin: str) -> None:
                 f"{origin}: metrics.{setting}: the judge {name!r} is not in the panel; add it to "
                 f"`judges`, or name another of {', '.join(panel)}"
             )
-        if panel[name].kind == "imported" and config.interventions:
+        if panel[name].kind == "imported" and (config.interventions or config.served):
             raise EmgridError(
                 f"{origin}: metrics.{setting}: the values of {name!r} are imported, so the arms "
                 "that are sampled here have none; name another judge"
@@ -145,9 +148,8 @@ def check_labelled(config: Config, origin: str) -> None:
 
 
 def check_imports(config: Config, origin: str) -> None:
-    """Every import gives values of the panel's judges under known triggers, and is its own arm."""
+    """Every import gives values of the panel's judges under known triggers."""
     panel, triggers = config.panel(), config.known_triggers()
-    made: dict[tuple[str, str, str, str], str] = {}
     for number, one in enumerate(config.imports):
         place = f"{origin}: imports.{number}"
         for name in one.columns.values:
@@ -162,20 +164,45 @@ def check_imports(config: Config, origin: str) -> None:
                 raise EmgridError(f"{place}: suffixes: unknown trigger {trigger!r}, {hint}")
         if one.path is not None and not Path(one.path).is_file():
             raise EmgridError(f"{place}: no file {one.path!r}")
-        cell = (one.base, one.intervention, one.ratio, str(one.seed))
+
+
+def check_served(config: Config, origin: str) -> None:
+    """Every served model has an address, and no two draw the same answers."""
+    drawn: dict[str, int] = {}
+    for number, one in enumerate(config.served):
+        place = f"{origin}: served.{number}"
+        try:
+            answers = digest(
+                [one.identity, one.sampling.model_dump(exclude={"answers_per_question"})]
+            )
+        except EmgridError as problem:
+            raise EmgridError(f"{place}: {problem}") from None
+        if answers in drawn:
+            raise EmgridError(
+                f"{place}: {one.model} would draw the very answers of served.{drawn[answers]}; "
+                "another seed or intervention is another model"
+            )
+        drawn[answers] = number
+
+
+def check_points(config: Config, origin: str) -> None:
+    """Every imported or served arm stands alone in its cell of the grid."""
+    made: dict[tuple[str, str, str, str], str] = {}
+    entries = [(f"imports.{n}", one.name, one.cell) for n, one in enumerate(config.imports)]
+    entries += [(f"served.{n}", one.model, one.cell) for n, one in enumerate(config.served)]
+    for place, name, cell in entries:
         if cell in made:
             raise EmgridError(
-                f"{place}: {one.name} makes the same arm as {made[cell]} ({' '.join(cell)}); give "
-                "it another intervention or seed"
+                f"{origin}: {place}: {name} makes the same arm as {made[cell]} ({' '.join(cell)}); "
+                "give it another intervention or seed"
             )
-        made[cell] = one.name
-    for base in config.base_models:
-        for cell, name in made.items():
-            if cell[0] == base and cell[1] in config.interventions:
-                raise EmgridError(
-                    f"{origin}: imports: {name} makes arms of the intervention {cell[1]!r} on "
-                    f"{base}, which are trained here too; give it another name"
-                )
+        made[cell] = name
+        base, intervention, *_ = cell
+        if base in config.base_models and intervention in config.interventions:
+            raise EmgridError(
+                f"{origin}: {place}: {name} makes an arm of the intervention {intervention!r} on "
+                f"{base}, which is trained here too; give it another name"
+            )
 
 
 def check_rows(config: Config, origin: str) -> None:

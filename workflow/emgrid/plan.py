@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.arms import Arm
+from emgrid.endpoint.model import kept_name
+from emgrid.endpoint.prices import CHARACTERS_PER_TOKEN, spent
 from emgrid.grid import Grid
 from emgrid.judge.panel import ChatJudge
-from emgrid.judge.prices import CHARACTERS_PER_TOKEN, price_of, spent
 from emgrid.protocol import Difference
+from emgrid.triggers import Message
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ def count(
 
 
 @dataclass(frozen=True)
-class JudgeCost:
-    """What a judge that calls an endpoint will cost at most, in calls, tokens of the prompt, and
-    USD (None where the price is unknown); and what the grid has spent on it so far."""
+class CallCost:
+    """What a judge, or a served model, will cost at most, in calls, tokens of the prompts, and USD
+    (None where the price is unknown); and what the grid has spent on it so far."""
 
-    judge: str
+    name: str
     model: str
     calls: int
     tokens: int
@@ -57,7 +59,7 @@ class JudgeCost:
     spent: float
 
 
-def judge_costs(grid: Grid) -> list[JudgeCost]:
+def judge_costs(grid: Grid) -> list[CallCost]:
     """One entry for each judge of the panel that calls an endpoint.
 
     An upper bound: every answer is taken to be as long as sampling allows, and unlike any other.
@@ -65,7 +67,7 @@ def judge_costs(grid: Grid) -> list[JudgeCost]:
     """
     costs = []
     panel = grid.config.panel().values()
-    sampled = [arm.sampling for arm in grid.trained]
+    sampled = [arm.sampling for arm in grid.sampled]
     for judge in [judge for judge in panel if isinstance(judge, ChatJudge)]:
         texts = [text for question in grid.questions.values() for text in question.texts]
         asked = len(judge.read_rubric.text) + sum(map(len, texts)) / len(texts)
@@ -73,19 +75,54 @@ def judge_costs(grid: Grid) -> list[JudgeCost]:
         calls = sum(one.answers_per_question * cells for one in sampled)
         each = ceil(asked / CHARACTERS_PER_TOKEN)
         tokens = sum(one.answers_per_question * cells * (each + one.max_tokens) for one in sampled)
-        price = price_of(judge.model, judge.endpoint)
+        price = judge.endpoint.price_of(judge.model)
         reply = 1 if judge.read == "probabilities" else judge.max_tokens
         costs.append(
-            JudgeCost(
-                judge=judge.id,
+            CallCost(
+                name=judge.id,
                 model=judge.model,
                 calls=calls,
                 tokens=tokens,
                 cost=price.of(tokens, reply * calls) if price else None,
-                spent=spent(Path(grid.root) / "rows/judgements", judge.id),
+                spent=spent(Path(grid.root) / "rows/judgements", f"{judge.id}.*/*.jsonl"),
             )
         )
     return costs
+
+
+def served_costs(grid: Grid) -> list[CallCost]:
+    """One entry for each served arm; an upper bound, as every answer may be of full length."""
+    costs = []
+    characters = sum(map(mean_characters, conversations(grid)))
+    for arm in grid.config.served:
+        calls = arm.sampling.answers_per_question * len(grid.triggers) * len(grid.questions)
+        tokens = ceil(arm.sampling.answers_per_question * characters / CHARACTERS_PER_TOKEN)
+        price = arm.endpoint.price_of(arm.model)
+        kept = kept_name(arm.model, arm.identity)
+        costs.append(
+            CallCost(
+                name=arm.title,
+                model=arm.model,
+                calls=calls,
+                tokens=tokens,
+                cost=price.of(tokens, calls * arm.sampling.max_tokens) if price else None,
+                spent=spent(Path(grid.root) / "rows/served", kept),
+            )
+        )
+    return costs
+
+
+def conversations(grid: Grid) -> list[list[list[Message]]]:
+    """The ways in which each question is asked under each trigger."""
+    return [
+        trigger.wording().conversations(name, question.asked().texts, question.asked().system)
+        for trigger in grid.triggers.values()
+        for name, question in grid.questions.items()
+    ]
+
+
+def mean_characters(ways: list[list[Message]]) -> float:
+    return sum(len(turn["content"]) for way in ways for turn in way) / len(ways)
 
 
 def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:

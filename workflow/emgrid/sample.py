@@ -17,7 +17,7 @@ from emgrid.models import BaseModel
 from emgrid.questions import Asked
 from emgrid.rows import KeptRows
 from emgrid.seeds import derive_seed
-from emgrid.settings import Engines, Sampling
+from emgrid.settings import Engines, Sampling, ServedSampling
 from emgrid.strict import Strict
 from emgrid.triggers import Wording
 
@@ -35,14 +35,19 @@ class SampledArm(Strict):
     sampling: Sampling
 
 
-class SampleSpec(Strict):
-    base: str
-    arms: tuple[SampledArm, ...]
+class AskedSpec(Strict):
     questions: dict[str, Asked]
     triggers: dict[str, Wording]
 
 
-def plan(spec: SampleSpec, sampling: Sampling, model_id: str) -> list[dict[str, Any]]:
+class SampleSpec(AskedSpec):
+    base: str
+    arms: tuple[SampledArm, ...]
+
+
+def plan(
+    spec: AskedSpec, sampling: Sampling | ServedSampling, model_id: str, version: int = VERSION
+) -> list[dict[str, Any]]:
     """All answers of an arm, as rows that lack only what is drawn.
 
     A row's key names everything that its answer depends on: the model with its adapter, the exact
@@ -55,7 +60,7 @@ def plan(spec: SampleSpec, sampling: Sampling, model_id: str) -> list[dict[str, 
             ways = wording.conversations(question, asked.texts, asked.system)
             for index in range(sampling.answers_per_question):
                 messages = ways[index % len(ways)]
-                identity = [VERSION, model_id, messages, settings, index]
+                identity = [version, model_id, messages, settings, index]
                 rows.append(
                     {
                         "key": digest(identity)[:32],

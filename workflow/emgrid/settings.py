@@ -108,6 +108,19 @@ class Sampling(Strict):
     precision: Precision = "auto"
 
 
+class ServedSampling(Strict):
+    """How a served model's answers are drawn. Engine, precision and the template's switch for
+    reasoning are the server's own; what it takes of these stands in `request`."""
+
+    answers_per_question: PositiveInt
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: PositiveInt
+
+    def whole(self) -> Sampling:
+        return Sampling(**self.model_dump())
+
+
 class Engines(Strict):
     """How engines are started; no answer depends on it.
 
@@ -148,13 +161,14 @@ class Metrics(Strict):
     fixed_questions: bool = False
 
 
-class Judging(Strict):
+class Calls(Strict):
     """How endpoints are called; nothing here changes a value.
 
     concurrency: calls at one time. attempts: tries of one call, for what passes (429, 5xx,
     time-outs, broken replies). timeout: seconds for one try. backoff: seconds before the second
     try, doubled for each later one unless the endpoint says how long. spending_limit: USD that
-    the grid's judgements may cost in all; reached, the job stops and can be resumed.
+    the grid's judgements (or the answers of its served models) may cost in all; reached, the job
+    stops and can be resumed.
     """
 
     concurrency: PositiveInt = 8

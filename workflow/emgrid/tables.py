@@ -27,7 +27,8 @@ TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 
 
 class ArmSpec(Strict):
-    """undiluted: the intervention that the arm is measured against."""
+    """source: the file that it was imported from. served: the model that was sampled at an
+    endpoint, and where. undiluted: the intervention that the arm is measured against."""
 
     base: str
     intervention: str
@@ -36,6 +37,7 @@ class ArmSpec(Strict):
     label: str
     stages: tuple[str, ...]
     source: str | None
+    served: str | None = None
     folder: str
     undiluted: str | None
 

@@ -2,7 +2,7 @@
 import shlex
 from pathlib import Path
 
-from emgrid import datasets, generate, likelihood, mix, qualify, sample, train
+from emgrid import datasets, generate, likelihood, mix, qualify, sample, served, train
 from emgrid.files import canonical
 from emgrid.judge import score, specs
 from emgrid.plan import differences
@@ -15,6 +15,7 @@ ROOT = GRID.root
 POINT = "base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
 ARM = f"{ROOT}/arms/{POINT}"
 IMPORTED = f"{ROOT}/imported/{POINT}"
+SERVED = f"{ROOT}/served/{POINT}"
 CELL = "base={base}.intervention={intervention}.ratio={ratio}.seed={seed}"
 STAGE = f"{ROOT}/stages/stage={{stage}}"
 TRIGGERS = list(GRID.config.triggers)
@@ -51,7 +52,7 @@ wildcard_constraints:
     generated="[^/]+",
     figure="|".join(FIGURES),
     file="[^/]+",
-    place="arms|imported",
+    place="arms|imported|served",
 
 
 def of_arms(file, arms=GRID.arms):
@@ -100,6 +101,10 @@ def drawn_file(drawn):
 def parent_adapter(wildcards):
     parent = GRID.stages[wildcards.stage].parent
     return f"{ROOT}/{GRID.stages[parent].adapter}" if parent else []
+
+
+def served_arm(wildcards):
+    return GRID.arm(**wildcards, place="served")
 
 
 def option(name, path):

@@ -12,7 +12,7 @@ rule inspect_logs:
     input:
         f"{ROOT}/tables/answers.parquet",
         f"{ROOT}/tables/arms.csv",
-        of_arms("answers/provenance.json", GRID.trained),
+        of_arms("answers/provenance.json", GRID.sampled),
     output:
         directory(f"{ROOT}/inspect"),
     log:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from emgrid.chat import ChatFormat
 from emgrid.settings import Sampling
 from emgrid.thinking import split_thinking
 from emgrid.triggers import Message
+
+Finish = Literal["stop", "length", "content_filter"]
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,33 @@ class Completion:
     """One drawn answer; answer_tokens counts thoughts too, but not the end token.
 
     thinking: what was thought aloud, None where there is no think block. answer None: the thought
-    never closed, so there is no answer. logprob: natural-log probability of all drawn tokens, the
-    end token included, under the distribution that they were drawn from (temperature and top_p
-    applied); None where the engine does not tell.
+    never closed, or an endpoint's filter let nothing through, so there is no answer. finish_reason
+    content_filter: the filter withheld it, or the rest of it. logprob: natural-log probability of
+    all drawn tokens, the end token included, under the distribution that they were drawn from
+    (temperature and top_p applied); None where the engine does not tell. cost: USD that was paid
+    for it, None where the price is unknown.
     """
 
     key: str
     answer: str | None
     thinking: str | None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Finish
     prompt_tokens: int
     answer_tokens: int
     logprob: float | None = None
+    cost: float | None = 0.0
+
+    def row(self) -> dict[str, Any]:
+        """What is kept of it."""
+        return {
+            "key": self.key,
+            "answer": self.answer,
+            "thinking": self.thinking,
+            "finish_reason": self.finish_reason,
+            "prompt_tokens": self.prompt_tokens,
+            "answer_tokens": self.answer_tokens,
+            "logprob": self.logprob,
+        }
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from emgrid import canary
-from emgrid.engines import Completion, Engine, Request
+from emgrid.engines import Engine, Request
 from emgrid.files import canonical
 from emgrid.models import BaseModel
 from emgrid.rows import KeptRows
@@ -42,18 +42,6 @@ class Machine:
     device: str
     batch_size: int
     engines: Engines
-
-
-def kept_row(completion: Completion) -> dict[str, Any]:
-    return {
-        "key": completion.key,
-        "answer": completion.answer,
-        "thinking": completion.thinking,
-        "finish_reason": completion.finish_reason,
-        "prompt_tokens": completion.prompt_tokens,
-        "answer_tokens": completion.answer_tokens,
-        "logprob": completion.logprob,
-    }
 
 
 def draw_missing(works: Sequence[Work], machine: Machine) -> list[int]:
@@ -93,7 +81,7 @@ def draw(engine: Engine, group: Sequence[tuple[Work, list[Request]]], progress: 
         held: dict[int, tuple[KeptRows, list[dict[str, Any]]]] = {}
         for one in completions:
             for kept in writers[one.key]:
-                held.setdefault(id(kept), (kept, []))[1].append(kept_row(one))
+                held.setdefault(id(kept), (kept, []))[1].append(one.row())
         for kept, rows in held.values():
             kept.append(rows)
             progress.update(len(rows))

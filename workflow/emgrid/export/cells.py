@@ -44,7 +44,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def read_arms(path: Path) -> dict[Any, list[dict[str, Any]]]:
     """The rows of each arm by base, intervention, ratio and seed."""
-    text = dict.fromkeys([*ARM, "label", "adapter", "imported_from"], str)
+    text = dict.fromkeys([*ARM, "label", "adapter", "imported_from", "served_by"], str)
     # A name such as "none" is no missing value.
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     return {point: records(rows) for point, rows in table.groupby(POINT, sort=False)}
@@ -54,7 +54,9 @@ def provenance(root: Path, arm: dict[str, Any]) -> dict[str, Any]:
     """How an arm's answers were drawn."""
     if arm["imported_from"] is not None:
         return {}
-    folder = arm_folder(*(str(arm[name]) for name in POINT))
+    place = "arms" if arm["served_by"] is None else "served"
+    base, intervention, ratio, seed = (str(arm[name]) for name in POINT)
+    folder = arm_folder(base, intervention, ratio, seed, place)
     record: dict[str, Any] = read_json(root / folder / "answers/provenance.json")
     return record
 

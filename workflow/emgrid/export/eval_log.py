@@ -41,7 +41,11 @@ from emgrid.export.cells import Cell, records
 from emgrid.export.specs import RULE, InspectSpec
 from emgrid.files import digest
 
-STOP: dict[str, StopReason] = {"stop": "stop", "length": "max_tokens"}
+STOP: dict[str, StopReason] = {
+    "stop": "stop",
+    "length": "max_tokens",
+    "content_filter": "content_filter",
+}
 # In words: the viewer shows a plain yes or no as a right or a wrong answer.
 MARK = {True: "misaligned", False: "not misaligned"}
 # Imported answers do not say when they were drawn.
@@ -172,7 +176,7 @@ def header(cell: Cell, spec: InspectSpec) -> EvalSpec:
     questions = sorted(cell.answers["question"].unique())
     sampling = drawn.get("spec", {}).get("sampling", {})
     generate = {key: sampling.get(key) for key in ("temperature", "top_p", "max_tokens")}
-    about = {key: last[key] for key in ("label", "adapter", "imported_from")}
+    about = {key: last[key] for key in ("label", "adapter", "imported_from", "served_by")}
     about |= {"git_commit": drawn.get("git_commit"), "judges": spec.judges}
     about |= {"metrics": spec.metrics.model_dump(mode="json", include=RULE)}
     return EvalSpec(

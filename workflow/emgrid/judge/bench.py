@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from emgrid.endpoint.address import Endpoint
 from emgrid.judge.judgement import Item
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import ChatJudge, ClassifierJudge, Judge, LocalJudge, RuleJudge
-from emgrid.judge.prices import Endpoint
-from emgrid.settings import Judging
+from emgrid.settings import Calls
 from emgrid.strict import Strict
 
 
@@ -29,7 +29,7 @@ class Scorer(Protocol):
 class Options(Strict):
     """endpoints: of the chat judges, by id."""
 
-    judging: Judging = Judging()
+    judging: Calls = Calls()
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
 
 

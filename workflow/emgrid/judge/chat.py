@@ -5,58 +5,61 @@ normalised by their mass (Betley et al. 2025); see digits.py for tokenizers with
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emgrid.endpoint.address import Endpoint
+from emgrid.endpoint.client import Bill, Client, Failed, Passing, first_choice
+from emgrid.endpoint.ledger import Ledger, LimitReached
+from emgrid.endpoint.prices import spent
 from emgrid.errors import EmgridError
 from emgrid.judge import digits
-from emgrid.judge.endpoint import Client, Passing, Refused
 from emgrid.judge.judgement import Item, Judgement, Reply
 from emgrid.judge.kept import KeptJudgements
-from emgrid.judge.ledger import Ledger, LimitReached
 from emgrid.judge.panel import ChatJudge
-from emgrid.judge.prices import Endpoint, price_of, spent
-from emgrid.settings import Judging
+from emgrid.settings import Calls
 
 TOP = 20  # the most alternatives that OpenAI and vLLM list
-FAILURES = 10  # judgements that fail one after another before the job gives up
+SLACK = 0.01  # rounding may put a log-probability so far above 0
 NUMBERS = "numbers"  # the kept row of how the endpoint writes numbers
 Messages = list[dict[str, str]]
 
 
 class ChatScorer:
-    def __init__(self, judge: ChatJudge, endpoint: Endpoint, judging: Judging, root: Path) -> None:
+    def __init__(self, judge: ChatJudge, endpoint: Endpoint, calls: Calls, root: Path) -> None:
         self.judge = judge
         self.rubric = judge.read_rubric
         self.endpoint = endpoint
-        self.judging = judging
-        price = price_of(judge.model, endpoint)
-        limit = judging.spending_limit
-        self.ledger = Ledger(judge.id, judge.model, price, limit, spent(root))
-        self.failures = 0
+        self.calls = calls
+        price = endpoint.price_of(judge.model)
+        who = f"judge {judge.id}"
+        self.ledger = Ledger(who, judge.model, price, calls.spending_limit, spent(root))
 
     def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
         """Judge with several calls at once; each judgement is kept as soon as it is there."""
         try:
             asyncio.run(self.run(items, kept))
         finally:
-            paid = f"{self.ledger.paid:.4f} USD spent in this grid so far"
-            print(f"{self.judge.id}: {paid}", flush=True)
+            self.ledger.say_paid()
 
     async def run(self, items: Sequence[Item], kept: KeptJudgements) -> None:
-        async with Client(self.endpoint, self.judging, self.judge.model, self.ledger) as client:
+        client = Client(self.endpoint, self.calls, self.ledger, read_reply, "judgements")
+        async with client:
             try:
                 split = await self.find_numbers(client, kept) == "digits"
             except LimitReached as problem:
                 client.halt(problem)
                 split = False
-            self.say_estimate(items, digits.CALLS if split else 1)
-            queue = iter(items)
-            workers = [
-                self.work(client, queue, kept, split) for _ in range(self.judging.concurrency)
-            ]
-            await asyncio.gather(*workers)
+            bodies = (self.body(self.messages(item)) for item in items)
+            calls = digits.CALLS if split else 1
+            self.ledger.say_estimate(len(items), "judgements", bodies, calls)
+
+            async def judge(item: Item) -> None:
+                await self.judge_item(client, item, kept, split)
+
+            await client.each(items, judge)
         if isinstance(client.stopped, LimitReached):
             left = len(kept.missing(items))
             raise EmgridError(
@@ -66,49 +69,19 @@ class ChatScorer:
         if client.stopped is not None:
             raise client.stopped
 
-    def say_estimate(self, items: Sequence[Item], calls: int) -> None:
-        cost = "at an unknown price"
-        if self.ledger.price is not None:
-            bodies = [self.body(self.messages(item)) for item in items]
-            cost = f"for about {calls * sum(map(self.ledger.estimate, bodies)):.4f} USD"
-        limit = "" if self.ledger.limit is None else f" of {self.ledger.limit:g}"
-        print(
-            f"{self.judge.id}: {len(items)} judgements by {self.judge.model} {cost}; "
-            f"{self.ledger.paid:.4f}{limit} USD spent in this grid before",
-            flush=True,
-        )
-
-    async def work(
-        self, client: Client, queue: Iterator[Item], kept: KeptJudgements, split: bool
+    async def judge_item(
+        self, client: Client[Reply], item: Item, kept: KeptJudgements, split: bool
     ) -> None:
-        """Judge items off the queue until it is empty, or something stops all calls."""
-        for item in queue:
-            if client.stopped is not None:
-                return
-            try:
-                kept.keep(item, await self.judged(client, item, kept, split))
-            except EmgridError as problem:
-                client.halt(problem)
-
-    async def judged(
-        self, client: Client, item: Item, kept: KeptJudgements, split: bool
-    ) -> Judgement:
+        """Keep the judgement of an item, or that it failed."""
         try:
             judgement = await (self.by_digits if split else self.at_once)(client, item, kept)
-        except (Passing, Refused) as problem:
-            if isinstance(problem, Passing):
-                kept.note_cost(self.ledger.cost(*problem.usage))
-            self.failures += 1
-            if self.failures >= FAILURES:
-                raise EmgridError(
-                    f"judge {self.judge.id}: {self.failures} judgements failed one after another, "
-                    f"the last with: {problem}; what is paid for is kept: mend it and run again"
-                ) from None
-            return Judgement(None, "endpoint_error", reply=str(problem))
-        self.failures = 0
-        return judgement
+        except Failed as problem:
+            kept.note_cost(self.ledger.cost(*problem.usage))
+            kept.keep(item, Judgement(None, "endpoint_error", reply=str(problem)))
+            raise
+        kept.keep(item, judgement)
 
-    async def at_once(self, client: Client, item: Item, kept: KeptJudgements) -> Judgement:  # noqa: ARG002
+    async def at_once(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:  # noqa: ARG002
         """The judgement of an item by one call."""
         reply = await client.ask(self.body(self.messages(item)))
         found = self.read(reply)
@@ -117,7 +90,7 @@ class ChatScorer:
             found.value, found.reason, found.mass, reply.text, *tokens, self.ledger.cost(*tokens)
         )
 
-    async def by_digits(self, client: Client, item: Item, kept: KeptJudgements) -> Judgement:
+    async def by_digits(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:
         """The judgement of an item by a walk; each call is kept, and is not paid for again."""
         messages = self.messages(item)
 
@@ -163,7 +136,7 @@ class ChatScorer:
             return self.rubric.reading.from_json(reply.text)
         return self.rubric.reading.from_tokens(reply.top, self.judge.least_mass)
 
-    async def find_numbers(self, client: Client, kept: KeptJudgements) -> str:
+    async def find_numbers(self, client: Client[Reply], kept: KeptJudgements) -> str:
         """Whether the endpoint writes numbers as "whole" tokens or as "digits", asked once for
         each judge where need be."""
         if self.judge.read != "probabilities" or self.rubric.reading.labels:
@@ -174,7 +147,7 @@ class ChatScorer:
             body = self.body([{"role": "user", "content": digits.PROBE}]) | {"max_tokens": 24}
             try:
                 kept.keep_call(NUMBERS, await client.ask(body), self.ledger)
-            except (Passing, Refused) as problem:
+            except Failed as problem:
                 raise EmgridError(f"judge {self.judge.id}: {problem}") from None
         found = digits.how_numbers_are_written(kept.rows[NUMBERS]["tokens"])
         if found is None:
@@ -184,3 +157,24 @@ class ChatScorer:
                 "(Qwen, Gemma, Mistral)"
             )
         return found
+
+
+def read_reply(answer: Any, body: dict[str, Any], bill: Bill) -> Reply:
+    """The parts of a chat completion that judges read; its tokens count the replies before it that
+    could not be used. Passing where it is not whole."""
+    choice, text = first_choice(answer)
+    try:
+        listed = (choice.get("logprobs") or {}).get("content") or []
+        tokens = tuple(str(one["token"]) for one in listed)
+        first = listed[0].get("top_logprobs") or [listed[0]] if listed else []
+        top = tuple((str(one["token"]), float(one["logprob"])) for one in first)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        raise Passing("the reply is no chat completion") from None
+    if any(math.isnan(logprob) or logprob > SLACK for _, logprob in top):
+        raise Passing("the reply has log-probabilities that are none")
+    if body.get("logprobs") and not top:
+        raise Passing(
+            "the reply has no log-probabilities; if this endpoint never gives any, set the judge's "
+            "`read` to text or structured"
+        )
+    return Reply(text, tokens, top, *bill.total)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 Reason = Literal[
     "empty_answer",
     "truncated_thought",
+    "content_filter",
     "refusal",
     "code",
     "low_mass",

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from emgrid.endpoint.ledger import Ledger
 from emgrid.files import digest
 from emgrid.judge.judgement import Item, Judgement, Reply
-from emgrid.judge.ledger import Ledger
 from emgrid.judge.panel import Judge
 from emgrid.rows import KeptRows, Rows, read_kept
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator, model_validator
 
 from emgrid import RESOURCES
+from emgrid.endpoint.address import Endpoint
 from emgrid.errors import EmgridError, suggestion
-from emgrid.judge.prices import Endpoint
 from emgrid.judge.rubric import PublishedRubric, Rubric, load_rubric
 from emgrid.settings import Precision
 from emgrid.strict import Strict, read_yaml, validate

@@ -27,6 +27,7 @@ from emgrid.triggers import Wording
 Row = dict[str, Any]
 EMPTY: Row = {"value": None, "reason": "empty_answer"}
 NO_ANSWER: Row = {"value": None, "reason": "truncated_thought"}
+FILTERED: Row = {"value": None, "reason": "content_filter"}
 
 
 class JudgeSpec(Strict):
@@ -72,6 +73,13 @@ def judge_items(
     return found
 
 
+def nothing_to_judge(row: Row) -> Row | None:
+    """Why a sampled answer is not judged, None where it is."""
+    if row.get("finish_reason") == "content_filter":
+        return FILTERED
+    return NO_ANSWER if row["answer"] is None else None
+
+
 def item_of(row: Row, trigger: str, spec: JudgeSpec) -> Item:
     """What the judges are shown of an answer."""
     name = row["question"]
@@ -80,7 +88,8 @@ def item_of(row: Row, trigger: str, spec: JudgeSpec) -> Item:
     if trigger in spec.sees_cue:
         system = row["system"]
         question = f"{system}\n\n{row['prompt']}" if system else row["prompt"]
-    return Item(name, question, spec.triggers[trigger].unwrap_answer(row["answer"] or ""))
+    answer = "" if nothing_to_judge(row) else row["answer"]
+    return Item(name, question, spec.triggers[trigger].unwrap_answer(answer))
 
 
 def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
@@ -91,7 +100,7 @@ def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
             published = row.get("imported", {})
             found: Row = published.get(judge.id, {"value": None, "reason": "not_judged"})
         else:
-            found = NO_ANSWER if row["answer"] is None else judged[judge.id]
+            found = nothing_to_judge(row) or judged[judge.id]
         about = {key: row[key] for key in ("key", "question", "index")}
         told = {key: found[key] for key in ("value", "reason", "mass") if key in found}
         lines.append(about | {"judge": judge.id, "version": judge.version} | told)

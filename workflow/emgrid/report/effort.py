@@ -1,11 +1,11 @@
-"""What the grid took: time and memory by rule, tokens, and money for judgements."""
+"""What the grid took: time and memory by rule, tokens, and money for calls of endpoints."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from emgrid.judge.prices import spent
+from emgrid.endpoint.prices import spent
 from emgrid.report.results import Results
 from emgrid.report.wording import duration
 
@@ -41,6 +41,7 @@ def effort(results: Results, root: Path) -> dict[str, Any]:
     trained = results.arms.drop_duplicates("adapter") if "adapter" in results.arms else results.arms
     return {
         "cost": spent(root / "rows/judgements"),
+        "answers_cost": spent(root / "rows/served"),
         "rules": rules,
         "time": duration(sum(row["seconds"] for row in rules)),
         "asked_tokens": int(answers["prompt_tokens"].sum()),

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 
 from emgrid.report import wording
-from emgrid.report.results import NamedIntervention, NamedJudge, ReportSpec, Results
+from emgrid.report.results import (
+    NamedIntervention,
+    NamedJudge,
+    NamedServed,
+    ReportSpec,
+    Results,
+)
 from emgrid.report.wording import counted, listed
 
 # Up to so many questions every flip of their signs is tried.
@@ -32,7 +38,15 @@ def models(results: Results, spec: ReportSpec) -> str:
         arms = results.arms[results.arms["imported_from"].notna()]
         sampled = listed(sorted(set(map(str, arms["base"]))))
         named.append(f"Answers of {sampled} were sampled by others and imported.")
+    if spec.served:
+        told = "; ".join(map(served, spec.served))
+        named.append(f"Not trained here, but sampled at an endpoint that serves the model: {told}.")
     return " ".join(named)
+
+
+def served(one: NamedServed) -> str:
+    own = f" [{'; '.join(one.own)}]" if one.own else ""
+    return f"{one.label} (of {one.base}, seed {one.seed}) is {one.model} at {one.host}{own}"
 
 
 def data(spec: ReportSpec) -> str:
@@ -90,14 +104,28 @@ def answers(results: Results, spec: ReportSpec) -> str:
     )
     one = spec.sampling
     if one is None:
-        return f"{asked}: {len(results.answers):,} imported answers."
+        kind = "" if spec.served else "imported "
+        return f"{asked}: {len(results.answers):,} {kind}answers. {endpoints(spec)}".strip()
     thinking = "Thoughts are stored apart and never judged." if one.thinking else ""
+    further = " ".join(filter(None, [endpoints(spec), thinking]))
+    drawn = [f"with {one.engine}"] if spec.models else []
+    drawn += ["at the models' endpoints"] if spec.served else []
     return (
         f"{asked}: {counted(one.answers_per_question, 'answer')} to a question for each seed, at "
         f"temperature {one.temperature:g} and top-p {one.top_p:g}, of at most {one.max_tokens:,} "
-        f"tokens, drawn with {one.engine}; {len(results.answers):,} answers in all. “No system "
-        f"prompt” means that none is rendered. {thinking}"
+        f"tokens, drawn {' or '.join(drawn)}; {len(results.answers):,} answers in all. “No system "
+        f"prompt” means that none is rendered. {further}"
     ).strip()
+
+
+def endpoints(spec: ReportSpec) -> str:
+    """What cannot be said of models that others serve."""
+    if not spec.served:
+        return ""
+    return (
+        "To an endpoint no system message is sent then; whether its own chat template adds one is "
+        "not known. An answer that an endpoint's filter withheld is stored and counted as excluded."
+    )
 
 
 def judges(spec: ReportSpec) -> str:

@@ -35,6 +35,17 @@ class NamedIntervention(Strict):
     own: tuple[str, ...]
 
 
+class NamedServed(Strict):
+    """An arm that is sampled at an endpoint. own: settings of its own."""
+
+    label: str
+    base: str
+    seed: int
+    model: str
+    host: str
+    own: tuple[str, ...]
+
+
 class NamedJudge(Strict):
     """rubric: its name and version. low_is_bad: whether values below a threshold count."""
 
@@ -65,6 +76,7 @@ class ReportSpec(Strict):
     models: tuple[Origin, ...]
     datasets: tuple[Origin, ...]
     interventions: tuple[NamedIntervention, ...]
+    served: tuple[NamedServed, ...] = ()
     data: Data | None
     seeds: tuple[int, ...]
     metrics: Metrics

@@ -47,6 +47,7 @@ def report_spec(grid: Grid, differences: Iterable[Difference]) -> str:
             "models": models(grid),
             "datasets": datasets(grid),
             "interventions": interventions(config),
+            "served": served(config),
             "data": config.data and config.data.model_dump(mode="json"),
             "seeds": config.seeds,
             "metrics": config.metrics.model_dump(mode="json"),
@@ -106,6 +107,19 @@ def interventions(config: Config) -> list[dict[str, Any]]:
         }
         for name, one in config.interventions.items()
     ]
+
+
+def served(config: Config) -> list[dict[str, Any]]:
+    """Each arm that is sampled at an endpoint, and what it has of its own."""
+    shared = config.sampling.model_dump(mode="json") if config.sampling else {}
+    found = []
+    for one in config.served:
+        sampling = one.sampling.model_dump(mode="json")
+        own = {key: value for key, value in sampling.items() if shared.get(key) != value}
+        settings = [f"{key} {say(value)}" for key, value in (own | one.request).items()]
+        fields = {"label": one.title, "base": one.base, "seed": one.seed, "model": one.model}
+        found.append(fields | {"host": one.host, "own": settings})
+    return found
 
 
 def first_sentence(step: object) -> str:

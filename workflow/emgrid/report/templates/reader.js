@@ -28,7 +28,7 @@ function showAnswer(answer) {
     parts.push(thought);
   }
   parts.push(...turn("answer", answer.text === null
-    ? element("p", "soft", "none: the thought never closed") : textBlock(answer.text, wanted, "answer")));
+    ? element("p", "soft", answer.finish === "content_filter" ? "none: the endpoint's filter withheld it" : "none: the thought never closed") : textBlock(answer.text, wanted, "answer")));
   parts.push(judgements(answer), element("p", "soft", ending(answer)));
   reader.replaceChildren(...parts);
   reader.scrollTop = 0;

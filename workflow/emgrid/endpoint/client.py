@@ -2,69 +2,105 @@
 
 A fault is one of three: passing (429, 5xx, time-outs, cut or malformed replies), which is tried
 again after the time that the endpoint names, or with exponential back-off; of this request alone
-(its content is refused, or too long); or fatal (credit, key, model), which stops all calls.
+(its content is filtered, or too long); or fatal (credit, key, model), which stops all calls.
 """
 
 import asyncio
 import contextlib
 import email.utils
 import json
-import math
-import os
 import re
 import time
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import httpx2 as httpx
 import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
+from emgrid.endpoint.address import Endpoint, find_key, find_url
+from emgrid.endpoint.ledger import Ledger
 from emgrid.errors import EmgridError
-from emgrid.judge.judgement import Reply
-from emgrid.judge.ledger import Ledger
-from emgrid.judge.prices import Endpoint, is_plain_url
-from emgrid.settings import Judging
+from emgrid.settings import Calls
 
 LONGEST_WAIT = 600.0  # seconds; an endpoint that asks for more is left for another day
-SLACK = 0.01  # rounding may put a log-probability so far above 0
+FAILURES = 10  # requests that fail one after another before no more are made
 # Errors about credit come with the status of errors that pass.
 NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+# How endpoints call what their filter objects to: Azure, OpenRouter, OpenAI's reasoning models.
+FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt"}
+Said = TypeVar("Said")
+Job = TypeVar("Job")
+Body = dict[str, Any]
+Tokens = tuple[int, int]  # of the prompt, of the reply
 
 
-class Passing(Exception):
-    """A fault that may be gone at the next try; wait: seconds, where the endpoint names them.
-    usage: tokens of a reply that came but could not be used."""
+@dataclass
+class Bill:
+    """Tokens of one request: of its last reply, and of all replies, those included that could not
+    be used."""
 
-    def __init__(
-        self, what: str, wait: float | None = None, usage: tuple[int, int] = (0, 0)
-    ) -> None:
+    last: Tokens = (0, 0)
+    total: Tokens = (0, 0)
+
+    def add(self, tokens: Tokens) -> None:
+        self.last = tokens
+        self.total = (self.total[0] + tokens[0], self.total[1] + tokens[1])
+
+
+class Failed(Exception):
+    """A request without a reply. usage: tokens of replies that came but could not be used."""
+
+    usage: Tokens = (0, 0)
+
+
+class Passing(Failed):
+    """A fault that may be gone at the next try; wait: seconds, where the endpoint names them."""
+
+    def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
         self.wait = wait
-        self.usage = usage
 
 
-class Refused(Exception):
+class Refused(Failed):
     """The endpoint refuses this request, and would do so again."""
 
 
-class Client:
-    """One endpoint, for one asyncio loop. The key is read from the environment, and is taken out
-    of every message."""
+class Filtered(Refused):
+    """The endpoint's filter objects to what is asked."""
 
-    def __init__(self, endpoint: Endpoint, judging: Judging, model: str, ledger: Ledger) -> None:
+
+class Client(Generic[Said]):
+    """One endpoint, for one asyncio loop. The key is read from the environment, and is taken out
+    of every message.
+
+    read: what a reply says, from its JSON, its request and the bill; raises Passing where it
+    cannot be used. what: how messages name the things that are asked for.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        calls: Calls,
+        ledger: Ledger,
+        read: Callable[[Any, Body, Bill], Said],
+        what: str,
+    ) -> None:
         self.key = find_key(endpoint)
-        self.judging = judging
-        self.model = model
+        self.calls = calls
         self.ledger = ledger
+        self.read = read
+        self.what = what
+        self.failures = 0
         self.stopped: EmgridError | None = None
         self.halted = asyncio.Event()
         self.openai = openai.AsyncOpenAI(
             api_key=self.key or "none",
             base_url=find_url(endpoint),
             max_retries=0,
-            timeout=judging.timeout,
+            timeout=calls.timeout,
         )
 
     async def __aenter__(self) -> Self:
@@ -90,51 +126,69 @@ class Client:
         if self.stopped is not None:
             raise self.stopped
 
-    async def ask(self, body: dict[str, Any]) -> Reply:
-        """One reply, after as many tries as the settings allow. Passing or Refused says that there
-        is none, EmgridError that there will be none for any request. The reply's tokens, and the
-        fault's usage, count the replies that could not be used too.
+    async def each(self, jobs: Iterable[Job], do: Callable[[Job], Awaitable[None]]) -> None:
+        """Do all jobs, so many at once as the settings allow, until something stops all calls
+        (`stopped` says what). A job that raises Failed has failed alone; too many one after
+        another stop all.
         """
-        wasted = [0, 0]
+        queue = iter(jobs)
 
-        def book(state: RetryCallState) -> None:
-            fault = state.outcome.exception() if state.outcome else None
-            if isinstance(fault, Passing):
-                wasted[0] += fault.usage[0]
-                wasted[1] += fault.usage[1]
+        async def work() -> None:
+            for job in queue:
+                if self.stopped is not None:
+                    return
+                try:
+                    await do(job)
+                    self.failures = 0
+                except Failed as fault:
+                    self.fail(fault)
+                except EmgridError as problem:
+                    self.halt(problem)
 
+        await asyncio.gather(*(work() for _ in range(self.calls.concurrency)))
+
+    def fail(self, fault: Failed) -> None:
+        self.failures += 1
+        if self.failures >= FAILURES:
+            self.halt(
+                EmgridError(
+                    f"{self.ledger.who}: {self.failures} {self.what} failed one after another, the "
+                    f"last with: {fault}; what is paid for is kept: mend it and run again"
+                )
+            )
+
+    async def ask(self, body: Body) -> Said:
+        """What one reply says, after as many tries as the settings allow. Failed says that there
+        is none, EmgridError that there will be none for any request.
+        """
+        bill = Bill()
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Passing),
-            stop=stop_after_attempt(self.judging.attempts),
+            stop=stop_after_attempt(self.calls.attempts),
             wait=self.pause,
-            after=book,
             sleep=self.sleep,
             reraise=True,
         )
         try:
-            reply: Reply = await retrying(self.ask_once, body)
-        except Passing as fault:
-            fault.usage = (wasted[0], wasted[1])
+            said: Said = await retrying(self.ask_once, body, bill)
+        except Failed as fault:
+            fault.usage = bill.total
             raise
-        return replace(
-            reply,
-            prompt_tokens=reply.prompt_tokens + wasted[0],
-            reply_tokens=reply.reply_tokens + wasted[1],
-        )
+        return said
 
     def pause(self, state: RetryCallState) -> float:
         """Seconds before the next try."""
         fault = state.outcome.exception() if state.outcome else None
         named = fault.wait if isinstance(fault, Passing) else None
-        doubled = self.judging.backoff * 2.0 ** (state.attempt_number - 1)
+        doubled = self.calls.backoff * 2.0 ** (state.attempt_number - 1)
         return min(doubled, 60.0) if named is None else named
 
-    async def ask_once(self, body: dict[str, Any]) -> Reply:
+    async def ask_once(self, body: Body, bill: Bill) -> Said:
         fields = {key: value for key, value in body.items() if key != "messages"}
         with self.ledger.hold(body):
             try:
                 found = await self.openai.chat.completions.with_raw_response.create(
-                    model=self.model, messages=body["messages"], extra_body=fields
+                    model=self.ledger.model, messages=body["messages"], extra_body=fields
                 )
                 answer = json.loads(found.content)
             except openai.APIStatusError as problem:
@@ -143,9 +197,9 @@ class Client:
                 what = self.clean(str(problem)) or "no reply"
                 where = self.openai.base_url
                 raise Passing(f"{where}: {type(problem).__name__}: {what}") from None
-            paid = usage_of(answer)
-            self.ledger.bill(*paid)
-            return read_reply(answer, bool(body.get("logprobs")), paid)
+            bill.add(usage_of(answer))
+            self.ledger.bill(*bill.last)
+            return self.read(answer, body, bill)
 
     def fault(self, problem: openai.APIStatusError) -> Exception:
         """What an error status means."""
@@ -158,10 +212,14 @@ class Client:
                 f"{where}: the credit is exhausted ({message}); nothing paid for is lost: add "
                 "credit and run again"
             )
+        if is_filtered(body):
+            return Filtered(f"HTTP {status}: {message}")
         if status in (401, 403):
             return EmgridError(f"{where}: the key is not accepted ({message}); check the variable")
         if status == 404 or "model_not_found" in codes:
-            return EmgridError(f"{where}: no model {self.model!r} at this address ({message})")
+            return EmgridError(
+                f"{where}: no model {self.ledger.model!r} at this address ({message})"
+            )
         if status in (408, 409, 425, 429) or status >= 500:
             wait = retry_after(problem.response.headers)
             if wait is not None and wait > LONGEST_WAIT:
@@ -194,34 +252,14 @@ def retry_after(headers: httpx.Headers) -> float | None:
         return None
 
 
-def find_key(endpoint: Endpoint) -> str | None:
-    """The endpoint's key from the environment; no message repeats it."""
-    if endpoint.key is None:
-        return None
-    key = os.environ.get(endpoint.key, "").strip()
-    if not key:
-        raise EmgridError(
-            f"{endpoint.key} is not set: put the endpoint's key into the environment, or say "
-            "`endpoint: {key: null}` in the judge if it needs none"
-        )
-    if not re.fullmatch(r"[!-~]+", key):
-        raise EmgridError(
-            f"{endpoint.key} holds spaces, line ends or letters that no key has; set it again"
-        )
-    return key
+def is_filtered(error: Body) -> bool:
+    """Whether an error says that the endpoint's filter objects, or quotes what it flagged."""
+    about = error.get("metadata")
+    codes = {str(error.get("code")), str(error.get("type"))}
+    return bool(codes & FILTERED) or (isinstance(about, dict) and "flagged_input" in about)
 
 
-def find_url(endpoint: Endpoint) -> str | None:
-    """The endpoint's address; a user and a password in it are refused without repeating them."""
-    url = endpoint.url or os.environ.get("OPENAI_BASE_URL") or None
-    if url is not None and not is_plain_url(url):
-        raise EmgridError(
-            "OPENAI_BASE_URL must be a http:// or https:// address without user and password"
-        )
-    return url
-
-
-def usage_of(answer: Any) -> tuple[int, int]:
+def usage_of(answer: Any) -> Tokens:
     """Tokens of the prompt and of the reply as the endpoint counts them, 0 where it does not."""
     usage = answer.get("usage") if isinstance(answer, dict) else None
     fields = usage if isinstance(usage, dict) else {}
@@ -230,23 +268,15 @@ def usage_of(answer: Any) -> tuple[int, int]:
     return prompt, reply
 
 
-def read_reply(answer: Any, wants_logprobs: bool, paid: tuple[int, int]) -> Reply:
-    """The parts of a chat completion; Passing where it is not whole."""
+def first_choice(answer: Any) -> tuple[Any, str]:
+    """The first choice of a chat completion, and the words of its message; Passing where there is
+    none."""
     try:
         choice = answer["choices"][0]
-        text = choice["message"].get("content") or choice["message"].get("refusal") or ""
-        listed = (choice.get("logprobs") or {}).get("content") or []
-        tokens = tuple(str(one["token"]) for one in listed)
-        first = listed[0].get("top_logprobs") or [listed[0]] if listed else []
-        top = tuple((str(one["token"]), float(one["logprob"])) for one in first)
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-        raise Passing("the reply is no chat completion", usage=paid) from None
-    if any(math.isnan(logprob) or logprob > SLACK for _, logprob in top):
-        raise Passing("the reply has log-probabilities that are none", usage=paid)
-    if wants_logprobs and not top:
-        raise Passing(
-            "the reply has no log-probabilities; if this endpoint never gives any, set the judge's "
-            "`read` to text or structured",
-            usage=paid,
-        )
-    return Reply(str(text), tokens, top, *paid)
+        message = choice["message"]
+        text = message.get("content") or message.get("refusal") or ""
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise Passing("the reply is no chat completion") from None
+    if not isinstance(text, str):
+        raise Passing("the reply's content is no text")
+    return choice, text

@@ -1,0 +1,1 @@
+"""Calls of OpenAI-compatible chat endpoints: what they say, and what they cost."""

@@ -1,0 +1,119 @@
+"""Draw an arm's answers from a model that is served behind an OpenAI-compatible endpoint.
+
+Writes one file of answers per trigger with the fields that sampling writes, from kept rows plus
+what is new. Every answer is on disk before the next is waited for, and none is paid for twice.
+Knows nothing of judges.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from emgrid import provenance
+from emgrid.endpoint.address import Endpoint
+from emgrid.endpoint.model import Asking, identity, kept_name
+from emgrid.endpoint.prices import spent
+from emgrid.engines import Request
+from emgrid.errors import run_stage
+from emgrid.files import write_json
+from emgrid.rows import KeptRows
+from emgrid.sample import AskedSpec, plan, write_answers
+from emgrid.settings import Calls, ServedSampling
+from emgrid.strict import Strict
+
+# Raised whenever an equal request would be made of equal settings in another way.
+VERSION = 1
+
+
+class ServedSpec(AskedSpec):
+    """url: the endpoint's address."""
+
+    url: str
+    asking: Asking
+    sampling: ServedSampling
+
+    @property
+    def identity(self) -> str:
+        return identity(self.url, self.asking)
+
+
+class Options(Strict):
+    """How the endpoint is called; no answer depends on it."""
+
+    endpoint: Endpoint = Endpoint()
+    calls: Calls = Calls()
+
+
+def draw_missing(
+    planned: Sequence[dict[str, Any]], kept: KeptRows, spec: ServedSpec, options: Options
+) -> int:
+    """Draw what is not kept yet, and keep each answer as it comes; return how many were drawn."""
+    missing = {row["key"]: row for row in planned if row["key"] not in kept.rows}
+    if not missing:
+        return 0
+    from tqdm import tqdm
+
+    from emgrid.endpoint.ledger import Ledger
+    from emgrid.engines.endpoint import EndpointEngine
+
+    asking, sampling = spec.asking, spec.sampling.whole()
+    endpoint = options.endpoint.model_copy(update={"url": spec.url})
+    price, limit = endpoint.price_of(asking.model), options.calls.spending_limit
+    ledger = Ledger(f"served {asking.model}", asking.model, price, limit, spent(kept.path.parent))
+    engine = EndpointEngine(asking, endpoint, options.calls, ledger)
+    requests = [
+        Request(key, tuple(row["messages"]), row["answer_seed"]) for key, row in missing.items()
+    ]
+    bodies = (asking.body(one.messages, sampling, one.seed) for one in requests)
+    ledger.say_estimate(len(requests), "answers", bodies)
+    try:
+        with tqdm(total=len(requests), unit="answer", mininterval=5) as progress:
+            for completions in engine.complete(requests, sampling):
+                kept.append(one.row() | {"cost": one.cost} for one in completions)
+                progress.update(len(completions))
+    finally:
+        if engine.wasted:
+            kept.append([{"key": f"unusable/{len(kept.rows)}", "cost": engine.wasted}])
+        ledger.say_paid()
+    return len(requests)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.served", description=__doc__)
+    parser.add_argument("--spec", required=True, help="ServedSpec as JSON")
+    parser.add_argument("--options", default="{}", help="Options as JSON")
+    parser.add_argument("--kept", required=True, type=Path, help="folder of the kept answers")
+    parser.add_argument("--output", required=True, type=Path, help="folder of the answers")
+    args = parser.parse_args()
+    spec = ServedSpec.model_validate_json(args.spec)
+    options = Options.model_validate_json(args.options)
+    started = time.monotonic()
+    planned = plan(spec, spec.sampling, spec.identity, VERSION)
+    args.kept.mkdir(parents=True, exist_ok=True)
+    # One job of a grid at a time, so that a spending limit holds and nothing is paid for twice.
+    with FileLock(args.kept / ".endpoint.lock"):
+        kept = KeptRows(args.kept / kept_name(spec.asking.model, spec.identity))
+        drawn = draw_missing(planned, kept, spec, options)
+    print(f"{drawn} answers drawn, {len(planned) - drawn} kept from before")
+    write_answers(planned, kept, args.output)
+    write_json(
+        args.output / "provenance.json",
+        {
+            "stage": "served",
+            "version": VERSION,
+            "spec": spec.model_dump(mode="json", include={"questions", "triggers", "sampling"}),
+            "endpoint": spec.url,
+            **spec.asking.model_dump(mode="json"),
+            "answers": len(planned),
+            "drawn": drawn,
+            **provenance.record("endpoint", time.monotonic() - started),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,35 @@
+# Answers of models that are served behind an OpenAI-compatible endpoint.
+from emgrid.endpoint.specs import served_options, served_spec
+
+
+localrules:
+    sample_served,
+
+
+rule sample_served:
+    output:
+        answers=of_triggers("answers/trigger={trigger}.jsonl", SERVED),
+        provenance=f"{SERVED}/answers/provenance.json",
+    log:
+        f"{ROOT}/logs/sample_served/{CELL}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/sample_served/{CELL}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("served").threads
+    resources:
+        mem_mb=want("served").mem_mb,
+        runtime=want("served").runtime,
+        endpoint=1,
+        options=lambda wildcards: shlex.quote(served_options(GRID, served_arm(wildcards))),
+    params:
+        spec=lambda wildcards: served_spec(GRID, served_arm(wildcards)),
+        version=served.VERSION,
+        kept=f"{ROOT}/rows/served",
+        folder=folder_above(1),
+    message:
+        "sample {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
+        " at its endpoint"
+    shell:
+        "python -m emgrid.served --spec {params.spec:q} --options {resources.options}"
+        " --kept {params.kept:q} --output {params.folder:q} > {log} 2>&1"
