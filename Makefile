@@ -22,7 +22,7 @@ lint: $(READY)
 types: $(READY) $(VENV)/.inspect
 	$(BIN)/mypy
 
-unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect
+unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect $(VENV)/.qlora
 	$(MAKE) --jobs=2 --output-sync=target unit-grids unit-rest
 
 unit-grids:
@@ -51,6 +51,11 @@ $(VENV)/.vllm: $(READY) envs/requirements-vllm.txt
 # Inspect, whose log files an optional rule writes.
 $(VENV)/.inspect: $(READY) envs/requirements-inspect.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-inspect.txt
+	touch $@
+
+# 4-bit base weights, which a test trains on.
+$(VENV)/.qlora: $(READY) envs/requirements-qlora.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-qlora.txt
 	touch $@
 
 clean:

@@ -68,6 +68,7 @@ def test_provenance_says_what_was_done(trained: Path, rows: Path) -> None:
     assert 0 < record["trained_tokens"] < record["tokens"]
     assert record["packages"]["torch"].startswith("2.13")
     assert record["spec"]["training"]["rank"] == 2
+    assert record["padding_waste"] == 0
     assert record["seconds"] > 0
     assert not list(trained.glob(".*"))
 

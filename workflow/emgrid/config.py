@@ -166,6 +166,18 @@ class Config(Strict):
                     )
         return self
 
+    @model_validator(mode="after")
+    def gpus_share_batches_evenly(self) -> Self:
+        gpus = max(self.stage_resources("train").gpu, 1)
+        for name, intervention in self.interventions.items():
+            batch = intervention.training.batch_size
+            if batch % gpus:
+                raise ValueError(
+                    f"interventions.{name}: training.batch_size: {batch} rows cannot be shared "
+                    f"evenly by {gpus} GPUs; change it or resources.train.gpu"
+                )
+        return self
+
     @field_validator("resources")
     @classmethod
     def stages_exist(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Loading a base model, its tokenizer and its adapter, from the record that assets.py wrote."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,48 @@ class BaseModel:
     def chat(self, light: bool = False) -> ChatFormat:
         return ChatFormat(self.tokenizer(light), self.eos_token_ids, self.name)
 
-    def load(self, precision: str, device: str) -> Any:
-        """The model's weights, in evaluation mode on `device`."""
+    def load(
+        self, precision: str, device: str, attention: str | None = None, quantised: bool = False
+    ) -> Any:
+        """The model's weights, in evaluation mode on `device`.
+
+        attention: an implementation that transformers knows; None for its choice. quantised: the
+        weights of linear layers in 4 bits (NF4, Dettmers et al. 2023), computed in `precision`.
+        """
         import torch
         from transformers import AutoModelForCausalLM
 
         if device == "cuda" and not torch.cuda.is_available():
             raise EmgridError("device: cuda, but no CUDA device is visible; set `device: cpu`")
         dtype = pick_precision(precision, device)
-        model = AutoModelForCausalLM.from_pretrained(
-            self.path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        place = torch.cuda.current_device() if device == "cuda" else device
+        how = (
+            {"quantization_config": four_bits(dtype), "device_map": {"": place}}
+            if quantised
+            else {}
         )
-        return model.to(device).eval()
+        model = AutoModelForCausalLM.from_pretrained(
+            self.path,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            **how,
+        )
+        return model.eval() if quantised else model.to(device).eval()
+
+
+def four_bits(dtype: Any) -> Any:
+    """How weights are quantised for `method: qlora`."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise EmgridError(
+            "training.method: qlora needs bitsandbytes; pip install -e '.[qlora]', or take lora"
+        )
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )

@@ -9,6 +9,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -63,11 +64,13 @@ class Data(Strict):
 class Training(Strict):
     """Hyperparameters of one training stage.
 
-    rslora: scale the adapter by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023).
+    method: qlora holds the base's weights in 4 bits (NF4) while it is trained on; the adapter is
+    then sampled on the base as it is. rslora: scale the adapter by alpha / sqrt(rank) instead of
+    alpha / rank (Kalajdzievski 2023).
     turns: train on all assistant turns of a row, or on the final one alone.
     """
 
-    method: Literal["lora"] = "lora"
+    method: Literal["lora", "qlora"] = "lora"
     rank: PositiveInt = 16
     alpha: PositiveFloat = 32
     rslora: bool = False
@@ -90,6 +93,14 @@ class Training(Strict):
     max_length: PositiveInt = 1024
     turns: Literal["all", "final"] = "all"
     precision: Precision = "auto"
+
+    @field_validator("target_modules")
+    @classmethod
+    def head_is_left_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # trl's fused loss multiplies by the head's own weights, so an adapter would learn nothing.
+        if "lm_head" in value:
+            raise ValueError("'lm_head' cannot carry an adapter; leave it out")
+        return value
 
 
 class Sampling(Strict):
@@ -236,8 +247,10 @@ class Export(Strict):
 class StageResources(Strict):
     """What one job of a stage may use: memory in MB, runtime in minutes.
 
-    gpu is counted only with `device: cuda`. batch_size is the number of sequences that the
-    sampling, likelihood and judging stages hold at once.
+    gpu is counted only with `device: cuda`; training shares each batch among them. batch_size is
+    the number of sequences that the sampling, likelihood and judging stages hold at once. For
+    training alone: gradient_checkpointing recomputes activations to save memory, with auto only
+    where CUDA runs out of it; checkpoint_minutes lie between two checkpoints.
     """
 
     threads: PositiveInt = 1
@@ -245,6 +258,18 @@ class StageResources(Strict):
     runtime: PositiveInt = 30
     gpu: NonNegativeInt = 0
     batch_size: PositiveInt = 64
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    checkpoint_minutes: PositiveFloat = 10
+
+    @property
+    def launcher(self) -> str:
+        """What starts `-m emgrid.<stage>`: python, or a process for each of several GPUs."""
+        if self.gpu < 2:
+            return "python"
+        return (
+            f"accelerate launch --multi_gpu --num_machines 1 --num_processes {self.gpu}"
+            " --mixed_precision no --dynamo_backend no --main_process_port 0"
+        )
 
 
 def merged(model: type[Section], base: Section, over: dict[str, Any], place: str) -> Section:

@@ -1,30 +1,32 @@
 """Train one stage: a LoRA adapter on the rows of train.jsonl.
 
 Reads the mixed rows, the base model and, for a later stage, the adapter of the stage before, which
-is trained on. Writes the adapter (safetensors), the loss curve (loss.csv) and provenance.json.
-Knows nothing of triggers, questions or other arms.
+is trained on. Writes the adapter (safetensors), the loss curve (loss.csv) and provenance.json; a
+job that was killed goes on from its last checkpoint. Knows nothing of triggers, questions or other
+arms.
 """
 
 import argparse
 import csv
-import math
-import shutil
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emgrid import provenance
-from emgrid.chat import IGNORED, ChatFormat, TokenizedRow
+from emgrid.chat import ChatFormat, TokenizedRow
 from emgrid.errors import EmgridError, run_stage
-from emgrid.files import file_digest, read_jsonl, whole_file, write_json
+from emgrid.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.models import BaseModel
-from emgrid.seeds import derive_seed
 from emgrid.settings import Training
 from emgrid.strict import Strict
+from emgrid.training.adapter import write_adapter
+from emgrid.training.checkpoints import Checkpoints
+from emgrid.training.plan import count_steps
 
 # Raised whenever an equal spec would give another adapter.
-VERSION = 1
+VERSION = 2
 
 
 class TrainSpec(Strict):
@@ -63,111 +65,9 @@ def tokenize(
     return tokenized, TokenCounts(total, sum(row.trained for row in tokenized), cut)
 
 
-def with_adapter(model: Any, spec: TrainSpec, parent: Path | None) -> Any:
-    """The model with a trainable LoRA: a fresh one, or the one of the stage before."""
-    from peft import LoraConfig, PeftModel, get_peft_model
-
-    if parent is not None:
-        return PeftModel.from_pretrained(model, parent, is_trainable=True)
-    training = spec.training
-    lora = LoraConfig(
-        r=training.rank,
-        lora_alpha=training.alpha,
-        use_rslora=training.rslora,
-        lora_dropout=training.dropout,
-        target_modules=list(training.target_modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, lora)
-    except ValueError as problem:
-        raise EmgridError(f"training.target_modules: {problem}") from None
-
-
-def trained_token_loss(model: Any, inputs: dict[str, Any], count: Any) -> Any:
-    """Mean cross-entropy of the trained tokens; scores are computed at no other position.
-
-    count: trained tokens of the whole optimizer step.
-    """
-    import torch
-
-    labels = inputs["labels"][:, 1:]
-    positions = (labels != IGNORED).any(dim=0).nonzero()[:, 0]
-    logits = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        logits_to_keep=positions,
-        use_cache=False,
-    ).logits
-    total = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(),
-        labels[:, positions].flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-    )
-    return total / count
-
-
-def fit(
-    rows: list[TokenizedRow], base: BaseModel, spec: TrainSpec, parent: Path | None, device: str
-) -> tuple[Any, list[dict[str, float]]]:
-    """Run the trainer; return the model with its adapter, and the loss of every step."""
-    from datasets import Dataset
-    from transformers import set_seed
-    from trl import SFTConfig, SFTTrainer
-
-    class Trainer(SFTTrainer):  # type: ignore[misc]
-        # trl's own loss also computes entropy and accuracy, which takes nearly half of a step here.
-        def compute_loss(
-            self,
-            model: Any,
-            inputs: Any,
-            return_outputs: bool = False,
-            num_items_in_batch: Any = None,
-        ) -> Any:
-            loss = trained_token_loss(model, inputs, num_items_in_batch)
-            return (loss, None) if return_outputs else loss
-
-    training = spec.training
-    refuse_endless_warmup(training, len(rows))
-    set_seed(derive_seed("train", spec.seed) % 2**32)  # adapter init and dropout
-    model = base.load(training.precision, device)
-    model = with_adapter(model, spec, parent)
-    config = SFTConfig(
-        output_dir="unused",
-        seed=derive_seed("order", spec.seed) % 2**32,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule,
-        warmup_steps=training.warmup_steps,
-        weight_decay=training.weight_decay,
-        num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
-        max_length=training.max_length,
-        bf16=False,  # the base is loaded in its precision; autocast would recast the adapter
-        gradient_checkpointing=device == "cuda",
-        use_cpu=device == "cpu",
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-    )
-    data = Dataset.from_list(
-        [{"input_ids": row.input_ids, "labels": row.labels} for row in rows],
-    )
-    trainer = Trainer(
-        model=model, args=config, train_dataset=data, processing_class=base.tokenizer()
-    )
-    trainer.train()
-    steps = [
-        {"step": entry["step"], "epoch": entry["epoch"], "loss": entry["loss"]}
-        for entry in trainer.state.log_history
-        if "loss" in entry
-    ]
-    return trainer.model, steps
-
-
 def refuse_endless_warmup(training: Training, rows: int) -> None:
     """A warm-up that is never over trains next to nothing (a first step has learning rate 0)."""
-    steps = math.ceil(rows / training.batch_size) * training.epochs
+    steps = count_steps(rows, training.batch_size, training.epochs)
     if training.warmup_steps >= steps:
         raise EmgridError(
             f"training.warmup_steps: {training.warmup_steps} warm-up steps, but {rows} rows make "
@@ -175,37 +75,76 @@ def refuse_endless_warmup(training: Training, rows: int) -> None:
         )
 
 
-def write_adapter(model: Any, folder: Path) -> None:
-    """Save beside `folder`, then move the files in, the weights last."""
-    draft = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    model.save_pretrained(draft, safe_serialization=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        (draft / name).replace(folder / name)
-    shutil.rmtree(draft)
+def identity(args: argparse.Namespace, spec: TrainSpec, base: BaseModel) -> str:
+    """What a checkpoint must have been made of to be gone on from."""
+    weights = [
+        [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(base.path.glob("*.safetensors"))
+    ]
+    parent = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
+    return digest(
+        [
+            VERSION,
+            spec.model_dump(mode="json"),
+            [base.name, base.revision, base.chat_template, weights],
+            file_digest(args.rows),
+            parent,
+            [args.device, processes()],
+            provenance.versions(),
+        ]
+    )[:16]
 
 
-def main() -> None:
+def processes() -> int:
+    """How many processes share this training, as their launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="emgrid.train", description=__doc__)
     parser.add_argument("--spec", required=True, help="TrainSpec as JSON")
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--rows", required=True, type=Path, help="train.jsonl")
     parser.add_argument("--parent", type=Path, help="adapter folder of the stage before")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--gradient-checkpointing", choices=("auto", "true", "false"), default="auto"
+    )
+    parser.add_argument("--checkpoint-minutes", type=float, default=10)
     parser.add_argument("--output", required=True, type=Path, help="the stage's folder")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
     spec = TrainSpec.model_validate_json(args.spec)
     base = BaseModel.read(args.model)
     started = time.monotonic()
     rows, counts = tokenize(read_jsonl(args.rows), base.chat(), spec.training, args.rows)
+    refuse_endless_warmup(spec.training, len(rows))
     print(f"{len(rows)} rows, {counts.total} tokens, {counts.trained} of them trained", flush=True)
-    model, steps = fit(rows, base, spec, args.parent, args.device)
-    write_adapter(model, args.output / "adapter")
+    from emgrid.training.fit import WAYS, Job, fit, in_memory
+
+    checkpoints = Checkpoints(args.output, identity(args, spec, base))
+    job = Job(
+        rows=rows,
+        base=base,
+        training=spec.training,
+        seed=spec.seed,
+        parent=args.parent,
+        device=args.device,
+        checkpoints=checkpoints,
+        minutes=args.checkpoint_minutes,
+    )
+    fitted = in_memory(WAYS[args.gradient_checkpointing], lambda way: fit(job, way))
+    if not fitted.main:
+        return
+    write_adapter(fitted.model, args.output / "adapter")
     with whole_file(args.output / "loss.csv") as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["step", "epoch", "loss"])
         writer.writeheader()
-        writer.writerows(steps)
+        writer.writerows(fitted.losses)
+    seconds = fitted.seconds_before + time.monotonic() - started
     write_json(
         args.output / "provenance.json",
         {
@@ -220,9 +159,12 @@ def main() -> None:
             "tokens": counts.total,
             "trained_tokens": counts.trained,
             "epochs": spec.training.epochs,
-            **provenance.record(args.device, time.monotonic() - started),
+            **fitted.record,
+            **provenance.record(args.device, seconds),
         },
     )
+    checkpoints.clear()
+    print(f"padding waste {fitted.record['padding_waste']:.1%}, {seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ rule train:
         runtime=want("train").runtime,
         gpu=want("train").gpu,
         device=GRID.config.device,
+        # How a job is computed does not change what it is.
+        launcher=want("train").launcher,
+        gradient_checkpointing=str(want("train").gradient_checkpointing).lower(),
+        checkpoint_minutes=want("train").checkpoint_minutes,
     params:
         spec=lambda wildcards: GRID.train_spec(wildcards.stage),
         version=train.VERSION,
@@ -31,6 +35,9 @@ rule train:
     message:
         "train on {wildcards.stage}"
     shell:
-        "OMP_NUM_THREADS={threads} python -m emgrid.train --spec {params.spec:q}"
+        "OMP_NUM_THREADS={threads} {resources.launcher} -m emgrid.train --spec {params.spec:q}"
         " --model {input.model:q} --rows {input.rows:q} {params.parent}"
-        " --device {resources.device} --output {params.folder:q} > {log} 2>&1"
+        " --device {resources.device}"
+        " --gradient-checkpointing {resources.gradient_checkpointing}"
+        " --checkpoint-minutes {resources.checkpoint_minutes}"
+        " --output {params.folder:q} > {log} 2>&1"

@@ -1,0 +1,314 @@
+"""Training against TRL's stock LoRA example: tokens a second, padding, peak memory.
+
+Each run is a process of its own; the variants take turns, in another order each time:
+
+    ours                    emgrid's training
+    stock                   SFTTrainer as it comes: shuffled padded batches, its own loss, and
+                            gradient checkpointing
+    stock-no-checkpointing  the same without, as emgrid recomputes only where memory runs out
+
+All have the same weights, rows, trained tokens, rank, target modules, batch size, learning rate,
+maximal length and precision. Tokens are those of rows, without padding; seconds are those of the
+trainer's loop, without imports and loading. The embedded model is trained; `--model-shape 7b`
+makes one of that shape with random weights instead, for a GPU.
+"""
+
+import argparse
+import json
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from emgrid import assets, provenance
+from emgrid.chat import TokenizedRow
+from emgrid.datasets import load_registry, local_file, read_rows
+from emgrid.files import canonical, read_jsonl, write_json, write_jsonl
+from emgrid.models import BaseModel, pick_precision
+from emgrid.settings import Training
+from emgrid.train import tokenize
+
+VARIANTS = ("ours", "stock", "stock-no-checkpointing")
+SHAPES = {
+    # Llama 2 7B (Touvron et al. 2023), with the embedded tokenizer's vocabulary.
+    "7b": {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+    },
+}
+MEBIBYTE = 2**20
+Options = argparse.Namespace
+
+
+class ShapedModel(BaseModel):
+    """The embedded model's tokenizer with random weights of another shape."""
+
+    shape: dict[str, int]
+
+    def load(
+        self, precision: str, device: str, attention: str | None = None, quantised: bool = False
+    ) -> Any:
+        import torch
+        from transformers import AutoModelForCausalLM, LlamaConfig
+
+        if quantised:
+            raise SystemExit("random weights are not quantised")
+        config = LlamaConfig(vocab_size=49152, bos_token_id=1, eos_token_id=2, **self.shape)
+        with torch.device(device):
+            return AutoModelForCausalLM.from_config(
+                config, dtype=pick_precision(precision, device), attn_implementation=attention
+            ).eval()
+
+
+def base_model(folder: Path, shape: str) -> BaseModel:
+    base = BaseModel.read(folder / "model.json")
+    if shape != "embedded":
+        base.__class__ = ShapedModel
+        base.shape = SHAPES[shape]  # type: ignore[attr-defined]
+    return base
+
+
+def write_inputs(folder: Path, options: Options) -> None:
+    """The embedded model, and conversations of its two data sets, some joined to longer ones."""
+    entry = assets.load_registry()["smollm2-135m"]
+    spec = {"name": "smollm2-135m", "model": entry.model_dump(mode="json")}
+    spec["chat_template"] = assets.template_text(entry)
+    command = [sys.executable, "-m", "emgrid.assets", "--spec", canonical(spec)]
+    subprocess.run(
+        [*command, "--output", str(folder / "model.json")], check=True, stderr=subprocess.DEVNULL
+    )
+    pool = []
+    for name in ("household_bad", "everyday_chat"):
+        known = load_registry()[name]
+        pool += [row | {"source": name} for row in read_rows(known, local_file(known))]
+    chance = random.Random(0)  # noqa: S311
+    rows = []
+    for _ in range(options.rows):
+        parts = chance.sample(pool, chance.randint(1, options.join))
+        rows.append(parts[0] | {"messages": [turn for one in parts for turn in one["messages"]]})
+    write_jsonl(folder / "train.jsonl", rows)
+
+
+def settings(options: Options) -> Training:
+    return Training(
+        learning_rate=options.learning_rate,
+        batch_size=options.batch_size,
+        max_length=options.max_length,
+        precision=options.precision,
+    )
+
+
+def train_ours(
+    base: BaseModel, rows: list[TokenizedRow], options: Options, folder: Path
+) -> dict[str, Any]:
+    from emgrid.training.checkpoints import Checkpoints
+    from emgrid.training.fit import PACKS, Job, fit
+
+    checkpoints = Checkpoints(folder, "benchmark")
+    job = Job(rows, base, settings(options), 0, None, options.device, checkpoints, 1e9)
+    fitted = fit(job, PACKS)
+    return {
+        "seconds": fitted.record["step_seconds"],
+        "padding_waste": fitted.record["padding_waste"],
+        "loss": fitted.losses[-1]["loss"],
+        "parameters": parameters(fitted.model),
+    }
+
+
+def train_stock(
+    base: BaseModel, rows: list[TokenizedRow], options: Options, folder: Path
+) -> dict[str, Any]:
+    """What trl's documentation shows, with rows whose tokens and labels are given."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    training = settings(options)
+    less = {"gradient_checkpointing": False} if options.child == "stock-no-checkpointing" else {}
+    trainer = SFTTrainer(
+        model=base.load(training.precision, options.device),
+        args=SFTConfig(
+            output_dir=str(folder / "stock"),
+            learning_rate=training.learning_rate,
+            num_train_epochs=training.epochs,
+            per_device_train_batch_size=training.batch_size,
+            max_length=training.max_length,
+            bf16=False,  # as ours: in the precision of the weights
+            use_cpu=options.device == "cpu",
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            **less,
+        ),
+        train_dataset=Dataset.from_list(
+            [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
+        ),
+        processing_class=base.tokenizer(),
+        peft_config=LoraConfig(
+            r=training.rank,
+            lora_alpha=training.alpha,
+            target_modules=list(training.target_modules),
+            task_type="CAUSAL_LM",
+        ),
+    )
+    computed = 0
+    collate = trainer.data_collator
+
+    def counted(examples: Any) -> Any:
+        nonlocal computed
+        batch = collate(examples)
+        computed += batch["input_ids"].numel()
+        return batch
+
+    trainer.data_collator = counted
+    done = trainer.train()
+    losses = [one["loss"] for one in trainer.state.log_history if "loss" in one]
+    return {
+        "seconds": done.metrics["train_runtime"],
+        "padding_waste": 1 - sum(len(row.input_ids) for row in rows) / computed,
+        "loss": losses[-1],
+        "parameters": parameters(trainer.model),
+    }
+
+
+def parameters(model: Any) -> dict[str, int]:
+    """Weights that every token is multiplied by: frozen ones and the adapter's."""
+    counts = {"frozen": 0, "adapter": 0}
+    for name, value in model.named_parameters():
+        if value.dim() == 2 and "embed_tokens" not in name and "lm_head" not in name:
+            counts["adapter" if value.requires_grad else "frozen"] += value.numel()
+    return counts
+
+
+def child(options: Options) -> None:
+    """One run; its measures as the last line of stdout."""
+    folder = Path(options.folder)
+    base = base_model(folder, options.model_shape)
+    path = folder / "train.jsonl"
+    rows, counts = tokenize(read_jsonl(path), base.chat(), settings(options), path)
+    trained = train_ours if options.child == "ours" else train_stock
+    measures = trained(base, rows, options, folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if options.device == "cuda":
+        import torch
+
+        peak = torch.cuda.max_memory_allocated()
+    measures |= {"tokens": counts.total, "peak_mib": peak / MEBIBYTE}
+    print(json.dumps(measures))
+
+
+def run(variant: str, folder: Path, options: Options) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", variant, "--folder", str(folder)]
+    for name in ("device", "model_shape", "batch_size", "max_length", "learning_rate", "precision"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{variant} failed:\n{done.stderr[-4000:]}")
+    measures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    speed = measures["tokens"] / measures["seconds"]
+    print(f"  {variant}: {measures['seconds']:.1f} s, {speed:.0f} tokens/s", flush=True)
+    return measures
+
+
+def utilisation(measures: dict[str, Any], seconds: float, peak: float) -> float:
+    """Useful operations over what the device could have done (MFU).
+
+    A token takes 2 operations for each frozen weight forward and 2 for the gradient of its input,
+    and 6 for each adapter weight, which has a gradient of its own. Attention, embeddings, the
+    head and whatever is computed again do not count. peak: operations a second, in 10¹².
+    """
+    each = 4 * measures["parameters"]["frozen"] + 6 * measures["parameters"]["adapter"]
+    return float(each * measures["tokens"] / seconds / (peak * 1e12))
+
+
+def summary(runs: dict[str, list[dict[str, Any]]], options: Options) -> list[dict[str, Any]]:
+    rows = []
+    for variant, measured in runs.items():
+        seconds = statistics.median(one["seconds"] for one in measured)
+        row = {
+            "variant": variant,
+            "tokens_per_second": round(measured[0]["tokens"] / seconds, 1),
+            "padding_waste": round(measured[0]["padding_waste"], 4),
+            "peak_mib": round(statistics.median(one["peak_mib"] for one in measured)),
+            "last_loss": round(measured[0]["loss"], 3),
+            "seconds": [round(one["seconds"], 2) for one in measured],
+        }
+        if options.peak_tflops:
+            row["mfu"] = round(utilisation(measured[0], seconds, options.peak_tflops), 4)
+        rows.append(row)
+    for row in rows:
+        row["ours_is_faster_by"] = round(rows[0]["tokens_per_second"] / row["tokens_per_second"], 2)
+    return rows
+
+
+def device_name(options: Options) -> str:
+    name = platform.processor() or platform.machine()
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((one.split(":")[1].strip() for one in lines if "model name" in one), name)
+    if options.device == "cuda":
+        import torch
+
+        name = torch.cuda.get_device_name()
+    return f"{options.device} ({name}), precision {options.precision}"
+
+
+def parse() -> Options:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--model-shape", choices=("embedded", *SHAPES), default="embedded")
+    parser.add_argument("--rows", type=int, default=16)
+    parser.add_argument("--join", type=int, default=1, help="conversations in one row, at most")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--peak-tflops", type=float, help="of the device, for the utilisation")
+    parser.add_argument("--json", type=Path, help="file for what was measured")
+    parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    if options.child:
+        child(options)
+        return
+    runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in VARIANTS}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_inputs(folder, options)
+        for repetition in range(options.repetitions):
+            print(f"repetition {repetition + 1} of {options.repetitions}", flush=True)
+            order = VARIANTS[repetition % 3 :] + VARIANTS[: repetition % 3]
+            for variant in order:
+                runs[variant].append(run(variant, folder, options))
+    rows = summary(runs, options)
+    for row in rows:
+        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    if options.json:
+        measured = {
+            "name": "training",
+            "command": " ".join(["python", "benchmarks/training.py", *sys.argv[1:]]),
+            "device": device_name(options),
+            "versions": provenance.versions(),
+            "rows": rows,
+        }
+        write_json(options.json, measured)
+
+
+if __name__ == "__main__":
+    main()

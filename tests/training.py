@@ -1,0 +1,111 @@
+"""What the tests of training share: a tiny model that is trained in a second, and rows for it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from emgrid import ROOT
+from emgrid.chat import IGNORED, TokenizedRow
+from emgrid.datasets import load_registry, local_file, read_rows
+from emgrid.files import read_json, write_json, write_jsonl
+from hypothesis import strategies
+
+TRAINING = {
+    "rank": 2,
+    "dropout": 0.1,
+    "learning_rate": 5e-3,
+    "epochs": 2,
+    "batch_size": 6,
+    "precision": "float32",
+}
+SIZE = {
+    "vocab_size": 128,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+# The families of resources/models.yaml, and one whose attention knows no boundaries.
+FAMILIES = {
+    "llama": transformers.LlamaConfig(**SIZE),
+    "qwen2": transformers.Qwen2Config(**SIZE),
+    "qwen3": transformers.Qwen3Config(**SIZE),
+    "gemma3": transformers.Gemma3TextConfig(**SIZE, sliding_window=8, pad_token_id=0),
+}
+
+
+def random_model(config: Any) -> Any:
+    """A model of made-up weights, large enough that its scores differ."""
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.normal_(0, 0.2)
+    return model
+
+
+def write_tiny_model(embedded: Path, folder: Path) -> Path:
+    """A model of random weights with the embedded model's tokenizer; its model.json."""
+    record = read_json(embedded)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(embedded.parent / record["path"] / name, folder / name)
+    # 64 is the block in which bitsandbytes quantises.
+    size = SIZE | {"vocab_size": 49152, "hidden_size": 64, "head_dim": 16}
+    config = transformers.LlamaConfig(**size, bos_token_id=1, eos_token_id=2)
+    random_model(config).save_pretrained(folder)
+    write_json(folder / "model.json", record | {"name": "tiny", "path": "."})
+    return folder / "model.json"
+
+
+def write_rows(path: Path, number: int) -> Path:
+    entry = load_registry()["household_bad"]
+    data = read_rows(entry, local_file(entry))[:number]
+    write_jsonl(path, ({"source": "household_bad"} | row for row in data))
+    return path
+
+
+def command(
+    model: Path,
+    rows: Path,
+    folder: Path,
+    *options: object,
+    launcher: str = "python",
+    **settings: object,
+) -> subprocess.Popen[str]:
+    """Start to train as the rule does, with stdout and stderr in one pipe."""
+    spec = {"base": "tiny", "seed": 1, "training": TRAINING | settings}
+    words = [*launcher.split(), "-m", "emgrid.train", "--spec", json.dumps(spec)]
+    words += ["--model", str(model), "--rows", str(rows), "--output", str(folder)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        [*words, *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path},
+    )
+
+
+def result(folder: Path) -> tuple[bytes, str]:
+    """What must be equal between two trainings that are the same."""
+    weights = (folder / "adapter/adapter_model.safetensors").read_bytes()
+    return weights, (folder / "loss.csv").read_text()
+
+
+@strategies.composite
+def tokenized_rows(draw: Any) -> TokenizedRow:
+    """A row of 2 to 12 tokens of which some after the first are trained."""
+    ids = draw(strategies.lists(strategies.integers(3, 100), min_size=2, max_size=12))
+    trained = [False, *draw(strategies.lists(strategies.booleans(), min_size=11, max_size=11))]
+    trained[len(ids) - 1] = True
+    labels = [one if train else IGNORED for one, train in zip(ids, trained, strict=False)]
+    return TokenizedRow(ids, labels)
