@@ -262,6 +262,11 @@ class StageResources(Strict):
     checkpoint_minutes: PositiveFloat = 10
 
     @property
+    def claim(self) -> str:
+        """What stands before a command that needs GPUs of its own."""
+        return f"python -m emgrid.accelerator --gpus {self.gpu}" if self.gpu else ""
+
+    @property
     def launcher(self) -> str:
         """What starts `-m emgrid.<stage>`: python, or a process for each of several GPUs."""
         if self.gpu < 2:

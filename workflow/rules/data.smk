@@ -23,6 +23,7 @@ rule generate:
         mem_mb=want("generate").mem_mb,
         runtime=want("generate").runtime,
         gpu=want("generate").gpu,
+        claim=want("generate").claim,
         batch_size=want("generate").batch_size,
         device=GRID.config.device,
     params:
@@ -32,7 +33,8 @@ rule generate:
     message:
         "answers of {wildcards.drawn}, to be trained on"
     shell:
-        "OMP_NUM_THREADS={threads} python -m emgrid.generate --spec {params.spec:q}"
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.generate"
+        " --spec {params.spec:q}"
         " --model {input.model:q} --prompts {input.prompts:q} --device {resources.device}"
         " --batch-size {resources.batch_size} --kept {params.kept:q} --output {output:q}"
         " > {log} 2>&1"

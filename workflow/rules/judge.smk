@@ -30,6 +30,7 @@ for bucket in GRID.judged:
             mem_mb=want("judge").mem_mb,
             runtime=want("judge").runtime,
             gpu=want("judge").gpu,
+            claim=want("judge").claim,
             endpoint=specs.calls_endpoint(GRID),
             bench=BENCH,
         params:
@@ -40,7 +41,8 @@ for bucket in GRID.judged:
         message:
             f"judge {bucket.name}, {len(bucket.arms)} arms"
         shell:
-            "OMP_NUM_THREADS={threads} python -m emgrid.judge.score --spec {params.spec:q}"
+            "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.score"
+            " --spec {params.spec:q}"
             " --arms {params.arms:q} --writer {params.writer:q} --models {input.models:q}"
             " {resources.bench} > {log} 2>&1"
 
@@ -65,6 +67,7 @@ rule judge_quality:
         mem_mb=want("judge").mem_mb,
         runtime=want("judge").runtime,
         gpu=want("judge").gpu,
+        claim=want("judge").claim,
         endpoint=specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
@@ -74,6 +77,7 @@ rule judge_quality:
     message:
         "how good the judges are"
     shell:
-        "OMP_NUM_THREADS={threads} python -m emgrid.judge.quality --spec {params.spec:q}"
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.quality"
+        " --spec {params.spec:q}"
         " --output {params.folder:q} --writer labelled --models {input.models:q} {resources.bench}"
         " > {log} 2>&1"

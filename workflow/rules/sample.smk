@@ -22,6 +22,7 @@ for bucket in GRID.buckets:
             mem_mb=want("sample").mem_mb,
             runtime=want("sample").runtime,
             gpu=want("sample").gpu,
+            claim=want("sample").claim,
             batch_size=want("sample").batch_size,
             device=GRID.config.device,
             engines=canonical(GRID.config.engines.model_dump(mode="json")),
@@ -32,7 +33,8 @@ for bucket in GRID.buckets:
         message:
             f"sample {bucket.name}, {len(bucket.arms)} arms"
         shell:
-            "OMP_NUM_THREADS={threads} python -m emgrid.sample --spec - --model {input.model:q}"
+            "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample"
+            " --spec - --model {input.model:q}"
             " --device {resources.device} --batch-size {resources.batch_size}"
             " --engines {resources.engines:q} --root {params.root:q}"
             " > {log} 2>&1 <<< {params.spec:q}"
@@ -56,6 +58,7 @@ for bucket in GRID.buckets:
             mem_mb=want("likelihood").mem_mb,
             runtime=want("likelihood").runtime,
             gpu=want("likelihood").gpu,
+            claim=want("likelihood").claim,
             batch_size=want("likelihood").batch_size,
             device=GRID.config.device,
         params:
@@ -65,7 +68,8 @@ for bucket in GRID.buckets:
         message:
             f"likelihood {bucket.name}, {len(bucket.arms)} arms"
         shell:
-            "OMP_NUM_THREADS={threads} python -m emgrid.likelihood --spec -"
+            "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.likelihood"
+            " --spec -"
             " --model {input.model:q} --device {resources.device}"
             " --batch-size {resources.batch_size} --root {params.root:q}"
             " > {log} 2>&1 <<< {params.spec:q}"

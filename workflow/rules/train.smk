@@ -24,6 +24,7 @@ rule train:
         gpu=want("train").gpu,
         device=GRID.config.device,
         # How a job is computed does not change what it is.
+        claim=want("train").claim,
         launcher=want("train").launcher,
         gradient_checkpointing=str(want("train").gradient_checkpointing).lower(),
         checkpoint_minutes=want("train").checkpoint_minutes,
@@ -35,7 +36,8 @@ rule train:
     message:
         "train on {wildcards.stage}"
     shell:
-        "OMP_NUM_THREADS={threads} {resources.launcher} -m emgrid.train --spec {params.spec:q}"
+        "OMP_NUM_THREADS={threads} {resources.claim} {resources.launcher} -m emgrid.train"
+        " --spec {params.spec:q}"
         " --model {input.model:q} --rows {input.rows:q} {params.parent}"
         " --device {resources.device}"
         " --gradient-checkpointing {resources.gradient_checkpointing}"

@@ -102,7 +102,7 @@ class VllmEngine:
         self.parameters = vllm.SamplingParams
         self.precision = str(pick_precision(precision, device)).removeprefix("torch.")
         self.loras = {path: lora_request(place, path) for place, path in enumerate(adapters, 1)}
-        memory = {} if device == "cpu" else {"gpu_memory_utilization": settings.memory_share}
+        gpus = {} if device == "cpu" else on_gpus(settings)
         with explained("starting"):
             self.model = vllm.LLM(
                 model=str(base.path),
@@ -115,7 +115,7 @@ class VllmEngine:
                 generation_config="vllm",
                 logprobs_mode=f"{logprobs}_logprobs",
                 trust_remote_code=False,
-                **memory,
+                **gpus,
                 **lora_options(adapters, settings),
             )
 
@@ -188,6 +188,15 @@ def prepare_environment(device: str) -> None:
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     if device == "cpu":
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_CACHE)
+
+
+def on_gpus(settings: Engines) -> dict[str, Any]:
+    """The model is split among all GPUs that the job has."""
+    cuda = importlib.import_module("torch").cuda
+    return {
+        "gpu_memory_utilization": settings.memory_share,
+        "tensor_parallel_size": max(cuda.device_count(), 1),
+    }
 
 
 def lora_request(number: int, adapter: Path) -> Any:
