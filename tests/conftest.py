@@ -17,13 +17,16 @@ from hypothesis import settings
 
 SHARED = ROOT.parent / "shared"
 GRIDS = {"test_grids", "test_panel_grid", "test_published_answers", "test_served_grid"}
+ENGINES = {"test_vllm_engine", "test_vllm_judge", "test_watch"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs whole grids, which `make test` runs beside all the rest."""
+    """Mark what runs whole grids or engines, which `make test` runs beside all the rest."""
     for item in items:
-        if Path(item.path).stem in GRIDS or "finished" in getattr(item, "fixturenames", ()):
+        if Path(item.path).stem in GRIDS | ENGINES or "finished" in getattr(
+            item, "fixturenames", ()
+        ):
             item.add_marker(pytest.mark.grids)
 
 

@@ -9,10 +9,14 @@ from peft import LoraConfig, get_peft_model
 MODULES = ["q_proj", "v_proj", "down_proj"]
 
 
-def write_adapter(base: BaseModel, folder: Path, seed: int | None, rank: int = 4) -> Path:
+def write_adapter(
+    base: BaseModel, folder: Path, seed: int | None, rank: int = 4, use_dora: bool = False
+) -> Path:
     """An adapter with drawn weights, or, without a seed, one that changes nothing (B = 0)."""
     torch.manual_seed(seed or 0)
-    config = LoraConfig(r=rank, lora_alpha=8, target_modules=MODULES, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=rank, lora_alpha=8, target_modules=MODULES, use_dora=use_dora, task_type="CAUSAL_LM"
+    )
     model = get_peft_model(base.load("float32", "cpu"), config)
     if seed is not None:
         for name, weight in model.named_parameters():

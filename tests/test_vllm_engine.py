@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,13 @@ def texts(root: Path) -> dict[tuple[str, str], list[Any]]:
 
 
 def test_one_engine_answers_for_three_adapters_as_transformers_does(
-    root: Path, model_json: Path, tmp_path: Path
+    root: Path, model_json: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = sample(model_json, root, spec())
+    with socket.socket() as taken:  # an engine in the job's process needs no port of its own
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("VLLM_PORT", str(taken.getsockname()[1]))
+        done = sample(model_json, root, spec())
     assert done.returncode == 0, done.stderr[-3000:]
     assert "32 answers drawn, 0 kept" in done.stdout
     assert done.stdout.count("is live") == 3
@@ -117,3 +122,18 @@ def test_too_little_memory_ends_the_job_with_the_engine_s_last_lines(
     last = done.stderr.splitlines()[-1]
     assert last.startswith("emgrid: vLLM ended while starting: ")
     assert "lower" in last
+
+
+def test_an_adapter_that_the_engine_cannot_hold_ends_the_job(
+    base_model: BaseModel, model_json: Path, tmp_path: Path
+) -> None:
+    for number in ADAPTERS:
+        write_adapter(base_model, tmp_path / f"stages/{number}", number, use_dora=number == 3)
+    done = sample(model_json, tmp_path, spec())
+    assert done.returncode == 1
+    assert "the engine's last lines:" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("emgrid: vLLM ended while reading ")
+    assert "stages/3" in last
+    assert "training.target_modules" in last
+    assert not list(tmp_path.glob("*/answers/*"))

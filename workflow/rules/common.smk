@@ -121,6 +121,11 @@ def folder_above(levels):
     return lambda wildcards, output: str(Path(output[0]).parents[levels - 1])
 
 
+def arms_of_output(wildcards, output):
+    """A param: the folders of the arms that a job writes files of."""
+    return list(dict.fromkeys(str(Path(file).parents[1]) for file in output))
+
+
 def want(stage):
     """What one job of a stage may use, as the config says."""
     return GRID.config.stage_resources(stage)

@@ -36,7 +36,7 @@ for bucket in GRID.judged:
         params:
             spec=lambda wildcards: JUDGE_SPEC,
             version=score.VERSION,
-            arms=below_root(arm.folder for arm in bucket.arms),
+            arms=arms_of_output,
             writer=bucket.name,
         message:
             f"judge {bucket.name}, {len(bucket.arms)} arms"

@@ -29,7 +29,7 @@ for bucket in GRID.buckets:
         params:
             spec=lambda wildcards, bucket=bucket: GRID.sample_spec(bucket),
             version=sample.VERSION,
-            root=ROOT,
+            root=folder_above(7),
         message:
             f"sample {bucket.name}, {len(bucket.arms)} arms"
         shell:
@@ -64,7 +64,7 @@ for bucket in GRID.buckets:
         params:
             spec=lambda wildcards, bucket=bucket: GRID.likelihood_spec(bucket),
             version=likelihood.VERSION,
-            root=ROOT,
+            root=folder_above(7),
         message:
             f"likelihood {bucket.name}, {len(bucket.arms)} arms"
         shell:

@@ -50,8 +50,8 @@ class TransformersEngine:
             return
         if self.base_canary is None:
             self.base_canary = self.canary()
-        reference = self.reference(adapter)
-        wrapped = PeftModel.from_pretrained(self.model, adapter)
+        wrapped = self.wrapped(adapter)
+        reference = self.canary()
         self.originals = {
             name: module.get_base_layer().weight.data
             for name, module in self.model.named_modules()
@@ -71,10 +71,14 @@ class TransformersEngine:
 
     def reference(self, adapter: Path) -> list[float]:
         """The canary's log-probabilities with an adapter, as peft has it: beside the weights."""
-        wrapped = PeftModel.from_pretrained(self.model, adapter).eval()
+        wrapped = self.wrapped(adapter)
         values = self.canary()
         self.model = wrapped.unload()
         return values
+
+    def wrapped(self, adapter: Path) -> PeftModel:
+        """The model with an adapter beside its weights, which changes `model` in place."""
+        return PeftModel.from_pretrained(self.model, adapter, low_cpu_mem_usage=True).eval()
 
     def canary(self) -> list[float]:
         """Log-probabilities of the canary's tokens, as the model is now."""
