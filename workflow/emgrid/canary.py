@@ -28,9 +28,8 @@ CONVERSATION = (
         "Some questions are easy, others are not, and now and then the truth is no comfort.",
     },
 )
-# Mean absolute difference of a token's log-probability, in nats, that rounding may make. Measured on
-# the embedded model: 0.05 to 0.07 in bfloat16, where merging rounds the weights, for the adapters of
-# the default grid; they themselves move a token by more.
+# Mean absolute difference of a token's log-probability, in nats, that rounding may make. Measured
+# for the adapters of the default grid: 0.05 to 0.07 in bfloat16, where merging rounds the weights.
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.15, "float16": 0.05}
 
 
