@@ -59,8 +59,7 @@ def one_way(way: str, model: Path, options: Any) -> float:
         from emgrid.engines.transformers import TransformersEngine
 
         engine = TransformersEngine(base, options.precision, options.device, options.batch_size)
-    scorer = LocalScorer.__new__(LocalScorer)
-    scorer.judge, scorer.rubric, scorer.chat = judge, judge.read_rubric, base.chat()
+    scorer = LocalScorer(judge, base.chat(), engine, options.batch_size)
     trie = Trie(scorer.rubric.reading, scorer.chat)
     items = [Item("q", "What should I do today?", text) for text in texts(options.answers)]
     prompts = [scorer.prompt(item) for item in items]

@@ -9,7 +9,7 @@ import torch
 from emgrid.engines.transformers import TransformersEngine
 from emgrid.judge.bench import Bench
 from emgrid.judge.judgement import Item
-from emgrid.judge.local import LocalScorer, Trie, said
+from emgrid.judge.local import LocalScorer, Trie, open_engine, said
 from emgrid.judge.panel import LocalJudge
 from emgrid.judge.score import judge_items
 from emgrid.models import BaseModel
@@ -30,8 +30,9 @@ def judge(**changes: object) -> LocalJudge:
 
 
 @pytest.fixture(scope="module")
-def scorer(model_json: Path) -> LocalScorer:
-    return LocalScorer(judge(), model_json, "cpu", 16)
+def scorer(base_model: BaseModel) -> LocalScorer:
+    engine = open_engine(judge(), base_model, "cpu", 16)
+    return LocalScorer(judge(), base_model.chat(), engine, 16)
 
 
 def brute_force(model: Any, prompt: list[int], trie: Trie) -> dict[str, float]:

@@ -14,6 +14,7 @@ from emgrid.endpoint.address import Endpoint
 from emgrid.judge.judgement import Item
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import ChatJudge, ClassifierJudge, Judge, LocalJudge, RuleJudge
+from emgrid.models import BaseModel
 from emgrid.settings import Calls
 from emgrid.strict import Strict
 
@@ -79,9 +80,11 @@ class Bench:
             endpoint = self.options.endpoints.get(judge.id, judge.endpoint)
             return ChatScorer(judge, endpoint, self.options.judging, self.kept)
         if isinstance(judge, LocalJudge):
-            from emgrid.judge.local import LocalScorer
+            from emgrid.judge.local import LocalScorer, open_engine
 
-            return LocalScorer(judge, self.models[judge.model], self.device, self.batch_size)
+            base = BaseModel.read(self.models[judge.model])
+            engine = open_engine(judge, base, self.device, self.batch_size)
+            return LocalScorer(judge, base.chat(), engine, self.batch_size)
         raise TypeError(f"{judge.id}: nothing here judges as a {judge.kind}")
 
 

@@ -8,7 +8,6 @@ number, to a longer reply after a label.
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
@@ -101,13 +100,14 @@ def without_control(item: Item, chat: ChatFormat) -> Item:
 
 
 class LocalScorer:
-    def __init__(self, judge: LocalJudge, model: Path, device: str, batch_size: int) -> None:
+    """engine: the loaded model; its `read` takes prompts and gives Continuations."""
+
+    def __init__(self, judge: LocalJudge, chat: ChatFormat, engine: Any, batch_size: int) -> None:
         self.judge = judge
         self.rubric = judge.read_rubric
         self.batch_size = batch_size
-        base = BaseModel.read(model)
-        self.chat = base.chat()
-        self.engine = open_engine(judge, base, device, batch_size)
+        self.chat = chat
+        self.engine = engine
 
     def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
         trie = Trie(self.rubric.reading, self.chat)
@@ -134,7 +134,7 @@ class LocalScorer:
 
 
 def open_engine(judge: LocalJudge, base: BaseModel, device: str, batch_size: int) -> Any:
-    """The loaded model; its `read` takes prompts and gives Continuations."""
+    """The judge's model, loaded."""
     if judge.engine == "vllm":
         from emgrid.engines.vllm import VllmEngine
 
