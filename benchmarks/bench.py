@@ -2,6 +2,7 @@
 
     python benchmarks/bench.py            # all, about an hour on two cores
     python benchmarks/bench.py sampling   # one; the others' last records stay
+    python benchmarks/bench.py --add grid.json
 
 A table holds what one run measured side by side; compare its ratios, not its numbers, with those of
 another machine.
@@ -42,12 +43,15 @@ def page(records: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=NAMES)
-    parser.add_argument("--page", action="store_true", help="write README.md from the records")
+    parser.add_argument("--add", type=Path, nargs="*", help="measure nothing, take these records")
     options, words = parser.parse_known_args()
     records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
-    for name in [] if options.page else options.names:
-        record = measure(name, words)
-        records[f"{name}, {record['device']}"] = record
+    if options.add is not None:
+        made = (json.loads(path.read_text(encoding="utf-8")) for path in options.add)
+    else:
+        made = (measure(name, words) for name in options.names)
+    for record in made:
+        records[f"{record['name']}, {record['device']}"] = record
         RECORDS.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
     (HERE / "README.md").write_text(page(records), encoding="utf-8")
 
