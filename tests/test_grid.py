@@ -104,10 +104,11 @@ def test_a_new_arm_moves_no_other_to_another_job(jobs: int, seeds: list[int]) ->
 
 def test_arms_of_other_base_models_and_engines_share_no_job() -> None:
     interventions = {"base": {}, "undiluted": {}, "benign_only": {"sampling": {"engine": "vllm"}}}
-    made = grid(base_models=["smollm2-135m", "qwen2.5-7b"], interventions=interventions)
+    models = ["smollm2-135m", "qwen2.5-7b"]
+    made = grid(base_models=models, interventions=interventions, engines={"jobs": 1})
     found = {(one.base, one.kind, len(one.arms)) for one in made.buckets}
     both = {("transformers", 3), ("vllm", 2)}
-    assert found == {(base, *one) for base in ("smollm2-135m", "qwen2.5-7b") for one in both}
+    assert found == {(base, *one) for base in models for one in both}
 
 
 def test_no_spec_holds_a_path_of_this_machine() -> None:
