@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +207,9 @@ def test_a_real_server_says_what_its_model_and_its_lora_module_say(
     """At temperature 0, against transformers; then two draws with seeds."""
     folder = adapter if model == "bent" else None
     greedy = Sampling(answers_per_question=1, max_tokens=12, temperature=0)
-    reference = TransformersEngine(base_model, folder, "float32", "cpu", batch_size=2)
-    expected = {
-        one.key: one for batch in reference.complete(asked(range(2)), greedy) for one in batch
-    }
+    reference = TransformersEngine(base_model, "float32", "cpu", batch_size=2)
+    wanted = [replace(request, adapter=folder) for request in asked(range(2))]
+    expected = {one.key: one for batch in reference.complete(wanted, greedy) for one in batch}
     for one in sampled_at(endpoint, model, greedy, range(2)):
         assert one.answer == expected[one.key].answer
         assert one.prompt_tokens == expected[one.key].prompt_tokens

@@ -152,7 +152,7 @@ def test_a_new_trigger_trains_nothing(finished: GridRun) -> None:
     planned = finished.planned(config)
     assert "train" not in planned
     assert "mix" not in planned
-    assert stages(planned) == dict.fromkeys(("sample", "likelihood", "judge"), 1)
+    assert stages(planned) == dict.fromkeys(("sample", "likelihood", "judge"), 2)
 
 
 def test_a_new_learning_rate_of_one_intervention_trains_its_arms_alone(finished: GridRun) -> None:

@@ -73,6 +73,21 @@ def check(
     return f"{adapter.name} of {adapter.parent.name} is live: {means}; off by {off:.2g}"
 
 
+def check_base(
+    adapter: Path, alone: Sequence[float], beside: Sequence[float], precision: Any
+) -> None:
+    """Raise EmgridError where the base model speaks otherwise in one batch with an adapter's
+    requests than alone. alone, beside: log-probabilities of shape (tokens,), in nats."""
+    off = float(np.abs(np.subtract(alone, beside)).mean())
+    limit = TOLERANCE[str(precision).removeprefix("torch.")]
+    if not off <= limit:
+        raise EmgridError(
+            f"the base model is off itself by {off:.3g} nats a token, more than {limit}, in one "
+            f"batch with {adapter}: mean log-probability {np.mean(beside):.4f} beside it, "
+            f"{np.mean(alone):.4f} alone; no answer was drawn; check the engine's version"
+        )
+
+
 def references(
     model: Path, adapters: Sequence[Path], precision: str, device: str
 ) -> dict[Path, list[float]]:

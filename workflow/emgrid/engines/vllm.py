@@ -24,6 +24,7 @@ CPU_CACHE = "2"  # GiB for the key-value cache where there is no GPU
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM makes room for
 MOST_SLOTS = 8
 LAST_LINES = 12
+DRAWN = 8  # tokens that the base model draws beside an adapter, to be compared
 # What an engine's complaint holds, in lower case, and what may be changed.
 ADVICE = {
     "address already in use": "its port is taken: unset VLLM_PORT, or set it to a free one",
@@ -33,6 +34,7 @@ ADVICE = {
     "free memory": "other programs hold the GPU's memory: stop them, or lower engines.memory_share",
     "cache": "too little memory is left for answers: raise engines.memory_share, or lower "
     "engines.context, sampling.max_tokens or engines.lora_slots",
+    "dora": "it holds plain LoRA adapters alone: train this one again, or use engine: transformers",
     "lora": "it cannot hold this adapter: check training.rank and training.target_modules against "
     "vLLM's list of supported models, or use engine: transformers",
 }
@@ -116,15 +118,32 @@ class VllmEngine:
                 logprobs_mode=f"{logprobs}_logprobs",
                 trust_remote_code=False,
                 **gpus,
-                **lora_options(adapters, settings),
+                **lora_options(adapters, settings, device),
             )
 
     def prove(self, references: dict[Path, list[float]]) -> None:
-        """Compare every adapter's canary with the base model's and with its reference."""
-        without = self.canary(None)
+        """Compare every adapter's canary with the base model's and with its reference; and the
+        base model's, beside each adapter, with what it was before any was there."""
+        without, alone = self.canary(None), self.base_beside(None)
         for adapter, reference in references.items():
             live = self.canary(adapter)
             print(canary.check(adapter, without, live, reference, self.precision), flush=True)
+        for adapter in references:
+            canary.check_base(adapter, alone, self.base_beside(adapter), self.precision)
+
+    def base_beside(self, adapter: Path | None) -> list[float]:
+        """Log-probabilities of the tokens that the base model finds likeliest behind the canary, in
+        one batch with a request for this adapter."""
+        prompt = {"prompt_token_ids": canary.tokens(self.chat).input_ids}
+        settings = self.parameters(
+            max_tokens=DRAWN, min_tokens=DRAWN, temperature=0, logprobs=1, detokenize=False
+        )
+        loras = [None, self.loras[adapter]] if adapter else [None]
+        with explained("reading the base model beside an adapter"):
+            said = self.model.generate(
+                [prompt] * len(loras), settings, lora_request=loras, use_tqdm=False
+            )[0]
+        return [max(one.logprob for one in found.values()) for found in said.outputs[0].logprobs]
 
     def canary(self, adapter: Path | None) -> list[float]:
         """Log-probabilities of the canary's tokens, as the engine has this adapter."""
@@ -204,9 +223,13 @@ def lora_request(number: int, adapter: Path) -> Any:
     return request(str(adapter), number, str(adapter))
 
 
-def lora_options(adapters: Sequence[Path], settings: Engines) -> dict[str, Any]:
+def lora_options(adapters: Sequence[Path], settings: Engines, device: str) -> dict[str, Any]:
     """Room for all adapters: the rank of the largest, and as many slots as there are, up to a
-    bound; those beyond it wait in main memory."""
+    bound; those beyond it wait in main memory.
+
+    vLLM 0.32's kernels for CPUs give a request without an adapter the last slot's one, beside
+    requests with adapters. So on a CPU there is one slot more than adapters, and it stays empty.
+    """
     if not adapters:
         return {}
     configs = [json.loads((path / "adapter_config.json").read_text()) for path in adapters]
@@ -218,6 +241,8 @@ def lora_options(adapters: Sequence[Path], settings: Engines) -> dict[str, Any]:
             "train with a lower rank, or use engine: transformers"
         )
     slots = settings.lora_slots or min(len(adapters), MOST_SLOTS)
+    if device == "cpu":
+        slots = len(adapters) + 1
     return {
         "enable_lora": True,
         "max_lora_rank": rank,
