@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,7 @@ class VllmEngine:
         self.precision = str(pick_precision(precision, device)).removeprefix("torch.")
         self.loras = {path: lora_request(place, path) for place, path in enumerate(adapters, 1)}
         gpus = {} if device == "cpu" else on_gpus(settings)
+        started = time.monotonic()
         with explained("starting"):
             self.model = vllm.LLM(
                 model=str(base.path),
@@ -120,6 +122,8 @@ class VllmEngine:
                 **gpus,
                 **lora_options(adapters, settings, device),
             )
+        took = time.monotonic() - started
+        print(f"vLLM started in {took:.0f} s, with {len(adapters)} adapters", flush=True)
 
     def prove(self, references: dict[Path, list[float]]) -> None:
         """Compare every adapter's canary with the base model's and with its reference; and the

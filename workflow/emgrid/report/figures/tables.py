@@ -89,7 +89,7 @@ def correlations(root: Path, over: str) -> dict[tuple[str, str, str, str], str]:
     except NothingToDraw:
         return {}
     own = table[(table["over"] == over) & table["spearman"].notna()]
-    own = own.fillna({"ratio": "", "trigger": ""})
+    own = own.astype({"ratio": object, "trigger": object}).fillna({"ratio": "", "trigger": ""})
     return {
         (row["base"], row["intervention"], row["ratio"], row["trigger"]): (
             f"\nρ = {row['spearman']:.2f} ({row['low']:.2f}, {row['high']:.2f})".replace("-", "−")
