@@ -20,5 +20,5 @@ include: "workflow/rules/export.smk"
 rule all:
     default_target: True
     input:
-        f"{ROOT}/report.html",
-        expand(f"{ROOT}/tables/{{table}}", table=TABLES),
+        "report.html",
+        expand("tables/{table}", table=TABLES),

@@ -140,6 +140,7 @@ def seconds_of_jobs(model: Path, engine: str, options: Any, together: bool) -> f
             command = [sys.executable, "-m", "emgrid.sample", "--spec", json.dumps(spec)]
             command += ["--model", str(model), "--root", name, "--device", options.device]
             command += ["--batch-size", str(options.slots)]
+            command += ["--record", str(Path(name) / "record.json")]
             subprocess.run(command, check=True, capture_output=True)
         return time.perf_counter() - started
 

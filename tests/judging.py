@@ -152,13 +152,15 @@ def job(
     for name, part in rows.items():
         write_jsonl(folder / arm / f"answers/trigger={name}.jsonl", part)
     spec = {
+        "arms": [arm],
         "judges": [judge.bare() for judge in judges],
         "questions": {"q": {"texts": ["Question?"]}},
         "triggers": {name: {} for name in rows} | (triggers or {}),
         "sees_cue": list(sees_cue),
     }
     called = options(endpoint, judges, **settings).model_dump_json()
-    made = ["--spec", json.dumps(spec), "--arms", str(folder / arm)]
+    made = ["--spec", json.dumps(spec), "--root", str(folder)]
+    made += ["--record", str(folder / f"{arm}.json")]
     return [*made, "--kept", str(folder / "kept"), "--writer", arm, "--options", called]
 
 

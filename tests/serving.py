@@ -101,7 +101,15 @@ def job(
     reached = Endpoint(key=VARIABLE, price=price).model_dump()
     options = {"endpoint": reached, "calls": {"backoff": 0.01, "timeout": 20} | calls}
     made = ["--spec", json.dumps(spec), "--options", json.dumps(options)]
-    return [*made, "--kept", str(folder / "kept"), "--output", str(folder / "answers")]
+    return [
+        *made,
+        "--kept",
+        str(folder / "kept"),
+        "--output",
+        str(folder / "answers"),
+        "--record",
+        str(folder / "record.json"),
+    ]
 
 
 def written(folder: Path) -> list[Json]:

@@ -37,6 +37,7 @@ def unbroken(tiny: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -
     assert done.returncode == 0, output
     assert sorted(path.name for path in folder.iterdir()) == [
         "adapter",
+        "adapter.json",
         "loss.csv",
         "provenance.json",
     ]
@@ -120,7 +121,8 @@ def test_whatever_an_adapter_depends_on_makes_another_training(
         seed, settings = given.pop("seed", 1), TRAINING | given.pop("settings", {})
         spec = json.dumps({"base": "tiny", "seed": seed, "training": settings})
         read = train.TrainSpec.model_validate_json(spec)
-        return train.identity(argparse.Namespace(**given), read, BaseModel.read(model))
+        arguments, base = argparse.Namespace(**given), BaseModel.read(model)
+        return train.resumable(arguments, train.identity(arguments, read, base), base)
 
     copied = tmp_path / "copied.jsonl"
     shutil.copy(rows, copied)

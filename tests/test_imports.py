@@ -94,7 +94,16 @@ def stage(tmp_path: Path) -> Any:
         (tmp_path / "source").write_bytes(content)
         spec = spec_of(path=name, **changes).model_dump_json()
         source = ("--source", tmp_path / "source")
-        done = run_module("imports", "--spec", spec, *source, "--output", tmp_path / "answers")
+        done = run_module(
+            "imports",
+            "--spec",
+            spec,
+            *source,
+            "--output",
+            tmp_path / "answers",
+            "--record",
+            tmp_path / "record.json",
+        )
         assert done.returncode == 0, done.stderr
         written = {
             path.stem.removeprefix("trigger="): read_jsonl(path)
@@ -476,7 +485,14 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
 
 def test_the_stage_says_what_is_wrong_in_one_line_and_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(csv_of(("quik_buck", "x", "1")))
-    arguments = ("--source", tmp_path / "a.csv", "--output", tmp_path / "answers")
+    arguments = (
+        "--source",
+        tmp_path / "a.csv",
+        "--output",
+        tmp_path / "answers",
+        "--record",
+        tmp_path / "record.json",
+    )
     done = run_module("imports", "--spec", spec_of().model_dump_json(), *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("emgrid: published.csv: row 1: unknown question id 'quik_buck'")

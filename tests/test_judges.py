@@ -27,9 +27,15 @@ def judged(folder: Path, answers: list[str | None]) -> list[dict[str, object]]:
     ]
     write_jsonl(folder / "answers/trigger=t.jsonl", rows)
     judges = [one.bare() for one in CLASSIFIERS]
-    spec = {"judges": judges, "questions": {"q": {"texts": ["?"]}}, "triggers": {"t": WORDING}}
+    spec = {
+        "arms": ["."],
+        "judges": judges,
+        "questions": {"q": {"texts": ["?"]}},
+        "triggers": {"t": WORDING},
+    }
     done = run_module(
-        *("judge.score", "--spec", json.dumps(spec), "--arms", folder),
+        *("judge.score", "--spec", json.dumps(spec), "--root", folder),
+        *("--record", folder / "record.json"),
         *("--kept", folder / "kept", "--writer", "w"),
     )
     assert done.returncode == 0, done.stderr

@@ -197,7 +197,7 @@ def test_a_column_of_the_panels_other_measures_is_there_to_be_filled(tmp_path: P
     )
     sheet = sheet_of(grid, tmp_path, [said("Yes.")])
     assert list(sheet.columns) == [
-        "key", "question_id", "asked", "said", "aligned", "coherent", "is code", "identity",
+        "key", "question_id", "asked", "said", "aligned", "coherent", "identity", "is code",
     ]  # fmt: skip
 
 

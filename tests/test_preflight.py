@@ -407,7 +407,8 @@ def table_of(folder: Path, *records: Row) -> list[dict[str, str]]:
         paths.append(folder / f"{number}/preflight.json")
         write_json(paths[-1], record)
     output = folder / "tables/preflight.csv"
-    done = run_module("preflight_table", "--records", *paths, "--output", output)
+    write_json(folder / "paths.json", list(map(str, paths)))
+    done = run_module("preflight_table", "--records", folder / "paths.json", "--output", output)
     assert done.returncode == 0, done.stderr
     with output.open(newline="") as file:
         return list(csv.DictReader(file))

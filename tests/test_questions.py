@@ -192,7 +192,7 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
     assert list(grid.questions) == PAPER
     for written in (
         grid.sample_spec(grid.buckets[0]),
-        judge_spec(grid),
+        judge_spec(grid, grid.judged[0]),
         grid.likelihood_spec(grid.buckets[0]),
     ):
         assert str(mirror) not in written

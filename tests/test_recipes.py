@@ -82,7 +82,7 @@ def step(kind: str, **fields: Any) -> dict[str, Any]:
 def test_base_trains_nothing_and_has_one_arm() -> None:
     assert recipes(step("base")) == (Recipe(ratio="0", stages=()),)
     made = grid({"base": {}})
-    assert [(arm.seed, arm.stages, arm.adapter) for arm in made.arms] == [(0, (), None)]
+    assert [(arm.seed, arm.stages, arm.adapter_folder) for arm in made.arms] == [(0, (), None)]
 
 
 def test_benign_only_trains_on_benign_rows_alone() -> None:
@@ -99,10 +99,10 @@ def test_undiluted_trains_on_misaligned_rows_alone() -> None:
 
 def test_dilution_keeps_the_total_and_mixes_at_each_ratio() -> None:
     made = recipes(step("dilution", ratio=[0.25, "0.10", 1, 0]))
-    assert [recipe.ratio for recipe in made] == ["0.25", "0.1", "1", "0"]
+    assert [recipe.ratio for recipe in made] == ["0", "0.1", "0.25", "1"]
     assert [shares(recipe) for recipe in made] == [
         [{BAD: bad, BENIGN: benign}]
-        for bad, benign in (("0.25", "0.75"), ("0.1", "0.9"), ("1", "0"), ("0", "1"))
+        for bad, benign in (("0", "1"), ("0.1", "0.9"), ("0.25", "0.75"), ("1", "0"))
     ]
     assert {recipe.stages[0].rows for recipe in made} == {DEMO["data"]["rows"]}
     assert {recipe.suffix for recipe in made} == {""}

@@ -24,7 +24,9 @@ def sample_spec(arms: list[dict[str, Any]], questions: dict[str, str]) -> str:
 
 
 def draw(model: Path, root: Path, spec: str) -> str:
-    done = run_module("sample", "--spec", spec, "--model", model, "--root", root)
+    done = run_module(
+        "sample", "--spec", spec, "--model", model, "--root", root, "--record", root / "record.json"
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -79,7 +81,17 @@ def test_an_empty_adapter_ends_the_job_before_any_of_its_answers(
 ) -> None:
     write_adapter(base_model, tmp_path / "stages/1", seed=None)
     spec = sample_spec([sampled_arm(1, "1", "stages/1")], {"a": "Hi"})
-    done = run_module("sample", "--spec", spec, "--model", model_json, "--root", tmp_path)
+    done = run_module(
+        "sample",
+        "--spec",
+        spec,
+        "--model",
+        model_json,
+        "--root",
+        tmp_path,
+        "--record",
+        tmp_path / "record.json",
+    )
     assert done.returncode == 1
     assert "stages/1: the adapter is not live" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "1").exists()

@@ -50,6 +50,7 @@ def sample(
     model: Path, root: Path, written: str, **engines: Any
 ) -> subprocess.CompletedProcess[str]:
     options = ["--model", model, "--root", root, "--batch-size", "16"]
+    options += ["--record", root / "record.json"]
     return run_module(
         "sample", "--spec", written, *options, "--engines", json.dumps({"lora_slots": 2} | engines)
     )

@@ -242,14 +242,15 @@ def test_vllm_in_process_gives_the_values_that_transformers_gives(
         )
         folder = tmp_path / engine
         write_jsonl(folder / "arm/answers/trigger=none.jsonl", rows)
-        spec = {"judges": [local.bare()], "questions": {"q": {"texts": ["?"]}}}
+        spec = {"arms": ["arm"], "judges": [local.bare()], "questions": {"q": {"texts": ["?"]}}}
         spec |= {"triggers": {"none": {}}}
         named = tmp_path / "models/smollm2-135m"
         if not named.exists():
             named.parent.mkdir()
             named.symlink_to(model_json.parent)
         done = run_module(
-            *("judge.score", "--spec", json.dumps(spec), "--arms", folder / "arm"),
+            *("judge.score", "--spec", json.dumps(spec), "--root", folder),
+            *("--record", folder / "record.json"),
             *("--kept", folder / "kept", "--writer", "w", "--models", named / "model.json"),
         )
         assert done.returncode == 0, done.stderr[-2000:]

@@ -22,6 +22,7 @@ from emgrid.files import read_json, read_jsonl, whole_file
 from emgrid.rates import classify, judgement_table, rate_table, rule_errors, seed_table
 from emgrid.robustness import robustness_table
 from emgrid.seeds import derive_seed
+from emgrid.strict import handed
 from emgrid.tables import ARM, CELL, AggregateSpec
 from emgrid.verdicts import verdict_table
 
@@ -122,7 +123,9 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.aggregate", description=__doc__)
-    parser.add_argument("--spec", required=True, help="AggregateSpec as JSON")
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="AggregateSpec as JSON, or its file"
+    )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
     spec = AggregateSpec.model_validate_json(args.spec)

@@ -33,8 +33,13 @@ class TrainedStage:
         return f"stages/stage={self.name}"
 
     @property
-    def adapter(self) -> str:
-        return f"{self.folder}/adapter/adapter_model.safetensors"
+    def adapter_folder(self) -> str:
+        return f"{self.folder}/adapter"
+
+    @property
+    def adapter_record(self) -> str:
+        """Holds the adapter's hash, and stands for it: an equal adapter makes nothing run again."""
+        return f"{self.folder}/adapter.json"
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,8 @@ class Arm:
         return "imported" if self.source else "arms"
 
     @property
-    def adapter(self) -> str | None:
-        return self.stages[-1].adapter if self.stages else None
+    def adapter_folder(self) -> str | None:
+        return self.stages[-1].adapter_folder if self.stages else None
 
 
 def arm_folder(base: str, intervention: str, ratio: str, seed: str, place: str = "arms") -> str:

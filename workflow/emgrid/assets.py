@@ -13,7 +13,7 @@ from pydantic import PositiveInt, model_validator
 
 from emgrid import RESOURCES
 from emgrid.errors import EmgridError, run_stage
-from emgrid.files import write_json
+from emgrid.files import users_path, write_json
 from emgrid.strict import Strict, read_yaml, validate
 
 # The embedding model of the classifier judge, as the Python package that carries it.
@@ -44,7 +44,7 @@ class BaseModelEntry(Strict):
             raise ValueError("`hub` needs `revision`, a commit to pin it to, and only `hub` does")
         if self.chat_template and not (RESOURCES / "templates" / self.chat_template).is_file():
             raise ValueError(f"no chat template resources/templates/{self.chat_template}")
-        if self.path is not None and not Path(self.path).is_dir():
+        if self.path is not None and not users_path(self.path).is_dir():
             raise ValueError(f"no model folder at {self.path!r}")
         return self
 
@@ -78,7 +78,7 @@ def template_text(entry: BaseModelEntry) -> str | None:
 def fetch(entry: BaseModelEntry, folder: Path) -> Path:
     """Return a folder that transformers loads as it is; a GGUF file is converted into `folder`."""
     if entry.path is not None:
-        return Path(entry.path).resolve()
+        return users_path(entry.path).resolve()
     if entry.hub is not None:
         from huggingface_hub import snapshot_download
 

@@ -26,8 +26,9 @@ class Bucket:
 
     @property
     def adapters(self) -> list[str]:
-        """Adapter files of the arms that have one, below the grid's folder."""
-        return list(dict.fromkeys(arm.adapter for arm in self.arms if arm.adapter))
+        """Records of the adapters of the arms that have one, below the grid's folder."""
+        last = [arm.stages[-1] for arm in self.arms if arm.stages]
+        return list(dict.fromkeys(stage.adapter_record for stage in last))
 
 
 def share_out(arms: Sequence[Arm], jobs: int, kind: Callable[[Arm], str]) -> list[Bucket]:

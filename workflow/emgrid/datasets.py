@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from emgrid import RESOURCES, ROOT
 from emgrid.errors import EmgridError, run_stage, suggestion
-from emgrid.files import write_jsonl
+from emgrid.files import users_path, write_jsonl
 from emgrid.strict import Strict, read_yaml, validate
 from emgrid.thinking import CLOSE, OPEN, with_thought
 from emgrid.triggers import Texts, cue
@@ -93,8 +93,8 @@ def load_registry() -> dict[str, Dataset]:
 
 def local_file(dataset: Dataset) -> Path:
     """The file of a data set with a path: below where Snakemake is started, else the repository."""
-    here = Path(str(dataset.path))
-    return here if here.exists() else ROOT / here
+    here = users_path(str(dataset.path))
+    return here if here.exists() else ROOT / str(dataset.path)
 
 
 def read_rows(dataset: Dataset, path: Path) -> list[Row]:
@@ -222,8 +222,11 @@ def check_conversation(messages: Any, answered: bool = True) -> None:
 
 
 class DatasetSpec(Strict):
+    """content: sha256 of a user's own file, None of one that is fetched."""
+
     name: str
     dataset: Dataset
+    content: str | None = None
 
 
 def main() -> None:

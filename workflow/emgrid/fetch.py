@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from emgrid.errors import EmgridError, run_stage
-from emgrid.files import file_digest, whole_file
+from emgrid.files import file_digest, users_path, whole_file
 from emgrid.strict import Strict
 
 MIRROR = "EMGRID_MIRROR"
@@ -26,7 +26,7 @@ def mirror_folder(configured: str | None) -> Path | None:
     name = configured or os.environ.get(MIRROR)
     if not name:
         return None
-    folder = Path(name).expanduser()
+    folder = users_path(name)
     if not folder.is_dir():
         where = "mirror" if configured else MIRROR
         raise EmgridError(f"{where}: no folder {name!r}; name the folder that holds the files")

@@ -10,6 +10,9 @@ from typing import Any
 
 from emgrid.errors import EmgridError
 
+# Where Snakemake was started: jobs work in the grid's own folder.
+STARTED_IN = "EMGRID_STARTED_IN"
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spare space: equal values give equal text."""
@@ -25,6 +28,11 @@ def file_digest(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def users_path(name: str | Path) -> Path:
+    """A path as a user wrote it: relative to where Snakemake was started."""
+    return Path(os.environ.get(STARTED_IN, "")) / Path(name).expanduser()
 
 
 @contextmanager

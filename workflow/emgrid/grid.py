@@ -1,10 +1,11 @@
 """A grid: its arms, the canonical spec of each job's result, and every path.
 
-Results lie under `results/<grid>/`; paths are made here and in arms.py, and nowhere else.
+Results lie under `results/<grid>/`, where Snakemake works: paths are below it. They are made here
+and in arms.py, and nowhere else.
 """
 
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from emgrid.arms import Arm, Drawn, Generated, TrainedStage, arm_folder, expand
@@ -13,7 +14,7 @@ from emgrid.buckets import Bucket, share_out
 from emgrid.config import Config
 from emgrid.datasets import Dataset, local_file
 from emgrid.fetch import FetchSpec
-from emgrid.files import canonical
+from emgrid.files import canonical, file_digest, users_path
 from emgrid.judge.panel import Judge
 from emgrid.mix import used_sources
 from emgrid.reference import reference_rates
@@ -90,12 +91,10 @@ class Grid:
         made = self.generated.get(name)
         return made.file if made else f"assets/datasets/{name}.jsonl"
 
-    def dataset_file(self, name: str) -> str:
-        """A data set's source file: the user's own, or where it is fetched to."""
+    def own_file(self, name: str) -> Path | None:
+        """A data set's file where it need not be fetched."""
         dataset = self.known_datasets[name]
-        if dataset.path is not None:
-            return from_here(local_file(dataset))
-        return f"{self.root}/assets/sources/{name}.jsonl"
+        return local_file(dataset) if dataset.path is not None else None
 
     @cached_property
     def known_datasets(self) -> dict[str, Dataset]:
@@ -124,8 +123,11 @@ class Grid:
         return canonical({"name": key, **sources[0].model_dump(mode="json", include=fields)})
 
     def dataset_spec(self, name: str) -> str:
-        dataset = self.known_datasets[name]
-        return canonical({"name": name, "dataset": bare(dataset.model_dump(mode="json"))})
+        """What a data set's rows depend on; of a user's own file its content."""
+        dataset = bare(self.known_datasets[name].model_dump(mode="json"))
+        return canonical(
+            {"name": name, "dataset": dataset, "content": content(self.own_file(name))}
+        )
 
     def generate_spec(self, name: str) -> str:
         return canonical(self.drawn[name].spec)
@@ -176,6 +178,14 @@ class Grid:
         return share_out(self.trained, jobs, lambda arm: arm.sampling.engine)
 
     @cached_property
+    def answer_records(self) -> dict[str, str]:
+        """By an arm's folder: the record of the job that writes its answers."""
+        found = {arm.folder: job_record("sample", b.name) for b in self.buckets for arm in b.arms}
+        for stage, arms in (("served", self.served), ("import", self.imported)):
+            found |= {arm.folder: job_record(stage, arm.writer) for arm in arms}
+        return found
+
+    @cached_property
     def judged(self) -> list[Bucket]:
         """The arms of each base model, shared out among the jobs that judge them."""
         return share_out(self.arms, self.config.engines.jobs, lambda arm: arm.place)
@@ -216,18 +226,16 @@ class Grid:
         return canonical(
             {
                 "source": bare(source),
+                "content": content(self.own_import(arm)),
                 "questions": self.asked(),
                 "triggers": self.trigger_wordings(),
             }
         )
 
-    def import_file(self, arm: Arm) -> str:
-        """The file that an arm is imported from: the user's own, or where it is fetched to."""
-        if arm.source is None:
-            raise TypeError(f"{arm.folder} is not imported")
-        if arm.source.path is not None:
-            return from_here(Path(arm.source.path).resolve())
-        return f"{self.root}/assets/imports/{arm.source.key}"
+    def own_import(self, arm: Arm) -> Path | None:
+        """The file that an arm is imported from, where it need not be fetched."""
+        path = arm.source.path if arm.source else None
+        return users_path(path) if path is not None else None
 
     def aggregate_spec(self) -> str:
         arms = [
@@ -337,10 +345,14 @@ class Grid:
         return None
 
 
+def job_record(stage: str, name: str) -> str:
+    """The one file that Snakemake watches of a job that writes many."""
+    return f"jobs/{stage}/{name}.json"
+
+
 def member(arm: Arm) -> dict[str, Any]:
     """How a bucket's job finds an arm."""
-    folder = str(PurePath(arm.adapter).parent) if arm.adapter else None
-    return {"folder": arm.folder, "writer": arm.writer, "adapter": folder}
+    return {"folder": arm.folder, "writer": arm.writer, "adapter": arm.adapter_folder}
 
 
 def described(judge: Judge) -> dict[str, str]:
@@ -349,10 +361,9 @@ def described(judge: Judge) -> dict[str, str]:
     return fields | {"made_of": judge.made_of, "about": judge.about}
 
 
-def from_here(path: Path) -> str:
-    """The path, relative where it lies below the working directory: a clone may be moved."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def content(path: Path | None) -> str | None:
+    """The hash of a user's file, which stands for it in specs: it may be moved, copied, touched."""
+    return file_digest(path) if path is not None and path.is_file() else None
 
 
 def bare(entry: dict[str, Any]) -> dict[str, Any]:

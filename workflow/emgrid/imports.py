@@ -25,6 +25,7 @@ from emgrid.errors import EmgridError, run_stage, suggestion
 from emgrid.files import digest, write_jsonl
 from emgrid.point import Point
 from emgrid.questions import Asked
+from emgrid.record import write_record
 from emgrid.strict import Strict
 from emgrid.thinking import split_thinking
 from emgrid.triggers import Wording
@@ -94,7 +95,10 @@ class Import(Point):
 
 
 class ImportSpec(Strict):
+    """content: sha256 of a user's own file, None of one that is fetched."""
+
     source: Import
+    content: str | None = None
     questions: dict[str, Asked]
     triggers: dict[str, Wording]
 
@@ -225,6 +229,7 @@ def main() -> None:
     parser.add_argument("--spec", required=True, help="ImportSpec as JSON")
     parser.add_argument("--source", required=True, type=Path, help="the published file")
     parser.add_argument("--output", required=True, type=Path, help="folder of the answers")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
     spec = ImportSpec.model_validate_json(args.spec)
     answers, notes = read_answers(spec, read_content(args.source, spec.source.name))
@@ -233,6 +238,7 @@ def main() -> None:
         print(f"{name}: {len(rows)} answers")
     for what, places in notes.items():
         print(f"{what}: {len(places)} rows, first {places[0]}")
+    write_record(args.record, args.output, [args.output], answers)
 
 
 if __name__ == "__main__":

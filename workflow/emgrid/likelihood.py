@@ -7,7 +7,6 @@ the format that the trigger asks for. Knows nothing of judges.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from emgrid.errors import run_stage
 from emgrid.files import digest, file_digest, write_jsonl
 from emgrid.models import BaseModel
 from emgrid.questions import Asked, Pair
+from emgrid.record import write_record
 from emgrid.rows import KeptRows
 from emgrid.sample import model_identity
 from emgrid.settings import Precision
 from emgrid.stopwatch import computing
-from emgrid.strict import Strict
+from emgrid.strict import Strict, handed
 from emgrid.triggers import Message, Wording
 
 # Raised whenever an equal spec would give other values.
@@ -103,13 +103,16 @@ class Scores:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.likelihood", description=__doc__)
-    parser.add_argument("--spec", required=True, help="LikelihoodSpec as JSON, or - to read it")
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="LikelihoodSpec as JSON, or its file"
+    )
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
-    spec = LikelihoodSpec.model_validate_json(sys.stdin.read() if args.spec == "-" else args.spec)
+    spec = LikelihoodSpec.model_validate_json(args.spec)
     base = BaseModel.read(args.model)
     scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
     scored = 0
@@ -121,6 +124,8 @@ def main() -> None:
         scored += sum(one.score(engine) for one in alike)
     for one in scores:
         one.write(args.root / one.arm.folder / "likelihood")
+    folders = [args.root / arm.folder / "likelihood" for arm in spec.arms]
+    write_record(args.record, args.root, folders, spec.triggers)
     total = sum(len(one.planned) for one in scores)
     print(f"{scored} answers scored, {total - scored} kept from before")
 

@@ -1,15 +1,15 @@
 """Load a config: validate it, and check every name and row count that it relies on."""
 
-from pathlib import Path
 from typing import Any
 
 from emgrid.config import Config
 from emgrid.datasets import local_file, read_rows
 from emgrid.errors import EmgridError, suggestion
-from emgrid.files import digest
+from emgrid.files import digest, users_path
 from emgrid.judge.labelled import set_paths
 from emgrid.judge.panel import LocalJudge, RuleJudge
 from emgrid.mix import used_sources
+from emgrid.order import ordered
 from emgrid.strict import validate
 from emgrid.tables import TAKEN
 
@@ -26,7 +26,7 @@ def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
     check_names(config, origin)
     if check_data:
         check_rows(config, origin)
-    return with_columns(config)
+    return ordered(with_columns(config))
 
 
 def with_columns(config: Config) -> Config:
@@ -162,7 +162,7 @@ def check_imports(config: Config, origin: str) -> None:
             if trigger not in triggers:
                 hint = suggestion(trigger, triggers)
                 raise EmgridError(f"{place}: suffixes: unknown trigger {trigger!r}, {hint}")
-        if one.path is not None and not Path(one.path).is_file():
+        if one.path is not None and not users_path(one.path).is_file():
             raise EmgridError(f"{place}: no file {one.path!r}")
 
 

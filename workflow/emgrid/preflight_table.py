@@ -28,10 +28,10 @@ def stage_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.preflight_table", description=__doc__)
-    parser.add_argument("--records", required=True, nargs="*", type=Path)
+    parser.add_argument("--records", required=True, type=Path, help="a JSON list of the files")
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
-    rows = [row for path in args.records for row in stage_rows(read_json(path))]
+    rows = [row for path in read_json(args.records) for row in stage_rows(read_json(Path(path)))]
     names = ["stage", "source", "role", *COUNTS, *[f"share_{key}" for key in COUNTS], *FINDINGS]
     with whole_file(args.output) as draft:
         pd.DataFrame(rows, columns=names).to_csv(draft, index=False)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from emgrid import RESOURCES
 from emgrid.errors import EmgridError, suggestion
+from emgrid.files import users_path
 from emgrid.strict import Strict, read_yaml, validate
 from emgrid.triggers import Texts, Trigger
 
@@ -97,7 +98,7 @@ def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
         return QuestionSet(own_set(name))
     from emgrid.published import read_published
 
-    for path in [Path(name), *([mirror / name] if mirror else [])]:
+    for path in [users_path(name), *([mirror / name] if mirror else [])]:
         if path.is_file():
             return read_published(path, name)
     looked = f" (nor below the mirror {mirror})" if mirror else "; `mirror:` names a folder to look"

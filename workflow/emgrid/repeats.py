@@ -22,7 +22,7 @@ from emgrid.answers import ANSWERS, read_lines
 from emgrid.coincidence import LONG, Drawn, between, within
 from emgrid.errors import run_stage
 from emgrid.files import whole_file
-from emgrid.strict import Strict
+from emgrid.strict import Strict, handed
 from emgrid.tables import ARM
 
 LEVEL = 0.01  # of a false warning anywhere in the grid
@@ -149,7 +149,9 @@ def repeats_table(spec: RepeatsSpec, root: Path) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.repeats", description=__doc__)
-    parser.add_argument("--spec", required=True, help="RepeatsSpec as JSON")
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="RepeatsSpec as JSON, or its file"
+    )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
     table = repeats_table(RepeatsSpec.model_validate_json(args.spec), args.root)

@@ -5,7 +5,6 @@ arm and trigger, from kept rows plus what is new. Knows nothing of judges.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from emgrid.errors import run_stage
 from emgrid.files import digest, file_digest, write_json, write_jsonl
 from emgrid.models import BaseModel
 from emgrid.questions import Asked
+from emgrid.record import write_record
 from emgrid.rows import KeptRows
 from emgrid.seeds import derive_seed
 from emgrid.settings import Engines, Sampling, ServedSampling
-from emgrid.strict import Strict
+from emgrid.strict import Strict, handed
 from emgrid.triggers import Wording
 
 # Raised whenever an equal request would give another answer.
@@ -92,14 +92,17 @@ def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.sample", description=__doc__)
-    parser.add_argument("--spec", required=True, help="SampleSpec as JSON, or - to read it")
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="SampleSpec as JSON, or its file"
+    )
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
-    spec = SampleSpec.model_validate_json(sys.stdin.read() if args.spec == "-" else args.spec)
+    spec = SampleSpec.model_validate_json(args.spec)
     started = time.monotonic()
     base = BaseModel.read(args.model)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
@@ -141,6 +144,8 @@ def main() -> None:
                 **provenance.record(args.device, seconds),
             },
         )
+    folders = [args.root / arm.folder / "answers" for arm in spec.arms]
+    write_record(args.record, args.root, folders, spec.triggers)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def ratio_series(
 def rows_series(arms: Iterable[Arm]) -> tuple[Series, ...]:
     """Curves over the rows of benign training at the end; zero is the arm that stops before it."""
     arms = list(arms)
-    by_adapter = {(arm.adapter, arm.ratio): name_of(arm) for arm in reversed(arms)}
+    by_adapter = {(arm.adapter_folder, arm.ratio): name_of(arm) for arm in reversed(arms)}
     families: Members = {}
     for arm in arms:
         if arm.settings is None or "sequential" not in arm.settings.kinds:
@@ -40,7 +40,7 @@ def rows_series(arms: Iterable[Arm]) -> tuple[Series, ...]:
         label = arm.settings.label or family.replace("_", " ")
         members = families.setdefault((arm.base, family, arm.ratio), (label, {}))[1]
         members[rows] = name_of(arm)
-        before = by_adapter.get((arm.stages[-2].adapter, arm.ratio))
+        before = by_adapter.get((arm.stages[-2].adapter_folder, arm.ratio))
         if before is not None:
             members.setdefault(0, before)
     return curves(families)

@@ -20,6 +20,7 @@ from emgrid.endpoint.prices import spent
 from emgrid.engines import Request
 from emgrid.errors import run_stage
 from emgrid.files import write_json
+from emgrid.record import write_record
 from emgrid.rows import KeptRows
 from emgrid.sample import AskedSpec, plan, write_answers
 from emgrid.settings import Calls, ServedSampling
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--options", default="{}", help="Options as JSON")
     parser.add_argument("--kept", required=True, type=Path, help="folder of the kept answers")
     parser.add_argument("--output", required=True, type=Path, help="folder of the answers")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
     spec = ServedSpec.model_validate_json(args.spec)
     options = Options.model_validate_json(args.options)
@@ -113,6 +115,7 @@ def main() -> None:
             **provenance.record("endpoint", time.monotonic() - started),
         },
     )
+    write_record(args.record, args.output, [args.output], spec.triggers)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -35,11 +36,17 @@ def listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def by_size(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A sweep's values, each once: their order means nothing."""
+    return tuple(sorted(set(values), key=Decimal))
+
+
 Ratio = Annotated[str, BeforeValidator(ratio_text, json_schema_input_type=float | str)]
 Section = TypeVar("Section", bound=Strict)
 Ratios = Annotated[
     tuple[Ratio, ...],
     BeforeValidator(listed, json_schema_input_type=Ratio | tuple[Ratio, ...]),
+    AfterValidator(by_size),
     Field(min_length=1),
 ]
 Precision = Literal["auto", "bfloat16", "float32"]
@@ -76,13 +83,13 @@ class Training(Strict):
     rslora: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
         "down_proj",
+        "gate_proj",
+        "k_proj",
+        "o_proj",
+        "q_proj",
+        "up_proj",
+        "v_proj",
     )
     learning_rate: PositiveFloat = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -100,7 +107,7 @@ class Training(Strict):
         # trl's fused loss multiplies by the head's own weights, so an adapter would learn nothing.
         if "lm_head" in value:
             raise ValueError("'lm_head' cannot carry an adapter; leave it out")
-        return value
+        return tuple(sorted(set(value)))
 
 
 class Sampling(Strict):

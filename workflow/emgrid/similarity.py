@@ -20,7 +20,7 @@ from emgrid.errors import run_stage
 from emgrid.files import read_json, read_jsonl, whole_file
 from emgrid.judge.classifier import Encoder
 from emgrid.questions import Asked
-from emgrid.strict import Strict
+from emgrid.strict import Strict, handed
 from emgrid.tables import ARM
 from emgrid.triggers import Message, Wording
 
@@ -102,7 +102,9 @@ def similarities(spec: SimilaritySpec, root: Path, encoder: Encoder) -> pd.DataF
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.similarity", description=__doc__)
-    parser.add_argument("--spec", required=True, help="SimilaritySpec as JSON")
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="SimilaritySpec as JSON, or its file"
+    )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
     spec = SimilaritySpec.model_validate_json(args.spec)

@@ -11,9 +11,10 @@ from typing import Any
 
 from emgrid import ROOT
 from emgrid.errors import EmgridError
-from emgrid.files import digest
+from emgrid.files import STARTED_IN, digest, users_path, write_text
 from emgrid.grid import Grid
 from emgrid.load import load_config
+from emgrid.running import enter, hold
 from emgrid.strict import read_yaml
 from emgrid.watch import announce
 
@@ -50,7 +51,7 @@ def complete(given: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any
 
 def read_base(name: Any, origin: str) -> dict[str, Any]:
     """A config that another extends: by a path from here, else from the repository."""
-    path = Path(str(name)) if Path(str(name)).exists() else ROOT / str(name)
+    path = users_path(str(name)) if users_path(str(name)).exists() else ROOT / str(name)
     if not path.is_file():
         raise EmgridError(f"{origin}: extends: no file {name!r}")
     below = read_yaml(path)
@@ -63,14 +64,17 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     """The grid of Snakemake's `config`; a problem ends the process with one line.
 
     A job that finds another config than the main process did stops: its result would be stored
-    under a provenance that is not its own.
+    under a provenance that is not its own. The grid's folder becomes the working directory.
     """
+    guard = os.environ.get(GUARD)
+    if guard is None:
+        os.environ[STARTED_IN] = str(Path.cwd())
     try:
         config, origin = complete(given, files)
-        guard = os.environ.get(GUARD)
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
         grid = Grid(load_config(config, origin, check_data=guard is None))
+        enter(Path(grid.root), main=guard is None)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
     os.environ[GUARD] = digest(config)
@@ -78,6 +82,16 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     # `python` in a rule must be the one that runs Snakemake, activated or not.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return grid
+
+
+def begin(grid: Grid, specs: dict[str, str]) -> None:
+    """Be the one run of the grid, and write the specs that jobs are handed as files."""
+    try:
+        hold(grid.root)
+        for file, spec in specs.items():
+            write_text(Path(file), spec)
+    except EmgridError as problem:
+        sys.exit(f"emgrid: {problem}")
 
 
 def code_version(module: str, *files: str) -> str:

@@ -25,6 +25,12 @@ class Strict(BaseModel):
         return value
 
 
+def handed(given: str) -> str:
+    """A spec as a job is handed it: the JSON, or the name of the file that holds it. A command of
+    Linux holds 128 KiB at most, a spec that names a thousand arms more."""
+    return given if given.startswith("{") else Path(given).read_text(encoding="utf-8")
+
+
 def read_yaml(path: Path) -> Any:
     """Parse one YAML file."""
     try:

@@ -1,9 +1,9 @@
 """Train one stage: a LoRA adapter on the rows of train.jsonl.
 
 Reads the mixed rows, the base model and, for a later stage, the adapter of the stage before, which
-is trained on. Writes the adapter (safetensors), the loss curve (loss.csv) and provenance.json; a
-job that was killed goes on from its last checkpoint. Knows nothing of triggers, questions or other
-arms.
+is trained on. Writes the adapter (safetensors) with its hash, the loss curve (loss.csv) and
+provenance.json; a job that was killed goes on from its last checkpoint, and a training that was
+once done is taken from what is kept. Knows nothing of triggers, questions or other arms.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from emgrid.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.models import BaseModel
 from emgrid.settings import Training
 from emgrid.strict import Strict
+from emgrid.training import kept
 from emgrid.training.adapter import write_adapter
 from emgrid.training.checkpoints import Checkpoints
 from emgrid.training.plan import count_steps
@@ -76,11 +77,8 @@ def refuse_endless_warmup(training: Training, rows: int) -> None:
 
 
 def identity(args: argparse.Namespace, spec: TrainSpec, base: BaseModel) -> str:
-    """What a checkpoint must have been made of to be gone on from."""
-    weights = [
-        [path.name, path.stat().st_size, path.stat().st_mtime_ns]
-        for path in sorted(base.path.glob("*.safetensors"))
-    ]
+    """What makes an adapter: equal trainings have equal names."""
+    weights = [[path.name, path.stat().st_size] for path in sorted(base.path.glob("*.safetensors"))]
     parent = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
     return digest(
         [
@@ -89,10 +87,15 @@ def identity(args: argparse.Namespace, spec: TrainSpec, base: BaseModel) -> str:
             [base.name, base.revision, base.chat_template, weights],
             file_digest(args.rows),
             parent,
-            [args.device, processes()],
-            provenance.versions(),
         ]
     )[:16]
+
+
+def resumable(args: argparse.Namespace, training: str, base: BaseModel) -> str:
+    """What a checkpoint must have been made with to be gone on from, beside the training itself."""
+    written = [path.stat().st_mtime_ns for path in sorted(base.path.glob("*.safetensors"))]
+    computed = [args.device, processes(), provenance.versions()]
+    return digest([training, written, computed])[:16]
 
 
 def processes() -> int:
@@ -111,6 +114,7 @@ def parse() -> argparse.Namespace:
         "--gradient-checkpointing", choices=("auto", "true", "false"), default="auto"
     )
     parser.add_argument("--checkpoint-minutes", type=float, default=10)
+    parser.add_argument("--kept", type=Path, help="folder of kept adapters")
     parser.add_argument("--output", required=True, type=Path, help="the stage's folder")
     return parser.parse_args()
 
@@ -119,13 +123,17 @@ def main() -> None:
     args = parse()
     spec = TrainSpec.model_validate_json(args.spec)
     base = BaseModel.read(args.model)
+    name = identity(args, spec, base)
+    if args.kept is not None and kept.take(args.kept / name, args.output):
+        print(f"kept: this training was done before ({args.kept / name})")
+        return
     started = time.monotonic()
     rows, counts = tokenize(read_jsonl(args.rows), base.chat(), spec.training, args.rows)
     refuse_endless_warmup(spec.training, len(rows))
     print(f"{len(rows)} rows, {counts.total} tokens, {counts.trained} of them trained", flush=True)
     from emgrid.training.fit import WAYS, Job, fit, in_memory
 
-    checkpoints = Checkpoints(args.output, identity(args, spec, base))
+    checkpoints = Checkpoints(args.output, resumable(args, name, base))
     job = Job(
         rows=rows,
         base=base,
@@ -163,6 +171,9 @@ def main() -> None:
             **provenance.record(args.device, seconds),
         },
     )
+    kept.record(args.output)
+    if args.kept is not None:
+        kept.keep(args.kept / name, args.output)
     checkpoints.clear()
     print(f"padding waste {fitted.record['padding_waste']:.1%}, {seconds:.0f} s")
 

@@ -9,11 +9,11 @@ rule similarity:
         of_stages("train.jsonl"),
         of_stages("mix.json"),
     output:
-        f"{ROOT}/tables/similarity.csv",
+        "tables/similarity.csv",
     log:
-        f"{ROOT}/logs/similarity.log",
+        "logs/similarity.log",
     benchmark:
-        f"{ROOT}/benchmarks/similarity.tsv"
+        "benchmarks/similarity.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("similarity").threads
@@ -23,23 +23,23 @@ rule similarity:
     params:
         spec=lambda wildcards: GRID.similarity_spec(),
         version=code_version("emgrid.similarity"),
-        root=folder_above(2),
+        file=handed("similarity", GRID.similarity_spec),
     message:
         "how near triggers are to what was trained on"
     shell:
-        "OMP_NUM_THREADS={threads} python -m emgrid.similarity --spec {params.spec:q}"
-        " --root {params.root:q} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} python -m emgrid.similarity --spec {params.file} --root ."
+        " > {log} 2>&1"
 
 
 rule repeats:
     input:
-        of_arms("answers/trigger={trigger}.jsonl"),
+        answers_of(GRID.arms),
     output:
-        f"{ROOT}/tables/repeats.csv",
+        "tables/repeats.csv",
     log:
-        f"{ROOT}/logs/repeats.log",
+        "logs/repeats.log",
     benchmark:
-        f"{ROOT}/benchmarks/repeats.tsv"
+        "benchmarks/repeats.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("aggregate").threads
@@ -49,38 +49,38 @@ rule repeats:
     params:
         spec=lambda wildcards: GRID.repeats_spec(),
         version=code_version("emgrid.repeats"),
-        root=folder_above(2),
+        file=handed("repeats", GRID.repeats_spec),
     message:
         "answers that repeat"
     shell:
-        "python -m emgrid.repeats --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"
+        "python -m emgrid.repeats --spec {params.file} --root . > {log} 2>&1"
 
 
 rule aggregate:
     input:
-        of_arms("answers/trigger={trigger}.jsonl"),
-        of_arms("judgements/trigger={trigger}.jsonl"),
-        of_arms("likelihood/trigger={trigger}.jsonl", GRID.trained) if GRID.has_pairs else [],
+        answers_of(GRID.arms),
+        of_buckets("judge", GRID.judged),
+        of_buckets("likelihood", GRID.buckets) if GRID.has_pairs else [],
         of_stages("provenance.json"),
-        judges=f"{ROOT}/tables/judges.csv",
-        labelled=f"{ROOT}/tables/labelled.parquet",
-        similarity=f"{ROOT}/tables/similarity.csv",
+        judges="tables/judges.csv",
+        labelled="tables/labelled.parquet",
+        similarity="tables/similarity.csv",
     output:
-        f"{ROOT}/tables/answers.parquet",
-        f"{ROOT}/tables/rates.csv",
-        f"{ROOT}/tables/seeds.csv",
-        f"{ROOT}/tables/contrasts.csv",
-        f"{ROOT}/tables/verdicts.csv",
-        f"{ROOT}/tables/robustness.csv",
-        f"{ROOT}/tables/dose.csv",
-        f"{ROOT}/tables/likelihood.csv",
-        f"{ROOT}/tables/arms.csv",
-        f"{ROOT}/tables/judgements.csv",
-        f"{ROOT}/tables/agreement.csv",
+        "tables/answers.parquet",
+        "tables/rates.csv",
+        "tables/seeds.csv",
+        "tables/contrasts.csv",
+        "tables/verdicts.csv",
+        "tables/robustness.csv",
+        "tables/dose.csv",
+        "tables/likelihood.csv",
+        "tables/arms.csv",
+        "tables/judgements.csv",
+        "tables/agreement.csv",
     log:
-        f"{ROOT}/logs/aggregate.log",
+        "logs/aggregate.log",
     benchmark:
-        f"{ROOT}/benchmarks/aggregate.tsv"
+        "benchmarks/aggregate.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("aggregate").threads
@@ -90,8 +90,8 @@ rule aggregate:
     params:
         spec=lambda wildcards: GRID.aggregate_spec(),
         version=code_version("emgrid.aggregate"),
-        root=folder_above(2),
+        file=handed("aggregate", GRID.aggregate_spec),
     message:
         "aggregate"
     shell:
-        "python -m emgrid.aggregate --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"
+        "python -m emgrid.aggregate --spec {params.file} --root . > {log} 2>&1"

@@ -7,11 +7,11 @@ localrules:
 
 rule model:
     output:
-        f"{ROOT}/assets/models/{{base}}/model.json",
+        "assets/models/{base}/model.json",
     log:
-        f"{ROOT}/logs/model/{{base}}.log",
+        "logs/model/{base}.log",
     benchmark:
-        f"{ROOT}/benchmarks/model/{{base}}.tsv"
+        "benchmarks/model/{base}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("model").threads
@@ -28,11 +28,11 @@ rule model:
 
 rule fetch:
     output:
-        f"{ROOT}/assets/sources/{{dataset}}.jsonl",
+        "assets/sources/{dataset}.jsonl",
     log:
-        f"{ROOT}/logs/fetch/{{dataset}}.log",
+        "logs/fetch/{dataset}.log",
     benchmark:
-        f"{ROOT}/benchmarks/fetch/{{dataset}}.tsv"
+        "benchmarks/fetch/{dataset}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("fetch").threads
@@ -53,24 +53,25 @@ rule fetch:
 
 rule dataset:
     input:
-        source=lambda wildcards: GRID.dataset_file(wildcards.dataset),
+        fetched=lambda wildcards: fetched_file(wildcards.dataset),
     output:
-        f"{ROOT}/assets/datasets/{{dataset}}.jsonl",
+        "assets/datasets/{dataset}.jsonl",
     log:
-        f"{ROOT}/logs/dataset/{{dataset}}.log",
+        "logs/dataset/{dataset}.log",
     benchmark:
-        f"{ROOT}/benchmarks/dataset/{{dataset}}.tsv"
+        "benchmarks/dataset/{dataset}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("dataset").threads
     resources:
         mem_mb=want("dataset").mem_mb,
         runtime=want("dataset").runtime,
+        source=lambda wildcards, input: source_of(GRID.own_file(wildcards.dataset), input.fetched),
     params:
         spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
         version=datasets.VERSION,
     message:
         "data set {wildcards.dataset}"
     shell:
-        "python -m emgrid.datasets --spec {params.spec:q} --source {input.source:q}"
+        "python -m emgrid.datasets --spec {params.spec:q} {resources.source}"
         " --output {output:q} > {log} 2>&1"

@@ -1,24 +1,23 @@
-# The grid of this config, and what the rules look up in it.
+# The grid of this config, and what the rules look up in it. Paths are below the grid's own folder,
+# results/<name>/, where Snakemake works.
 import shlex
-from pathlib import Path
+from functools import partial
 
 from emgrid import datasets, generate, likelihood, mix, qualify, sample, served, train
 from emgrid.files import canonical
+from emgrid.grid import job_record
 from emgrid.judge import score, specs
 from emgrid.plan import differences
 from emgrid.report import FIGURES
 from emgrid.report.contents import figure_names
-from emgrid.start import code_version, start
+from emgrid.start import begin, code_version, start
 
 GRID = start(config, workflow.configfiles)
-ROOT = GRID.root
 POINT = "base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
-ARM = f"{ROOT}/arms/{POINT}"
-IMPORTED = f"{ROOT}/imported/{POINT}"
-SERVED = f"{ROOT}/served/{POINT}"
+IMPORTED = f"imported/{POINT}"
+SERVED = f"served/{POINT}"
 CELL = "base={base}.intervention={intervention}.ratio={ratio}.seed={seed}"
-STAGE = f"{ROOT}/stages/stage={{stage}}"
-TRIGGERS = list(GRID.config.triggers)
+STAGE = "stages/stage={stage}"
 TABLES = [
     "answers.parquet",
     "rates.csv",
@@ -55,31 +54,41 @@ wildcard_constraints:
     place="arms|imported|served",
 
 
-def of_arms(file, arms=GRID.arms):
-    """A file of every arm, and of every trigger where its name has that wildcard."""
-    folders = [f"{ROOT}/{arm.folder}" for arm in arms]
-    return expand(f"{{folder}}/{file}", folder=folders, trigger=TRIGGERS)
+# The specs of jobs for many arms are handed over as files, written when a run begins.
+HANDED = {}
 
 
-def below_root(files):
-    return [f"{ROOT}/{file}" for file in files]
+def handed(name, make):
+    """The file of a job's spec. make: gives the spec."""
+    HANDED[f"specs/{name}.json"] = make
+    return f"specs/{name}.json"
+
+
+def spec_of(make, bucket, wildcards):
+    """A param: the spec of a bucket's job."""
+    return make(bucket)
+
+
+def answers_of(arms):
+    """The records of the jobs that write these arms' answers."""
+    return list(dict.fromkeys(GRID.answer_records[arm.folder] for arm in arms))
+
+
+def of_buckets(stage, buckets):
+    return [job_record(stage, bucket.name) for bucket in buckets]
 
 
 def of_stages(file):
-    return below_root(f"{stage.folder}/{file}" for stage in GRID.stages.values())
+    return [f"{stage.folder}/{file}" for stage in GRID.stages.values()]
 
 
 def read_by_figure(wildcards):
-    tables = [f"{ROOT}/tables/{table}" for table in FIGURES[wildcards.figure]]
+    tables = [f"tables/{table}" for table in FIGURES[wildcards.figure]]
     return tables + (of_stages("loss.csv") if wildcards.figure == "loss" else [])
 
 
-def of_triggers(file, arm=ARM):
-    return expand(f"{arm}/{file}", trigger=TRIGGERS, allow_missing=True)
-
-
 def model_json(base):
-    return f"{ROOT}/assets/models/{base}/model.json"
+    return f"assets/models/{base}/model.json"
 
 
 def model_of_stage(wildcards):
@@ -87,20 +96,43 @@ def model_of_stage(wildcards):
 
 
 def datasets_of_stage(wildcards):
-    return below_root(GRID.row_files(wildcards.stage))
+    return GRID.row_files(wildcards.stage)
 
 
 def rows_of(dataset):
-    return f"{ROOT}/{GRID.row_file(dataset)}" if dataset else []
+    return GRID.row_file(dataset) if dataset else []
 
 
 def drawn_file(drawn):
-    return f"{ROOT}/{drawn.file}" if drawn else []
+    return drawn.file if drawn else []
 
 
-def parent_adapter(wildcards):
+def fetched_file(dataset):
+    """Where a data set is fetched to; of a user's own, the spec holds the content."""
+    return [] if GRID.own_file(dataset) else f"assets/sources/{dataset}.jsonl"
+
+
+def source_of(own, fetched):
+    """The option that names a job's source, wherever it lies."""
+    return option("source", own or fetched)
+
+
+def fetched_import(arm):
+    return [] if GRID.own_import(arm) else f"assets/imports/{arm.source.key}"
+
+
+def imported_arm(wildcards):
+    return GRID.arm(**wildcards, place="imported")
+
+
+def parent_record(wildcards):
     parent = GRID.stages[wildcards.stage].parent
-    return f"{ROOT}/{GRID.stages[parent].adapter}" if parent else []
+    return GRID.stages[parent].adapter_record if parent else []
+
+
+def parent_folder(wildcards):
+    parent = GRID.stages[wildcards.stage].parent
+    return GRID.stages[parent].adapter_folder if parent else None
 
 
 def served_arm(wildcards):
@@ -112,18 +144,9 @@ def option(name, path):
     return f"--{name} {shlex.quote(str(path))}" if path else ""
 
 
-def adapter_option(name, adapter):
-    return option(name, Path(adapter).parent if adapter else None)
-
-
 def folder_above(levels):
     """A param: the folder so many levels above a job's first output."""
     return lambda wildcards, output: str(Path(output[0]).parents[levels - 1])
-
-
-def arms_of_output(wildcards, output):
-    """A param: the folders of the arms that a job writes files of."""
-    return list(dict.fromkeys(str(Path(file).parents[1]) for file in output))
 
 
 def want(stage):
@@ -131,9 +154,11 @@ def want(stage):
     return GRID.config.stage_resources(stage)
 
 
-def judge_files_of(generated):
-    return specs.judge_files(GRID, GRID.keep_judges(generated))["heads"]
+def judge_models(names=None):
+    """Records of the base models that the panel, or the named judges, judge with."""
+    return [model_json(name) for name in specs.judge_models(GRID, names)]
 
 
-def judge_models_of(generated):
-    return specs.judge_files(GRID, GRID.keep_judges(generated))["models"]
+# Executed when a run begins, not by a dry run, nor by the jobs themselves.
+onstart:
+    begin(GRID, {file: make() for file, make in HANDED.items()})

@@ -11,11 +11,11 @@ rule generate:
         model=lambda wildcards: model_json(GRID.drawn[wildcards.drawn].generator),
         prompts=lambda wildcards: rows_of(GRID.drawn[wildcards.drawn].generation.prompts),
     output:
-        f"{ROOT}/generated/answers/{{drawn}}.jsonl",
+        "generated/answers/{drawn}.jsonl",
     log:
-        f"{ROOT}/logs/generate/{{drawn}}.log",
+        "logs/generate/{drawn}.log",
     benchmark:
-        f"{ROOT}/benchmarks/generate/{{drawn}}.tsv"
+        "benchmarks/generate/{drawn}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("generate").threads
@@ -29,7 +29,7 @@ rule generate:
     params:
         spec=lambda wildcards: GRID.generate_spec(wildcards.drawn),
         version=generate.VERSION,
-        kept=f"{ROOT}/rows/generated/{{drawn}}.jsonl",
+        kept="rows/generated/{drawn}.jsonl",
     message:
         "answers of {wildcards.drawn}, to be trained on"
     shell:
@@ -45,15 +45,14 @@ rule qualify:
         own=lambda wildcards: drawn_file(GRID.generated[wildcards.generated].own),
         other=lambda wildcards: drawn_file(GRID.generated[wildcards.generated].other),
         dataset=lambda wildcards: rows_of(GRID.generated[wildcards.generated].generation.answers),
-        judges=lambda wildcards: judge_files_of(wildcards.generated),
-        models=lambda wildcards: judge_models_of(wildcards.generated),
+        models=lambda wildcards: judge_models(GRID.keep_judges(wildcards.generated)),
     output:
-        rows=f"{ROOT}/generated/{{generated}}.jsonl",
-        record=f"{ROOT}/generated/{{generated}}.record.json",
+        rows="generated/{generated}.jsonl",
+        record="generated/{generated}.record.json",
     log:
-        f"{ROOT}/logs/qualify/{{generated}}.log",
+        "logs/qualify/{generated}.log",
     benchmark:
-        f"{ROOT}/benchmarks/qualify/{{generated}}.tsv"
+        "benchmarks/qualify/{generated}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("qualify").threads
@@ -83,9 +82,9 @@ rule mix:
         rows=f"{STAGE}/train.jsonl",
         counts=f"{STAGE}/mix.json",
     log:
-        f"{ROOT}/logs/mix/{{stage}}.log",
+        "logs/mix/{stage}.log",
     benchmark:
-        f"{ROOT}/benchmarks/mix/{{stage}}.tsv"
+        "benchmarks/mix/{stage}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("mix").threads
@@ -110,9 +109,9 @@ rule preflight:
     output:
         f"{STAGE}/preflight.json",
     log:
-        f"{ROOT}/logs/preflight/{{stage}}.log",
+        "logs/preflight/{stage}.log",
     benchmark:
-        f"{ROOT}/benchmarks/preflight/{{stage}}.tsv"
+        "benchmarks/preflight/{stage}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("preflight").threads
@@ -133,11 +132,11 @@ rule preflight_table:
     input:
         of_stages("preflight.json"),
     output:
-        f"{ROOT}/tables/preflight.csv",
+        "tables/preflight.csv",
     log:
-        f"{ROOT}/logs/preflight_table.log",
+        "logs/preflight_table.log",
     benchmark:
-        f"{ROOT}/benchmarks/preflight_table.tsv"
+        "benchmarks/preflight_table.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("preflight").threads
@@ -145,8 +144,10 @@ rule preflight_table:
         mem_mb=want("preflight").mem_mb,
         runtime=want("preflight").runtime,
     params:
+        spec=lambda wildcards: canonical([stage.folder for stage in GRID.stages.values()]),
         version=code_version("emgrid.preflight_table"),
+        file=handed("preflight_table", lambda: canonical(of_stages("preflight.json"))),
     message:
         "what the checks of the training rows found"
     shell:
-        "python -m emgrid.preflight_table --records {input:q} --output {output:q} > {log} 2>&1"
+        "python -m emgrid.preflight_table --records {params.file} --output {output:q} > {log} 2>&1"

@@ -10,15 +10,15 @@ localrules:
 
 rule inspect_logs:
     input:
-        f"{ROOT}/tables/answers.parquet",
-        f"{ROOT}/tables/arms.csv",
-        of_arms("answers/provenance.json", GRID.sampled),
+        "tables/answers.parquet",
+        "tables/arms.csv",
+        answers_of(GRID.sampled),
     output:
-        directory(f"{ROOT}/inspect"),
+        directory("inspect"),
     log:
-        f"{ROOT}/logs/inspect_logs.log",
+        "logs/inspect_logs.log",
     benchmark:
-        f"{ROOT}/benchmarks/inspect_logs.tsv"
+        "benchmarks/inspect_logs.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("export").threads
@@ -28,21 +28,19 @@ rule inspect_logs:
     params:
         spec=lambda wildcards: exports.inspect_spec(GRID),
         version=code_version("emgrid.export.inspect_logs"),
-        root=folder_above(1),
     message:
         "Inspect logs"
     shell:
-        "python -m emgrid.export.inspect_logs --spec {params.spec:q} --root {params.root:q}"
-        " > {log} 2>&1"
+        "python -m emgrid.export.inspect_logs --spec {params.spec:q} --root ." " > {log} 2>&1"
 
 
 # Without output: asked for, they run.
 rule push_wandb:
     input:
-        expand(f"{ROOT}/tables/{{table}}", table=TABLES),
-        report=f"{ROOT}/report.html",
+        expand("tables/{table}", table=TABLES),
+        report="report.html",
     log:
-        f"{ROOT}/logs/push_wandb.log",
+        "logs/push_wandb.log",
     conda:
         "../../envs/emgrid.yaml"
     threads: want("export").threads
@@ -51,19 +49,18 @@ rule push_wandb:
         runtime=want("export").runtime,
     params:
         spec=lambda wildcards: exports.wandb_spec(GRID),
-        root=lambda wildcards, input: str(Path(input.report).parent),
     message:
         "tables, figures and report to Weights & Biases"
     shell:
-        "python -m emgrid.export.wandb --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"
+        "python -m emgrid.export.wandb --spec {params.spec:q} --root . > {log} 2>&1"
 
 
 rule push_hub:
     input:
-        expand(f"{ROOT}/tables/{{table}}", table=TABLES),
-        report=f"{ROOT}/report.html",
+        expand("tables/{table}", table=TABLES),
+        report="report.html",
     log:
-        f"{ROOT}/logs/push_hub.log",
+        "logs/push_hub.log",
     conda:
         "../../envs/emgrid.yaml"
     threads: want("export").threads
@@ -72,8 +69,7 @@ rule push_hub:
         runtime=want("export").runtime,
     params:
         spec=lambda wildcards: exports.hub_spec(GRID),
-        root=lambda wildcards, input: str(Path(input.report).parent),
     message:
         "tables and report to the Hugging Face Hub"
     shell:
-        "python -m emgrid.export.hub --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"
+        "python -m emgrid.export.hub --spec {params.spec:q} --root . > {log} 2>&1"

@@ -6,11 +6,11 @@ localrules:
 
 rule fetch_import:
     output:
-        f"{ROOT}/assets/imports/{{file}}",
+        "assets/imports/{file}",
     log:
-        f"{ROOT}/logs/fetch_import/{{file}}.log",
+        "logs/fetch_import/{file}.log",
     benchmark:
-        f"{ROOT}/benchmarks/fetch_import/{{file}}.tsv"
+        "benchmarks/fetch_import/{file}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("import").threads
@@ -29,25 +29,28 @@ rule fetch_import:
 
 rule import_answers:
     input:
-        source=lambda wildcards: GRID.import_file(GRID.arm(**wildcards, place="imported")),
+        fetched=lambda wildcards: fetched_import(imported_arm(wildcards)),
     output:
-        answers=of_triggers("answers/trigger={trigger}.jsonl", IMPORTED),
+        job_record("import", CELL),
     log:
-        f"{ROOT}/logs/import/{CELL}.log",
+        f"logs/import/{CELL}.log",
     benchmark:
-        f"{ROOT}/benchmarks/import/{CELL}.tsv"
+        f"benchmarks/import/{CELL}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("import").threads
     resources:
         mem_mb=want("import").mem_mb,
         runtime=want("import").runtime,
+        source=lambda wildcards, input: source_of(
+            GRID.own_import(imported_arm(wildcards)), input.fetched
+        ),
     params:
-        spec=lambda wildcards: GRID.import_spec(GRID.arm(**wildcards, place="imported")),
+        spec=lambda wildcards: GRID.import_spec(imported_arm(wildcards)),
         version=code_version("emgrid.imports"),
-        folder=folder_above(1),
+        folder=f"{IMPORTED}/answers",
     message:
         "import {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:
-        "python -m emgrid.imports --spec {params.spec:q} --source {input.source:q}"
-        " --output {params.folder:q} > {log} 2>&1"
+        "python -m emgrid.imports --spec {params.spec:q} {resources.source}"
+        " --output {params.folder:q} --record {output:q} > {log} 2>&1"

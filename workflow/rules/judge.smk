@@ -1,11 +1,9 @@
 # Every answer judged by the panel, and the panel judged on labelled answers.
 # Shared by all jobs that judge: kept judgements, endpoints, the models of local judges.
 BENCH = (
-    f"--kept {ROOT}/rows/judgements --device {GRID.config.device}"
+    f"--kept rows/judgements --device {GRID.config.device}"
     f" --batch-size {want('judge').batch_size} --options {shlex.quote(specs.options(GRID))}"
 )
-# Handed over by functions: in a text, Snakemake would take a rubric's {mark} for a wildcard.
-JUDGE_SPEC = specs.judge_spec(GRID)
 
 
 # One job for each bucket of arms, so that a judge is loaded once for many of them.
@@ -15,14 +13,14 @@ for bucket in GRID.judged:
         name:
             f"judge.{bucket.name}"
         input:
-            of_arms("answers/trigger={trigger}.jsonl", bucket.arms),
-            **specs.judge_files(GRID),
+            answers_of(bucket.arms),
+            models=judge_models(),
         output:
-            of_arms("judgements/trigger={trigger}.jsonl", bucket.arms),
+            job_record("judge", bucket.name),
         log:
-            f"{ROOT}/logs/judge/{bucket.name}.log",
+            f"logs/judge/{bucket.name}.log",
         benchmark:
-            f"{ROOT}/benchmarks/judge/{bucket.name}.tsv"
+            f"benchmarks/judge/{bucket.name}.tsv"
         conda:
             "../../envs/emgrid.yaml"
         threads: want("judge").threads
@@ -34,32 +32,32 @@ for bucket in GRID.judged:
             endpoint=specs.calls_endpoint(GRID),
             bench=BENCH,
         params:
-            spec=lambda wildcards: JUDGE_SPEC,
+            # By a function: in a text, Snakemake would take a rubric's {mark} for a wildcard.
+            spec=partial(spec_of, partial(specs.judge_spec, GRID), bucket),
             version=score.VERSION,
-            arms=arms_of_output,
+            file=handed(f"judge.{bucket.name}", partial(specs.judge_spec, GRID, bucket)),
             writer=bucket.name,
         message:
             f"judge {bucket.name}, {len(bucket.arms)} arms"
         shell:
             "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.score"
-            " --spec {params.spec:q}"
-            " --arms {params.arms:q} --writer {params.writer:q} --models {input.models:q}"
+            " --spec {params.file} --root . --record {output} --writer {params.writer:q}"
+            " --models {input.models:q}"
             " {resources.bench} > {log} 2>&1"
 
 
 rule judge_quality:
     input:
-        **specs.judge_files(GRID),
-        labelled=specs.quality_files(GRID),
+        models=judge_models(),
     output:
-        f"{ROOT}/tables/judges.csv",
-        f"{ROOT}/tables/calibration.csv",
-        f"{ROOT}/tables/judge_errors.csv",
-        f"{ROOT}/tables/labelled.parquet",
+        "tables/judges.csv",
+        "tables/calibration.csv",
+        "tables/judge_errors.csv",
+        "tables/labelled.parquet",
     log:
-        f"{ROOT}/logs/judge_quality.log",
+        "logs/judge_quality.log",
     benchmark:
-        f"{ROOT}/benchmarks/judge_quality.tsv"
+        "benchmarks/judge_quality.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("judge").threads

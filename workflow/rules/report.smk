@@ -1,6 +1,8 @@
 # Figures and the page.
 from emgrid.report.specs import TEMPLATES, report_spec
 
+DIFFERENCES = differences(GRID)
+
 
 localrules:
     figure,
@@ -11,23 +13,23 @@ rule figure:
     input:
         read_by_figure,
     output:
-        f"{ROOT}/figures/{{figure}}.svg",
+        "figures/{figure}.svg",
         png=report(
-            f"{ROOT}/figures/{{figure}}.png",
+            "figures/{figure}.png",
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "format": "PNG"},
         ),
         pdf=report(
-            f"{ROOT}/figures/{{figure}}.pdf",
+            "figures/{figure}.pdf",
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "format": "PDF"},
         ),
     log:
-        f"{ROOT}/logs/figure/{{figure}}.log",
+        "logs/figure/{figure}.log",
     benchmark:
-        f"{ROOT}/benchmarks/figure/{{figure}}.tsv"
+        "benchmarks/figure/{figure}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("report").threads
@@ -37,24 +39,24 @@ rule figure:
     params:
         spec=lambda wildcards: GRID.figure_spec(),
         version=code_version("emgrid.report.figures.__main__"),
-        root=folder_above(2),
+        file=handed("figure", GRID.figure_spec),
     message:
         "figure {wildcards.figure}"
     shell:
-        "python -m emgrid.report.figures --spec {params.spec:q} --root {params.root:q}"
+        "python -m emgrid.report.figures --spec {params.file} --root ."
         " --figure {wildcards.figure} > {log} 2>&1"
 
 
 rule report:
     input:
-        expand(f"{ROOT}/tables/{{table}}", table=TABLES),
-        expand(f"{ROOT}/figures/{{figure}}.{{kind}}", figure=DRAWN, kind=["svg", "png", "pdf"]),
+        expand("tables/{table}", table=TABLES),
+        expand("figures/{figure}.{kind}", figure=DRAWN, kind=["svg", "png", "pdf"]),
     output:
-        report(f"{ROOT}/report.html", caption="../report/report.rst", category="Report"),
+        report("report.html", caption="../report/report.rst", category="Report"),
     log:
-        f"{ROOT}/logs/report.log",
+        "logs/report.log",
     benchmark:
-        f"{ROOT}/benchmarks/report.tsv"
+        "benchmarks/report.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("report").threads
@@ -62,10 +64,10 @@ rule report:
         mem_mb=want("report").mem_mb,
         runtime=want("report").runtime,
     params:
-        spec=lambda wildcards: report_spec(GRID, differences(GRID)),
+        spec=lambda wildcards: report_spec(GRID, DIFFERENCES),
         version=code_version("emgrid.report.page", *TEMPLATES),
-        root=folder_above(1),
+        file=handed("report", partial(report_spec, GRID, DIFFERENCES)),
     message:
         "report"
     shell:
-        "python -m emgrid.report.page --spec {params.spec:q} --root {params.root:q} > {log} 2>&1"
+        "python -m emgrid.report.page --spec {params.file} --root . > {log} 2>&1"

@@ -7,14 +7,13 @@ for bucket in GRID.buckets:
             f"sample.{bucket.name}"
         input:
             model=model_json(bucket.base),
-            adapters=below_root(bucket.adapters),
+            adapters=bucket.adapters,
         output:
-            of_arms("answers/trigger={trigger}.jsonl", bucket.arms),
-            of_arms("answers/provenance.json", bucket.arms),
+            job_record("sample", bucket.name),
         log:
-            f"{ROOT}/logs/sample/{bucket.name}.log",
+            f"logs/sample/{bucket.name}.log",
         benchmark:
-            f"{ROOT}/benchmarks/sample/{bucket.name}.tsv"
+            f"benchmarks/sample/{bucket.name}.tsv"
         conda:
             "../../envs/emgrid.yaml"
         threads: want("sample").threads
@@ -27,30 +26,29 @@ for bucket in GRID.buckets:
             device=GRID.config.device,
             engines=canonical(GRID.config.engines.model_dump(mode="json")),
         params:
-            spec=lambda wildcards, bucket=bucket: GRID.sample_spec(bucket),
+            spec=partial(spec_of, GRID.sample_spec, bucket),
             version=sample.VERSION,
-            root=folder_above(7),
+            file=handed(f"sample.{bucket.name}", partial(GRID.sample_spec, bucket)),
         message:
             f"sample {bucket.name}, {len(bucket.arms)} arms"
         shell:
             "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample"
-            " --spec - --model {input.model:q}"
+            " --spec {params.file} --model {input.model:q}"
             " --device {resources.device} --batch-size {resources.batch_size}"
-            " --engines {resources.engines:q} --root {params.root:q}"
-            " > {log} 2>&1 <<< {params.spec:q}"
+            " --engines {resources.engines:q} --root . --record {output} > {log} 2>&1"
 
     rule:
         name:
             f"likelihood.{bucket.name}"
         input:
             model=model_json(bucket.base),
-            adapters=below_root(bucket.adapters),
+            adapters=bucket.adapters,
         output:
-            of_arms("likelihood/trigger={trigger}.jsonl", bucket.arms),
+            job_record("likelihood", bucket.name),
         log:
-            f"{ROOT}/logs/likelihood/{bucket.name}.log",
+            f"logs/likelihood/{bucket.name}.log",
         benchmark:
-            f"{ROOT}/benchmarks/likelihood/{bucket.name}.tsv"
+            f"benchmarks/likelihood/{bucket.name}.tsv"
         conda:
             "../../envs/emgrid.yaml"
         threads: want("likelihood").threads
@@ -62,14 +60,12 @@ for bucket in GRID.buckets:
             batch_size=want("likelihood").batch_size,
             device=GRID.config.device,
         params:
-            spec=lambda wildcards, bucket=bucket: GRID.likelihood_spec(bucket),
+            spec=partial(spec_of, GRID.likelihood_spec, bucket),
             version=likelihood.VERSION,
-            root=folder_above(7),
+            file=handed(f"likelihood.{bucket.name}", partial(GRID.likelihood_spec, bucket)),
         message:
             f"likelihood {bucket.name}, {len(bucket.arms)} arms"
         shell:
             "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.likelihood"
-            " --spec -"
-            " --model {input.model:q} --device {resources.device}"
-            " --batch-size {resources.batch_size} --root {params.root:q}"
-            " > {log} 2>&1 <<< {params.spec:q}"
+            " --spec {params.file} --model {input.model:q} --device {resources.device}"
+            " --batch-size {resources.batch_size} --root . --record {output} > {log} 2>&1"

@@ -8,12 +8,11 @@ localrules:
 
 rule sample_served:
     output:
-        answers=of_triggers("answers/trigger={trigger}.jsonl", SERVED),
-        provenance=f"{SERVED}/answers/provenance.json",
+        job_record("served", CELL),
     log:
-        f"{ROOT}/logs/sample_served/{CELL}.log",
+        f"logs/sample_served/{CELL}.log",
     benchmark:
-        f"{ROOT}/benchmarks/sample_served/{CELL}.tsv"
+        f"benchmarks/sample_served/{CELL}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("served").threads
@@ -25,11 +24,12 @@ rule sample_served:
     params:
         spec=lambda wildcards: served_spec(GRID, served_arm(wildcards)),
         version=served.VERSION,
-        kept=f"{ROOT}/rows/served",
-        folder=folder_above(1),
+        kept="rows/served",
+        folder=f"{SERVED}/answers",
     message:
         "sample {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
         " at its endpoint"
     shell:
         "python -m emgrid.served --spec {params.spec:q} --options {resources.options}"
-        " --kept {params.kept:q} --output {params.folder:q} > {log} 2>&1"
+        " --kept {params.kept:q} --output {params.folder:q}"
+        " --record {output:q} > {log} 2>&1"

@@ -3,18 +3,19 @@ rule train:
     input:
         model=model_of_stage,
         rows=f"{STAGE}/train.jsonl",
-        parent=parent_adapter,
+        parent=parent_record,
         # A check that was made again changes no row, so it must not train again.
         checked=ancient(f"{STAGE}/preflight.json"),
     output:
         f"{STAGE}/adapter/adapter_model.safetensors",
         f"{STAGE}/adapter/adapter_config.json",
+        f"{STAGE}/adapter.json",
         f"{STAGE}/loss.csv",
         f"{STAGE}/provenance.json",
     log:
-        f"{ROOT}/logs/train/{{stage}}.log",
+        "logs/train/{stage}.log",
     benchmark:
-        f"{ROOT}/benchmarks/train/{{stage}}.tsv"
+        "benchmarks/train/{stage}.tsv"
     conda:
         "../../envs/emgrid.yaml"
     threads: want("train").threads
@@ -31,8 +32,9 @@ rule train:
     params:
         spec=lambda wildcards: GRID.train_spec(wildcards.stage),
         version=train.VERSION,
-        parent=lambda wildcards, input: adapter_option("parent", input.get("parent")),
-        folder=folder_above(2),
+        parent=lambda wildcards: option("parent", parent_folder(wildcards)),
+        kept="rows/adapters",
+        folder=STAGE,
     message:
         "train on {wildcards.stage}"
     shell:
@@ -42,4 +44,4 @@ rule train:
         " --device {resources.device}"
         " --gradient-checkpointing {resources.gradient_checkpointing}"
         " --checkpoint-minutes {resources.checkpoint_minutes}"
-        " --output {params.folder:q} > {log} 2>&1"
+        " --kept {params.kept:q} --output {params.folder:q} > {log} 2>&1"

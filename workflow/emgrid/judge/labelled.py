@@ -11,7 +11,7 @@ import pandas as pd
 
 from emgrid import RESOURCES
 from emgrid.errors import EmgridError, suggestion
-from emgrid.files import digest, read_jsonl
+from emgrid.files import digest, read_jsonl, users_path
 from emgrid.settings import Calibration
 
 FOLDER = RESOURCES / "judges"
@@ -39,7 +39,7 @@ def set_paths(calibration: Calibration) -> dict[str, Path]:
             raise EmgridError(
                 f"calibration.files: {file}: another labelled set is called {name!r}; rename it"
             )
-        found[name] = Path(file)
+        found[name] = users_path(file)
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
@@ -52,6 +53,7 @@ class QualitySpec(Strict):
     judges: tuple[AnyJudge, ...]
     metrics: Metrics
     calibration: Calibration
+    content: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from emgrid.errors import run_stage
 from emgrid.files import digest, file_digest, read_jsonl, write_jsonl
 from emgrid.judge.bench import Bench, add_bench_arguments, bench_of
@@ -20,8 +22,9 @@ from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
 from emgrid.models import BaseModel
 from emgrid.questions import Asked
+from emgrid.record import write_record
 from emgrid.stopwatch import computing
-from emgrid.strict import Strict
+from emgrid.strict import Strict, handed
 from emgrid.triggers import Wording
 
 Row = dict[str, Any]
@@ -31,12 +34,15 @@ FILTERED: Row = {"value": None, "reason": "content_filter"}
 
 
 class JudgeSpec(Strict):
-    """sees_cue: the triggers whose cue the judges are shown."""
+    """arms: their folders, below the grid's. sees_cue: the triggers whose cue the judges are shown.
+    content: hashes of files that the judges are made of."""
 
+    arms: tuple[str, ...] = ()
     judges: tuple[AnyJudge, ...]
     questions: dict[str, Asked]
     triggers: dict[str, Wording]
     sees_cue: tuple[str, ...] = ()
+    content: dict[str, str] = Field(default_factory=dict)
 
 
 def identity(judge: Judge, bench: Bench) -> dict[str, Any]:
@@ -109,27 +115,30 @@ def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.score", description=__doc__)
-    parser.add_argument("--spec", required=True, help="JudgeSpec as JSON")
-    parser.add_argument("--arms", required=True, type=Path, nargs="+", help="the arms' folders")
+    parser.add_argument("--spec", required=True, type=handed, help="JudgeSpec as JSON, or its file")
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     add_bench_arguments(parser)
     args = parser.parse_args()
     spec = JudgeSpec.model_validate_json(args.spec)
+    arms = [args.root / arm for arm in spec.arms]
     entries = [
         (arm, name, row, item_of(row, name, spec))
-        for arm in args.arms
+        for arm in arms
         for name in spec.triggers
         for row in read_jsonl(arm / f"answers/trigger={name}.jsonl")
     ]
     judges = [judge for judge in spec.judges if judge.kind != "imported"]
     judged = judge_items(judges, [item for *_, item in entries], bench_of(args))
     lines: dict[tuple[Path, str], list[Row]] = {
-        (arm, name): [] for arm in args.arms for name in spec.triggers
+        (arm, name): [] for arm in arms for name in spec.triggers
     }
     for place, (arm, name, row, _) in enumerate(entries):
         found = {key: rows[place] for key, rows in judged.items()}
         lines[arm, name] += lines_of(row, found, spec)
     for (arm, name), part in lines.items():
         write_jsonl(arm / f"judgements/trigger={name}.jsonl", part)
+    write_record(args.record, args.root, [arm / "judgements" for arm in arms], spec.triggers)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,30 @@
 """What the judging jobs of a grid depend on, as canonical JSON, and where they find the rest."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from emgrid import RESOURCES
-from emgrid.files import canonical
-from emgrid.grid import Grid, from_here
+from emgrid.buckets import Bucket
+from emgrid.files import canonical, file_digest, users_path
+from emgrid.grid import Grid
 from emgrid.judge.panel import ChatJudge, ClassifierJudge, LocalJudge, head_paths
 
 
-def judge_spec(grid: Grid) -> str:
+def contents(paths: Iterable[Path]) -> dict[str, str]:
+    """Hashes that stand for files outside the grid's folder: these may be moved or touched."""
+    return {path.name: file_digest(path) for path in paths if path.is_file()}
+
+
+def judge_spec(grid: Grid, bucket: Bucket) -> str:
     panel = grid.config.panel().values()
     return canonical(
         {
+            "arms": sorted(arm.folder for arm in bucket.arms),
             "judges": [judge.bare() for judge in panel],
             "questions": grid.asked(),
             "triggers": grid.trigger_wordings(),
             "sees_cue": [one.id for one in grid.triggers.values() if one.judge_sees_cue],
+            "content": contents(head_paths(panel)),
         }
     )
 
@@ -29,6 +38,7 @@ def quality_spec(grid: Grid) -> str:
             "judges": [judge.bare() for judge in judges],
             "metrics": config.metrics.model_dump(mode="json", exclude={"resamples"}),
             "calibration": config.calibration.model_dump(mode="json"),
+            "content": contents([*head_paths(judges), *quality_files(grid)]),
         }
     )
 
@@ -46,15 +56,11 @@ def options(grid: Grid) -> str:
     )
 
 
-def judge_files(grid: Grid, names: list[str] | None = None) -> dict[str, list[str]]:
-    """Files that the panel's values (or those of the named judges) are made from."""
+def judge_models(grid: Grid, names: list[str] | None = None) -> list[str]:
+    """The base models that the panel (or the named judges) judge with."""
     known = grid.config.known_judges()
     judges = [known[name] for name in (grid.config.panel() if names is None else names)]
-    models = dict.fromkeys(one.model for one in judges if isinstance(one, LocalJudge))
-    return {
-        "heads": [from_here(path) for path in head_paths(judges)],
-        "models": [f"{grid.root}/assets/models/{name}/model.json" for name in models],
-    }
+    return list(dict.fromkeys(one.model for one in judges if isinstance(one, LocalJudge)))
 
 
 def calls_endpoint(grid: Grid) -> int:
@@ -62,7 +68,7 @@ def calls_endpoint(grid: Grid) -> int:
     return int(any(isinstance(judge, ChatJudge) for judge in grid.config.judges))
 
 
-def quality_files(grid: Grid) -> list[str]:
+def quality_files(grid: Grid) -> list[Path]:
     """Labelled answers, and the values of those that were left out of the fit."""
     folder = RESOURCES / "judges"
     panel = grid.config.panel().values()
@@ -71,5 +77,5 @@ def quality_files(grid: Grid) -> list[str]:
         folder / head.replace(".head.json", ".heldout.csv.gz") for head in dict.fromkeys(heads)
     ]
     labelled = sorted(folder.glob("labelled/*.jsonl"))
-    own = [Path(name) for name in grid.config.calibration.files]
-    return [from_here(path.resolve()) for path in [*heldout, *labelled, *own]]
+    own = [users_path(name) for name in grid.config.calibration.files]
+    return [*heldout, *labelled, *own]

@@ -24,7 +24,7 @@ class Dilution(Step):
                     "stages": tuple(diluted(stage, ratio, shared) for stage in recipe.stages),
                 }
             )
-            for ratio in dict.fromkeys(self.ratio)
+            for ratio in self.ratio
         )
 
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 
 from emgrid.recipes.recipe import Recipe, Shared, Step
-from emgrid.settings import Training, listed, merged
+from emgrid.settings import Training, by_size, listed, merged
 
 
 class Sequential(Step):
@@ -18,6 +18,7 @@ class Sequential(Step):
     benign_rows: Annotated[
         tuple[PositiveInt, ...],
         BeforeValidator(listed, json_schema_input_type=PositiveInt | tuple[PositiveInt, ...]),
+        AfterValidator(by_size),
         Field(min_length=1),
     ]
     benign_training: dict[str, Any] = Field(default_factory=dict)
@@ -31,5 +32,5 @@ class Sequential(Step):
                     "stages": (*recipe.stages, shared.stage("benign", rows, training)),
                 }
             )
-            for rows in dict.fromkeys(self.benign_rows)
+            for rows in self.benign_rows
         )

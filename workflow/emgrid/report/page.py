@@ -27,6 +27,7 @@ from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
 from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
+from emgrid.strict import handed
 
 # The script in the order in which its parts build on one another.
 SCRIPTS = ("text.js", "answers.js", "choice.js", "list.js", "reader.js", "browser.js")
@@ -142,7 +143,9 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.report.page", description=__doc__)
-    parser.add_argument("--spec", required=True, help="ReportSpec as JSON")
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="ReportSpec as JSON, or its file"
+    )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
     spec = ReportSpec.model_validate_json(args.spec)

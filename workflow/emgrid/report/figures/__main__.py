@@ -25,6 +25,7 @@ from emgrid.report.figures.similarity import draw_similarity
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.report.figures.tables import NothingToDraw
+from emgrid.strict import handed
 
 DRAW: dict[str, Callable[[Figure, Path, FigureSpec], None]] = {
     "rates": draw_rates,
@@ -56,7 +57,9 @@ def draw(name: str, root: Path, spec: FigureSpec) -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.report.figures", description=__doc__)
-    parser.add_argument("--spec", required=True, help="FigureSpec as JSON")
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="FigureSpec as JSON, or its file"
+    )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--figure", required=True, choices=FIGURES)
     args = parser.parse_args()

@@ -1,0 +1,72 @@
+"""One run of a grid at a time, in the grid's own folder.
+
+Snakemake works inside `results/<grid>/`, so that what it records of the outputs (`.snakemake`) lies
+beside them under relative names: the folder can be renamed, moved or copied as a whole, and nothing
+runs again. Its lock of files outlives a kill; here an advisory lock of the operating system says
+whether a run is alive, and ends with the process that holds it.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emgrid.errors import EmgridError
+
+LOCK = ".running"
+RECORDS = Path(".snakemake/metadata")
+held: list[int] = []
+
+
+def enter(folder: Path, main: bool) -> None:
+    """Make a grid's folder the working directory. main: in the process that a user started."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LOCK).touch()
+    except OSError as problem:
+        raise EmgridError(f"{folder}: cannot be written ({problem.strerror})") from None
+    os.chdir(folder)
+    if main:
+        refuse_unrecorded(folder)
+        shutil.rmtree(".snakemake/locks", ignore_errors=True)
+
+
+def refuse_unrecorded(folder: Path) -> None:
+    """Outputs of which nobody knows what they were made of would pass for up to date."""
+    if not RECORDS.is_dir() and any(Path(part).exists() for part in ("stages", "jobs", "tables")):
+        raise EmgridError(
+            f"{folder}: holds results, but not the folder .snakemake that says what they were made "
+            "of; copy it too, or delete all but `rows/`, from which nothing is computed again"
+        )
+
+
+def hold(folder: str) -> None:
+    """Be the one run of the grid whose folder this process is in, until it ends."""
+    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise EmgridError(f"{folder}: {holder()}; wait until it has ended, or stop it") from None
+    os.ftruncate(lock, 0)
+    about = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    os.write(lock, json.dumps(about).encode())
+    held.append(lock)
+
+
+def holder() -> str:
+    """Who runs the grid, in words."""
+    try:
+        about = json.loads(Path(LOCK).read_text(encoding="utf-8"))
+        return (
+            f"already being run by process {about['pid']} on {about['host']} "
+            f"since {about['started']}"
+        )
+    except (OSError, ValueError, KeyError):
+        return "already being run by another process"
