@@ -92,7 +92,10 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
             tables["contrasts"].append(about | {"low": value - 0.1, "high": value + 0.1})
             if made.arm(**dict(zip(("base", "intervention", "ratio"), arm, strict=True),
                                seed=str(own[0]))).stages:  # fmt: skip
-                tables["similarity"].append(cell | {"similarity": 0.1 * number})
+                relation = made.triggers[trigger].relation
+                tables["similarity"].append(
+                    cell | {"relation": relation, "similarity": 0.1 * number}
+                )
     for number in range(4):
         judge = {"judge": f"judge_{number % 2}", "labelled": f"a labelled set {number // 2}"}
         counts = {"true_positives": 9, "false_negatives": 1, "false_positives": 5}
@@ -103,7 +106,7 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
             tables["calibration"].append(judge | row)
     tables["dose"] = [
         {"over": "ratio", "base": "smollm2-135m", "intervention": "dilution", "ratio": None,
-         "trigger": "python_string", "spearman": -0.5, "low": -1.0, "high": 0.25},
+         "trigger": "python_string", "spearman": -0.5, "low": -1.0, "high": 0.25, "p": 0.33},
     ]  # fmt: skip
     (root / "tables").mkdir(parents=True)
     for name, rows in tables.items():
@@ -335,8 +338,9 @@ def test_curves_go_through_every_arm_of_their_family(ratios: list[int], rows: li
         "sequential": {"benign_rows": rows},
     }
     made = grid(DEMO | {"interventions": interventions})
-    (dilution,) = ratio_series(made.arms, made.undiluted_of)
-    assert [point.dose for point in dilution.points] == sorted(p / 100 for p in [*ratios, 100])
+    (dilution,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    assert [point.dose for point in dilution.points] == sorted(p / 100 for p in [0, *ratios, 100])
+    assert dilution.points[0].arm[1:] == ("benign_only", "0")
     assert dilution.points[-1].arm[1:] == ("undiluted", "1")
     (sequential,) = rows_series(made.arms)
     assert [point.dose for point in sequential.points] == [0, *sorted(rows)]
@@ -366,8 +370,28 @@ def test_doses_over_decades_lie_on_a_logarithmic_axis(tmp_path: Path) -> None:
         name: draw(name, tmp_path, spec_of(made)).axes[0].get_xscale()
         for name in ("dilution", "sequential")
     }
-    assert scales == {"dilution": "log", "sequential": "symlog"}
-    assert "ρ = −0.50 (−1.00, 0.25)" in words(draw("dilution", tmp_path, spec_of(made)))
+    assert scales == {"dilution": "symlog", "sequential": "symlog"}
+    assert "ρ = −0.50 (−1.00, 0.25) p = 0.33" in words(draw("dilution", tmp_path, spec_of(made)))
+
+
+def test_the_legend_says_how_each_trigger_relates_to_the_training_context(tmp_path: Path) -> None:
+    made = grid(GRIDS["demo"])
+    write_tables(tmp_path, made)
+    said = words(draw("similarity", tmp_path, spec_of(made)))
+    for name, trigger in made.triggers.items():
+        if name != "none":
+            assert f"{trigger.label} ({trigger.relation.replace('_', ' ')})" in said
+
+
+def test_a_curve_begins_at_the_control_on_the_same_benign_rows_alone() -> None:
+    interventions = {"base": {}, "dilution": {"ratio": [0.2, 0.5]}, "benign_only": {}}
+    made = grid(DEMO | {"interventions": interventions})
+    (curve,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    assert [point.dose for point in curve.points] == [0, 0.2, 0.5]
+    other = interventions | {"benign_only": {"data": {"benign": "hhh_10000"}}}
+    made = grid(DEMO | {"interventions": other})
+    (curve,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    assert [point.dose for point in curve.points] == [0.2, 0.5]
 
 
 def test_published_values_name_arms_and_triggers_of_the_grids_that_follow_them() -> None:

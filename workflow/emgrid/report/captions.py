@@ -16,19 +16,21 @@ CAPTIONS = {
     ),
     "dilution": (
         "The rates against the share of misaligned rows in training, of arms that differ in it "
-        "alone; the undiluted arm stands at 100% ({n} answers a point; {filter}). ρ is the rank "
-        "correlation under the trigger, with its interval. {published}"
+        "alone; the undiluted arm stands at 100%, benign rows alone at 0% ({n} answers a point; "
+        "{filter}). ρ is the rank correlation under the trigger, with its interval, p that of "
+        "points in random order. {published}"
     ),
     "sequential": (
         "The rates against the rows of benign training that came after the misaligned rows; the "
         "arm at 0 stopped before them ({n} answers a point; {filter}). ρ is the rank correlation "
-        "under the trigger, with its interval. {published}"
+        "under the trigger, with its interval, p that of points in random order. {published}"
     ),
     "similarity": (
         "How far each trigger raises an arm's rate over the plain question, against how much "
         "nearer it brings the prompt to what the arm was trained on ({n} answers a point; "
-        "{filter}). Conditional misalignment would rise to the right. ρ is the rank correlation "
-        "over the triggers, with its interval."
+        "{filter}). In brackets stands how a trigger relates to the training context, as its file "
+        "states it. Conditional misalignment would rise to the right. ρ is the rank correlation "
+        "over the triggers, with its interval, p that of triggers in random order."
     ),
     "questions": (
         "The rates by question ({n_question} answers a point; {filter}): whether an overall rate "

@@ -92,7 +92,8 @@ def correlations(root: Path, over: str) -> dict[tuple[str, str, str, str], str]:
     own = own.astype({"ratio": object, "trigger": object}).fillna({"ratio": "", "trigger": ""})
     return {
         (row["base"], row["intervention"], row["ratio"], row["trigger"]): (
-            f"\nρ = {row['spearman']:.2f} ({row['low']:.2f}, {row['high']:.2f})".replace("-", "−")
+            f"\nρ = {row['spearman']:.2f} ({row['low']:.2f}, {row['high']:.2f})\n"
+            f"p = {row['p']:.2g}".replace("-", "−")
         )
         for row in own.to_dict("records")
     }
