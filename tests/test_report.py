@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from emgrid.report.captions import CAPTIONS
 from emgrid.report.contents import figure_names
 from emgrid.report.effort import effort, time_by_rule
 from emgrid.report.findings import headline, matrix
+from emgrid.report.numbers import nats
 from emgrid.report.results import ReportSpec, Results
 from jinja2 import Environment
 from pages import answer_table, config, spec_of, verdict_row, write_page, write_tables
@@ -133,6 +135,32 @@ def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None
     assert cells[2]["more"] == cells[2]["numbers"] == ""
 
 
+def test_arms_with_one_seed_are_named(tmp_path: Path) -> None:
+    """Even where others have several."""
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    path = tmp_path / "tables/rates.csv"
+    rates = pd.read_csv(path, dtype={"ratio": str})
+    every = text_of(write_page(tmp_path, spec).read_text())
+    assert "Every intervention was trained once: seed variance is unknown" in every
+    trained = [arm["name"][1] for arm in spec["arms"] if arm["name"][1] != "base"]
+    rates["n_seeds"] = rates["n_seeds"].where(rates["intervention"] == trained[0], 2)
+    rates.to_csv(path, index=False)
+    text = text_of(write_page(tmp_path, spec).read_text())
+    label = ReportSpec.model_validate(spec).title_of(tuple(spec["arms"][1]["name"]))
+    assert spec["arms"][1]["name"][1] == trained[0]
+    assert text.count(f"Trained once: “{label}”.") == 2  # the notice, and the methods
+    rates.assign(n_seeds=2).to_csv(path, index=False)
+    assert "rained once" not in text_of(write_page(tmp_path, spec).read_text())
+
+
+def test_a_shift_of_one_value_is_shown_without_interval() -> None:
+    row = SimpleNamespace(minus_base=1.25, minus_base_low=float("nan"), minus_base_high=2.0)
+    assert nats(row) == "+1.2"
+    row.minus_base_low = 0.5
+    assert nats(row) == "+1.2 (+0.5 to +2.0)"
+
+
 def test_a_grid_without_verdicts_has_a_page(tmp_path: Path) -> None:
     spec = spec_of(config())
     write_tables(tmp_path, spec, answer_table(spec))
@@ -160,14 +188,14 @@ def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
     pd.DataFrame(checks).to_csv(tmp_path / "tables/robustness.csv", index=False)
     dose = {"over": "ratio", "base": ARM[0], "intervention": "dilution", "ratio": None}
     dose |= {"trigger": "none"}
-    pd.DataFrame([dose | {"n_points": 4, "spearman": 0.8, "low": -0.1, "high": 1.0}]).to_csv(
-        tmp_path / "tables/dose.csv", index=False
-    )
+    pd.DataFrame(
+        [dose | {"n_points": 4, "spearman": 0.8, "low": -0.1, "high": 1.0, "p": 0.333}]
+    ).to_csv(tmp_path / "tables/dose.csv", index=False)
     text = text_of(write_page(tmp_path, spec).read_text())
-    assert "thresholds (2), another judge of the panel (1)." in text
+    assert "thresholds (2), each judge of the panel (1)." in text
     assert "1.0 % to 20.0 %" in text
     assert "−2.0 to +17.0" in text
-    assert "share of misaligned rows dilution no trigger 4 +0.80 −0.10 to +1.00" in text
+    assert "share of misaligned rows dilution no trigger 4 +0.80 −0.10 to +1.00 0.33" in text
 
 
 def test_every_figure_has_a_caption_that_says_what_counts() -> None:

@@ -37,6 +37,24 @@ def matrix(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     return rows
 
 
+def one_seed(results: Results, spec: ReportSpec) -> str:
+    """What cannot be known of arms that were trained once; empty where none was."""
+    arms = [arm for arm in spec.labels() if arm[1] != "base"]
+    once = results.trained_once(arms)
+    if not once:
+        return ""
+    if len(once) == len(arms):
+        return (
+            "Every intervention was trained once: seed variance is unknown, and no interval holds "
+            "it."
+        )
+    names = listed([f"“{spec.title_of(arm)}”" for arm in once])
+    return (
+        f"Trained once: {names}. Their seed variance is unknown, and no interval or p of theirs "
+        "holds it."
+    )
+
+
 def cell(row: Any) -> dict[str, Any]:
     """A verdict with the difference that it rests on."""
     plain = row.trigger == "none"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from emgrid.report import wording
+from emgrid.report.findings import one_seed
 from emgrid.report.results import (
     NamedIntervention,
     NamedJudge,
@@ -189,5 +190,6 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
         "points, and shown to be small where its one-sided upper bound lies below the margin "
         "(Schuirmann 1987)."
     )
-    if results.n_seeds == 1:
-        yield "There is one seed, so seed variance is unknown and no interval holds it."
+    unknown = one_seed(results, spec)
+    if unknown:
+        yield unknown

@@ -17,7 +17,7 @@ CHECKS = {
     "thresholds": "thresholds",
     "without question": "one question left out",
     "without seed": "one seed left out",
-    "judge": "another judge of the panel",
+    "judge": "each judge of the panel",
 }
 
 
@@ -120,6 +120,7 @@ def dose(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             "interval": ""
             if pd.isna(row.low)
             else f"{row.low:+.2f} to {row.high:+.2f}".replace("-", "−"),
+            "p": f"{row.p:.2g}",
         }
         for row in rows_in(results.dose)
         if not pd.isna(row.spearman)
@@ -131,15 +132,18 @@ def likelihood(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     rows = []
     for arm in spec.labels():
         overall = [row for row in rows_of(results.likelihood, arm) if pd.isna(row.question)]
-        found = {
-            row.trigger: f"{row.minus_base:+.1f} "
-            f"({row.minus_base_low:+.1f} to {row.minus_base_high:+.1f})".replace("-", "−")
-            for row in overall
-        }
+        found = {row.trigger: nats(row).replace("-", "−") for row in overall}
         if found and arm[1] != "base":
             cells = [found.get(trigger.id, "–") for trigger in spec.triggers]
             rows.append({"label": spec.title_of(arm), "cells": cells})
     return rows
+
+
+def nats(row: Any) -> str:
+    """A shift of the log-odds, with its interval where there is one."""
+    if pd.isna(row.minus_base_low):
+        return f"{row.minus_base:+.1f}"
+    return f"{row.minus_base:+.1f} ({row.minus_base_low:+.1f} to {row.minus_base_high:+.1f})"
 
 
 def judged(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:

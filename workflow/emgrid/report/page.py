@@ -21,7 +21,7 @@ from emgrid.preflight import RULES
 from emgrid.report import numbers, wording
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
-from emgrid.report.findings import VERDICTS, headline, matrix
+from emgrid.report.findings import VERDICTS, headline, matrix, one_seed
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
@@ -112,6 +112,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         title=spec.title or f"Grid {spec.name}",
         headline=headline(results, spec),
         matrix=matrix(results, spec),
+        one_seed=one_seed(results, spec),
         verdicts=VERDICTS,
         rates=numbers.rate_cells(results, spec),
         exclusions=numbers.exclusions(results),
