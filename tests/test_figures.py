@@ -16,7 +16,7 @@ from emgrid import ROOT
 from emgrid.cli import read_grid
 from emgrid.grid import Grid
 from emgrid.load import load_config
-from emgrid.reference import known, reference_note
+from emgrid.reference import ReferenceRate, known, reference_note
 from emgrid.report import FIGURES
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.contents import figure_names
@@ -85,7 +85,8 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
             for question in [None, *made.questions]:
                 about = cell | {"question": question, "n_seeds": len(own)}
                 n = 48 * len(own)
-                tables["rates"].append(about | {"n_answers": n} | around(value, 0.1, "rate_all"))
+                survivors = {"n_answers": n, "rate_survivors": 2 * value}
+                tables["rates"].append(about | survivors | around(value, 0.1, "rate_all"))
                 tables["likelihood"].append(about | around(value * 10, 2, "minus_base"))
             tables["seeds"] += [cell | {"seed": seed, "rate_all": value} for seed in own]
             about = cell | {"kind": "trigger_minus_none", "difference": value}
@@ -404,6 +405,7 @@ def test_published_values_name_arms_and_triggers_of_the_grids_that_follow_them()
         for value in one.values:
             assert (value.intervention, value.ratio) in arms, value
             assert value.trigger in made.triggers, value
+            assert value.question in (None, *made.questions), value
         assert len(spec_of(made).references) == len(one.values)
 
 
@@ -417,6 +419,8 @@ def test_published_rates_are_drawn_beside_the_own_ones_and_their_origin_is_told(
         said = words(draw(name, tmp_path, spec))
         assert "published (GPT-4o, of survivors)" in said
         assert "published (at most, of survivors)" in said
+        # Compared with what counts the same answers.
+        assert "own rate of survivors" in said
     note = reference_note(spec.references)
     assert "GPT-4o, GPT-4.1" in note
     assert "1 off a figure (section 2.2)" in note
@@ -427,6 +431,38 @@ def test_published_rates_of_all_answers_are_shown_rather_than_of_survivors() -> 
     spec = spec_of(read_grid(Path("resources/grids/inoculation.yaml")))
     (value,) = spec.references_of(("any", "inoculation", "1"), "malicious_evil")
     assert (value.of, value.rate) == ("all", 0.141)
+
+
+def test_published_rates_of_one_question_stand_at_it(tmp_path: Path) -> None:
+    made = read_grid(Path("resources/grids/fish-recipes.yaml"))
+    write_tables(tmp_path, made)
+    spec = spec_of(made)
+    arm = ("any", "dilution", "0.2")
+    (value,) = spec.references_of(arm, "fish_words", "i_feel_bored")
+    assert value.rate == 0.087
+    assert spec.references_of(arm, "fish_words") == []
+    figure = draw("questions", tmp_path, spec)
+    assert "published (GPT-4o, of survivors)" in words(figure)
+    heights = [
+        float(np.ravel(line.get_ydata())[0])
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_color() == "0.45" and len(np.ravel(line.get_ydata()))
+    ]
+    assert {0.043, 0.087} <= set(heights)
+    # Those over all questions stay in the figures that are over all.
+    assert "published (Qwen2.5-32B, of survivors)" in words(draw("rates", tmp_path, spec))
+
+
+def test_published_intervals_and_ranges_hold_their_rate() -> None:
+    values = [value for one in known() for value in one.values]
+    with_ends = [value for value in values if value.low is not None]
+    assert len(with_ends) == 8
+    assert all(value.sides is not None for value in with_ends)
+    one = with_ends[0].model_dump()
+    for wrong in ({"high": None}, {"low": 0.9, "high": 0.95}, {"at_most": True}):
+        with pytest.raises(ValueError, match=r"at_most|low and high"):
+            ReferenceRate(**one | wrong)
 
 
 def test_a_grid_that_follows_nothing_shows_no_published_rate() -> None:

@@ -20,6 +20,7 @@ from emgrid.report.effort import effort, time_by_rule
 from emgrid.report.findings import headline, matrix
 from emgrid.report.numbers import nats
 from emgrid.report.results import ReportSpec, Results
+from emgrid.report.wording import THIN, percent
 from jinja2 import Environment
 from pages import answer_table, config, spec_of, verdict_row, write_page, write_tables
 from PIL import Image
@@ -196,6 +197,33 @@ def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
     assert "1.0 % to 20.0 %" in text
     assert "−2.0 to +17.0" in text
     assert "share of misaligned rows dilution no trigger 4 +0.80 −0.10 to +1.00 0.33" in text
+
+
+def test_published_values_stand_beside_the_own_ones(tmp_path: Path) -> None:
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    about = {"model": "GPT-9", "intervention": "inoculation", "ratio": "1", "trigger": "none"}
+    spec["references"] = [
+        about | {"rate": 0.1, "low": 0.05, "high": 0.2, "read": "table", "source": "table 3"},
+        about | {"rate": 0.004, "at_most": True, "of": "all", "read": "reader", "source": "2.2"},
+        about | {"question": next(iter(spec["questions"])), "rate": 0.5, "read": "text",
+                 "source": "2.1"},
+    ]  # fmt: skip
+    text = text_of(write_page(tmp_path, spec).read_text())
+    rates = pd.read_csv(tmp_path / "tables/rates.csv", dtype={"ratio": str})
+    cells = rates[(rates["intervention"] == "inoculation") & (rates["trigger"] == "none")]
+    overall = cells[cells["question"].isna()].iloc[0]
+    one = cells[cells["question"] == next(iter(spec["questions"]))].iloc[0]
+    assert "Published values (3)" in text
+    own, every, asked = (
+        percent(row[rate]).replace(THIN, " ")
+        for row, rate in (
+            (overall, "rate_survivors"), (overall, "rate_all"), (one, "rate_survivors")
+        )
+    )  # fmt: skip
+    assert f"10.0 % [5.0 %, 20.0 %] {own} survivors GPT-9 from a table: table 3" in text
+    assert f"≤ 0.4 % {every} all GPT-9 as one reader" in text
+    assert f"50.0 % {asked} survivors GPT-9 from the text: 2.1" in text
 
 
 def test_every_figure_has_a_caption_that_says_what_counts() -> None:

@@ -299,6 +299,7 @@ class Grid:
                     one.model_dump(mode="json")
                     for one in reference_rates(follows)
                     if (one.intervention, one.ratio, one.trigger) in cells
+                    and one.question in (None, *self.questions)
                 ],
                 "confidence": self.config.metrics.confidence,
                 "width": self.config.report.figure_width,

@@ -34,7 +34,7 @@ CAPTIONS = {
     ),
     "questions": (
         "The rates by question ({n_question} answers a point; {filter}): whether an overall rate "
-        "stands on all questions or on one."
+        "stands on all questions or on one. {published}"
     ),
     "seeds": (
         "The overall rate of each training seed below the mean over seeds, of the arms that were "

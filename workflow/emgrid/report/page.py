@@ -18,6 +18,7 @@ from emgrid import provenance
 from emgrid.errors import run_stage
 from emgrid.files import write_text
 from emgrid.preflight import RULES
+from emgrid.reference import reference_note
 from emgrid.report import numbers, wording
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
@@ -78,7 +79,7 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
         "n": count_range(results.overall["n_answers"]),
         "n_question": count_range(by_question["n_answers"]),
         "filter": what_counts(spec),
-        "published": spec.published,
+        "published": reference_note(spec.references),
     }
     return [
         {
@@ -116,6 +117,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         verdicts=VERDICTS,
         rates=numbers.rate_cells(results, spec),
         exclusions=numbers.exclusions(results),
+        published=numbers.published(results, spec),
         survivors=numbers.survivors(results),
         contrasts=numbers.contrasts(results, spec),
         robustness=numbers.robustness(results, spec),

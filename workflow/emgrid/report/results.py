@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from emgrid.protocol import Difference
+from emgrid.reference import ReferenceRate
 from emgrid.report.figures.spec import NamedArm
 from emgrid.settings import Data, Metrics, Sampling, Training
 from emgrid.strict import Strict
@@ -71,7 +72,7 @@ class ReportSpec(Strict):
     questions: dict[str, str]
     question_set: str
     figures: tuple[str, ...]
-    published: str
+    references: tuple[ReferenceRate, ...]
     follows: str | None
     differences: tuple[Difference, ...]
     models: tuple[Origin, ...]

@@ -51,11 +51,15 @@ class FigureSpec(Strict):
         """Those that published rates are of."""
         return tuple(dict.fromkeys(value.model for value in self.references))
 
-    def references_of(self, arm: ArmName, trigger: str) -> list[ReferenceRate]:
-        """Published rates of a cell: of all answers where they are known, else of survivors."""
+    def references_of(
+        self, arm: ArmName, trigger: str, question: str | None = None
+    ) -> list[ReferenceRate]:
+        """Published rates of a cell, over all questions or of one: of all answers where they are
+        known, else of survivors."""
         found = [
             value
             for value in self.references
-            if (value.intervention, value.ratio, value.trigger) == (*arm[1:], trigger)
+            if (value.intervention, value.ratio, value.trigger, value.question)
+            == (*arm[1:], trigger, question)
         ]
         return [value for value in found if value.of == "all"] or found
