@@ -1,6 +1,7 @@
 """What a design can show: more data show less, and the spread is found again."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,22 @@ def test_the_design_is_the_configs_unless_told_otherwise(grid: Grid) -> None:
     assert planned_design(grid, 5, 24, 100).answers == 100
     with pytest.raises(EmgridError, match="--seeds 0: must be at least 1"):
         planned_design(grid, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("plain", "wanted", "simulations", "said"),
+    [
+        (1.2, 0.8, 10, "--plain 1.2: must be a rate"),
+        (-0.1, 0.8, 10, "--plain -0.1: must be a rate"),
+        (0.0, 80.0, 10, "--power 80: must be between 0 and 1"),
+        (0.0, 0.8, 0, "--simulations 0: must be at least 1"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(
+    plain: float, wanted: float, simulations: int, said: str
+) -> None:
+    with pytest.raises(EmgridError, match=re.escape(said)):
+        smallest_effects(USUAL, Spread(), plain, wanted, simulations)
 
 
 def test_power_is_a_command(tmp_path: Path) -> None:

@@ -147,6 +147,12 @@ def smallest_effects(
 ) -> dict[str, Any]:
     """The smallest rate that is told from the base model's, and the smallest rise under a trigger
     that is told from none, where the plain rate (of the base model, and of the arm) is `plain`."""
+    if simulations < 1:
+        raise EmgridError(f"--simulations {simulations}: must be at least 1")
+    if not 0 <= plain < LARGEST:
+        raise EmgridError(f"--plain {plain:g}: must be a rate from 0 to below {LARGEST}")
+    if not 0 < wanted < 1:
+        raise EmgridError(f"--power {wanted:g}: must be between 0 and 1")
     once = replace(design, seeds=1)
 
     def rate_terms(rate: float, number: int) -> list[Term]:
