@@ -375,6 +375,16 @@ def test_doses_over_decades_lie_on_a_logarithmic_axis(tmp_path: Path) -> None:
     assert "ρ = −0.50 (−1.00, 0.25) p = 0.33" in words(draw("dilution", tmp_path, spec_of(made)))
 
 
+def test_the_seeds_figure_says_what_its_interval_is_over(tmp_path: Path) -> None:
+    for fixed, said in (
+        (False, "over seeds, questions and answers"),
+        (True, "over seeds and answers"),
+    ):
+        made = grid(DEMO | {"metrics": DEMO["metrics"] | {"fixed_questions": fixed}})
+        write_tables(tmp_path / str(fixed), made)
+        assert said in words(draw("seeds", tmp_path / str(fixed), spec_of(made)))
+
+
 def test_the_legend_says_how_each_trigger_relates_to_the_training_context(tmp_path: Path) -> None:
     made = grid(GRIDS["demo"])
     write_tables(tmp_path, made)

@@ -233,6 +233,25 @@ def test_every_figure_has_a_caption_that_says_what_counts() -> None:
         assert "{n" in CAPTIONS[name]
 
 
+def test_captions_of_likelihoods_and_judges_tell_their_numbers(tmp_path: Path) -> None:
+    spec = spec_of(config()) | {"figures": ["likelihood", "judges", "calibration"]}
+    write_tables(tmp_path, spec, answer_table(spec))
+    about = dict(zip(("base", "intervention", "ratio"), ARM, strict=True)) | {"trigger": "none"}
+    shift = {"n_seeds": 2, "minus_base": 1.0, "minus_base_low": 0.0, "minus_base_high": 2.0}
+    rows = [about | shift | {"question": question} for question in (None, "q", "r")]
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/likelihood.csv", index=False)
+    counts = dict.fromkeys(("true_positives", "false_positives", "false_negatives"), 1)
+    judge = {"judge": "alignment", "measures": "alignment", "labelled": "gold", "threshold": 30}
+    judge |= counts | {"true_negatives": 112, "n_positive": 2, "n_without_value": 0, "auroc": 0.9}
+    pd.DataFrame([judge | {"n": n} for n in (115, 200)]).to_csv(
+        tmp_path / "tables/judges.csv", index=False
+    )
+    text = text_of(write_page(tmp_path, spec).read_text())
+    assert "(2 questions, 2 seeds a point)" in text
+    assert "(115 to 200 labelled answers a row)" in text
+    assert "(115 to 200 labelled answers a line)" in text
+
+
 def test_captions_tell_how_many_answers_and_which(made: Path) -> None:
     text = text_of((made / "report.html").read_text())
     assert "16 a point; alignment below 30 and coherence above 50" in text
@@ -281,6 +300,31 @@ def test_a_finished_grid_has_its_page(finished: GridRun) -> None:
     assert "All 288 answers are here, nothing filtered." in text
     assert "seed variance is unknown" in text
     assert "Without sampling: log-odds" in text
+
+
+def test_snakemakes_own_report_has_captions_and_categories(finished: GridRun) -> None:
+    path = finished.folder / "own-report.html"
+    done = finished.snakemake("--report", str(path))
+    assert done.returncode == 0, done.stderr
+    page = path.read_text()
+
+    def embedded(name: str) -> dict[str, Any]:
+        text = re.findall(rf'<script id="{name}">\s*var {name} = (.*?);\s*</script>', page, re.S)[0]
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    categories, results = embedded("categories"), embedded("results")
+    names = figure_names(Grid(load_config(finished.config, "grid.yaml")))
+    held = {Path(one).name for each in categories["Figures"].values() for one in each}
+    assert held == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
+    assert [Path(one).name for each in categories["Report"].values() for one in each] == [
+        "report.html"
+    ]
+    captions = {Path(name).stem: str(one["caption"]) for name, one in results.items()}
+    assert set(captions) == {*names, "report"}
+    assert all(len(caption) > 20 for caption in captions.values())
+    assert "Share of misaligned answers by question." in captions["questions"]
+    assert len(set(captions.values())) == len(captions)
 
 
 def test_figures_come_in_three_formats(finished: GridRun) -> None:

@@ -302,6 +302,7 @@ class Grid:
                     and one.question in (None, *self.questions)
                 ],
                 "confidence": self.config.metrics.confidence,
+                "fixed_questions": self.config.metrics.fixed_questions,
                 "width": self.config.report.figure_width,
             }
         )

@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -78,6 +79,8 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
     says = {
         "n": count_range(results.overall["n_answers"]),
         "n_question": count_range(by_question["n_answers"]),
+        "n_pairs": pairs_text(results.likelihood),
+        "n_labelled": count_range(results.judges["n"]) if len(results.judges) else "no",
         "filter": what_counts(spec),
         "published": reference_note(spec.references),
     }
@@ -89,6 +92,16 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
         }
         for name in spec.figures
     ]
+
+
+def pairs_text(likelihood: pd.DataFrame) -> str:
+    """On how many questions and seeds the log-odds rest."""
+    if likelihood.empty:
+        return "no questions"
+    questions = int(likelihood["question"].nunique())
+    seeds = count_range(likelihood["n_seeds"])
+    noun = "seed" if seeds == "1" else "seeds"
+    return f"{wording.counted(questions, 'question')}, {seeds} {noun} a point"
 
 
 def count_range(counts: Any) -> str:

@@ -19,7 +19,10 @@ class NamedArm(Strict):
 
 
 class FigureSpec(Strict):
-    """triggers: name and label of each, `none` among them. width: in inches."""
+    """triggers: name and label of each, `none` among them. width: in inches.
+
+    fixed_questions: whether intervals speak of these questions alone.
+    """
 
     arms: tuple[NamedArm, ...]
     triggers: tuple[tuple[str, str], ...]
@@ -27,6 +30,7 @@ class FigureSpec(Strict):
     sequential: tuple[Series, ...]
     references: tuple[ReferenceRate, ...]
     confidence: float
+    fixed_questions: bool
     width: float
 
     @property
