@@ -120,7 +120,9 @@ def test_a_sentence_follows_the_verdicts(
 
 def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None:
     rows = [
-        verdict_row(ARM, "none", "inconclusive", more_answers=3.24, more_questions=7.0),
+        verdict_row(
+            ARM, "none", "inconclusive", more_answers=3.24, more_seeds=1.01, more_questions=7.0
+        ),
         verdict_row(ARM, "python_string", "inconclusive"),
         verdict_row(ARM, "malicious_evil", "inconclusive", plain=None, rise=None),
     ]
@@ -129,8 +131,8 @@ def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None
     assert headline(results, spec).startswith("All 3 verdicts are inconclusive")
     cells = matrix(results, spec)[0]["cells"]
     assert (
-        "3.2 times as many answers or 7.0 times as many questions would decide it"
-        in cells[0]["more"]
+        "3.2 times as many answers, 1.1 times as many seeds or 7.0 times as many questions would "
+        "decide it" in cells[0]["more"]
     )
     assert cells[1]["more"].startswith("At these estimates no number")
     assert cells[2]["more"] == cells[2]["numbers"] == ""

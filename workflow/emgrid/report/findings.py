@@ -76,7 +76,10 @@ def more(row: Any) -> str:
     if row.verdict != "inconclusive" or pd.isna(row.plain):
         return ""
     given = {name: getattr(row, f"more_{name}") for name in ("answers", "seeds", "questions")}
-    needs = [f"{times:,.1f} times as many {name}" for name, times in given.items() if times > 0]
+    # Rounded, what is just short of enough would be "1.0 times as many".
+    needs = [
+        f"{max(times, 1.1):,.1f} times as many {name}" for name, times in given.items() if times > 0
+    ]
     if not needs:
         return "At these estimates no number of answers, seeds or questions alone would decide it."
     return f"At these estimates {listed(needs, 'or')} would decide it."
