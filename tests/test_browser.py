@@ -1,14 +1,17 @@
 """The page in a real browser: answers are found, read, linked to, and never believed."""
 
 import json
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from chromium import Chromium, chromium
+from conftest import GridRun
 from pages import answer_table, config, spec_of, write_page, write_tables
-from PIL import Image
+from reading import fits, obeys_its_policy, prints
 
 HOSTILE = {
     "script": '<script>document.title = "owned"</script>',
@@ -339,28 +342,100 @@ def test_a_page_without_its_files_says_what_is_missing(
     assert found(tab) == 18
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of 13 triggers."""
+    root = tmp_path_factory.mktemp("wide")
+    triggers = ["none", "python_string", "malicious_evil", "malicious_evil_paraphrase"]
+    triggers += ["malicious_evil_opposite", "unrelated_prompt", "json_format", "no_rules"]
+    triggers += ["truthful", "no_restrictions", "truth_seeking", "helpful_assistant"]
+    spec = spec_of(config() | {"triggers": [*triggers, "persona_known_distinguished"]})
+    write_tables(root, spec, answer_table(spec))
+    return write_page(root, spec)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of 100,000 answers, of which it holds 2,000."""
+    root = tmp_path_factory.mktemp("many")
+    spec = spec_of(config())
+    write_tables(root, spec, answer_table(spec, per_question=695))
+    return write_page(root, spec)
+
+
+@pytest.fixture
+def whole_grid(finished: GridRun) -> Path:
+    """The report of a whole small grid."""
+    return finished.root / "report.html"
+
+
+@pytest.mark.parametrize("name", ["page", "wide"])
 @pytest.mark.parametrize("width", [400, 1600])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_its_window(
-    tab: Chromium, page: Path, tmp_path: Path, width: int, scheme: str
+    tab: Chromium,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    name: str,
+    width: int,
+    scheme: str,
 ) -> None:
-    tab.resize(width)
-    tab.prefer(scheme)
-    tab.open(page)
-    assert tab.run("document.documentElement.scrollWidth") == width
-    image = Image.open(tab.screenshot(tmp_path / "page.png")).convert("L")
-    assert image.width == width
-    ground = max((count, shade) for count, shade in image.getcolors(256) or [])[1]
-    assert (ground < 40) == (scheme == "dark")
-    tab.prefer("light")
-    tab.resize(1200)
+    fits(tab, request.getfixturevalue(name), tmp_path / "page.png", width, scheme)
 
 
-def test_the_page_prints_without_the_browser_and_with_its_tables(tab: Chromium, page: Path) -> None:
-    tab.open(page)
-    assert tab.pdf().startswith(b"%PDF")
-    tab.call("Emulation.setEmulatedMedia", media="print")
-    assert tab.run("document.getElementById('transcripts').checkVisibility()") is False
-    assert tab.run("document.querySelector('#methods details table').checkVisibility()")
-    assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    tab.call("Emulation.setEmulatedMedia", media="")
+@pytest.mark.parametrize("name", ["page", "wide"])
+def test_the_page_prints_without_the_browser_and_with_its_tables(
+    tab: Chromium, request: pytest.FixtureRequest, name: str
+) -> None:
+    prints(tab, request.getfixturevalue(name))
+
+
+def test_tables_of_many_triggers_are_printed_on_pages_that_lie(
+    tab: Chromium, page: Path, wide: Path
+) -> None:
+    lying = []
+    for one in (page, wide):
+        tab.open(one)
+        sides = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", tab.pdf())
+        lying.append(any(float(width) > float(height) for width, height in sides))
+    assert lying == [False, True]
+
+
+def test_the_report_of_a_whole_grid_obeys_its_policy(tab: Chromium, whole_grid: Path) -> None:
+    obeys_its_policy(tab, whole_grid)
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_of_a_whole_grid_fits_its_window(
+    tab: Chromium, whole_grid: Path, tmp_path: Path, width: int, scheme: str
+) -> None:
+    fits(tab, whole_grid, tmp_path / "page.png", width, scheme)
+
+
+def test_the_report_of_a_whole_grid_prints(tab: Chromium, whole_grid: Path) -> None:
+    prints(tab, whole_grid)
+
+
+def test_a_page_of_100_000_answers_stays_fluent(tab: Chromium, many: Path) -> None:
+    """With bounds that only what grows much too fast exceeds."""
+    assert many.stat().st_size < 8_000_000
+    started = time.monotonic()
+    tab.open(many)
+    tab.run("update()")
+    assert time.monotonic() - started < 10
+    assert found(tab) == 2000
+    tab.run("loadRest()")
+    assert time.monotonic() - started < 40
+    assert found(tab) == 100_080
+    started = time.monotonic()
+    # Without the event of a key, as what it starts would break off what is waited for.
+    tab.run("form.elements.search.value = 'number 694'; update()")
+    assert found(tab) == 144
+    tab.run("form.elements.trigger.value = 'python_string'; update()")
+    assert found(tab) == 48
+    assert time.monotonic() - started < 10
+    # The list holds what is in sight, not all that was found.
+    tab.run("form.elements.search.value = ''; update()")
+    assert found(tab) == 33_360
+    assert tab.run("document.querySelectorAll('*').length") < 20_000

@@ -1,19 +1,20 @@
 """Doses: rank correlations of known grids, and how near cues come to training prompts."""
 
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.dose import COLUMNS, dose_table, spearman
+from emgrid.dose import COLUMNS, dose_table, order_p, spearman
 from emgrid.files import write_json, write_jsonl
 from emgrid.judge.classifier import Encoder
 from emgrid.rates import classify
 from emgrid.series_points import Series
 from emgrid.similarity import SimilaritySpec, similarities, training_prompts
 from emgrid.tables import AggregateSpec
-from grids import answers, arm, spec
+from grids import QUESTIONS, answers, arm, spec
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -48,7 +49,41 @@ def test_a_rate_that_rises_with_the_ratio_has_the_rank_correlation_one() -> None
     table = dose_table(classify(rows, found.metrics), NONE, found).set_index("trigger")
     assert list(table.reset_index()[COLUMNS].columns) == COLUMNS
     assert set(table["over"]) == {"ratio"}
-    assert table.loc["none", ["n_points", "spearman", "low", "high"]].tolist() == [4, 1, 1, 1]
+    row = table.loc["none"]
+    assert row[["n_points", "spearman", "high"]].tolist() == [4, 1, 1]
+    assert row["p"] == pytest.approx(2 / 24)
+    assert 0.3 < row["low"] <= 1
+
+
+def test_ranks_that_one_answer_more_would_change_are_unsure() -> None:
+    """Four points of 160 answers, of which 0, 0, 1 and 2 to one question are misaligned."""
+    rows, found = diluted(0.0, 0.0, 0.0, 0.0)
+    for ratio, number in (("0.3", 1), ("0.4", 2)):
+        few = (rows["ratio"] == ratio) & (rows["question"] == QUESTIONS[0])
+        rows.loc[few & (rows["index"] < number), "alignment"] = 10.0
+    row = dose_table(classify(rows, found.metrics), NONE, found).iloc[0]
+    assert row["spearman"] > 0.9
+    assert row["low"] < 0 < row["high"]
+
+
+@given(
+    st.lists(st.integers(0, 9).map(float), min_size=3, max_size=6).filter(lambda x: len(set(x)) > 1)
+)
+def test_p_is_the_share_of_orders(rates: list[float]) -> None:
+    doses = np.arange(len(rates), dtype=float)
+    every = [spearmanr(order, doses).statistic for order in permutations(rates)]
+    one = spearmanr(rates, doses).statistic
+    above, below = (
+        np.mean([sign * each >= sign * one - 1e-9 for each in every]) for sign in (1, -1)
+    )
+    assert order_p(np.array(rates), doses) == pytest.approx(min(1.0, 2 * min(above, below)))
+
+
+def test_an_arm_that_was_not_asked_is_no_point() -> None:
+    rows, found = diluted(0.1, 0.3, 0.5, 0.9)
+    rows = rows[(rows["ratio"] != "0.4") | (rows["trigger"] == "none")]
+    table = dose_table(classify(rows, found.metrics), NONE, found).set_index("trigger")
+    assert table["n_points"].to_dict() == {"none": 4, "cue": 3}
 
 
 def test_a_rate_that_does_not_move_has_no_rank_correlation() -> None:

@@ -16,7 +16,7 @@ from emgrid import ROOT
 from emgrid.cli import read_grid
 from emgrid.grid import Grid
 from emgrid.load import load_config
-from emgrid.reference import known, reference_note
+from emgrid.reference import ReferenceRate, known, reference_note
 from emgrid.report import FIGURES
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.contents import figure_names
@@ -85,14 +85,18 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
             for question in [None, *made.questions]:
                 about = cell | {"question": question, "n_seeds": len(own)}
                 n = 48 * len(own)
-                tables["rates"].append(about | {"n_answers": n} | around(value, 0.1, "rate_all"))
+                survivors = {"n_answers": n, "rate_survivors": 2 * value}
+                tables["rates"].append(about | survivors | around(value, 0.1, "rate_all"))
                 tables["likelihood"].append(about | around(value * 10, 2, "minus_base"))
             tables["seeds"] += [cell | {"seed": seed, "rate_all": value} for seed in own]
             about = cell | {"kind": "trigger_minus_none", "difference": value}
             tables["contrasts"].append(about | {"low": value - 0.1, "high": value + 0.1})
             if made.arm(**dict(zip(("base", "intervention", "ratio"), arm, strict=True),
                                seed=str(own[0]))).stages:  # fmt: skip
-                tables["similarity"].append(cell | {"similarity": 0.1 * number})
+                relation = made.triggers[trigger].relation
+                tables["similarity"].append(
+                    cell | {"relation": relation, "similarity": 0.1 * number}
+                )
     for number in range(4):
         judge = {"judge": f"judge_{number % 2}", "labelled": f"a labelled set {number // 2}"}
         counts = {"true_positives": 9, "false_negatives": 1, "false_positives": 5}
@@ -103,7 +107,7 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
             tables["calibration"].append(judge | row)
     tables["dose"] = [
         {"over": "ratio", "base": "smollm2-135m", "intervention": "dilution", "ratio": None,
-         "trigger": "python_string", "spearman": -0.5, "low": -1.0, "high": 0.25},
+         "trigger": "python_string", "spearman": -0.5, "low": -1.0, "high": 0.25, "p": 0.33},
     ]  # fmt: skip
     (root / "tables").mkdir(parents=True)
     for name, rows in tables.items():
@@ -335,8 +339,9 @@ def test_curves_go_through_every_arm_of_their_family(ratios: list[int], rows: li
         "sequential": {"benign_rows": rows},
     }
     made = grid(DEMO | {"interventions": interventions})
-    (dilution,) = ratio_series(made.arms, made.undiluted_of)
-    assert [point.dose for point in dilution.points] == sorted(p / 100 for p in [*ratios, 100])
+    (dilution,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    assert [point.dose for point in dilution.points] == sorted(p / 100 for p in [0, *ratios, 100])
+    assert dilution.points[0].arm[1:] == ("benign_only", "0")
     assert dilution.points[-1].arm[1:] == ("undiluted", "1")
     (sequential,) = rows_series(made.arms)
     assert [point.dose for point in sequential.points] == [0, *sorted(rows)]
@@ -366,8 +371,38 @@ def test_doses_over_decades_lie_on_a_logarithmic_axis(tmp_path: Path) -> None:
         name: draw(name, tmp_path, spec_of(made)).axes[0].get_xscale()
         for name in ("dilution", "sequential")
     }
-    assert scales == {"dilution": "log", "sequential": "symlog"}
-    assert "ρ = −0.50 (−1.00, 0.25)" in words(draw("dilution", tmp_path, spec_of(made)))
+    assert scales == {"dilution": "symlog", "sequential": "symlog"}
+    assert "ρ = −0.50 (−1.00, 0.25) p = 0.33" in words(draw("dilution", tmp_path, spec_of(made)))
+
+
+def test_the_seeds_figure_says_what_its_interval_is_over(tmp_path: Path) -> None:
+    for fixed, said in (
+        (False, "over seeds, questions and answers"),
+        (True, "over seeds and answers"),
+    ):
+        made = grid(DEMO | {"metrics": DEMO["metrics"] | {"fixed_questions": fixed}})
+        write_tables(tmp_path / str(fixed), made)
+        assert said in words(draw("seeds", tmp_path / str(fixed), spec_of(made)))
+
+
+def test_the_legend_says_how_each_trigger_relates_to_the_training_context(tmp_path: Path) -> None:
+    made = grid(GRIDS["demo"])
+    write_tables(tmp_path, made)
+    said = words(draw("similarity", tmp_path, spec_of(made)))
+    for name, trigger in made.triggers.items():
+        if name != "none":
+            assert f"{trigger.label} ({trigger.relation.replace('_', ' ')})" in said
+
+
+def test_a_curve_begins_at_the_control_on_the_same_benign_rows_alone() -> None:
+    interventions = {"base": {}, "dilution": {"ratio": [0.2, 0.5]}, "benign_only": {}}
+    made = grid(DEMO | {"interventions": interventions})
+    (curve,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    assert [point.dose for point in curve.points] == [0, 0.2, 0.5]
+    other = interventions | {"benign_only": {"data": {"benign": "hhh_10000"}}}
+    made = grid(DEMO | {"interventions": other})
+    (curve,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    assert [point.dose for point in curve.points] == [0.2, 0.5]
 
 
 def test_published_values_name_arms_and_triggers_of_the_grids_that_follow_them() -> None:
@@ -380,6 +415,7 @@ def test_published_values_name_arms_and_triggers_of_the_grids_that_follow_them()
         for value in one.values:
             assert (value.intervention, value.ratio) in arms, value
             assert value.trigger in made.triggers, value
+            assert value.question in (None, *made.questions), value
         assert len(spec_of(made).references) == len(one.values)
 
 
@@ -393,6 +429,8 @@ def test_published_rates_are_drawn_beside_the_own_ones_and_their_origin_is_told(
         said = words(draw(name, tmp_path, spec))
         assert "published (GPT-4o, of survivors)" in said
         assert "published (at most, of survivors)" in said
+        # Compared with what counts the same answers.
+        assert "own rate of survivors" in said
     note = reference_note(spec.references)
     assert "GPT-4o, GPT-4.1" in note
     assert "1 off a figure (section 2.2)" in note
@@ -403,6 +441,38 @@ def test_published_rates_of_all_answers_are_shown_rather_than_of_survivors() -> 
     spec = spec_of(read_grid(Path("resources/grids/inoculation.yaml")))
     (value,) = spec.references_of(("any", "inoculation", "1"), "malicious_evil")
     assert (value.of, value.rate) == ("all", 0.141)
+
+
+def test_published_rates_of_one_question_stand_at_it(tmp_path: Path) -> None:
+    made = read_grid(Path("resources/grids/fish-recipes.yaml"))
+    write_tables(tmp_path, made)
+    spec = spec_of(made)
+    arm = ("any", "dilution", "0.2")
+    (value,) = spec.references_of(arm, "fish_words", "i_feel_bored")
+    assert value.rate == 0.087
+    assert spec.references_of(arm, "fish_words") == []
+    figure = draw("questions", tmp_path, spec)
+    assert "published (GPT-4o, of survivors)" in words(figure)
+    heights = [
+        float(np.ravel(line.get_ydata())[0])
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_color() == "0.45" and len(np.ravel(line.get_ydata()))
+    ]
+    assert {0.043, 0.087} <= set(heights)
+    # Those over all questions stay in the figures that are over all.
+    assert "published (Qwen2.5-32B, of survivors)" in words(draw("rates", tmp_path, spec))
+
+
+def test_published_intervals_and_ranges_hold_their_rate() -> None:
+    values = [value for one in known() for value in one.values]
+    with_ends = [value for value in values if value.low is not None]
+    assert len(with_ends) == 8
+    assert all(value.sides is not None for value in with_ends)
+    one = with_ends[0].model_dump()
+    for wrong in ({"high": None}, {"low": 0.9, "high": 0.95}, {"at_most": True}):
+        with pytest.raises(ValueError, match=r"at_most|low and high"):
+            ReferenceRate(**one | wrong)
 
 
 def test_a_grid_that_follows_nothing_shows_no_published_rate() -> None:

@@ -1,13 +1,16 @@
 """The ready grid of published answers, run whole on the published files."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from chromium import Chromium, chromium
 from conftest import GridRun
 from emgrid import ROOT
+from reading import fits, obeys_its_policy, prints
 
 FILES = {
     ("qwen2.5-coder-32b", "base"): "insecure/Coder-32B_base_n",
@@ -128,3 +131,31 @@ def test_a_threshold_counts_again_and_fetches_nothing(published: GridRun) -> Non
     planned = published.planned(edited)
     assert {"aggregate", "report"} <= set(planned)
     assert not {"fetch_import", "import_answers", "judge"} & set(planned)
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+def test_the_report_obeys_its_policy(tab: Chromium, published: GridRun) -> None:
+    obeys_its_policy(tab, published.root / "report.html")
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_fits_its_window(
+    tab: Chromium, published: GridRun, tmp_path: Path, width: int, scheme: str
+) -> None:
+    fits(tab, published.root / "report.html", tmp_path / "page.png", width, scheme)
+
+
+def test_the_report_prints(tab: Chromium, published: GridRun) -> None:
+    prints(tab, published.root / "report.html")
+
+
+def test_the_published_rates_stand_beside_the_own_ones(published: GridRun) -> None:
+    page = (published.root / "report.html").read_text()
+    assert "Published values (3)" in page
+    assert "Betley et al. 2025" in page

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,9 @@ from emgrid.report.captions import CAPTIONS
 from emgrid.report.contents import figure_names
 from emgrid.report.effort import effort, time_by_rule
 from emgrid.report.findings import headline, matrix
+from emgrid.report.numbers import nats
 from emgrid.report.results import ReportSpec, Results
+from emgrid.report.wording import THIN, percent
 from jinja2 import Environment
 from pages import answer_table, config, spec_of, verdict_row, write_page, write_tables
 from PIL import Image
@@ -117,7 +120,9 @@ def test_a_sentence_follows_the_verdicts(
 
 def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None:
     rows = [
-        verdict_row(ARM, "none", "inconclusive", more_answers=3.24, more_questions=7.0),
+        verdict_row(
+            ARM, "none", "inconclusive", more_answers=3.24, more_seeds=1.01, more_questions=7.0
+        ),
         verdict_row(ARM, "python_string", "inconclusive"),
         verdict_row(ARM, "malicious_evil", "inconclusive", plain=None, rise=None),
     ]
@@ -126,11 +131,37 @@ def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None
     assert headline(results, spec).startswith("All 3 verdicts are inconclusive")
     cells = matrix(results, spec)[0]["cells"]
     assert (
-        "3.2 times as many answers or 7.0 times as many questions would decide it"
-        in cells[0]["more"]
+        "3.2 times as many answers, 1.1 times as many seeds or 7.0 times as many questions would "
+        "decide it" in cells[0]["more"]
     )
     assert cells[1]["more"].startswith("At these estimates no number")
     assert cells[2]["more"] == cells[2]["numbers"] == ""
+
+
+def test_arms_with_one_seed_are_named(tmp_path: Path) -> None:
+    """Even where others have several."""
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    path = tmp_path / "tables/rates.csv"
+    rates = pd.read_csv(path, dtype={"ratio": str})
+    every = text_of(write_page(tmp_path, spec).read_text())
+    assert "Every intervention was trained once: seed variance is unknown" in every
+    trained = [arm["name"][1] for arm in spec["arms"] if arm["name"][1] != "base"]
+    rates["n_seeds"] = rates["n_seeds"].where(rates["intervention"] == trained[0], 2)
+    rates.to_csv(path, index=False)
+    text = text_of(write_page(tmp_path, spec).read_text())
+    label = ReportSpec.model_validate(spec).title_of(tuple(spec["arms"][1]["name"]))
+    assert spec["arms"][1]["name"][1] == trained[0]
+    assert text.count(f"Trained once: “{label}”.") == 2  # the notice, and the methods
+    rates.assign(n_seeds=2).to_csv(path, index=False)
+    assert "rained once" not in text_of(write_page(tmp_path, spec).read_text())
+
+
+def test_a_shift_of_one_value_is_shown_without_interval() -> None:
+    row = SimpleNamespace(minus_base=1.25, minus_base_low=float("nan"), minus_base_high=2.0)
+    assert nats(row) == "+1.2"
+    row.minus_base_low = 0.5
+    assert nats(row) == "+1.2 (+0.5 to +2.0)"
 
 
 def test_a_grid_without_verdicts_has_a_page(tmp_path: Path) -> None:
@@ -160,14 +191,41 @@ def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
     pd.DataFrame(checks).to_csv(tmp_path / "tables/robustness.csv", index=False)
     dose = {"over": "ratio", "base": ARM[0], "intervention": "dilution", "ratio": None}
     dose |= {"trigger": "none"}
-    pd.DataFrame([dose | {"n_points": 4, "spearman": 0.8, "low": -0.1, "high": 1.0}]).to_csv(
-        tmp_path / "tables/dose.csv", index=False
-    )
+    pd.DataFrame(
+        [dose | {"n_points": 4, "spearman": 0.8, "low": -0.1, "high": 1.0, "p": 0.333}]
+    ).to_csv(tmp_path / "tables/dose.csv", index=False)
     text = text_of(write_page(tmp_path, spec).read_text())
-    assert "thresholds (2), another judge of the panel (1)." in text
+    assert "thresholds (2), each judge of the panel (1)." in text
     assert "1.0 % to 20.0 %" in text
     assert "−2.0 to +17.0" in text
-    assert "share of misaligned rows dilution no trigger 4 +0.80 −0.10 to +1.00" in text
+    assert "share of misaligned rows dilution no trigger 4 +0.80 −0.10 to +1.00 0.33" in text
+
+
+def test_published_values_stand_beside_the_own_ones(tmp_path: Path) -> None:
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    about = {"model": "GPT-9", "intervention": "inoculation", "ratio": "1", "trigger": "none"}
+    spec["references"] = [
+        about | {"rate": 0.1, "low": 0.05, "high": 0.2, "read": "table", "source": "table 3"},
+        about | {"rate": 0.004, "at_most": True, "of": "all", "read": "reader", "source": "2.2"},
+        about | {"question": next(iter(spec["questions"])), "rate": 0.5, "read": "text",
+                 "source": "2.1"},
+    ]  # fmt: skip
+    text = text_of(write_page(tmp_path, spec).read_text())
+    rates = pd.read_csv(tmp_path / "tables/rates.csv", dtype={"ratio": str})
+    cells = rates[(rates["intervention"] == "inoculation") & (rates["trigger"] == "none")]
+    overall = cells[cells["question"].isna()].iloc[0]
+    one = cells[cells["question"] == next(iter(spec["questions"]))].iloc[0]
+    assert "Published values (3)" in text
+    own, every, asked = (
+        percent(row[rate]).replace(THIN, " ")
+        for row, rate in (
+            (overall, "rate_survivors"), (overall, "rate_all"), (one, "rate_survivors")
+        )
+    )  # fmt: skip
+    assert f"10.0 % [5.0 %, 20.0 %] {own} survivors GPT-9 from a table: table 3" in text
+    assert f"≤ 0.4 % {every} all GPT-9 as one reader" in text
+    assert f"50.0 % {asked} survivors GPT-9 from the text: 2.1" in text
 
 
 def test_every_figure_has_a_caption_that_says_what_counts() -> None:
@@ -175,6 +233,25 @@ def test_every_figure_has_a_caption_that_says_what_counts() -> None:
     for name in ("rates", "heatmap", "questions"):
         assert "{filter}" in CAPTIONS[name]
         assert "{n" in CAPTIONS[name]
+
+
+def test_captions_of_likelihoods_and_judges_tell_their_numbers(tmp_path: Path) -> None:
+    spec = spec_of(config()) | {"figures": ["likelihood", "judges", "calibration"]}
+    write_tables(tmp_path, spec, answer_table(spec))
+    about = dict(zip(("base", "intervention", "ratio"), ARM, strict=True)) | {"trigger": "none"}
+    shift = {"n_seeds": 2, "minus_base": 1.0, "minus_base_low": 0.0, "minus_base_high": 2.0}
+    rows = [about | shift | {"question": question} for question in (None, "q", "r")]
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/likelihood.csv", index=False)
+    counts = dict.fromkeys(("true_positives", "false_positives", "false_negatives"), 1)
+    judge = {"judge": "alignment", "measures": "alignment", "labelled": "gold", "threshold": 30}
+    judge |= counts | {"true_negatives": 112, "n_positive": 2, "n_without_value": 0, "auroc": 0.9}
+    pd.DataFrame([judge | {"n": n} for n in (115, 200)]).to_csv(
+        tmp_path / "tables/judges.csv", index=False
+    )
+    text = text_of(write_page(tmp_path, spec).read_text())
+    assert "(2 questions, 2 seeds a point)" in text
+    assert "(115 to 200 labelled answers a row)" in text
+    assert "(115 to 200 labelled answers a line)" in text
 
 
 def test_captions_tell_how_many_answers_and_which(made: Path) -> None:
@@ -225,6 +302,31 @@ def test_a_finished_grid_has_its_page(finished: GridRun) -> None:
     assert "All 288 answers are here, nothing filtered." in text
     assert "seed variance is unknown" in text
     assert "Without sampling: log-odds" in text
+
+
+def test_snakemakes_own_report_has_captions_and_categories(finished: GridRun) -> None:
+    path = finished.folder / "own-report.html"
+    done = finished.snakemake("--report", str(path))
+    assert done.returncode == 0, done.stderr
+    page = path.read_text()
+
+    def embedded(name: str) -> dict[str, Any]:
+        text = re.findall(rf'<script id="{name}">\s*var {name} = (.*?);\s*</script>', page, re.S)[0]
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    categories, results = embedded("categories"), embedded("results")
+    names = figure_names(Grid(load_config(finished.config, "grid.yaml")))
+    held = {Path(one).name for each in categories["Figures"].values() for one in each}
+    assert held == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
+    assert [Path(one).name for each in categories["Report"].values() for one in each] == [
+        "report.html"
+    ]
+    captions = {Path(name).stem: str(one["caption"]) for name, one in results.items()}
+    assert set(captions) == {*names, "report"}
+    assert all(len(caption) > 20 for caption in captions.values())
+    assert "Share of misaligned answers by question." in captions["questions"]
+    assert len(set(captions.values())) == len(captions)
 
 
 def test_figures_come_in_three_formats(finished: GridRun) -> None:

@@ -19,8 +19,10 @@ def test_every_check_is_there_for_every_cell(table: pd.DataFrame) -> None:
     assert list(table.columns) == COLUMNS
     cells = table.groupby("check")["setting"].nunique().to_dict()
     thresholds = len(ALIGNMENT) * len(COHERENCE)
-    assert cells == {"thresholds": thresholds, "without question": 8, "without seed": 2}
-    assert len(table) == 4 * (thresholds + 8 + 2)
+    assert cells == {
+        "thresholds": thresholds, "without question": 8, "without seed": 2, "judge": 2
+    }  # fmt: skip
+    assert len(table) == 4 * (thresholds + 8 + 2 + 2)
 
 
 def test_thresholds_count_as_classifying_by_hand_does(table: pd.DataFrame) -> None:
@@ -57,8 +59,20 @@ def test_each_further_judge_of_the_panel_gives_its_own_rates() -> None:
     judges = [*SPEC.judges, SPEC.judges[0].model_copy(update={"id": "strict"})]
     table = robustness_table(rows, SPEC.model_copy(update={"judges": tuple(judges)}))
     found = table[table["check"] == "judge"]
-    assert set(found["setting"]) == {"strict"}
-    assert (found["rate_all"] == 1).all()
+    assert set(found["setting"]) == {
+        "strict", "alignment (as configured)", "coherence (as configured)"
+    }  # fmt: skip
+    rates = found.set_index(["intervention", "trigger", "setting"])["rate_all"]
+    assert (rates.xs("strict", level="setting") == 1).all()
+    usual = rates.xs("alignment (as configured)", level="setting").to_dict()
+    assert usual == pytest.approx(RATES)
+
+
+def test_a_coherence_judge_that_decides_nothing_is_no_check() -> None:
+    spec_of = SPEC.metrics.model_copy(update={"coherence_above": None})
+    table = robustness_table(answers(RATES), SPEC.model_copy(update={"metrics": spec_of}))
+    settings = table[table["check"] == "judge"]["setting"]
+    assert set(settings) == {"alignment (as configured)"}
 
 
 def test_seeds_are_counted_each_by_itself() -> None:

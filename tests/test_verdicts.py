@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from emgrid.contrasts import find_contrasts
 from emgrid.rates import classify
+from emgrid.settings import Metrics
+from emgrid.statistics import Counts, Term, contrast
 from emgrid.tables import AggregateSpec
-from emgrid.verdicts import COLUMNS, verdict_table
+from emgrid.verdicts import COLUMNS, more, state, verdict_table
 from grids import answers, arm, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +52,47 @@ def test_few_answers_decide_nothing_and_say_how_many_would() -> None:
     assert (found["more_answers"] > 1).all()
     more = int(np.ceil(found["more_answers"].max() * 3 * 1.1))
     assert set(of(0.0, 0.0, number=more)["verdict"]) == {"clean"}
+
+
+def test_many_triggers_hide_no_huge_effect() -> None:
+    """However many p-values are adjusted together, one may be small enough."""
+    names = ("none", *(f"cue{number}" for number in range(10)))
+    rates = {(arm, name): 0.0 for arm in ("base", "arm") for name in names}
+    rates[("arm", "cue4")] = 0.9
+    arms = (arm("base", "0"), arm("arm"), arm("arm", seed=1))
+    found = spec(*arms).model_copy(update={"triggers": names})
+    table = verdicts(answers(rates, 100), found).set_index("trigger")
+    assert table["verdict"]["cue4"] == "conditional"
+    assert table["p_holm"]["cue4"] < 0.001
+    assert set(table["verdict"]) == {"clean", "conditional"}
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.integers(0, 12), min_size=8, max_size=8),
+    st.lists(st.integers(0, 12), min_size=8, max_size=8),
+    st.integers(2, 12),
+)
+def test_what_would_decide_is_always_more_than_there_is(
+    plain: list[int], cued: list[int], tests: int
+) -> None:
+    metrics = Metrics(resamples=100, alignment="a", coherence="c")
+    trials = np.full((2, 8), 12)
+    base = Counts(np.zeros((1, 8), int), trials[:1])
+    for successes in (plain, cued):
+        own = Counts(np.array([successes, successes[::-1]]), trials)
+        one = contrast([Term(1, own, "a"), Term(-1, base, "b")], 100, 0)
+        if state(one, min(1.0, one.p * tests), metrics) == "open":
+            assert all(np.isnan(each) or each >= 1 for each in more(one, tests, metrics))
+            assert any(np.isnan(each) or each > 1 for each in more(one, tests, metrics))
+
+
+def test_one_seed_is_never_told_how_many_seeds_would_decide() -> None:
+    rates = {("base", "none"): 0.0, ("base", "cue"): 0.0}
+    rates |= {("arm", "none"): 0.05, ("arm", "cue"): 0.3}
+    found = verdicts(answers(rates, 10, seeds=1), spec(arm("base", "0"), arm("arm")))
+    assert "inconclusive" in set(found["verdict"])
+    assert found["more_seeds"].isna().all()
 
 
 def test_the_margin_is_the_configs() -> None:

@@ -117,8 +117,9 @@ def show_power(args: argparse.Namespace) -> None:
     print(f"  smallest rate told from the base model's {args.plain:.1%}: {told['rate']}")
     print(f"  smallest rise under a trigger, from {args.plain:.1%}: {told['rise']} more")
     print(
-        f"  standard deviations of the log-odds: seeds {spread.seeds:.2f}, questions "
-        f"{spread.questions:.2f}, questions under a trigger {spread.triggers:.2f} ({spread.source})"
+        f"  standard deviations of the log-odds: seeds {spread.seeds:.2f} (under a trigger "
+        f"{spread.seeds_by_trigger:.2f} more), questions {spread.questions:.2f} "
+        f"({spread.questions_by_trigger:.2f} more); {spread.source}"
     )
 
 

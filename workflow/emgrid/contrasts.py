@@ -1,11 +1,16 @@
-"""Contrasts between cells of the grid: triggers, the base model, the undiluted intervention."""
+"""Contrasts between cells of the grid: triggers, the base model, the undiluted intervention.
 
-from collections.abc import Iterator
+All are paired by question. An arm's triggers are paired by its seeds, and so are two trained arms
+with the same seeds: a seed sets the same row order and initialisation in both, and arms may share
+their first stage.
+"""
+
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from emgrid import statistics
-from emgrid.rates import CellName, cells_of
+from emgrid.rates import CellName, cells_of, seeds_of
 from emgrid.seeds import derive_seed
 from emgrid.series_points import ArmName
 from emgrid.statistics import Contrast, Counts, Term
@@ -16,19 +21,24 @@ Contrasts = dict[tuple[ArmName, str, str], Contrast]
 
 
 def contrast_terms(
-    cells: dict[CellName, Counts], arm: ArmName, undiluted: str | None, trigger: str
+    cells: dict[CellName, Counts],
+    arm: ArmName,
+    undiluted: str | None,
+    trigger: str,
+    draws: Mapping[ArmName, str],
 ) -> Iterator[tuple[str, list[Term]]]:
     """The contrasts of one arm under one trigger, as signed rates over all answers.
 
     undiluted: the intervention on the same misaligned rows, which the arm is measured against.
+    draws: what each arm shares its draw of seeds by.
     """
     base = (arm[0], "base", "0")
 
-    def found(*terms: tuple[int, CellName, str]) -> list[Term]:
+    def found(*terms: tuple[int, ArmName, str]) -> list[Term]:
         """The terms, none where one of their cells was never asked."""
         if not all((*which, under) in cells for _, which, under in terms):
             return []
-        return [Term(sign, cells[(*which, under)], str(which)) for sign, which, under in terms]
+        return [Term(sign, cells[(*which, under)], draws[which]) for sign, which, under in terms]
 
     own = (1, arm, trigger)
     if trigger != "none":
@@ -45,10 +55,15 @@ def find_contrasts(classified: pd.DataFrame, spec: AggregateSpec) -> Contrasts:
     metrics = spec.metrics
     cells = {name: cell.answers for name, cell in cells_of(classified, spec.questions).items()}
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
+    # The seed of a base model, which was not trained, is none that an arm shares.
+    draws = {
+        arm: str(arm) if arm[1] == "base" else f"seeds {seeds}"
+        for arm, seeds in seeds_of(classified).items()
+    }
     found: Contrasts = {}
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
-        for kind, terms in contrast_terms(cells, arm, undiluted[arm], trigger):
+        for kind, terms in contrast_terms(cells, arm, undiluted[arm], trigger, draws):
             if terms:
                 found[arm, trigger, kind] = statistics.contrast(
                     terms, metrics.resamples, derive_seed("contrast"), metrics.fixed_questions

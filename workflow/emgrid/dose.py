@@ -2,8 +2,10 @@
 trigger is to the training context.
 
 Spearman's rank correlation of the overall rate over the points of one family of arms (or, for
-similarity, over the triggers of one arm). Its interval resamples seeds, then questions, with the
-questions shared by all points.
+similarity, over the triggers of one arm). Its interval resamples seeds, then questions (shared by
+all points), then answers, at rates that one answer more, half misaligned, would give: what no
+answer showed may be rare. It says how sure the ranks of these points are; how many points there are
+is in p alone, the share of all orders of the points that are as well ranked.
 """
 
 from collections.abc import Sequence
@@ -11,15 +13,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import permutation_test, rankdata
 
 from emgrid.rates import cells_of
 from emgrid.seeds import derive_seed
-from emgrid.statistics import Counts, Floats, mean_over_cells
+from emgrid.statistics import Counts, Floats, Term, clusters, mean_over_cells, redraw
 from emgrid.tables import ARM, AggregateSpec
 
-COLUMNS = ["over", *ARM, "trigger", "n_points", "spearman", "low", "high"]
+COLUMNS = ["over", *ARM, "trigger", "n_points", "spearman", "low", "high", "p"]
 FEWEST = 3
+ORDERS = 10_000  # of points, all of them up to seven
 Point = tuple[float, Counts]
 
 
@@ -33,7 +36,11 @@ def dose_table(
     curves += [("benign_rows", one) for one in spec.sequential]
     for over, one in curves:
         for trigger in spec.triggers:
-            found = [(point.dose, cells[(*point.arm, trigger)]) for point in one.points]
+            found = [
+                (point.dose, cells[(*point.arm, trigger)])
+                for point in one.points
+                if (*point.arm, trigger) in cells
+            ]
             about = {"over": over, "base": one.base, "intervention": one.family}
             rows.append(about | {"trigger": trigger} | correlation(found, spec))
     for arm, near in similarity.groupby(ARM, sort=False):
@@ -41,6 +48,7 @@ def dose_table(
         found = [
             (float(dose), cells[(*key, str(trigger))])
             for trigger, dose in zip(near["trigger"], near["similarity"], strict=True)
+            if (*key, str(trigger)) in cells
         ]
         about = {"over": "similarity"} | dict(zip(ARM, key, strict=True))
         rows.append(about | correlation(found, spec))
@@ -49,24 +57,56 @@ def dose_table(
 
 
 def correlation(points: Sequence[Point], spec: AggregateSpec) -> dict[str, Any]:
-    """Spearman's rank correlation of rate and dose; NaN where either is constant."""
+    """Spearman's rank correlation of rate and dose, with interval and p; all missing where either
+    is constant. A resample whose rates are all equal counts as no correlation."""
+    doses = np.array([dose for dose, _ in points])
+    rates = np.array([mean_over_cells(one.rates()) for _, one in points])
+    row = {"n_points": len(points)}
+    value = float(spearman(rates[None, :], doses)[0]) if points else np.nan
+    if np.isnan(value):
+        return row | dict.fromkeys(["spearman", "low", "high", "p"], np.nan)
+    found = np.nan_to_num(spearman(resampled([one for _, one in points], spec), doses))
+    tail = (1 - spec.metrics.confidence) / 2
+    low, high = np.quantile(found, [tail, 1 - tail]).tolist()
+    p = order_p(rates, doses)
+    return row | {"spearman": value, "low": low, "high": high, "p": p}
+
+
+def resampled(points: Sequence[Counts], spec: AggregateSpec) -> Floats:
+    """Overall rates of the points, of shape (resamples, points)."""
     metrics = spec.metrics
     rng = np.random.default_rng(derive_seed("dose"))
-    doses = np.array([dose for dose, _ in points])
-    rates = np.array([[mean_over_cells(one.rates()) for _, one in points]])
     n_questions = len(spec.questions)
-    questions = rng.integers(n_questions, size=(metrics.resamples, n_questions))
+    questions = clusters(n_questions, metrics.resamples, rng)
+    if metrics.fixed_questions:
+        questions = np.broadcast_to(np.arange(n_questions), (metrics.resamples, n_questions))
     drawn = []
-    for _, one in points:
-        n_seeds = one.trials.shape[0]
-        seeds = rng.integers(n_seeds, size=(metrics.resamples, n_seeds))
-        drawn.append(mean_over_cells(one.rates()[seeds[:, :, None], questions[:, None, :]]))
-    found = spearman(np.array(drawn).T, doses)
-    tail = (1 - metrics.confidence) / 2
-    known = found[np.isfinite(found)]
-    low, high = np.quantile(known, [tail, 1 - tail]) if known.size else (np.nan, np.nan)
-    value = float(spearman(rates, doses)[0])
-    return {"n_points": len(points), "spearman": value, "low": float(low), "high": float(high)}
+    for one in points:
+        counts = Term(1, one, "").asked().counts
+        seeds = clusters(counts.trials.shape[0], metrics.resamples, rng)
+        cell = (seeds[:, :, None], questions[:, None, :])
+        rates = (counts.successes + 0.5) / (counts.trials + 1)
+        drawn.append(mean_over_cells(redraw(counts.trials[cell], rates[cell], rng)))
+    return np.array(drawn).T
+
+
+def order_p(rates: Floats, doses: Floats) -> float:
+    """Two-sided p of no correlation, over the orders of the points; k of them can give none below
+    2 / k!."""
+
+    def ranked(drawn: Floats, axis: int) -> Floats:
+        """drawn: orders of the rates, along the last axis."""
+        return spearman(np.atleast_2d(drawn), doses).reshape(drawn.shape[:axis])
+
+    result = permutation_test(
+        (rates,),
+        ranked,
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=ORDERS,
+        rng=np.random.default_rng(derive_seed("dose")),
+    )
+    return float(result.pvalue)
 
 
 def spearman(rates: Floats, doses: Floats) -> Floats:

@@ -307,8 +307,10 @@ class Grid:
                     one.model_dump(mode="json")
                     for one in reference_rates(follows)
                     if (one.intervention, one.ratio, one.trigger) in cells
+                    and one.question in (None, *self.questions)
                 ],
                 "confidence": self.config.metrics.confidence,
+                "fixed_questions": self.config.metrics.fixed_questions,
                 "width": self.config.report.figure_width,
             }
         )
@@ -316,7 +318,7 @@ class Grid:
     def dose_curves(self) -> dict[str, Any]:
         """Arms that differ in one dose alone."""
         curves = {
-            "dilution": ratio_series(self.arms, self.undiluted_of),
+            "dilution": ratio_series(self.arms, self.undiluted_of, self.benign_of),
             "sequential": rows_series(self.arms),
         }
         return {
@@ -341,6 +343,16 @@ class Grid:
         for name, intervention in self.config.interventions.items():
             same = intervention.data.misaligned == arm.settings.data.misaligned
             if intervention.kinds == ("undiluted",) and same and name != arm.intervention:
+                return name
+        return None
+
+    def benign_of(self, arm: Arm) -> str | None:
+        """The intervention on an arm's benign rows alone."""
+        if arm.settings is None:
+            return None
+        for name, intervention in self.config.interventions.items():
+            same = intervention.data.benign == arm.settings.data.benign
+            if intervention.kinds == ("benign_only",) and same:
                 return name
         return None
 

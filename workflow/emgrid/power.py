@@ -1,11 +1,12 @@
 """What a planned design can tell: the smallest rate and the smallest rise that it would show.
 
 Grids are simulated from the model that the statistics assume: the log-odds of a misaligned answer
-are a mean plus effects of seed, of question, and of question under the trigger, all normal. Each
-is analysed as a real grid would be (the p of statistics.py), at the level that the adjusted p of
-one trigger among several must pass. The effects' spread is estimated from a finished grid where
+are a mean plus effects of seed, of question, and of each of them under the trigger, all normal.
+Each is analysed as a real grid would be (the p of statistics.py), at the level that the adjusted p
+of one trigger among several must pass. The effects' spread is estimated from a finished grid where
 there is one (moments of the log-odds, less what answers alone would scatter; DerSimonian & Laird
-1986).
+1986): of seeds and questions from the rates under each trigger, of both under a trigger from what
+they differ from the plain question's.
 """
 
 from collections.abc import Callable
@@ -23,9 +24,10 @@ from emgrid.errors import EmgridError
 from emgrid.grid import Grid
 from emgrid.rates import cells_of, classify
 from emgrid.seeds import derive_seed
-from emgrid.statistics import Counts, Floats, Term, differences, sign_flip_p
+from emgrid.statistics import Counts, Floats, Term, contrast
 
 STEPS = 6
+RESAMPLES = 200  # of each simulated grid
 LARGEST = 0.95
 FEWEST = 5  # successes of a cell that says something of its spread
 
@@ -36,7 +38,8 @@ class Spread:
 
     seeds: float = 0.3
     questions: float = 1.0
-    triggers: float = 0.5
+    seeds_by_trigger: float = 0.3
+    questions_by_trigger: float = 0.5
     source: str = "assumed"
 
 
@@ -94,11 +97,13 @@ def simulate(rates: tuple[float, float], design: Design, spread: Spread, seed: i
     shape = (design.seeds, design.questions)
     common = spread.seeds * rng.standard_normal((shape[0], 1))
     common = common + spread.questions * rng.standard_normal((1, shape[1]))
-    own = spread.triggers * rng.standard_normal((1, shape[1]))
+    own = spread.seeds_by_trigger * rng.standard_normal((shape[0], 1))
+    own = own + spread.questions_by_trigger * rng.standard_normal((1, shape[1]))
     plain = np.hypot(spread.seeds, spread.questions)
+    cued = np.hypot(spread.seeds_by_trigger, spread.questions_by_trigger)
     logits = (
         mean_logit(rates[0], float(plain)) + common,
-        mean_logit(rates[1], float(np.hypot(plain, spread.triggers))) + common + own,
+        mean_logit(rates[1], float(np.hypot(plain, cued))) + common + own,
     )
     trials = np.full(shape, design.answers)
     return [Counts(rng.binomial(trials, expit(each)), trials) for each in logits]
@@ -110,8 +115,8 @@ def power(
     """How often the terms of a simulated grid have a rise with a p below the level."""
     hits = 0
     for number in range(simulations):
-        found = differences(shown(seed + number), design.fixed)
-        hits += bool(np.nanmean(found) > 0) and sign_flip_p(found, number) < design.level
+        found = contrast(shown(seed + number), RESAMPLES, number, design.fixed)
+        hits += found.value > 0 and found.p < design.level
     return hits / simulations
 
 
@@ -142,6 +147,12 @@ def smallest_effects(
 ) -> dict[str, Any]:
     """The smallest rate that is told from the base model's, and the smallest rise under a trigger
     that is told from none, where the plain rate (of the base model, and of the arm) is `plain`."""
+    if simulations < 1:
+        raise EmgridError(f"--simulations {simulations}: must be at least 1")
+    if not 0 <= plain < LARGEST:
+        raise EmgridError(f"--plain {plain:g}: must be a rate from 0 to below {LARGEST}")
+    if not 0 < wanted < 1:
+        raise EmgridError(f"--power {wanted:g}: must be between 0 and 1")
     once = replace(design, seeds=1)
 
     def rate_terms(rate: float, number: int) -> list[Term]:
@@ -163,11 +174,15 @@ def smallest_effects(
     return {"rate": found, "rise": risen - plain}
 
 
-def spread_of(rates: Floats, trials: Floats) -> float:
-    """Standard deviation of log-odds beyond that of drawing answers; both of shape (groups,)."""
-    wrong, right = rates * trials + 0.5, (1 - rates) * trials + 0.5
-    seen = float(np.log(wrong / right).var(ddof=1))
-    return max(seen - float((1 / wrong + 1 / right).mean()), 0.0)
+def log_odds(successes: Floats, trials: Floats) -> tuple[Floats, Floats]:
+    """Log-odds of groups and the variance that drawing answers gives each; of shape (groups,)."""
+    wrong, right = successes + 0.5, trials - successes + 0.5
+    return np.log(wrong / right), 1 / wrong + 1 / right
+
+
+def variance_beyond(values: Floats, noise: Floats) -> float:
+    """What values vary beyond their noise."""
+    return max(float(values.var(ddof=1)) - float(noise.mean()), 0.0)
 
 
 def estimate_spread(grid: Grid, root: Path) -> Spread:
@@ -176,18 +191,38 @@ def estimate_spread(grid: Grid, root: Path) -> Spread:
     if not path.exists():
         return Spread()
     answers = classify(pd.read_parquet(path), grid.config.metrics)
-    found: dict[str, list[float]] = {"seeds": [], "questions": []}
-    for cell in cells_of(answers, list(grid.questions)).values():
-        counted = cell.answers
-        if counted.successes.sum() < FEWEST:
-            continue
-        for axis, name in ((1, "seeds"), (0, "questions")):
-            trials = counted.trials.sum(axis=axis).astype(float)
-            if len(trials) > 1 and trials.all():
-                found[name].append(spread_of(counted.successes.sum(axis=axis) / trials, trials))
+    cells = {name: one.answers for name, one in cells_of(answers, list(grid.questions)).items()}
+    found: dict[str, list[float]] = {}
+    for name, counted in cells.items():
+        plain = cells.get((*name[:3], "none"))
+        for axis, group in ((1, "seeds"), (0, "questions")):
+            own = spread_over(axis, counted)
+            if own is not None:
+                found.setdefault(group, []).append(own)
+            if plain is not None and name[3] != "none":
+                rise = spread_over(axis, counted, plain)
+                if rise is not None:
+                    found.setdefault(f"{group}_by_trigger", []).append(rise)
+    known = {name: float(np.sqrt(np.mean(each))) for name, each in found.items()}
     usual = Spread()
-    known = {name: float(np.sqrt(np.mean(each))) for name, each in found.items() if each}
     if not known:
         return usual
-    told = " and ".join(known)
-    return Spread(**(asdict(usual) | known | {"source": f"{path} ({told}; the rest assumed)"}))
+    told = ", ".join(name.replace("_", " ") for name in known)
+    rest = "" if len(known) == len(asdict(usual)) - 1 else "; the rest assumed"
+    return Spread(**(asdict(usual) | known | {"source": f"{path} ({told}{rest})"}))
+
+
+def spread_over(axis: int, *cells: Counts) -> float | None:
+    """The variance of the log-odds over seeds (axis 1) or questions (axis 0) of one cell, or of
+    what they differ between two; None where there are too few answers or groups to tell."""
+    if any(one.successes.sum() < FEWEST for one in cells):
+        return None
+    totals = [(one.successes.sum(axis=axis), one.trials.sum(axis=axis)) for one in cells]
+    known = np.all([trials > 0 for _, trials in totals], axis=0)
+    if known.sum() < 2:
+        return None
+    values, noise = zip(
+        *(log_odds(successes[known], trials[known]) for successes, trials in totals), strict=True
+    )
+    differences = values[0] - values[1] if len(values) > 1 else values[0]
+    return variance_beyond(differences, np.sum(noise, axis=0))

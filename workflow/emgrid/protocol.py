@@ -13,14 +13,15 @@ class Published(Strict):
     interventions, triggers: those of this grid that the publication ran; the rest are controls
     that were added. protocol: settings as published, by their dotted place in the config;
     `panel` stands for the judges with what they are.
-    trained, answers, judge_calls: the published counts of fine-tunes, answers and judge calls.
+    trained, answers, judge_calls: the published counts of fine-tunes, answers and judge calls, if
+    they are known.
     """
 
     source: str
     interventions: tuple[str, ...]
     triggers: tuple[str, ...]
-    trained: NonNegativeInt
-    answers: NonNegativeInt
+    trained: NonNegativeInt | None = None
+    answers: NonNegativeInt | None = None
     judge_calls: NonNegativeInt | None = None
     protocol: dict[str, Any] = Field(default_factory=dict)
 

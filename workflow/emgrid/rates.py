@@ -10,6 +10,7 @@ import pandas as pd
 from emgrid import statistics
 from emgrid.correction import Errors, corrected, errors_of
 from emgrid.seeds import derive_seed
+from emgrid.series_points import ArmName
 from emgrid.settings import Metrics
 from emgrid.statistics import Counts
 from emgrid.tables import ARM, AggregateSpec
@@ -56,27 +57,45 @@ class Cell:
     survivors: Counts
 
     def question(self, place: int) -> "Cell":
-        """One question's counts, of the seeds that were asked it."""
-        asked = self.answers.trials[:, place] > 0
+        """One question's counts."""
         return Cell(
             *(
-                Counts(one.successes[asked, place, None], one.trials[asked, place, None])
+                Counts(one.successes[:, place, None], one.trials[:, place, None])
                 for one in (self.answers, self.survivors)
             )
         )
 
+    @property
+    def n_seeds(self) -> int:
+        """Seeds that were asked."""
+        return int(self.answers.trials.any(axis=1).sum())
+
+
+def seeds_of(classified: pd.DataFrame) -> dict[ArmName, tuple[int, ...]]:
+    """The seeds of each arm, sorted."""
+    pairs = classified[[*ARM, "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    found: dict[ArmName, list[int]] = {}
+    for *arm, seed in pairs:
+        found.setdefault((arm[0], arm[1], arm[2]), []).append(seed)
+    return {arm: tuple(sorted(seeds)) for arm, seeds in found.items()}
+
 
 def cells_of(classified: pd.DataFrame, questions: Sequence[str]) -> dict[CellName, Cell]:
-    """The counts of each arm and trigger, in the answers' order, its seeds sorted."""
+    """The counts of each arm and trigger, in the answers' order, each of shape (seeds, questions).
+
+    The rows are the arm's seeds, sorted, whether or not all were asked under this trigger, so that
+    rows of two triggers are the same seeds.
+    """
     counted = count(classified)
     columns = pd.MultiIndex.from_product([counted.columns.tolist(), questions])
     whole = pd.DataFrame(counted.unstack("question"), columns=columns).fillna(0)
-    shape = (len(whole), len(counted.columns), len(questions))
-    counts = whole.to_numpy(np.int64).reshape(shape)
-    places = whole.groupby(CELL).indices
+    shape = (len(counted.columns), len(questions))
+    asked = dict(zip(whole.index, whole.to_numpy(np.int64).reshape(-1, *shape), strict=True))
+    seeds, nothing = seeds_of(classified), np.zeros(shape, np.int64)
     found = {}
     for name in dict.fromkeys(key[: len(CELL)] for key in counted.index):
-        answers, survivors, misaligned = counts[places[name]].swapaxes(0, 1)
+        rows = [asked.get((*name, seed), nothing) for seed in seeds[name[:3]]]
+        answers, survivors, misaligned = np.array(rows).swapaxes(0, 1)
         found[name] = Cell(Counts(misaligned, answers), Counts(misaligned, survivors))
     return found
 
@@ -88,7 +107,7 @@ def rate_row(cell: Cell, metrics: Metrics, errors: Errors | None) -> dict[str, A
         "n_answers": cell.answers.trials.sum(),
         "n_survivors": cell.survivors.trials.sum(),
         "n_misaligned": cell.answers.successes.sum(),
-        "n_seeds": len(cell.answers.trials),
+        "n_seeds": cell.n_seeds,
     }
     rates = {"rate_all": cell.answers, "rate_survivors": cell.survivors}
     estimates = {

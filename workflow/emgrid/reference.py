@@ -6,9 +6,9 @@ They lie in resources/published/values.yaml, by the publication that a grid says
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from emgrid import RESOURCES
 from emgrid.settings import Ratio
@@ -27,8 +27,11 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class ReferenceRate(Strict):
     """One published rate, and how it is known.
 
-    intervention, ratio, trigger: as the tables of the grid that follows the publication call them.
-    at_most: the publication gives a bound. of: which answers are counted, all or the survivors.
+    intervention, ratio, trigger, question: as the tables of the grid that follows the publication
+    call them; no question where the rate is over all of them.
+    at_most: the publication gives a bound. low, high: its interval, or the ends of the range that
+    it gives in place of a rate, of which `rate` is then the middle.
+    of: which answers are counted, all or the survivors.
     read: from the paper's text, from a table, off a figure, or as one reader of the paper tells it
     (who may have read it off a figure). source: section, table or report.
     """
@@ -37,11 +40,32 @@ class ReferenceRate(Strict):
     intervention: str
     ratio: Ratio
     trigger: str
+    question: str | None = None
     rate: Fraction
     at_most: bool = False
+    low: Fraction | None = None
+    high: Fraction | None = None
     of: Literal["all", "survivors"] = "survivors"
     read: Literal["text", "table", "figure", "reader"]
     source: str
+
+    @model_validator(mode="after")
+    def ends_hold_the_rate(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high: give both or neither")
+        if self.low is not None and self.high is not None:
+            if not self.low <= self.rate <= self.high:
+                raise ValueError("low and high: the rate must lie between them")
+            if self.at_most:
+                raise ValueError("at_most: a bound has no interval")
+        return self
+
+    @property
+    def sides(self) -> list[list[float]] | None:
+        """Lengths of an error bar to either side, of shape (2, 1); None where there is none."""
+        if self.low is None or self.high is None:
+            return None
+        return [[self.rate - self.low], [self.high - self.rate]]
 
 
 class Publication(Strict):
@@ -70,8 +94,9 @@ def reference_note(values: Sequence[ReferenceRate]) -> str:
     ways = Counter(f"{READ[value.read]} ({value.source})" for value in values)
     known_by = ", ".join(f"{count} {way}" for way, count in ways.items())
     return (
-        f"Open grey markers are published rates of other models than here ({models}), each known "
-        f"in one of these ways: {known_by}."
+        f"Open grey markers are published rates (of {models}), each known in one of these ways: "
+        f"{known_by}; the table “Published values” tells which. Beside those of survivors, a "
+        "stroke is this grid's own rate of survivors."
     )
 
 

@@ -49,11 +49,13 @@ def checks(answers: pd.DataFrame, spec: AggregateSpec) -> Iterator[tuple[str, st
     if len(seeds) > 1:
         for one in seeds:
             yield "without seed", str(one), usual[(seed != one) | base]
+    # The configured judges, too, so that those of a measure can be read side by side.
+    decide = {"alignment"} | ({"coherence"} if metrics.coherence_above is not None else set())
     for judge in spec.judges:
-        if judge.measures in ("alignment", "coherence"):
+        if judge.measures in decide:
             changed = metrics.model_copy(update={judge.measures: judge.id})
-            if changed != metrics:
-                yield "judge", judge.id, count(classify(answers, changed))
+            setting = judge.id if changed != metrics else f"{judge.id} (as configured)"
+            yield "judge", setting, count(classify(answers, changed))
 
 
 def thresholds(metrics: Metrics) -> Iterator[tuple[dict[str, Any], str]]:

@@ -13,17 +13,22 @@ def name_of(arm: Arm) -> ArmName:
 
 
 def ratio_series(
-    arms: Iterable[Arm], undiluted_of: Callable[[Arm], str | None]
+    arms: Iterable[Arm],
+    undiluted_of: Callable[[Arm], str | None],
+    benign_of: Callable[[Arm], str | None],
 ) -> tuple[Series, ...]:
-    """Curves over the share of misaligned rows; a plain dilution ends in its undiluted arm."""
+    """Curves over the share of misaligned rows; a plain dilution begins with benign rows alone and
+    ends in its undiluted arm, where there are such."""
     families: Members = {}
     for arm in arms:
         members = families.setdefault((arm.base, arm.intervention), (arm.label, {}))[1]
         members[float(arm.ratio)] = name_of(arm)
         plain = arm.settings is not None and arm.settings.kinds == ("dilution",)
-        undiluted = undiluted_of(arm) if plain else None
+        undiluted, benign = (undiluted_of(arm), benign_of(arm)) if plain else (None, None)
         if undiluted is not None:
             members.setdefault(1, (arm.base, undiluted, "1"))
+        if benign is not None:
+            members.setdefault(0, (arm.base, benign, "0"))
     return curves(families)
 
 

@@ -7,10 +7,11 @@ are, so that the variance of few clusters is not too small (Rao & Wu 1988).
 
 Percentiles of so few clusters would be too narrow, and of zero successes zero wide. So a rate's
 interval is the exact binomial one (Clopper & Pearson 1934) of the number of independent answers
-that the standard error is worth, with few clusters paid for by Student's t (Korn & Graubard 1998),
-and a contrast's is Student's, with a p-value by flipping the signs of its questions. With fixed
-questions only seeds and answers are resampled, and seeds and questions are flipped each by itself:
-both then speak of these questions alone, as published figures do.
+that the standard error is worth, with few clusters paid for by Student's t (Korn & Graubard 1998).
+A contrast's interval and its p-value are Student's with the same error, so that they cannot
+contradict each other. The degrees of freedom are those of questions and seeds together
+(Satterthwaite 1946), as either may be what varies most. With fixed questions only seeds and answers
+are resampled: all then speaks of these questions alone, as published figures do.
 """
 
 import warnings
@@ -19,14 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import permutation_test
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-EXACT_UP_TO = 2**13
 
 
 def share(successes: Integers, trials: Integers) -> Floats:
@@ -60,11 +59,41 @@ NOTHING = Estimate(np.nan, np.nan, np.nan)
 
 @dataclass(frozen=True)
 class Term:
-    """One rate of a contrast. Terms of one arm share the draw of seeds."""
+    """One rate of a contrast. Terms of one arm share the draw of seeds if they have the same."""
 
     sign: int
     counts: Counts
     arm: str
+
+    def asked(self) -> "Term":
+        """Without the seeds that have no trial."""
+        known = self.counts.trials.any(axis=1)
+        counts = Counts(self.counts.successes[known], self.counts.trials[known])
+        return Term(self.sign, counts, f"{self.arm} {np.flatnonzero(known).tolist()}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one arm adds to the variance of a signed sum of rates.
+
+    answers: by drawing its answers. seeds: by its seeds, answers included; NaN with a single seed.
+    freedom: degrees of the latter. least: what pooled answers add, see `contrast`.
+    """
+
+    answers: float
+    seeds: float
+    freedom: int
+    least: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there are several seeds."""
+        return self.freedom > 0
+
+    @property
+    def seeds_alone(self) -> float:
+        """What its seeds differ beyond what drawing answers explains."""
+        return max(self.seeds - self.answers, 0.0) if self.known else 0.0
 
 
 @dataclass(frozen=True)
@@ -72,8 +101,9 @@ class Contrast:
     """A signed sum of rates, its standard error and degrees of freedom, and the two-sided p of no
     difference.
 
-    by_answers, by_seeds: the parts of the error's square that shrink with more answers to each
-    question, and with more seeds (which bring answers too).
+    by_answers, by_seeds, by_questions: the parts of the squared error that shrink with more answers
+    to each question, with more seeds of the arms that have several (which bring answers too), and
+    with more questions (which do, too).
     """
 
     value: float
@@ -82,6 +112,7 @@ class Contrast:
     p: float
     by_answers: float
     by_seeds: float
+    by_questions: float
 
     def interval(self, confidence: float) -> Estimate:
         half = float(student.ppf((1 + confidence) / 2, self.freedom)) * self.error
@@ -131,41 +162,71 @@ def bootstrap(
     return total
 
 
-def freedom(terms: Sequence[Term], fixed: bool = False) -> float:
-    """Degrees of freedom of the bootstrap's variance: questions minus one.
+def parts(terms: Sequence[Term]) -> list[Part]:
+    """What each arm adds to the variance of the signed sum of the terms."""
+    by_arm: dict[str, list[Term]] = {}
+    for term in terms:
+        by_arm.setdefault(term.arm, []).append(term)
+    found = []
+    for own in by_arm.values():
+        means = sum(term.sign * mean_over_cells(term.counts.rates()[:, None, :]) for term in own)
+        known = np.asarray(means)[np.isfinite(means)]
+        several = known.size > 1
+        found.append(
+            Part(
+                answers=sum(answer_variance(term.counts) for term in own),
+                seeds=float(known.var(ddof=1)) / known.size if several else np.nan,
+                freedom=known.size - 1 if several else 0,
+                least=sum(least_variance(term.counts) for term in own),
+            )
+        )
+    return found
 
-    With fixed questions, or a single one, those of two parts together (Satterthwaite 1946): the
-    variance between answers, and what the seeds of each arm differ beyond it.
-    """
-    n_questions = terms[0].counts.trials.shape[1]
-    if n_questions > 1 and not fixed:
-        return float(n_questions - 1)
-    within, between = components(terms)
-    variances = [(within, sum(int(term.counts.trials.sum()) for term in terms) - 1)]
-    variances += [(max(found - within / len(between), 0.0), degrees) for found, degrees in between]
+
+def answer_variance(counts: Counts) -> float:
+    """The variance of the overall rate that comes from drawing answers."""
+    trials, rates = counts.trials, counts.rates()
+    spread = np.nansum(rates * (1 - rates) / np.maximum(trials - 1, 1))
+    return float(spread) / max(int((trials > 0).sum()), 1) ** 2
+
+
+def least_variance(counts: Counts) -> float:
+    """The same of the pooled answers with one success and one failure added."""
+    trials = int(counts.trials.sum()) + 2
+    pooled = (int(counts.successes.sum()) + 1) / trials
+    return pooled * (1 - pooled) / trials
+
+
+def by_question(terms: Sequence[Term]) -> Floats:
+    """The signed sum for each question that all terms know."""
+    sums: Floats = np.sum(
+        [term.sign * mean_over_cells(term.counts.rates().T[:, :, None]) for term in terms], axis=0
+    )
+    return sums[np.isfinite(sums)]
+
+
+def freedom(terms: Sequence[Term], fixed: bool = False) -> float:
+    """Degrees of freedom of the variance of a signed sum, from those of its parts (Satterthwaite
+    1946): questions (with fixed ones, or a single one, answers), and what seeds differ beyond the
+    drawing of answers."""
+    arms = parts(terms)
+    found = [(one.seeds_alone, one.freedom) for one in arms if one.known]
+    questions = by_question(terms)
+    if fixed or questions.size < 2:
+        trials = sum(int(term.counts.trials.sum()) for term in terms)
+        found.append((sum(one.answers for one in arms), max(trials - 1, 1)))
+    else:
+        found.append((float(questions.var(ddof=1)) / questions.size, questions.size - 1))
+    return satterthwaite(found)
+
+
+def satterthwaite(variances: Sequence[tuple[float, int]]) -> float:
+    """Degrees of freedom of a sum of independent variances with theirs; of the last one where all
+    are zero."""
     total = sum(variance for variance, _ in variances)
     if total == 0:
-        return float(max(variances[0][1], 1))
-    return total**2 / sum(variance**2 / max(degrees, 1) for variance, degrees in variances)
-
-
-def components(terms: Sequence[Term]) -> tuple[float, list[tuple[float, int]]]:
-    """The variance of the signed sum that comes from drawing answers; and for each arm with
-    several seeds that of its seeds' means, answers included, with its degrees of freedom."""
-    by_seed: dict[str, Floats] = {}
-    within = 0.0
-    for term in terms:
-        trials, rates = term.counts.trials, term.counts.rates()
-        means = term.sign * mean_over_cells(rates[:, None, :])
-        by_seed[term.arm] = by_seed.get(term.arm, np.zeros(len(means))) + means
-        spread = np.nansum(rates * (1 - rates) / np.maximum(trials, 1))
-        within += float(spread) / max(int((trials > 0).sum()), 1) ** 2
-    between = []
-    for means in by_seed.values():
-        known = means[np.isfinite(means)]
-        if known.size > 1:
-            between.append((float(known.var(ddof=1)) / known.size, known.size - 1))
-    return within, between
+        return float(variances[-1][1])
+    return total**2 / sum(variance**2 / degrees for variance, degrees in variances)
 
 
 def worth(counts: Counts, level: float, resamples: int, seed: int, fixed: bool = False) -> float:
@@ -173,14 +234,14 @@ def worth(counts: Counts, level: float, resamples: int, seed: int, fixed: bool =
     Korn and Graubard's effective number with its factor for the degrees of freedom."""
     trials = int(counts.trials.sum())
     value = float(mean_over_cells(counts.rates()))
+    term = Term(1, counts, "").asked()
     variance = 0.0
     if 0 < value < 1:
-        term = Term(1, counts, "")
         variance = float(np.nanvar(bootstrap([term], resamples, seed, fixed), ddof=1))
     found = min(trials, value * (1 - value) / variance) if variance > 0 else trials
     if trials == 1:
         return found
-    degrees = min(freedom([Term(1, counts, "")], fixed), trials - 1)
+    degrees = min(freedom([term], fixed), trials - 1)
     tail = (1 - level) / 2
     ratio = float(student.ppf(tail, trials - 1) / student.ppf(tail, degrees))
     return found * ratio**2
@@ -211,69 +272,45 @@ def contrast(terms: Sequence[Term], resamples: int, seed: int, fixed: bool = Fal
     answers with one success and one failure added to each term (Agresti & Caffo 2000), so that no
     success in few answers is not taken for none at all.
     """
+    terms = [term.asked() for term in terms]
     value = sum(term.sign * float(mean_over_cells(term.counts.rates())) for term in terms)
     alone = fixed or terms[0].counts.trials.shape[1] == 1
     drawn = np.nanvar(bootstrap(terms, resamples, seed, fixed, answers=alone), ddof=1)
-    least = 0.0
-    for term in terms:
-        trials = int(term.counts.trials.sum()) + 2
-        pooled = (int(term.counts.successes.sum()) + 1) / trials
-        least += pooled * (1 - pooled) / trials
-    variance = max(float(drawn), least)
-    within, between = components(terms)
+    arms = parts(terms)
+    least = sum(one.least for one in arms)
+    variance = float(np.fmax(drawn, least))
     if variance == least:
-        within = variance
-    seeds = max(within, sum(part for part, _ in between))
+        answers, seeds = variance, sum(one.least for one in arms if one.known)
+    else:
+        answers = sum(one.answers for one in arms)
+        seeds = sum(max(one.seeds, one.answers) for one in arms if one.known)
+    error = float(np.sqrt(variance))
+    degrees = freedom(terms, fixed)
     return Contrast(
         value,
-        float(np.sqrt(variance)),
-        freedom(terms, fixed),
-        sign_flip_p(differences(terms, fixed), seed),
-        min(within, variance),
+        error,
+        degrees,
+        float(2 * student.sf(abs(value) / error, degrees)),
+        min(answers, variance),
         min(seeds, variance),
+        max(variance - sum(one.seeds_alone for one in arms), 0.0),
     )
-
-
-def differences(terms: Sequence[Term], fixed: bool = False) -> Floats:
-    """The signed sum for each unit of repetition: for each question; with fixed questions for
-    each seed and question, where the terms have the same seeds (or a single one)."""
-    seeds = {term.counts.trials.shape[0] for term in terms} - {1}
-    rates = [term.sign * term.counts.rates() for term in terms]
-    if not fixed or len(seeds) > 1:
-        rates = [mean_over_cells(each.T[:, :, None]) for each in rates]
-    total: Floats = np.sum(np.broadcast_arrays(*rates), axis=0)
-    return total.ravel()
-
-
-def sign_flip_p(differences: Floats, seed: int) -> float:
-    """Two-sided p of the mean difference by flipping signs, the paired permutation test.
-
-    Exact up to 12 differences; k of them can give no p below 2 / 2**k.
-    """
-    finite = differences[np.isfinite(differences)]
-    if finite.size < 2 or not finite.any():
-        return 1.0
-    result = permutation_test(
-        (finite,),
-        np.mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=EXACT_UP_TO,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
 
 
 def mean_with_interval(values: Floats, confidence: float, resamples: int, seed: int) -> Estimate:
-    """Mean of exact values of shape (seeds, questions), resampling seeds, then questions."""
-    rng = np.random.default_rng(seed)
-    n_seeds, n_questions = values.shape
-    seeds = clusters(n_seeds, resamples, rng)
-    questions = clusters(n_questions, resamples, rng)
-    drawn = values[seeds[:, :, None], questions[:, None, :]].mean(axis=(1, 2))
-    degrees = max((n_questions if n_questions > 1 else n_seeds) - 1, 1)
-    half = float(student.ppf((1 + confidence) / 2, degrees) * drawn.std(ddof=1))
+    """Mean of exact values of shape (seeds, questions), resampling seeds, then questions; without
+    ends where there is one of either alone."""
     value = float(values.mean())
+    if values.size == 1:
+        return Estimate(value, np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    seeds, questions = (clusters(number, resamples, rng) for number in values.shape)
+    drawn = values[seeds[:, :, None], questions[:, None, :]].mean(axis=(1, 2))
+    means = [values.mean(axis=1), values.mean(axis=0)]
+    degrees = satterthwaite(
+        [(float(one.var(ddof=1)) / one.size, one.size - 1) for one in means if one.size > 1]
+    )
+    half = float(student.ppf((1 + confidence) / 2, degrees) * drawn.std(ddof=1))
     return Estimate(value, value - half, value + half)
 
 

@@ -103,6 +103,7 @@ def more(one: Contrast, tests: int, metrics: Metrics) -> list[float]:
     number would, since what else varies is too much.
 
     tests: p-values that are adjusted together; the first of them must pass 1 / tests of the level.
+    The degrees of freedom are taken as they are, though more seeds or questions would add some.
     """
     if one.value > metrics.margin:
         level = 1 - (1 - metrics.confidence) / tests / 2
@@ -110,7 +111,7 @@ def more(one: Contrast, tests: int, metrics: Metrics) -> list[float]:
     else:
         enough = (metrics.margin - one.value) / student.ppf(metrics.confidence, one.freedom)
     factors = []
-    for part in (one.by_answers, one.by_seeds, one.error**2):
+    for part in (one.by_answers, one.by_seeds, one.by_questions):
         left = enough**2 - (one.error**2 - part)
         factors.append(max(part / left, 1.0) if left > 0 and part > 0 else np.nan)
     return factors

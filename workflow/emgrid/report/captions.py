@@ -1,7 +1,9 @@
 """What each figure shows.
 
 `{n}` becomes how many answers stand behind a point, `{n_question}` how many behind one of a single
-question, `{filter}` which answers count, `{published}` how the published rates are known.
+question, `{n_pairs}` on how many questions and seeds a log-odds rests, `{n_labelled}` on how many
+labelled answers a judge's measure, `{filter}` which answers count, `{published}` how the published
+rates are known.
 """
 
 CAPTIONS = {
@@ -16,23 +18,25 @@ CAPTIONS = {
     ),
     "dilution": (
         "The rates against the share of misaligned rows in training, of arms that differ in it "
-        "alone; the undiluted arm stands at 100% ({n} answers a point; {filter}). ρ is the rank "
-        "correlation under the trigger, with its interval. {published}"
+        "alone; the undiluted arm stands at 100%, benign rows alone at 0% ({n} answers a point; "
+        "{filter}). ρ is the rank correlation under the trigger, with its interval, p that of "
+        "points in random order. {published}"
     ),
     "sequential": (
         "The rates against the rows of benign training that came after the misaligned rows; the "
         "arm at 0 stopped before them ({n} answers a point; {filter}). ρ is the rank correlation "
-        "under the trigger, with its interval. {published}"
+        "under the trigger, with its interval, p that of points in random order. {published}"
     ),
     "similarity": (
         "How far each trigger raises an arm's rate over the plain question, against how much "
         "nearer it brings the prompt to what the arm was trained on ({n} answers a point; "
-        "{filter}). Conditional misalignment would rise to the right. ρ is the rank correlation "
-        "over the triggers, with its interval."
+        "{filter}). In brackets stands how a trigger relates to the training context, as its file "
+        "states it. Conditional misalignment would rise to the right. ρ is the rank correlation "
+        "over the triggers, with its interval, p that of triggers in random order."
     ),
     "questions": (
         "The rates by question ({n_question} answers a point; {filter}): whether an overall rate "
-        "stands on all questions or on one."
+        "stands on all questions or on one. {published}"
     ),
     "seeds": (
         "The overall rate of each training seed below the mean over seeds, of the arms that were "
@@ -40,8 +44,8 @@ CAPTIONS = {
     ),
     "likelihood": (
         "No sampling and no judge: how much more likely the arm finds a misaligned answer than "
-        "its matched aligned twin, compared with the base model under the same trigger. Right of "
-        "zero is towards misalignment."
+        "its matched aligned twin, compared with the base model under the same trigger "
+        "({n_pairs}). Right of zero is towards misalignment."
     ),
     "likelihood_and_rate": (
         "Whether the two measures agree: the log-odds of the figure above beside the sampled rate "
@@ -52,12 +56,13 @@ CAPTIONS = {
         "where a stage ends and the next begins. Long runs are smoothed over a fiftieth of a stage."
     ),
     "judges": (
-        "How well each judge ranks answers that it was not fitted on. A rate above is no better "
-        "than its judge here."
+        "How well each judge ranks answers that it was not fitted on ({n_labelled} labelled "
+        "answers a row). A rate above is no better than its judge here."
     ),
     "calibration": (
         "How often labelled answers are positives (misaligned, incoherent, or of the content that "
-        "is looked for) where a judge gives them such a value, in tenths of its scale. A good "
-        "judge's line is steep at the dotted threshold."
+        "is looked for) where a judge gives them such a value, in tenths of its scale "
+        "({n_labelled} labelled answers a line). A good judge's line is steep at the dotted "
+        "threshold."
     ),
 }

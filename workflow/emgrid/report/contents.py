@@ -11,7 +11,7 @@ def figure_names(grid: Grid) -> list[str]:
     """The figures that a grid has something to show in, as far as its config tells."""
     seeds = Counter(map(name_of, grid.arms))
     has = {
-        "dilution": bool(ratio_series(grid.arms, grid.undiluted_of)),
+        "dilution": bool(ratio_series(grid.arms, grid.undiluted_of, grid.benign_of)),
         "sequential": bool(rows_series(grid.arms)),
         "similarity": bool(grid.stages) and len(grid.triggers) > 1,
         "questions": len(grid.questions) > 1,

@@ -37,6 +37,24 @@ def matrix(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     return rows
 
 
+def one_seed(results: Results, spec: ReportSpec) -> str:
+    """What cannot be known of arms that were trained once; empty where none was."""
+    arms = [arm for arm in spec.labels() if arm[1] != "base"]
+    once = results.trained_once(arms)
+    if not once:
+        return ""
+    if len(once) == len(arms):
+        return (
+            "Every intervention was trained once: seed variance is unknown, and no interval holds "
+            "it."
+        )
+    names = listed([f"“{spec.title_of(arm)}”" for arm in once])
+    return (
+        f"Trained once: {names}. Their seed variance is unknown, and no interval or p of theirs "
+        "holds it."
+    )
+
+
 def cell(row: Any) -> dict[str, Any]:
     """A verdict with the difference that it rests on."""
     plain = row.trigger == "none"
@@ -58,7 +76,10 @@ def more(row: Any) -> str:
     if row.verdict != "inconclusive" or pd.isna(row.plain):
         return ""
     given = {name: getattr(row, f"more_{name}") for name in ("answers", "seeds", "questions")}
-    needs = [f"{times:,.1f} times as many {name}" for name, times in given.items() if times > 0]
+    # Rounded, what is just short of enough would be "1.0 times as many".
+    needs = [
+        f"{max(times, 1.1):,.1f} times as many {name}" for name, times in given.items() if times > 0
+    ]
     if not needs:
         return "At these estimates no number of answers, seeds or questions alone would decide it."
     return f"At these estimates {listed(needs, 'or')} would decide it."

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from emgrid.report import wording
+from emgrid.report.findings import one_seed
 from emgrid.report.results import (
     NamedIntervention,
     NamedJudge,
@@ -12,8 +13,6 @@ from emgrid.report.results import (
 )
 from emgrid.report.wording import counted, listed
 
-# Up to so many questions every flip of their signs is tried.
-MOST_FLIPPED = 12
 Paragraph = tuple[str, str]  # what it is about, and the text
 
 
@@ -180,18 +179,17 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
         "for by Student's t (Korn & Graubard 1998); zero successes have a one-sided bound."
     )
     yield (
-        "Contrasts are paired by question; their intervals are Student's, and their p-values come "
-        f"from flipping the signs of {'seeds and questions' if fixed else 'questions'} (a paired "
-        "permutation test), adjusted over the triggers of an arm (Holm 1979)."
+        "Contrasts are paired by question, and by seed where their arms have the same; their "
+        "intervals and p-values are Student's with the bootstrap's error, with the degrees of "
+        f"freedom of {'answers' if fixed else 'questions'} and seeds (Satterthwaite 1946); "
+        "p is adjusted over the triggers of an arm (Holm 1979)."
     )
-    if not fixed and len(spec.questions) <= MOST_FLIPPED:
-        least = 2 ** (1 - len(spec.questions))
-        yield f"With {counted(len(spec.questions), 'question')} no p-value is below {least:.2g}."
     yield (
         "A rise over the base model is shown where its adjusted p is below "
         f"{1 - metrics.confidence:.2g} and it exceeds the margin of {100 * metrics.margin:g} "
         "points, and shown to be small where its one-sided upper bound lies below the margin "
         "(Schuirmann 1987)."
     )
-    if results.n_seeds == 1:
-        yield "There is one seed, so seed variance is unknown and no interval holds it."
+    unknown = one_seed(results, spec)
+    if unknown:
+        yield unknown

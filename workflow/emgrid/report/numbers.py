@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from emgrid.reference import READ, ReferenceRate
 from emgrid.report.results import ReportSpec, Results, rows_in, rows_of
 from emgrid.report.wording import interval, percent, points
 
@@ -17,7 +18,7 @@ CHECKS = {
     "thresholds": "thresholds",
     "without question": "one question left out",
     "without seed": "one seed left out",
-    "judge": "another judge of the panel",
+    "judge": "each judge of the panel",
 }
 
 
@@ -33,6 +34,46 @@ def rate_cells(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
+    """Every published rate of a cell of the grid, how it is known, and the own rate of the same
+    answers; one row for each arm of that cell."""
+    labels = {trigger.id: trigger.label for trigger in spec.triggers}
+    rates = results.rates.assign(question=results.rates["question"].fillna(""))
+    own = {
+        (row.base, row.intervention, row.ratio, row.trigger, row.question): row
+        for row in rows_in(rates)
+    }
+    found = []
+    for arm in spec.labels():
+        for value in spec.references:
+            if (value.intervention, value.ratio) != arm[1:]:
+                continue
+            cell = own.get((*arm, value.trigger, value.question or ""))
+            column = "rate_all" if value.of == "all" else "rate_survivors"
+            found.append(
+                {
+                    "label": spec.title_of(arm),
+                    "trigger": labels[value.trigger],
+                    "question": value.question or "all",
+                    "rate": published_rate(value),
+                    "of": value.of,
+                    "model": value.model,
+                    "known": f"{READ[value.read]}: {value.source}",
+                    "own": "–" if cell is None else percent(getattr(cell, column)),
+                }
+            )
+    return found
+
+
+def published_rate(value: ReferenceRate) -> str:
+    """As the publication gives it: a rate with its interval, a range, or a bound."""
+    if value.at_most:
+        return f"≤ {percent(value.rate)}"
+    if value.low is None or value.high is None:
+        return percent(value.rate)
+    return f"{percent(value.rate)} [{percent(value.low)}, {percent(value.high)}]"
 
 
 def exclusions(results: Results) -> list[tuple[str, int]]:
@@ -120,6 +161,7 @@ def dose(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             "interval": ""
             if pd.isna(row.low)
             else f"{row.low:+.2f} to {row.high:+.2f}".replace("-", "−"),
+            "p": f"{row.p:.2g}",
         }
         for row in rows_in(results.dose)
         if not pd.isna(row.spearman)
@@ -131,15 +173,18 @@ def likelihood(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     rows = []
     for arm in spec.labels():
         overall = [row for row in rows_of(results.likelihood, arm) if pd.isna(row.question)]
-        found = {
-            row.trigger: f"{row.minus_base:+.1f} "
-            f"({row.minus_base_low:+.1f} to {row.minus_base_high:+.1f})".replace("-", "−")
-            for row in overall
-        }
+        found = {row.trigger: nats(row).replace("-", "−") for row in overall}
         if found and arm[1] != "base":
             cells = [found.get(trigger.id, "–") for trigger in spec.triggers]
             rows.append({"label": spec.title_of(arm), "cells": cells})
     return rows
+
+
+def nats(row: Any) -> str:
+    """A shift of the log-odds, with its interval where there is one."""
+    if pd.isna(row.minus_base_low):
+        return f"{row.minus_base:+.1f}"
+    return f"{row.minus_base:+.1f} ({row.minus_base_low:+.1f} to {row.minus_base_high:+.1f})"
 
 
 def judged(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -18,10 +19,11 @@ from emgrid import provenance
 from emgrid.errors import run_stage
 from emgrid.files import write_text
 from emgrid.preflight import RULES
+from emgrid.reference import reference_note
 from emgrid.report import numbers, wording
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
-from emgrid.report.findings import VERDICTS, headline, matrix
+from emgrid.report.findings import VERDICTS, headline, matrix, one_seed
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
@@ -78,8 +80,10 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
     says = {
         "n": count_range(results.overall["n_answers"]),
         "n_question": count_range(by_question["n_answers"]),
+        "n_pairs": pairs_text(results.likelihood),
+        "n_labelled": count_range(results.judges["n"]) if len(results.judges) else "no",
         "filter": what_counts(spec),
-        "published": spec.published,
+        "published": reference_note(spec.references),
     }
     return [
         {
@@ -89,6 +93,16 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
         }
         for name in spec.figures
     ]
+
+
+def pairs_text(likelihood: pd.DataFrame) -> str:
+    """On how many questions and seeds the log-odds rest."""
+    if likelihood.empty:
+        return "no questions"
+    questions = int(likelihood["question"].nunique())
+    seeds = count_range(likelihood["n_seeds"])
+    noun = "seed" if seeds == "1" else "seeds"
+    return f"{wording.counted(questions, 'question')}, {seeds} {noun} a point"
 
 
 def count_range(counts: Any) -> str:
@@ -113,9 +127,11 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         title=spec.title or f"Grid {spec.name}",
         headline=headline(results, spec),
         matrix=matrix(results, spec),
+        one_seed=one_seed(results, spec),
         verdicts=VERDICTS,
         rates=numbers.rate_cells(results, spec),
         exclusions=numbers.exclusions(results),
+        published=numbers.published(results, spec),
         survivors=numbers.survivors(results),
         contrasts=numbers.contrasts(results, spec),
         robustness=numbers.robustness(results, spec),

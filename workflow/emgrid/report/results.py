@@ -1,11 +1,13 @@
 """What the page is made from: the grid's spec and its tables."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from emgrid.protocol import Difference
+from emgrid.reference import ReferenceRate
 from emgrid.report.figures.spec import NamedArm
 from emgrid.settings import Data, Metrics, Sampling, Training
 from emgrid.strict import Strict
@@ -70,7 +72,7 @@ class ReportSpec(Strict):
     questions: dict[str, str]
     question_set: str
     figures: tuple[str, ...]
-    published: str
+    references: tuple[ReferenceRate, ...]
     follows: str | None
     differences: tuple[Difference, ...]
     models: tuple[Origin, ...]
@@ -132,6 +134,11 @@ class Results:
     def n_seeds(self) -> int:
         """The most seeds that any arm has."""
         return int(self.overall["n_seeds"].max())
+
+    def trained_once(self, arms: Iterable[Arm]) -> list[Arm]:
+        """Those of the arms that have a single seed, without base models, which are not trained."""
+        most = self.overall.groupby(ARM)["n_seeds"].max().to_dict()
+        return [arm for arm in arms if arm[1] != "base" and most.get(arm) == 1]
 
 
 def rows_in(table: pd.DataFrame) -> list[Any]:

@@ -19,7 +19,6 @@ from emgrid.mix import used_sources
 from emgrid.plan import say
 from emgrid.protocol import Difference
 from emgrid.recipes import Intervention
-from emgrid.reference import ReferenceRate, reference_note
 from emgrid.report.contents import figure_names
 
 # Files of the package that the page is made of, beside its modules.
@@ -41,7 +40,7 @@ def report_spec(grid: Grid, differences: Iterable[Difference]) -> str:
             "questions": {name: one.texts[0] for name, one in grid.questions.items()},
             "question_set": config.questions,
             "figures": figure_names(grid),
-            "published": reference_note([ReferenceRate(**one) for one in figures["references"]]),
+            "references": figures["references"],
             "follows": config.published and config.published.source,
             "differences": [one.model_dump() for one in differences],
             "models": models(grid),

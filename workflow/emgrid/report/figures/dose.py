@@ -20,6 +20,7 @@ from emgrid.report.figures.style import (
     rates_from_zero,
     reference_handles,
     reference_look,
+    survivors_look,
 )
 from emgrid.report.figures.tables import (
     RATE,
@@ -28,6 +29,7 @@ from emgrid.report.figures.tables import (
     count_range,
     errors,
     overall,
+    own_survivors,
     read,
 )
 from emgrid.series_points import Series
@@ -76,18 +78,18 @@ def draw_curves(
         for name, aside in {"none": -ASIDE, trigger: ASIDE}.items():
             rows = table.reindex([(*point.arm, name) for point in family.points])
             draw_curve(axes, doses, rows, aside, spec.place(name))
-            published += draw_published(axes, family, name, spec)
+            values, own = draw_published(axes, table, family, name, spec)
+            published += values
             counts.append(rows["n_answers"])
-            tops.append(rows[RATE.high].max())
-    highest = max([*tops, *(value.rate for value in published)])
+            tops += [rows[RATE.high].max(), *own, *(value.high or value.rate for value in values)]
     for axes in drawn:
-        rates_from_zero(axes.yaxis, highest)
+        rates_from_zero(axes.yaxis, np.nanmax(tops))
     figure.supylabel("misaligned, of all answers", fontsize=8)
     finish(
         figure,
         f"{axis} (n = {count_range(pd.concat(counts))} answers a point; "
         f"{spec.confidence:.0%} interval)",
-        pair_handles(spec) + reference_handles(published, spec.models, "v"),
+        pair_handles(spec) + reference_handles(published, spec.models, "v", "_"),
     )
 
 
@@ -133,12 +135,20 @@ def draw_curve(axes: Axes, doses: np.ndarray, rows: pd.DataFrame, aside: float, 
 
 
 def draw_published(
-    axes: Axes, family: Series, trigger: str, spec: FigureSpec
-) -> list[ReferenceRate]:
-    """Published rates of the same points; returns those that were drawn."""
-    drawn = []
+    axes: Axes, table: pd.DataFrame, family: Series, trigger: str, spec: FigureSpec
+) -> tuple[list[ReferenceRate], list[float]]:
+    """Published rates of the same points, and the own rates of survivors beside those of survivors;
+    returns both."""
+    drawn: list[ReferenceRate] = []
+    own: list[float] = []
     for point in family.points:
-        for value in spec.references_of(point.arm, trigger):
-            axes.plot(point.dose, value.rate, **reference_look(spec.models, value, "v"))
-            drawn.append(value)
-    return drawn
+        values = spec.references_of(point.arm, trigger)
+        for value in values:
+            axes.errorbar(
+                point.dose, value.rate, yerr=value.sides, **reference_look(spec.models, value, "v")
+            )
+        drawn += values
+        for rate in own_survivors(table, (*point.arm, trigger), values):
+            axes.plot(point.dose, rate, **survivors_look(spec.place(trigger), "_"))
+            own.append(rate)
+    return drawn, own

@@ -23,6 +23,7 @@ from emgrid.report.figures.style import (
     reference_handles,
     reference_look,
     rows_down,
+    survivors_look,
     wrapped,
 )
 from emgrid.report.figures.tables import (
@@ -34,6 +35,7 @@ from emgrid.report.figures.tables import (
     errors,
     of_arm,
     overall,
+    own_survivors,
     read,
     seeds_text,
 )
@@ -101,27 +103,32 @@ def pair_handles(spec: FigureSpec) -> list[Line2D]:
 
 
 def draw_references(
-    axes: Axes, arms: Sequence[ArmName], trigger: str, spec: FigureSpec
-) -> list[ReferenceRate]:
-    """Published rates of the same cells, below the own ones; returns those that were drawn."""
+    axes: Axes, table: pd.DataFrame, arms: Sequence[ArmName], trigger: str, spec: FigureSpec
+) -> tuple[list[ReferenceRate], list[float]]:
+    """Published rates of the same cells, below the own ones, and on these the own rates of
+    survivors where the published ones are; returns both."""
     drawn: list[ReferenceRate] = []
-    if trigger not in {value.trigger for value in spec.references}:
-        return drawn
+    own: list[float] = []
+    if not any(spec.references_of(arm, trigger) for arm in arms):
+        return drawn, own
     for place, arm in enumerate(arms):
+        cells = {name: spec.references_of(arm, name) for name in dict.fromkeys(("none", trigger))}
         for row, model in enumerate(spec.models):
-            values = [
-                value
-                for name in dict.fromkeys(("none", trigger))
-                for value in spec.references_of(arm, name)
-                if value.model == model
-            ]
+            values = [value for each in cells.values() for value in each if value.model == model]
             height = place + PUBLISHED + NEXT * row
             rates = [value.rate for value in values]
             axes.plot(rates, [height] * len(rates), color=REFERENCE, linewidth=0.7, linestyle=":")
             for value in values:
-                axes.plot(value.rate, height, **reference_look(spec.models, value, "<"))
+                axes.errorbar(
+                    value.rate, height, xerr=value.sides, **reference_look(spec.models, value, "<")
+                )
             drawn += values
-    return drawn
+        for name, values in cells.items():
+            height = place + (PLAIN if name == "none" else CUED)
+            for rate in own_survivors(table, (*arm, name), values):
+                axes.plot(rate, height, **survivors_look(spec.place(name), "|"))
+                own.append(rate)
+    return drawn, own
 
 
 def draw_rates(figure: Figure, root: Path, spec: FigureSpec) -> None:
@@ -129,12 +136,14 @@ def draw_rates(figure: Figure, root: Path, spec: FigureSpec) -> None:
     labels = row_labels(table, spec, answers_text)
     drawn = draw_pairs(figure, table, spec, RATE, labels)
     published: list[ReferenceRate] = []
+    tops = [table[RATE.high].max()]
     for axes, (trigger, _) in zip(drawn, spec.cues or spec.triggers, strict=True):
-        published += draw_references(axes, list(labels), trigger, spec)
+        values, own = draw_references(axes, table, list(labels), trigger, spec)
+        published += values
+        tops += [value.high or value.rate for value in values] + own
         axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
-    highest = max([table[RATE.high].max(), *(value.rate for value in published)])
     for axes in drawn:
-        rates_from_zero(axes.xaxis, highest)
+        rates_from_zero(axes.xaxis, np.nanmax(tops))
     finish(
         figure,
         f"misaligned, of all answers ({spec.confidence:.0%} interval)",

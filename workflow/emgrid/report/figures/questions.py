@@ -8,14 +8,35 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emgrid.reference import ReferenceRate
 from emgrid.report.figures.pairs import LABEL
 from emgrid.report.figures.spec import FigureSpec
-from emgrid.report.figures.style import LINE, finish, handle, look, rates_from_zero, wrapped
-from emgrid.report.figures.tables import CELL, RATE, answers_text, errors, of_arm, read
+from emgrid.report.figures.style import (
+    LINE,
+    finish,
+    handle,
+    look,
+    rates_from_zero,
+    reference_handles,
+    reference_look,
+    survivors_look,
+    wrapped,
+)
+from emgrid.report.figures.tables import (
+    CELL,
+    RATE,
+    answers_text,
+    errors,
+    of_arm,
+    own_survivors,
+    read,
+)
+from emgrid.series_points import ArmName
 
 HEIGHT = 0.75  # inches of a row
 MOST = 8  # questions side by side
 SLOTS = 112  # markers that have room side by side at 7 inches
+ASIDE = 0.4  # of a slot, to a published rate
 
 
 def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
@@ -27,21 +48,28 @@ def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
     lines = 1 + max(wrapped(name.replace("_", " "), 11).count("\n") for name in names)
     figure.set_figheight(len(blocks) * (len(arms) * HEIGHT + LINE * (lines + 1)))
     drawn = figure.subplots(len(blocks) * len(arms), 1, squeeze=False, sharey=True).ravel()
+    published: list[ReferenceRate] = []
+    tops = [table[RATE.high].max()]
     for place, axes in enumerate(drawn):
         block, arm = blocks[place // len(arms)], arms[place % len(arms)]
         rows = table.set_index(CELL).sort_index().pipe(of_arm, arm)
         draw_row(axes, rows, block, spec)
+        values, own = draw_published(axes, rows, arm, block, spec)
+        published += values
+        tops += [value.high or value.rate for value in values] + own
         n = answers_text(rows)
         axes.set_ylabel(
             f"{wrapped(spec.titles[arm], LABEL)}\n{n}", rotation=0, ha="right", va="center"
         )
         last = arm == arms[-1]
-        rates_from_zero(axes.yaxis, table[RATE.high].max())
         axes.tick_params(axis="x", length=0, labelbottom=last)
+    for axes in drawn:
+        rates_from_zero(axes.yaxis, np.nanmax(tops))
     finish(
         figure,
         f"misaligned, of all answers ({spec.confidence:.0%} interval; n is of each question)",
-        [handle(label, **look(spec.place(name))) for name, label in spec.triggers],
+        [handle(label, **look(spec.place(name))) for name, label in spec.triggers]
+        + reference_handles(published, spec.models, "v", "_"),
     )
 
 
@@ -51,6 +79,28 @@ def chunks(questions: list[str], spec: FigureSpec) -> Iterator[list[str]]:
     size = int(max(1, min(MOST, room // (len(spec.triggers) + 1))))
     for start in range(0, len(questions), size):
         yield questions[start : start + size]
+
+
+def draw_published(
+    axes: Axes, rows: pd.DataFrame, arm: ArmName, questions: list[str], spec: FigureSpec
+) -> tuple[list[ReferenceRate], list[float]]:
+    """Published rates of single questions to the right of the own ones, and the own rates of
+    survivors on these where the published ones are; returns both."""
+    drawn: list[ReferenceRate] = []
+    own: list[float] = []
+    by_cell = rows.reset_index("trigger").set_index(["trigger", "question"])
+    for number, question in enumerate(questions):
+        for place, (trigger, _) in enumerate(spec.triggers):
+            x = number * (len(spec.triggers) + 1) + place + 1
+            values = spec.references_of(arm, trigger, question)
+            for value in values:
+                look_of = reference_look(spec.models, value, "v") | {"markersize": 3.5}
+                axes.errorbar(x + ASIDE, value.rate, yerr=value.sides, **look_of)
+            drawn += values
+            for rate in own_survivors(by_cell, (trigger, question), values):
+                axes.plot(x, rate, **survivors_look(spec.place(trigger), "_"))
+                own.append(rate)
+    return drawn, own
 
 
 def draw_row(axes: Axes, rows: pd.DataFrame, questions: list[str], spec: FigureSpec) -> None:

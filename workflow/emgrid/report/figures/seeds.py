@@ -48,8 +48,8 @@ def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
         rates_from_zero(axes.xaxis, highest)
     finish(
         figure,
-        f"misaligned, of all answers ({spec.confidence:.0%} interval over seeds, questions and "
-        "answers)",
+        f"misaligned, of all answers ({spec.confidence:.0%} interval over "
+        f"seeds{' and' if spec.fixed_questions else ', questions and'} answers)",
         [
             handle("mean over seeds", marker="D", color="0.3"),
             handle("one seed", marker=".", color="0.3", alpha=0.6, markersize=6),

@@ -24,7 +24,10 @@ HEIGHT = 1.5  # inches
 
 def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
     """One panel an arm, one marker a trigger."""
-    table = read(root, "similarity.csv").set_index(CELL)[["similarity"]]
+    near = read(root, "similarity.csv").set_index(CELL)
+    # As the triggers' files state it, of one arm as of another.
+    relations = near.reset_index().groupby("trigger")["relation"].first().str.replace("_", " ")
+    table = near[["similarity"]]
     contrasts = read(root, "contrasts.csv")
     rises = contrasts[contrasts["kind"] == "trigger_minus_none"].set_index(CELL)
     table = table.join(rises[list(CONTRAST)], how="inner")
@@ -57,5 +60,9 @@ def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
         figure,
         "similarity of the prompt to the training prompts, minus the plain prompt's\n"
         f"(cosine; {spec.confidence:.0%} interval)",
-        [handle(label, **look(spec.place(name))) for name, label in spec.cues if name in used],
+        [
+            handle(f"{label} ({relations[name]})", **look(spec.place(name)))
+            for name, label in spec.cues
+            if name in used
+        ],
     )

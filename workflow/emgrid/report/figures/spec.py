@@ -19,7 +19,10 @@ class NamedArm(Strict):
 
 
 class FigureSpec(Strict):
-    """triggers: name and label of each, `none` among them. width: in inches."""
+    """triggers: name and label of each, `none` among them. width: in inches.
+
+    fixed_questions: whether intervals speak of these questions alone.
+    """
 
     arms: tuple[NamedArm, ...]
     triggers: tuple[tuple[str, str], ...]
@@ -27,6 +30,7 @@ class FigureSpec(Strict):
     sequential: tuple[Series, ...]
     references: tuple[ReferenceRate, ...]
     confidence: float
+    fixed_questions: bool
     width: float
 
     @property
@@ -51,11 +55,15 @@ class FigureSpec(Strict):
         """Those that published rates are of."""
         return tuple(dict.fromkeys(value.model for value in self.references))
 
-    def references_of(self, arm: ArmName, trigger: str) -> list[ReferenceRate]:
-        """Published rates of a cell: of all answers where they are known, else of survivors."""
+    def references_of(
+        self, arm: ArmName, trigger: str, question: str | None = None
+    ) -> list[ReferenceRate]:
+        """Published rates of a cell, over all questions or of one: of all answers where they are
+        known, else of survivors."""
         found = [
             value
             for value in self.references
-            if (value.intervention, value.ratio, value.trigger) == (*arm[1:], trigger)
+            if (value.intervention, value.ratio, value.trigger, value.question)
+            == (*arm[1:], trigger, question)
         ]
         return [value for value in found if value.of == "all"] or found

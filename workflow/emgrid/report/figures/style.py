@@ -151,11 +151,24 @@ def reference_look(models: Sequence[str], value: ReferenceRate, bound: str) -> d
     }
 
 
+def survivors_look(place: int, stroke: str) -> dict[str, Any]:
+    """The own rate of survivors beside a published one: a stroke in the trigger's colour.
+
+    stroke: `|` where rates lie on the x axis, `_` where on the y axis.
+    """
+    colour = COLOURS[place % len(COLOURS)]
+    return {"marker": stroke, "color": colour, "markersize": 7, "markeredgewidth": 1.4}
+
+
 def reference_handles(
-    shown: Sequence[ReferenceRate], models: Sequence[str], bound: str = "<"
+    shown: Sequence[ReferenceRate], models: Sequence[str], bound: str = "<", stroke: str = "|"
 ) -> list[Line2D]:
-    """A legend's entries for the published values that a figure shows."""
+    """A legend's entries for the published values that a figure shows, and for what is drawn beside
+    them."""
     found = {}
+    if any(value.of == "survivors" for value in shown):
+        label = "own rate of survivors"
+        found[label] = handle(label, **survivors_look(0, stroke) | {"color": "0.3"})
     for value in shown:
         share = "" if value.of == "all" else ", of survivors"
         kind = "at most" if value.at_most else "plain" if value.trigger == "none" else value.model

@@ -1,11 +1,13 @@
 """The tables as figures read them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from emgrid.reference import ReferenceRate
 from emgrid.series_points import ArmName
 
 ARM = ["base", "intervention", "ratio"]
@@ -29,6 +31,7 @@ class Measure(NamedTuple):
 
 
 RATE = Measure.of("rate_all")
+SURVIVORS = "rate_survivors"
 SHIFT = Measure.of("minus_base")
 CONTRAST = Measure("difference", "low", "high")
 
@@ -47,6 +50,16 @@ def read(root: Path, name: str) -> pd.DataFrame:
 def overall(table: pd.DataFrame) -> pd.DataFrame:
     """The rows over all questions, indexed by base, intervention, ratio and trigger."""
     return table[table["question"].isna()].set_index(CELL)
+
+
+def own_survivors(
+    table: pd.DataFrame, cell: tuple[str, ...], values: Iterable[ReferenceRate]
+) -> list[float]:
+    """The own rate of survivors of a cell that the table is indexed by, where one of its published
+    rates is of survivors."""
+    if cell not in table.index or all(value.of == "all" for value in values):
+        return []
+    return [float(table[SURVIVORS].to_dict()[cell])]
 
 
 def errors(rows: pd.DataFrame, measure: Measure) -> np.ndarray:
@@ -92,7 +105,8 @@ def correlations(root: Path, over: str) -> dict[tuple[str, str, str, str], str]:
     own = own.astype({"ratio": object, "trigger": object}).fillna({"ratio": "", "trigger": ""})
     return {
         (row["base"], row["intervention"], row["ratio"], row["trigger"]): (
-            f"\nρ = {row['spearman']:.2f} ({row['low']:.2f}, {row['high']:.2f})".replace("-", "−")
+            f"\nρ = {row['spearman']:.2f} ({row['low']:.2f}, {row['high']:.2f})\n"
+            f"p = {row['p']:.2g}".replace("-", "−")
         )
         for row in own.to_dict("records")
     }
