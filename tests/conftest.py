@@ -16,7 +16,14 @@ from emgrid.models import BaseModel
 from hypothesis import settings
 
 SHARED = ROOT.parent / "shared"
-GRIDS = {"test_grids", "test_panel_grid", "test_published_answers", "test_served_grid"}
+GRIDS = {
+    "test_reruns",
+    "test_kills",
+    "test_grids",
+    "test_panel_grid",
+    "test_published_answers",
+    "test_served_grid",
+}
 ENGINES = {"test_vllm_engine", "test_vllm_judge", "test_watch"}
 
 
@@ -97,9 +104,12 @@ def base_model(model_json: Path) -> BaseModel:
 class GridRun:
     """A grid in a folder of its own, run by the real Snakemake."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, config: dict[str, Any], env: dict[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.config = config
+        self.env = os.environ | (env or {})
 
     @property
     def root(self) -> Path:
@@ -108,12 +118,15 @@ class GridRun:
     def snakemake(
         self, *options: str, config: dict[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
+        command = self.command(*options, config=config)
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=self.env)
+
+    def command(self, *options: str, config: dict[str, Any] | None = None) -> list[str]:
         path = self.folder / "grid.yaml"
         path.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
         command += ["--directory", str(self.folder), "--configfile", str(path)]
-        command += ["--profile", str(ROOT / "workflow/profiles/workstation"), *options]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return [*command, "--profile", str(ROOT / "workflow/profiles/workstation"), *options]
 
     def planned(self, config: dict[str, Any]) -> dict[str, int]:
         """Jobs by rule that a dry run would start under `config`."""

@@ -36,6 +36,7 @@ def unbroken(tiny: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -
     output, _ = done.communicate()
     assert done.returncode == 0, output
     assert sorted(path.name for path in folder.iterdir()) == [
+        ".adapter.lock",
         "adapter",
         "adapter.json",
         "loss.csv",

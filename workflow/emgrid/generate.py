@@ -14,6 +14,7 @@ from emgrid.files import digest, read_jsonl, write_jsonl
 from emgrid.mix import draw
 from emgrid.models import BaseModel
 from emgrid.rows import KeptRows
+from emgrid.running import take_turn
 from emgrid.sample import model_identity
 from emgrid.seeds import derive_seed
 from emgrid.settings import Engines, Sampling
@@ -75,6 +76,7 @@ def main() -> None:
     spec = GenerateSpec.model_validate_json(args.spec)
     identity = model_identity(BaseModel.read(args.model), None)
     planned = plan(spec, read_jsonl(args.prompts), identity)
+    take_turn(args.output)
     kept = KeptRows(args.kept)
 
     from emgrid.engines.drawing import Machine, Work, draw_missing

@@ -16,6 +16,7 @@ from emgrid.models import BaseModel
 from emgrid.questions import Asked, Pair
 from emgrid.record import write_record
 from emgrid.rows import KeptRows
+from emgrid.running import take_turn
 from emgrid.sample import model_identity
 from emgrid.settings import Precision
 from emgrid.stopwatch import computing
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
     spec = LikelihoodSpec.model_validate_json(args.spec)
+    take_turn(args.record)
     base = BaseModel.read(args.model)
     scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
     scored = 0

@@ -80,6 +80,10 @@ def own_set(name: str) -> dict[str, Question]:
     given = validate(SetFile, read_yaml(RESOURCES / origin), origin)
     if given.id != name:
         raise EmgridError(f"{origin}: id {given.id!r} must equal the file's name")
+    return asked_by(given, origin)
+
+
+def asked_by(given: SetFile, origin: str) -> dict[str, Question]:
     questions = (own_set(given.extends) if given.extends else {}) | given.questions
     if not questions:
         raise EmgridError(f"{origin}: holds no question")
@@ -90,7 +94,8 @@ def own_set(name: str) -> dict[str, Question]:
 
 
 def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
-    """A set of resources/questions/ by its name, or a published file by its path.
+    """A set of resources/questions/ by its name, or a file by its path: a published one (a list of
+    entries), or one written like those sets (a mapping).
 
     A path is looked up where Snakemake is started, then below the mirror.
     """
@@ -99,7 +104,10 @@ def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
     from emgrid.published import read_published
 
     for path in [users_path(name), *([mirror / name] if mirror else [])]:
-        if path.is_file():
-            return read_published(path, name)
+        if not path.is_file():
+            continue
+        if isinstance(value := read_yaml(path), dict):
+            return QuestionSet(asked_by(validate(SetFile, value, name), name))
+        return read_published(path, name)
     looked = f" (nor below the mirror {mirror})" if mirror else "; `mirror:` names a folder to look"
     raise EmgridError(f"{name}: no such question file here{looked}")

@@ -1,4 +1,4 @@
-"""One run of a grid at a time, in the grid's own folder.
+"""One run of a grid at a time, in the grid's own folder, and one job at a time for each output.
 
 Snakemake works inside `results/<grid>/`, so that what it records of the outputs (`.snakemake`) lies
 beside them under relative names: the folder can be renamed, moved or copied as a whole, and nothing
@@ -58,6 +58,29 @@ def hold(folder: str) -> None:
     }
     os.write(lock, json.dumps(about).encode())
     held.append(lock)
+    clear_drafts()
+
+
+def take_turn(output: Path) -> None:
+    """Be the only job that writes this output, until the process ends. A job on another machine
+    may outlive its Snakemake; one that is started again then waits, and finds what was kept."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(output.with_name(f".{output.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting: another job still writes {output}", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    held.append(lock)
+
+
+def clear_drafts() -> None:
+    """Remove what killed jobs had begun to write beside their outputs; no job runs now."""
+    for folder, inner, files in os.walk("."):
+        inner[:] = [name for name in inner if name != ".snakemake"]
+        for name in files:
+            if name.startswith(".") and ".partial" in name:
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def holder() -> str:

@@ -16,6 +16,7 @@ from emgrid.models import BaseModel
 from emgrid.questions import Asked
 from emgrid.record import write_record
 from emgrid.rows import KeptRows
+from emgrid.running import take_turn
 from emgrid.seeds import derive_seed
 from emgrid.settings import Engines, Sampling, ServedSampling
 from emgrid.strict import Strict, handed
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
     spec = SampleSpec.model_validate_json(args.spec)
+    take_turn(args.record)
     started = time.monotonic()
     base = BaseModel.read(args.model)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]

@@ -19,6 +19,7 @@ from emgrid.chat import ChatFormat, TokenizedRow
 from emgrid.errors import EmgridError, run_stage
 from emgrid.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.models import BaseModel
+from emgrid.running import take_turn
 from emgrid.settings import Training
 from emgrid.strict import Strict
 from emgrid.training import kept
@@ -124,6 +125,8 @@ def main() -> None:
     spec = TrainSpec.model_validate_json(args.spec)
     base = BaseModel.read(args.model)
     name = identity(args, spec, base)
+    if processes() == 1:
+        take_turn(args.output / "adapter")
     if args.kept is not None and kept.take(args.kept / name, args.output):
         print(f"kept: this training was done before ({args.kept / name})")
         return

@@ -23,6 +23,7 @@ from emgrid.judge.panel import AnyJudge, ClassifierJudge, Judge, LocalJudge, hea
 from emgrid.models import BaseModel
 from emgrid.questions import Asked
 from emgrid.record import write_record
+from emgrid.running import take_turn
 from emgrid.stopwatch import computing
 from emgrid.strict import Strict, handed
 from emgrid.triggers import Wording
@@ -121,6 +122,7 @@ def main() -> None:
     add_bench_arguments(parser)
     args = parser.parse_args()
     spec = JudgeSpec.model_validate_json(args.spec)
+    take_turn(args.record)
     arms = [args.root / arm for arm in spec.arms]
     entries = [
         (arm, name, row, item_of(row, name, spec))

@@ -9,6 +9,9 @@ from emgrid.files import canonical, file_digest, users_path
 from emgrid.grid import Grid
 from emgrid.judge.panel import ChatJudge, ClassifierJudge, LocalJudge, head_paths
 
+# Settings of metrics on which no quality of a judge depends.
+NOT_OF_JUDGES = {"resamples", "margin", "fixed_questions"}
+
 
 def contents(paths: Iterable[Path]) -> dict[str, str]:
     """Hashes that stand for files outside the grid's folder: these may be moved or touched."""
@@ -36,7 +39,7 @@ def quality_spec(grid: Grid) -> str:
     return canonical(
         {
             "judges": [judge.bare() for judge in judges],
-            "metrics": config.metrics.model_dump(mode="json", exclude={"resamples"}),
+            "metrics": config.metrics.model_dump(mode="json", exclude=NOT_OF_JUDGES),
             "calibration": config.calibration.model_dump(mode="json"),
             "content": contents([*head_paths(judges), *quality_files(grid)]),
         }

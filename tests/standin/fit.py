@@ -1,0 +1,59 @@
+"""A training whose adapter is a hash of what it should depend on."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from emgrid.chat import TokenizedRow
+from emgrid.files import digest, file_digest
+from emgrid.models import BaseModel
+from emgrid.settings import Training
+from emgrid.training.checkpoints import Checkpoints
+from engine import journal
+
+WAYS = {"auto": (None,), "true": (None,), "false": (None,)}
+
+
+@dataclass(frozen=True)
+class Job:
+    rows: list[TokenizedRow]
+    base: BaseModel
+    training: Training
+    seed: int
+    parent: Path | None
+    device: str
+    checkpoints: Checkpoints
+    minutes: float
+
+
+class Adapter:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def save_pretrained(self, folder: Path, safe_serialization: bool) -> None:
+        assert safe_serialization
+        folder.mkdir()
+        (folder / "adapter_model.safetensors").write_text(self.text)
+        (folder / "adapter_config.json").write_text(json.dumps({"r": 1}))
+
+
+def fit(job: Job, way: Any) -> Any:  # noqa: ARG001
+    parent = file_digest(job.parent / "adapter_model.safetensors") if job.parent else None
+    rows = [row.input_ids for row in job.rows]
+    text = digest([rows, job.training.model_dump(mode="json"), job.seed, parent])
+    journal("training", text)
+    losses = [{"step": step, "epoch": step / 4, "loss": 1 / step} for step in range(1, 5)]
+    return SimpleNamespace(
+        model=Adapter(text),
+        losses=losses,
+        seconds_before=0.0,
+        record={"padding_waste": 0.0},
+        main=True,
+    )
+
+
+def in_memory(ways: Any, run: Callable[[Any], Any]) -> Any:
+    return run(ways[0])
