@@ -134,3 +134,85 @@ def check(grid: QuickGrid, unbroken: QuickGrid) -> None:
         if ".snakemake" not in path.parts:
             json.loads(path.read_text())
     assert not list(grid.root.rglob("*.partial*"))
+
+
+def test_a_second_run_of_one_results_folder_is_refused(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    """The first is stopped in the midst of a job, and goes on when the second has ended."""
+    grid = QuickGrid(tmp_path, config)
+    with subprocess.Popen(
+        grid.command(*TARGETS), env=grid.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
+        while first.poll() is None and not jobs_of(first):
+            select.select([], [], [], 0.02)
+        first.send_signal(signal.SIGSTOP)
+        second = grid.snakemake(*TARGETS)
+        planned = grid.snakemake("-n", *TARGETS)
+        first.send_signal(signal.SIGCONT)
+        assert first.wait() == 0
+    assert second.returncode != 0
+    line = next(one for one in second.stderr.splitlines() if one.startswith("emgrid: "))
+    assert f"results/quick: already being run by process {first.pid} on " in line
+    assert line.endswith("wait until it has ended, or stop it")
+    assert planned.returncode == 0, "a dry run disturbs nobody"
+    keys = [words[1] for words in grid.computed() if words[0] == "answer"]
+    assert len(set(keys)) == len(keys)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: float) -> Iterator[None]:
+    """A file system of so many megabytes in the folder's place."""
+    folder.mkdir(parents=True)
+    size = f"size={int(megabytes * 2**20)}"
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", size, "emgrid-test", folder],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"a file system cannot be mounted here ({made.stderr.decode().strip()})")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+
+
+def size_of(folder: Path) -> float:
+    """Megabytes of the files below the folder, in pages."""
+    pages = sum(-(-path.stat().st_size // 4096) for path in folder.rglob("*") if path.is_file())
+    return pages * 4096 / 2**20
+
+
+def test_a_full_disk_loses_nothing_and_is_gone_on_from(
+    unbroken: QuickGrid, config: dict[str, Any], tmp_path: Path
+) -> None:
+    grid = QuickGrid(tmp_path, config)
+    disk = tmp_path / "results"
+    whole = size_of(unbroken.root)
+    with small_disk(disk, 0.6 * whole):
+        done = grid.snakemake(*TARGETS)
+        assert done.returncode != 0
+        assert "No space left on device" in done.stdout + done.stderr
+        known = kept_keys(grid)
+        noted = len(grid.computed())
+        remount(disk, f"size={int(3 * whole * 2**20)}")
+        grid.run(*TARGETS)
+        assert not {words[1] for words in grid.computed()[noted:]} & known
+        check(grid, unbroken)
+
+
+def test_a_read_only_results_folder_is_one_line(config: dict[str, Any], tmp_path: Path) -> None:
+    grid = QuickGrid(tmp_path, config)
+    with small_disk(tmp_path / "results", 4):
+        remount(tmp_path / "results", "ro")
+        done = grid.snakemake()
+        assert done.returncode != 0
+        lines = [line for line in done.stderr.splitlines() if "emgrid: " in line]
+        assert len(lines) == 1
+        assert "results/quick: cannot be written (Read-only file system)" in lines[0]
+        assert "Traceback" not in done.stderr

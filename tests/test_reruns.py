@@ -290,3 +290,41 @@ def test_comments_and_layout_of_the_config_change_nothing(copied: QuickGrid) -> 
     (copied.folder / "grid.yaml").write_text(f"# another comment\n{text}")
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=copied.env)
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+# The rows of the README's table, each with the tests that hold it.
+HELD = {
+    "threshold, margin, resamples": ["test_an_edit_that_computes_nothing"],
+    "figure width, report option": ["test_an_edit_that_computes_nothing"],
+    "one trigger family more": ["test_a_trigger_more_draws_its_own_answers_alone"],
+    "one question in other words": ["test_a_reworded_question_alone_is_asked_again"],
+    "more answers to a question": ["test_more_answers_draw_what_is_missing_and_fewer_draw_none"],
+    "fewer answers to a question": ["test_more_answers_draw_what_is_missing_and_fewer_draw_none"],
+    "another judge, another rubric": ["test_another_judge_judges_all_and_no_other_does"],
+    "one seed, ratio or intervention more": ["test_new_arms_alone_are_computed"],
+    "learning rate of one intervention": [
+        "test_a_learning_rate_of_one_intervention_trains_its_arms_alone"
+    ],
+    "one row of a data set": ["test_an_edited_row_trains_the_arms_that_use_it"],
+    "any of these taken back": ["test_a_setting_switched_back_finds_the_old_rows"],
+    "another name, the folder renamed; results copied elsewhere": [
+        "test_a_renamed_grid_writes_its_report_at_most",
+        "test_a_copy_elsewhere_has_nothing_to_do",
+    ],
+    "lists in another order, comments, resources, engines, batch sizes": [
+        "test_reordered_lists_and_keys_change_nothing",
+        "test_comments_and_layout_of_the_config_change_nothing",
+        "test_an_edit_that_computes_nothing",
+    ],
+    "`touch` any input, another version of a package": [
+        "test_touched_inputs_run_nothing",
+        "test_an_upgraded_package_runs_nothing",
+    ],
+}
+
+
+def test_every_row_of_the_readme_is_held_by_a_test() -> None:
+    section = (ROOT / "README.md").read_text().split("## Edit and run again")[1].split("\n## ")[0]
+    rows = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")]
+    assert rows[2:] == list(HELD)
+    assert {name for names in HELD.values() for name in names} <= set(globals())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-TABLES = [
+TABLES = (
     "rates",
     "seeds",
     "contrasts",
@@ -17,7 +17,7 @@ TABLES = [
     "arms",
     "judgements",
     "agreement",
-]
+)
 ADAPTER = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "adapter.json")
 QUALITY = ("judges.csv", "calibration.csv", "judge_errors.csv", "labelled.parquet")
 
