@@ -144,7 +144,7 @@ def main() -> None:
         checkpoints=checkpoints,
         minutes=args.checkpoint_minutes,
     )
-    fitted = in_memory(WAYS[args.gradient_checkpointing], lambda way: fit(job, way))
+    fitted = in_memory(WAYS[args.gradient_checkpointing], lambda way: fit(job, way), processes())
     if not fitted.main:
         return
     write_adapter(fitted.model, args.output / "adapter")
