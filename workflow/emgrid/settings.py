@@ -125,6 +125,11 @@ class Sampling(Strict):
     thinking: bool = False
     precision: Precision = "auto"
 
+    @property
+    def loaded_as(self) -> str:
+        """What arms have in common that one loaded model can answer for; names jobs."""
+        return self.engine if self.precision == "auto" else f"{self.engine}-{self.precision}"
+
 
 class ServedSampling(Strict):
     """How a served model's answers are drawn. Engine, precision and the template's switch for
