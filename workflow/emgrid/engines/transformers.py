@@ -17,7 +17,7 @@ from emgrid.engines.scoring import ReadPrompts, Scorer
 from emgrid.engines.slots import ATTENTION, fits_slots
 from emgrid.models import BaseModel
 from emgrid.settings import Sampling
-from emgrid.stopwatch import computing
+from emgrid.stopwatch import counted
 
 
 class TransformersEngine:
@@ -94,9 +94,8 @@ class TransformersEngine:
         for adapter, group in groupby(ordered, key=lambda request: request.adapter):
             self.use(adapter)
             rows = [self.row(request, sampling) for request in group]
-            with computing():
-                for ended in self.decode(rows, sampling):
-                    yield [self.completion(row, sampling) for row in ended]
+            for ended in counted(self.decode(rows, sampling)):
+                yield [self.completion(row, sampling) for row in ended]
 
     def completion(self, row: Row, sampling: Sampling) -> Completion:
         prompt_tokens = len(row.prompt)
