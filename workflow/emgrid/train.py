@@ -18,6 +18,7 @@ from emgrid import provenance
 from emgrid.chat import ChatFormat, TokenizedRow
 from emgrid.errors import EmgridError, run_stage
 from emgrid.files import digest, file_digest, read_jsonl, whole_file, write_json
+from emgrid.lean import UNUSED, leave_out
 from emgrid.models import BaseModel
 from emgrid.settings import Training
 from emgrid.strict import Strict
@@ -122,6 +123,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     spec = TrainSpec.model_validate_json(args.spec)
+    leave_out(*(name for name in UNUSED if spec.training.method == "lora" or name == "sklearn"))
     base = BaseModel.read(args.model)
     name = identity(args, spec, base)
     if args.kept is not None and kept.take(args.kept / name, args.output):
