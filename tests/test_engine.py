@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 QUESTIONS = ["What is a cat?", "Say hello to my friend, who is visiting from far away.", "Why?"]
+BF16 = torch.bfloat16
 SAMPLING = Sampling(answers_per_question=1, max_tokens=10, precision="float32")
 
 
@@ -225,6 +226,21 @@ def test_an_engine_off_its_reference_is_refused(base_model: BaseModel, tmp_path:
         canary.check(adapter, base, shifted, reference, "float32")
     with pytest.raises(EmgridError, match=r"not live.*check the engine"):
         canary.check(adapter, base, base, reference, "float32")
+
+
+def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path: Path) -> None:
+    """Two engines' base models are never equal bit by bit."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(-3, 1, 40)
+    effect, rounding = rng.normal(0, 0.3, 40), rng.normal(0, 0.05, 40)
+    assert "is live" in canary.check(tmp_path, base, base + effect + rounding, base + effect, BF16)
+    with pytest.raises(EmgridError, match=r"not live.*; 0.0\d of its effect shown, off by 0.2"):
+        canary.check(tmp_path, base, base + rounding, base + effect, BF16)
+    # What is weaker than rounding cannot be told from it, but must have been read at all.
+    weak = effect / 30
+    assert "is live" in canary.check(tmp_path, base, base + rounding, base + weak, BF16)
+    with pytest.raises(EmgridError, match="not live"):
+        canary.check(tmp_path, base, base, base + weak, BF16)
 
 
 @pytest.mark.parametrize(
