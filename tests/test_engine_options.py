@@ -3,12 +3,14 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from emgrid.engines import vllm
+from emgrid.engines import Request, vllm
 from emgrid.engines.drawing import Machine, Work, open_engine
 from emgrid.errors import EmgridError
+from emgrid.models import BaseModel
 from emgrid.rows import KeptRows
 from emgrid.settings import Engines, Sampling
 
@@ -114,3 +116,31 @@ def test_an_unknown_end_points_to_the_log() -> None:
         raise ValueError("?")
     with pytest.raises(KeyboardInterrupt), vllm.explained("x"):
         raise KeyboardInterrupt
+
+
+class Dying:
+    """What vLLM draws with, which ends at its first step."""
+
+    def add_request(self, *_: object, **__: object) -> None:
+        pass
+
+    def has_unfinished_requests(self) -> bool:
+        return True
+
+    def step(self) -> None:
+        raise RuntimeError("EngineCore encountered an issue")
+
+
+def test_an_engine_that_dies_while_drawing_ends_the_job_with_its_last_lines(
+    base_model: BaseModel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "LOG", log := vllm.LastLines())
+    log.lines.append("ERROR the last that was heard")
+    engine = object.__new__(vllm.VllmEngine)
+    engine.base, engine.chat, engine.loras = base_model, base_model.chat(), {}
+    engine.parameters = SimpleNamespace
+    engine.model = SimpleNamespace(llm_engine=Dying())
+    asked = [Request("a", ({"role": "user", "content": "?"},), 0)]
+    with pytest.raises(EmgridError, match="vLLM ended while drawing answers: RuntimeError: Engin"):
+        list(engine.complete(asked, Sampling(answers_per_question=1, max_tokens=4)))
+    assert "ERROR the last that was heard" in capsys.readouterr().err

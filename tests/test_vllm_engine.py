@@ -137,6 +137,7 @@ def test_an_adapter_swapped_for_an_empty_one_ends_the_job(
         [
             *(sys.executable, "-c", SWAPPED, "--spec", spec(temperature=1.0)),
             *("--model", model_json, "--root", tmp_path, "--batch-size", "16"),
+            *("--record", tmp_path / "record.json"),
         ],
         capture_output=True,
         text=True,
