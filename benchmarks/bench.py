@@ -1,6 +1,6 @@
 """Run the benchmarks one after the other, and write benchmarks/results.json and README.md.
 
-    python benchmarks/bench.py            # all, some hours on two cores
+    python benchmarks/bench.py            # all, an hour or two on two cores
     python benchmarks/bench.py sampling   # one; the others' last records stay
     python benchmarks/bench.py --add grid.json
 

@@ -27,6 +27,15 @@ TOY = {
 WITHOUT_VLLM = {"sampling": " --ways one batches transformers"}
 
 
+@pytest.fixture(scope="module")
+def folder(model_json: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the scripts find the embedded model, converted."""
+    made = tmp_path_factory.mktemp("benchmarks")
+    (made / "emgrid-benchmarks").mkdir()
+    (made / "emgrid-benchmarks/smollm2-135m").symlink_to(model_json.parent)
+    return made
+
+
 def measured(name: str, folder: Path) -> dict[str, Any]:
     path = folder / f"{name}.json"
     words = TOY[name]
@@ -46,8 +55,8 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["sampling", "training", "judging"])
-def test_a_benchmark_measures_side_by_side(name: str, tmp_path: Path) -> None:
-    record = measured(name, tmp_path)
+def test_a_benchmark_measures_side_by_side(name: str, folder: Path) -> None:
+    record = measured(name, folder)
     assert all(row["value"] > 0 and row["ratio"] > 0 for row in record["rows"])
     first = next(row for row in record["rows"] if row["ratio"] == 1)
     for row in record["rows"]:
@@ -56,8 +65,8 @@ def test_a_benchmark_measures_side_by_side(name: str, tmp_path: Path) -> None:
     assert all(f"| {row['what']} |" in bench.page({"": record}) for row in record["rows"])
 
 
-def test_a_grid_is_run_from_nothing_and_its_compute_is_counted(tmp_path: Path) -> None:
-    whole, *stages = measured("grid", tmp_path)["rows"]
+def test_a_grid_is_run_from_nothing_and_its_compute_is_counted(folder: Path) -> None:
+    whole, *stages = measured("grid", folder)["rows"]
     assert 0 < whole["ratio"] < 1
     found = {row["what"].split(",")[0]: row for row in stages}
     assert {"dataset", "mix", "similarity"} <= found.keys()
