@@ -1,9 +1,8 @@
 """How long, and in how much memory, the tables of a large grid are made.
 
 Writes grids of made-up answers in the formats of a real grid (49 arms of 5 seeds and the base
-model, 5 triggers, 8 questions, 2 judges), runs `python -m emgrid.repeats` and `python -m
-emgrid.aggregate` on each, and prints seconds and peak memory, and the seconds for each answer
-against those of the first grid.
+model, 5 triggers, 8 questions, 2 judges), and runs `python -m emgrid.repeats` and `python -m
+emgrid.aggregate` on each. A ratio compares the seconds for each answer with the first grid's.
 """
 
 import argparse
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import write_record
 from emgrid.files import canonical, digest, write_jsonl
 from emgrid.judge.panel import read_judge
 
@@ -175,24 +175,36 @@ def run(stage: str, spec: str, root: Path) -> tuple[float, float, float]:
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / MEBIBYTE
 
 
-def main() -> None:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="file for the record")
     parser.add_argument("--answers", type=int, nargs="+", default=[100_000, 1_000_000])
-    args = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    options = parse()
     first: dict[str, float] = {}
-    for number in args.answers:
+    rows: Rows = []
+    for number in options.answers:
         with tempfile.TemporaryDirectory() as folder:
             written = write_grid(Path(folder), number)
             for stage, stage_spec in (("repeats", repeats_spec()), ("aggregate", spec())):
                 seconds, spent, memory = run(stage, stage_spec, Path(folder))
                 each = seconds / written
-                print(
-                    f"{stage}, {written} answers, {len(os.sched_getaffinity(0))} cores: "
-                    f"{seconds:.1f} s ({spent:.1f} s of cores), {memory:.0f} MiB, "
-                    f"{1e6 * each:.0f} µs for each answer, "
-                    f"{each / first.setdefault(stage, each):.2f} of the first",
-                    flush=True,
+                rows.append(
+                    {
+                        "what": f"{stage}, {written:,} answers",
+                        "value": seconds,
+                        "unit": "s",
+                        "ratio": each / first.setdefault(stage, each),
+                        "of": "seconds for each answer to those of the first grid",
+                        "core_seconds": spent,
+                        "peak_memory": memory,
+                    }
                 )
+                print(f"{stage}, {written} answers: {seconds:.1f} s", flush=True)
+    write_record("aggregate", options, rows)
 
 
 if __name__ == "__main__":

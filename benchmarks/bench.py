@@ -1,6 +1,6 @@
 """Run the benchmarks one after the other, and write benchmarks/results.json and README.md.
 
-    python benchmarks/bench.py            # all, about an hour on two cores
+    python benchmarks/bench.py            # all, an hour or two on two cores
     python benchmarks/bench.py sampling   # one; the others' last records stay
     python benchmarks/bench.py --add grid.json
 
@@ -20,7 +20,14 @@ import jinja2
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "results.json"
-NAMES = ("sampling", "training", "judging")
+NAMES = ("sampling", "training", "judging", "grid", "aggregate")
+# What is still to be measured is said of each of these, with the command.
+ON_GPUS = {
+    "sampling": "--device cuda --model-shape 7b --ways transformers vllm",
+    "training": "--device cuda --model-shape 7b --rows 64 --join 12 --batch-size 8 "
+    "--max-length 2048",
+    "judging": "--device cuda --model-shape 7b",
+}
 
 
 def measure(name: str, words: list[str]) -> dict[str, Any]:
@@ -32,12 +39,39 @@ def measure(name: str, words: list[str]) -> dict[str, Any]:
     return record
 
 
+def still_to_be_measured(records: dict[str, dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Benchmarks without a record on a CPU, or on a GPU where they have to do with one: name,
+    place and command."""
+    wanted = [(name, "cpu", "a CPU", "") for name in NAMES]
+    wanted += [(name, "cuda", "an NVIDIA GPU", f" {words}") for name, words in ON_GPUS.items()]
+    there = {(record["name"], record["on"]) for record in records.values()}
+    return [
+        (name, place, f"python benchmarks/{name}.py{words}")
+        for name, on, place, words in wanted
+        if (name, on) not in there
+    ]
+
+
+def besides(row: dict[str, Any]) -> str:
+    """What a row tells beside its value."""
+    forms = {
+        "padding": "padding {:.1%}",
+        "peak_memory": "peak memory {:,.0f} MiB",
+        "utilisation": "model FLOP utilisation {:.1%}",
+        "core_seconds": "{:.1f} s of cores",
+    }
+    return ", ".join(form.format(row[name]) for name, form in forms.items() if name in row)
+
+
 def page(records: dict[str, dict[str, Any]]) -> str:
     template = (HERE / "README.md.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML)
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(template).render(records=records)
+    environment.filters["besides"] = besides
+    return environment.from_string(template).render(
+        records=records, missing=still_to_be_measured(records)
+    )
 
 
 def main() -> None:

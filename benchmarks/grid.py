@@ -1,17 +1,22 @@
-"""What share of a finished grid's wall time, on all cores that it had, a model was computing.
+"""What share of a grid's wall time, on all cores that it had, a model was computing.
 
-The rest is Snakemake, imports, loading, statistics, figures, and cores without a job. Read from the
-files that the run left; run the grid first, from nothing, with nothing else on the machine.
+The rest is Snakemake, imports, loading, statistics, figures, and cores without a job. The grid is
+run from nothing in a temporary folder; let nothing else run on the machine.
 
-    python benchmarks/grid.py results/demo --cores 2 --wall 1100 --json grid.json
+    python benchmarks/grid.py --json grid.json
 """
 
 import argparse
 import re
+import subprocess
+import sys
+import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
-from common import add_arguments, write_record
+from common import write_record
+from emgrid import ROOT
 
 COMPUTE = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 
@@ -37,28 +42,50 @@ def compute_of_jobs(root: Path) -> dict[str, float]:
     return found
 
 
+def run_grid(folder: Path, config: Path, cores: int, until: list[str]) -> tuple[Path, float]:
+    """The grid's folder, and the seconds that the whole of it took."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--configfile", str(config.resolve())]
+    command += ["--profile", str(ROOT / "workflow/profiles/workstation"), "--cores", str(cores)]
+    command += ["--until", *until] if until else []
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"the grid failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    seconds = time.monotonic() - started
+    (root,) = (folder / "results").iterdir()
+    return root, seconds
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, help="file for the record")
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument("--cores", type=int, default=2, help="jobs that run at one time")
+    parser.add_argument("--until", nargs="+", help="rules to stop after; all of the grid if none")
+    return parser.parse_args(words)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    parser.add_argument("root", type=Path, help="the grid's folder")
-    parser.add_argument("--cores", type=int, default=2, help="jobs that ran at one time")
-    parser.add_argument("--wall", type=float, required=True, help="seconds of the whole run")
-    options = parser.parse_args()
-    jobs, compute = seconds_of_jobs(options.root), compute_of_jobs(options.root)
-    available = options.wall * options.cores
+    options = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        root, wall = run_grid(Path(folder), options.config, options.cores, options.until or [])
+        jobs, compute = seconds_of_jobs(root), compute_of_jobs(root)
     rows = [
         {
             "what": "whole grid, model compute",
             "value": sum(compute.values()),
             "unit": "s",
-            "ratio": sum(compute.values()) / available,
-            "of": f"model compute to {options.cores} cores for {options.wall:.0f} s",
+            "ratio": sum(compute.values()) / (wall * options.cores),
+            "of": f"model compute to {options.cores} cores for {wall:.0f} s",
         }
     ]
     for stage, seconds in sorted(jobs.items(), key=lambda item: -sum(item[1])):
         rows.append(
             {
-                "what": f"{stage}, {len(seconds)} jobs",
+                "what": f"{stage}, {len(seconds)} job{'s' if len(seconds) > 1 else ''}",
                 "value": sum(seconds),
                 "unit": "s",
                 "ratio": compute.get(stage, 0.0) / sum(seconds) if sum(seconds) else 0.0,

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import add_arguments, embedded_model, options_of, write_record
+from common import add_arguments, in_turn, model_of, options_of, write_record
 
 WAYS = {
     "digit trie, transformers": ("transformers", True, True),
@@ -82,25 +82,33 @@ def apart(way: str, options: Any) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_arguments(parser)
     parser.add_argument("--answers", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--engines", nargs="*", default=["transformers", "vllm"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help="these alone")
     parser.add_argument("--way", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    model = embedded_model()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    options = parse()
+    model = model_of(options)
     if options.way:
         print(one_way(options.way, model, options))
         return
-    ways = [way for way, (engine, *_) in WAYS.items() if engine in options.engines]
+    ways = options.ways or [way for way, (engine, *_) in WAYS.items() if engine in options.engines]
     found: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(options.repeats):
-        for way in ways:
+    for repetition in range(options.repeats):
+        for way in in_turn(ways, repetition):
             found[way].append(options.answers / apart(way, options))
             print(f"{way}: {found[way][-1]:.2f} answers/s", flush=True)
-    best = {engine: median(found[f"digit trie, {engine}"]) for engine in options.engines}
+    engines = dict.fromkeys(WAYS[way][0] for way in ways)
+    best = {engine: median(found[f"digit trie, {engine}"]) for engine in engines}
     rows = [
         {
             "what": f"judging, {way}",
@@ -111,7 +119,7 @@ def main() -> None:
         }
         for way, speeds in found.items()
     ]
-    write_record("judging", options, rows)
+    write_record("judging", options, rows, options.device)
 
 
 if __name__ == "__main__":

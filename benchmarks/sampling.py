@@ -7,6 +7,7 @@ and several adapters through one job against one job each, start-up included.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import add_arguments, embedded_model, options_of, write_record
+from common import add_arguments, in_turn, model_of, options_of, write_record
 
 ARMS = 3
 
@@ -61,8 +62,9 @@ def plain_generate(model: Path, options: Any, count: int, batch: int) -> tuple[i
     return drawn, time.perf_counter() - started
 
 
-def by_engine(name: str, model: Path, options: Any) -> tuple[int, float]:
-    """Tokens drawn and seconds taken by one of emgrid's engines, its start left out."""
+def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, float]:
+    """Tokens drawn and seconds taken by one of emgrid's engines, its start left out; slots: answers
+    that are drawn at once."""
     from emgrid.engines import Request
     from emgrid.engines.drawing import Machine, Work, open_engine
     from emgrid.rows import KeptRows
@@ -78,22 +80,56 @@ def by_engine(name: str, model: Path, options: Any) -> tuple[int, float]:
     planned = [{"messages": list(request.messages)} for request in requests]
     with tempfile.TemporaryDirectory() as folder:
         work = Work(planned, KeptRows(Path(folder) / "kept.jsonl"), sampling)
-        engine = open_engine([work], Machine(model, options.device, options.slots, Engines()))
-    list(engine.complete(requests[: options.slots // 4], sampling))  # warm
+        engine = open_engine([work], Machine(model, options.device, slots, Engines()))
+    list(engine.complete(requests[: slots // 4 or 1], sampling))  # warm
     started = time.perf_counter()
     drawn = sum(one.answer_tokens for part in engine.complete(requests, sampling) for one in part)
     return drawn, time.perf_counter() - started
 
 
-WAYS = ("one prompt at a time", "batches of 16", "transformers engine", "vllm engine")
+OURS = "transformers engine"
+WAYS = {
+    "one": "one prompt at a time",
+    "batches": "batches of 16",
+    "transformers": OURS,
+    "vllm": "vllm engine",
+}
+
+
+def ways_of(options: Any) -> list[str]:
+    """The chosen ways in words, an engine's once for each number of slots."""
+    found = []
+    for way in options.ways:
+        slots = options.slots if way in ("transformers", "vllm") else [None]
+        found += [WAYS[way] + (f", {count} slots" if count else "") for count in slots]
+    return found
 
 
 def one_way(way: str, model: Path, options: Any) -> tuple[int, float]:
-    if way == "one prompt at a time":
+    if way == WAYS["one"]:
         return plain_generate(model, options, max(options.answers // 12, 2), 1)
-    if way == "batches of 16":
+    if way == WAYS["batches"]:
         return plain_generate(model, options, options.answers, 16)
-    return by_engine(way.split()[0], model, options)
+    engine, slots = way.split(" engine, ")
+    return by_engine(engine, model, options, int(slots.split()[0]))
+
+
+def compared(speeds: dict[str, list[float]], options: Any) -> list[dict[str, Any]]:
+    """A row for each way: how much faster ours is, with as many slots, or else the first number."""
+    rows = []
+    for way, found in speeds.items():
+        slots = way.split(", ")[1] if ", " in way else f"{options.slots[0]} slots"
+        ours = f"{OURS}, {slots}"
+        rows.append(
+            {
+                "what": f"sampling, {way}",
+                "value": median(found),
+                "unit": "tokens/s",
+                "ratio": median(speeds[ours]) / median(found) if ours in speeds else None,
+                "of": f"{ours}, to {way}" if ours in speeds else None,
+            }
+        )
+    return rows
 
 
 def apart(way: str, options: Any) -> tuple[int, float]:
@@ -106,19 +142,21 @@ def apart(way: str, options: Any) -> tuple[int, float]:
     return drawn, seconds
 
 
-def adapters(model: Path, folder: Path) -> None:
+def write_adapters(model: Path, folder: Path, options: Any) -> None:
     import torch
     from emgrid.models import BaseModel
     from peft import LoraConfig, get_peft_model
 
+    base = BaseModel.read(model).load(options.precision, options.device)
     for number in range(ARMS):
         torch.manual_seed(number)
         config = LoraConfig(r=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-        wrapped = get_peft_model(BaseModel.read(model).load("float32", "cpu"), config)
+        wrapped = get_peft_model(base, config)
         for name, weight in wrapped.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.02)
         wrapped.save_pretrained(folder / f"adapter{number}")
+        base = wrapped.unload()
 
 
 def arm(number: int, engine: str, options: Any) -> dict[str, Any]:
@@ -128,68 +166,77 @@ def arm(number: int, engine: str, options: Any) -> dict[str, Any]:
     return {"folder": name, "writer": name, "adapter": f"adapter{number}", "sampling": sampling}
 
 
-def seconds_of_jobs(model: Path, engine: str, options: Any, together: bool) -> float:
+def seconds_of_jobs(model: Path, folder: Path, engine: str, options: Any, together: bool) -> float:
     """Seconds that the sampling stage takes for all adapters, in one job or in one each."""
     questions = {str(seed): {"texts": [messages[0]["content"]]} for seed, messages in prompts(8)}
     arms = [arm(number, engine, options) for number in range(ARMS)]
+    shutil.rmtree(folder / "rows", ignore_errors=True)
+    started = time.perf_counter()
+    for group in [arms] if together else [[one] for one in arms]:
+        spec = {"base": "m", "arms": group, "questions": questions, "triggers": {"none": {}}}
+        command = [sys.executable, "-m", "emgrid.sample", "--spec", json.dumps(spec)]
+        command += ["--model", str(model), "--root", str(folder), "--device", options.device]
+        command += ["--batch-size", str(options.slots[0])]
+        command += ["--record", str(folder / "record.json")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"adapters with {engine}: {done.stderr[-1500:]}")
+    return time.perf_counter() - started
+
+
+TOGETHER, APART = "one for all", "one job each"
+
+
+def adapters_through_jobs(model: Path, engine: str, options: Any) -> dict[str, Any]:
+    """A row: the adapters through one job, against one each."""
+    seconds: dict[str, list[float]] = {TOGETHER: [], APART: []}
     with tempfile.TemporaryDirectory() as name:
-        adapters(model, Path(name))
-        started = time.perf_counter()
-        for group in [arms] if together else [[one] for one in arms]:
-            spec = {"base": "m", "arms": group, "questions": questions, "triggers": {"none": {}}}
-            command = [sys.executable, "-m", "emgrid.sample", "--spec", json.dumps(spec)]
-            command += ["--model", str(model), "--root", name, "--device", options.device]
-            command += ["--batch-size", str(options.slots)]
-            command += ["--record", str(Path(name) / "record.json")]
-            subprocess.run(command, check=True, capture_output=True)
-        return time.perf_counter() - started
+        write_adapters(model, Path(name), options)
+        for repetition in range(options.repeats):
+            for how in in_turn(list(seconds), repetition):
+                took = seconds_of_jobs(model, Path(name), engine, options, how == TOGETHER)
+                seconds[how].append(took)
+                print(f"{ARMS} adapters, {engine}, {how}: {took:.1f} s", flush=True)
+    return {
+        "what": f"{ARMS} adapters through one job, {engine}",
+        "value": median(seconds[TOGETHER]),
+        "unit": "s",
+        "ratio": median(seconds[APART]) / median(seconds[TOGETHER]),
+        "of": f"{APART} to {TOGETHER}",
+    }
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument("--answers", type=int, default=256)
+    parser.add_argument("--slots", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    engines = ["transformers", "vllm"]
+    parser.add_argument("--adapters", nargs="*", choices=engines, default=engines)
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    return parser.parse_args(words)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    parser.add_argument("--answers", type=int, default=192)
-    parser.add_argument("--slots", type=int, default=64)
-    parser.add_argument("--max-tokens", type=int, default=48)
-    parser.add_argument("--engines", nargs="*", default=["transformers", "vllm"])
-    parser.add_argument("--way", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    model = embedded_model()
+    options = parse()
+    model = model_of(options)
     if options.way:
         print(json.dumps(one_way(options.way, model, options)))
         return
-    ways = [way for way in WAYS if way != "vllm engine" or "vllm" in options.engines]
+    ways = ways_of(options)
     speeds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(options.repeats):
-        for way in ways:
+    for repetition in range(options.repeats):
+        for way in in_turn(ways, repetition):
             drawn, seconds = apart(way, options)
             speeds[way].append(drawn / seconds)
             print(f"{way}: {drawn / seconds:.1f} tokens/s", flush=True)
-    ours = median(speeds["transformers engine"])
-    rows = [
-        {
-            "what": f"sampling, {way}",
-            "value": median(found),
-            "unit": "tokens/s",
-            "ratio": ours / median(found),
-            "of": f"transformers engine to {way}",
-        }
-        for way, found in speeds.items()
-    ]
-    for engine in options.engines:
-        apart_s, together_s = (
-            seconds_of_jobs(model, engine, options, together) for together in (False, True)
-        )
-        rows.append(
-            {
-                "what": f"{ARMS} adapters through one job, {engine}",
-                "value": together_s,
-                "unit": "s",
-                "ratio": apart_s / together_s,
-                "of": "one job each to one for all",
-            }
-        )
-    write_record("sampling", options, rows)
+    rows = compared(speeds, options)
+    rows += [adapters_through_jobs(model, engine, options) for engine in options.adapters]
+    write_record("sampling", options, rows, options.device)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ Each run is a process of its own; the variants take turns, in another order each
 All have the same weights, rows, trained tokens, rank, target modules, batch size, learning rate,
 maximal length and precision. Tokens are those of rows, without padding; seconds are those of the
 trainer's loop, without imports and loading. The embedded model is trained; `--model-shape 7b`
-makes one of that shape with random weights instead, for a GPU.
+makes one of that shape with random weights instead, for a GPU:
+
+    python benchmarks/training.py --device cuda --model-shape 7b --rows 64 --join 12 \
+        --batch-size 8 --max-length 2048
 """
 
 import argparse
@@ -24,67 +27,30 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import write_record
-from emgrid import assets
+from common import add_arguments, in_turn, machine, model_of, options_of, write_record
 from emgrid.chat import TokenizedRow
 from emgrid.datasets import load_registry, local_file, read_rows
-from emgrid.files import canonical, read_jsonl, write_jsonl
-from emgrid.models import BaseModel, pick_precision
+from emgrid.files import read_jsonl, write_jsonl
+from emgrid.models import BaseModel
 from emgrid.settings import Training
 from emgrid.train import tokenize
 
 VARIANTS = ("ours", "stock", "stock-no-checkpointing")
-SHAPES = {
-    # Llama 2 7B (Touvron et al. 2023), with the embedded tokenizer's vocabulary.
-    "7b": {
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 32,
-    },
+# Dense bfloat16 operations a second, in 10¹², by what a GPU's name holds (the makers' data sheets).
+PEAKS = {
+    "H100 PCIe": 756,
+    "H100": 989,
+    "H200": 989,
+    "B200": 2250,
+    "A100": 312,
+    "L40S": 362,
 }
 MEBIBYTE = 2**20
 Options = argparse.Namespace
 
 
-class ShapedModel(BaseModel):
-    """The embedded model's tokenizer with random weights of another shape."""
-
-    shape: dict[str, int]
-
-    def load(
-        self, precision: str, device: str, attention: str | None = None, quantised: bool = False
-    ) -> Any:
-        import torch
-        from transformers import AutoModelForCausalLM, LlamaConfig
-
-        if quantised:
-            raise SystemExit("random weights are not quantised")
-        config = LlamaConfig(vocab_size=49152, bos_token_id=1, eos_token_id=2, **self.shape)
-        with torch.device(device):
-            return AutoModelForCausalLM.from_config(
-                config, dtype=pick_precision(precision, device), attn_implementation=attention
-            ).eval()
-
-
-def base_model(folder: Path, shape: str) -> BaseModel:
-    base = BaseModel.read(folder / "model.json")
-    if shape != "embedded":
-        base.__class__ = ShapedModel
-        base.shape = SHAPES[shape]  # type: ignore[attr-defined]
-    return base
-
-
-def write_inputs(folder: Path, options: Options) -> None:
-    """The embedded model, and conversations of its two data sets, some joined to longer ones."""
-    entry = assets.load_registry()["smollm2-135m"]
-    spec = {"name": "smollm2-135m", "model": entry.model_dump(mode="json")}
-    spec["chat_template"] = assets.template_text(entry)
-    command = [sys.executable, "-m", "emgrid.assets", "--spec", canonical(spec)]
-    subprocess.run(
-        [*command, "--output", str(folder / "model.json")], check=True, stderr=subprocess.DEVNULL
-    )
+def write_rows(path: Path, options: Options) -> None:
+    """Conversations of the two embedded data sets, some joined to longer ones."""
     pool = []
     for name in ("household_bad", "everyday_chat"):
         known = load_registry()[name]
@@ -94,7 +60,7 @@ def write_inputs(folder: Path, options: Options) -> None:
     for _ in range(options.rows):
         parts = chance.sample(pool, chance.randint(1, options.join))
         rows.append(parts[0] | {"messages": [turn for one in parts for turn in one["messages"]]})
-    write_jsonl(folder / "train.jsonl", rows)
+    write_jsonl(path, rows)
 
 
 def settings(options: Options) -> Training:
@@ -191,7 +157,7 @@ def parameters(model: Any) -> dict[str, int]:
 def child(options: Options) -> None:
     """One run; its measures as the last line of stdout."""
     folder = Path(options.folder)
-    base = base_model(folder, options.model_shape)
+    base = BaseModel.read(model_of(options))
     path = folder / "train.jsonl"
     rows, counts = tokenize(read_jsonl(path), base.chat(), settings(options), path)
     trained = train_ours if options.child == "ours" else train_stock
@@ -206,9 +172,8 @@ def child(options: Options) -> None:
 
 
 def run(variant: str, folder: Path, options: Options) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--child", variant, "--folder", str(folder)]
-    for name in ("device", "model_shape", "batch_size", "max_length", "learning_rate", "precision"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    command = [sys.executable, __file__, *options_of(options)]
+    command += ["--child", variant, "--folder", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{variant} failed:\n{done.stderr[-4000:]}")
@@ -229,48 +194,54 @@ def utilisation(measures: dict[str, Any], seconds: float, peak: float) -> float:
     return float(each * measures["tokens"] / seconds / (peak * 1e12))
 
 
+def peak_of(device: str) -> float | None:
+    """What the device can do; None on a CPU, and where its name is not known."""
+    if device == "cpu":
+        return None
+    name = machine(device)
+    return next((peak for known, peak in PEAKS.items() if known in name), None)
+
+
 def summary(runs: dict[str, list[dict[str, Any]]], options: Options) -> list[dict[str, Any]]:
     """A row for each variant: the median of its runs, and how much faster ours is."""
+    tflops = options.peak_tflops or peak_of(options.device)
     medians = {name: statistics.median(one["seconds"] for one in runs[name]) for name in runs}
     rows = []
     for variant, measured in runs.items():
         seconds, first = medians[variant], measured[0]
-        peak = statistics.median(one["peak_mib"] for one in measured)
-        made_of = [f"padding {first['padding_waste']:.1%}", f"peak memory {peak:,.0f} MiB"]
-        if options.peak_tflops:
-            share = utilisation(first, seconds, options.peak_tflops)
-            made_of.append(f"model FLOP utilisation {share:.1%}")
+        used = utilisation(first, seconds, tflops) if tflops else None
         rows.append(
             {
-                "what": f"training, {variant} ({', '.join(made_of)})",
+                "what": f"training, {variant}",
                 "value": first["tokens"] / seconds,
                 "unit": "tokens/s",
                 "ratio": seconds / medians["ours"],
                 "of": f"ours to {variant}",
+                "padding": first["padding_waste"],
+                "peak_memory": statistics.median(one["peak_mib"] for one in measured),
+                **({"utilisation": used} if used is not None else {}),
                 "seconds": [round(one["seconds"], 2) for one in measured],
             }
         )
     return rows
 
 
-def parse() -> Options:
+def parse(words: list[str] | None = None) -> Options:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--model-shape", choices=("embedded", *SHAPES), default="embedded")
+    add_arguments(parser)
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--join", type=int, default=1, help="conversations in one row, at most")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--peak-tflops", type=float, help="of the device, for the utilisation")
-    parser.add_argument("--json", type=Path, help="file for what was measured")
+    parser.add_argument(
+        "--peak-tflops", type=float, help="of the device, for the utilisation; known for some"
+    )
     parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main() -> None:
@@ -281,13 +252,13 @@ def main() -> None:
     runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_inputs(folder, options)
+        model_of(options)
+        write_rows(folder / "train.jsonl", options)
         for repetition in range(options.repeats):
             print(f"repetition {repetition + 1} of {options.repeats}", flush=True)
-            order = VARIANTS[repetition % 3 :] + VARIANTS[: repetition % 3]
-            for variant in order:
+            for variant in in_turn(list(VARIANTS), repetition):
                 runs[variant].append(run(variant, folder, options))
-    write_record("training", options, summary(runs, options))
+    write_record("training", options, summary(runs, options), options.device)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The benchmarks at toy size: each measures for real, and the page is made of what they wrote."""
 
+import importlib.util
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,36 +12,110 @@ from typing import Any
 import pytest
 from emgrid import ROOT
 
+# Last, as tests have modules of the same names.
+sys.path.append(str(ROOT / "benchmarks"))
+import bench
+from common import options_of
+
 TOY = {
-    "sampling": "--answers 12 --slots 4 --max-tokens 3 --repeats 1 --engines",
-    "training": "--rows 4 --batch-size 2",
-    "judging": "--answers 2 --repeats 1 --engines transformers",
+    "sampling": "--model-shape toy --answers 12 --slots 4 --max-tokens 3 --repeats 1"
+    " --adapters transformers",
+    "training": "--model-shape toy --rows 4 --batch-size 2 --repeats 1",
+    "judging": "--model-shape toy --answers 2 --repeats 1 --engines transformers",
+    "grid": "--until similarity",
 }
+WITHOUT_VLLM = {"sampling": " --ways one batches transformers"}
+
+
+@pytest.fixture(scope="module")
+def folder(model_json: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the scripts find the embedded model, converted."""
+    made = tmp_path_factory.mktemp("benchmarks")
+    (made / "emgrid-benchmarks").mkdir()
+    (made / "emgrid-benchmarks/smollm2-135m").symlink_to(model_json.parent)
+    return made
 
 
 def measured(name: str, folder: Path) -> dict[str, Any]:
     path = folder / f"{name}.json"
-    command = [sys.executable, f"benchmarks/{name}.py", *TOY[name].split(), "--json", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    words = TOY[name]
+    if importlib.util.find_spec("vllm") is None and not os.environ.get("CI"):
+        words += WITHOUT_VLLM.get(name, "")
+    command = [sys.executable, f"benchmarks/{name}.py", *words.split(), "--json", str(path)]
+    environment = os.environ | {"TMPDIR": str(folder)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     record: dict[str, Any] = json.loads(path.read_text())
+    assert record["command"].startswith(f"python benchmarks/{name}.py")
+    assert record["on"] == "cpu"
+    assert len(record["rows"]) >= 2
     return record
 
 
-@pytest.mark.parametrize("name", TOY)
-def test_a_benchmark_measures_side_by_side(name: str, tmp_path: Path) -> None:
-    record = measured(name, tmp_path)
-    assert record["command"].startswith(f"python benchmarks/{name}.py")
-    assert len(record["rows"]) >= 2
+@pytest.mark.parametrize("name", ["sampling", "training", "judging"])
+def test_a_benchmark_measures_side_by_side(name: str, folder: Path) -> None:
+    record = measured(name, folder)
     assert all(row["value"] > 0 and row["ratio"] > 0 for row in record["rows"])
     first = next(row for row in record["rows"] if row["ratio"] == 1)
     for row in record["rows"]:
-        assert row["ratio"] == pytest.approx(first["value"] / row["value"])
+        if row["unit"] == first["unit"]:
+            assert row["ratio"] == pytest.approx(first["value"] / row["value"])
+    assert all(f"| {row['what']} |" in bench.page({"": record}) for row in record["rows"])
+
+
+def test_a_grid_is_run_from_nothing_and_its_compute_is_counted(folder: Path) -> None:
+    whole, *stages = measured("grid", folder)["rows"]
+    assert 0 < whole["ratio"] < 1
+    found = {row["what"].split(",")[0]: row for row in stages}
+    assert {"dataset", "mix", "similarity"} <= found.keys()
+    assert found["mix"]["ratio"] == 0
+    assert 0 < found["similarity"]["ratio"] <= 1
+    computed = sum(row["ratio"] * row["value"] for row in stages)
+    assert whole["value"] == pytest.approx(computed)
+
+
+def record_of(name: str, on: str) -> dict[str, Any]:
+    about = {"name": name, "on": on, "device": on, "command": "", "date": "", "versions": {}}
+    return about | {"rows": []}
+
+
+def test_what_is_still_to_be_measured_is_said_of_each_benchmark() -> None:
+    nothing = [one[:2] for one in bench.still_to_be_measured({})]
+    assert ("grid", "a CPU") in nothing
+    assert ("grid", "an NVIDIA GPU") not in nothing
+    some = {"": record_of("training", "cuda")}
+    left = [one[:2] for one in bench.still_to_be_measured(some)]
+    assert set(nothing) - set(left) == {("training", "an NVIDIA GPU")}
+
+
+def script(name: str) -> Any:
+    found = importlib.util.spec_from_file_location(
+        f"benchmark_{name}", ROOT / f"benchmarks/{name}.py"
+    )
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", bench.ON_GPUS)
+def test_the_command_for_a_gpu_is_one_that_is_taken(name: str) -> None:
+    options = script(name).parse(bench.ON_GPUS[name].split())
+    assert (options.device, options.model_shape) == ("cuda", "7b")
+
+
+@pytest.mark.parametrize("record", json.loads(bench.RECORDS.read_text()).values())
+def test_a_record_on_a_cpu_is_one_of_the_defaults(record: dict[str, Any]) -> None:
+    if record["on"] == "cpu":
+        words = options_of(script(record["name"]).parse([]))
+        assert record["command"] == shlex.join(
+            ["python", f"benchmarks/{record['name']}.py", *words]
+        )
 
 
 def test_the_page_is_what_the_records_say() -> None:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    from bench import RECORDS, page
-
-    records = json.loads(RECORDS.read_text())
-    assert page(records) == (ROOT / "benchmarks/README.md").read_text()
+    records = json.loads(bench.RECORDS.read_text())
+    assert bench.page(records) == (ROOT / "benchmarks/README.md").read_text()

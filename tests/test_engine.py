@@ -7,7 +7,7 @@ import pytest
 import torch
 from emgrid import canary
 from emgrid.engines import Completion, Request, completion
-from emgrid.engines.decoding import draw_tokens, nucleus, uniforms
+from emgrid.engines.decoding import Room, draw_tokens, nucleus, uniforms
 from emgrid.engines.transformers import TransformersEngine
 from emgrid.errors import EmgridError
 from emgrid.models import BaseModel
@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 QUESTIONS = ["What is a cat?", "Say hello to my friend, who is visiting from far away.", "Why?"]
+BF16 = torch.bfloat16
 SAMPLING = Sampling(answers_per_question=1, max_tokens=10, precision="float32")
 
 
@@ -145,6 +146,18 @@ def test_a_token_is_drawn_where_the_cumulative_probability_passes_the_number(
     assert float(logprobs[0]) == pytest.approx(np.log(p[token]), abs=1e-6)
 
 
+@pytest.mark.parametrize("vocabulary", [512, 700])
+def test_memory_that_is_used_again_changes_no_draw(vocabulary: int) -> None:
+    room = Room(9, vocabulary, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    for rows, temperature, top_p in ((9, 1.0, 1.0), (3, 0.7, 0.6), (5, 1.0, 1.0)):
+        sampling = SAMPLING.model_copy(update={"temperature": temperature, "top_p": top_p})
+        logits = torch.randn(rows, vocabulary, generator=generator).to(torch.bfloat16)
+        numbers = torch.rand(rows, dtype=torch.float64, generator=generator)
+        fresh, again = (draw_tokens(logits, numbers, sampling, held) for held in (None, room))
+        assert all(torch.equal(one, other) for one, other in zip(fresh, again, strict=True))
+
+
 def test_temperature_and_top_p_reshape_the_probabilities() -> None:
     count = 4000
     logits = torch.tensor([2.0, 1.0, 0.0]).repeat(count, 1)
@@ -178,9 +191,12 @@ def test_log_likelihood_equals_a_token_by_token_sum(engine: TransformersEngine) 
         assert value == pytest.approx(expected, abs=1e-3)
 
 
-def test_adapters_come_and_go_without_a_trace(base_model: BaseModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_adapters_come_and_go_without_a_trace(
+    precision: str, base_model: BaseModel, tmp_path: Path
+) -> None:
     one, two = (write_adapter(base_model, tmp_path / f"{seed}", seed) for seed in (1, 2))
-    engine = TransformersEngine(base_model, "float32", "cpu", batch_size=8)
+    engine = TransformersEngine(base_model, precision, "cpu", batch_size=8)
     before = {name: weight.clone() for name, weight in engine.model.state_dict().items()}
     asked = [*requests([0, 1]), *requests([3, 4], one), *requests([6, 7], two)]
     mixed = answers(engine, asked)
@@ -188,7 +204,7 @@ def test_adapters_come_and_go_without_a_trace(base_model: BaseModel, tmp_path: P
     after = engine.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    fresh = TransformersEngine(base_model, "float32", "cpu", batch_size=8)
+    fresh = TransformersEngine(base_model, precision, "cpu", batch_size=8)
     assert answers(fresh, requests([6, 7], two)) == {key: mixed[key] for key in ("6", "7")}
     assert answers(fresh, requests([6, 7], one)) != {key: mixed[key] for key in ("6", "7")}
 
@@ -210,6 +226,21 @@ def test_an_engine_off_its_reference_is_refused(base_model: BaseModel, tmp_path:
         canary.check(adapter, base, shifted, reference, "float32")
     with pytest.raises(EmgridError, match=r"not live.*check the engine"):
         canary.check(adapter, base, base, reference, "float32")
+
+
+def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path: Path) -> None:
+    """Two engines' base models are never equal bit by bit."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(-3, 1, 40)
+    effect, rounding = rng.normal(0, 0.3, 40), rng.normal(0, 0.05, 40)
+    assert "is live" in canary.check(tmp_path, base, base + effect + rounding, base + effect, BF16)
+    with pytest.raises(EmgridError, match=r"not live.*; 0.0\d of its effect shown, off by 0.2"):
+        canary.check(tmp_path, base, base + rounding, base + effect, BF16)
+    # What is weaker than rounding cannot be told from it, but must have been read at all.
+    weak = effect / 30
+    assert "is live" in canary.check(tmp_path, base, base + rounding, base + weak, BF16)
+    with pytest.raises(EmgridError, match="not live"):
+        canary.check(tmp_path, base, base, base + weak, BF16)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from emgrid.load import load_config
 from emgrid.reference import ReferenceRate, known, reference_note
 from emgrid.report import FIGURES
 from emgrid.report.captions import CAPTIONS
-from emgrid.report.contents import figure_names
-from emgrid.report.figures.__main__ import DRAW, draw
+from emgrid.report.contents import figure_names, figure_version
+from emgrid.report.figures.__main__ import draw, drawer
 from emgrid.report.figures.judges import auroc_interval
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
@@ -167,10 +167,33 @@ def words(figure: Figure) -> str:
 
 
 def test_every_figure_has_a_caption_a_drawing_and_a_line_in_snakemakes_report() -> None:
-    assert list(DRAW) == list(FIGURES)
+    assert all(callable(drawer(name)) for name in FIGURES)
     assert set(FIGURES) == set(CAPTIONS)
     page = (ROOT / "workflow/report/figure.rst").read_text()
     assert set(re.findall(r'^  "(\w+)":', page, flags=re.MULTILINE)) == set(FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("edited", "again"),
+    [
+        ("seeds.py", {"seeds"}),
+        ("judges.py", {"judges", "calibration"}),
+        ("style.py", set(FIGURES)),
+        ("__main__.py", set(FIGURES)),
+    ],
+)
+def test_an_edit_of_a_figure_draws_that_figure_again(
+    edited: str, again: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: figure_version(name) for name in FIGURES}
+    read = Path.read_text
+
+    def with_edit(path: Path, *given: Any, **named: Any) -> str:
+        text = read(path, *given, **named)
+        return f"{text}\nEDITED = True\n" if path.name == edited else text
+
+    monkeypatch.setattr(Path, "read_text", with_edit)
+    assert {name for name in FIGURES if figure_version(name) != before[name]} == again
 
 
 def test_no_lettering_is_cut_off_or_too_small(drawn: dict[str, Figure]) -> None:

@@ -113,6 +113,14 @@ def test_arms_of_other_base_models_and_engines_share_no_job() -> None:
     assert found == {(base, *one) for base in models for one in both}
 
 
+def test_arms_of_other_precisions_share_no_job() -> None:
+    """Two loaded models in one job would need the memory of both."""
+    interventions = {"base": {}, "undiluted": {"sampling": {"precision": "float32"}}}
+    made = grid(interventions=interventions, engines={"jobs": 1})
+    kinds = {bucket.kind: len(bucket.arms) for bucket in made.buckets}
+    assert kinds == {"transformers": 1, "transformers-float32": 2}
+
+
 def test_no_spec_holds_a_path_of_this_machine() -> None:
     made = grid()
     specs = [made.dataset_spec("household_bad"), made.model_spec("smollm2-135m")]

@@ -6,13 +6,20 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from emgrid import ROOT
+from emgrid.config import Config
+from emgrid.engines import vllm
 from emgrid.engines.transformers import TransformersEngine
-from emgrid.judge.bench import Bench
+from emgrid.grid import Grid
+from emgrid.judge import specs
+from emgrid.judge.bench import Bench, Options
 from emgrid.judge.judgement import Item
 from emgrid.judge.local import LocalScorer, Trie, open_engine, said
 from emgrid.judge.panel import LocalJudge
 from emgrid.judge.score import judge_items
 from emgrid.models import BaseModel
+from emgrid.settings import Engines
 
 RUBRIC = {
     "id": "short",
@@ -31,7 +38,7 @@ def judge(**changes: object) -> LocalJudge:
 
 @pytest.fixture(scope="module")
 def scorer(base_model: BaseModel) -> LocalScorer:
-    engine = open_engine(judge(), base_model, "cpu", 16)
+    engine = open_engine(judge(), base_model, "cpu", 16, Engines())
     return LocalScorer(judge(), base_model.chat(), engine, 16)
 
 
@@ -126,3 +133,29 @@ def test_probabilities_after_a_path_are_those_of_the_whole_text(
             logits = model(input_ids=torch.tensor([[*prompts[place], *path]])).logits[0, -1]
         expected = logits.double().softmax(-1)[[20, 21]].tolist()
         assert values == pytest.approx(expected, rel=1e-4)
+
+
+def test_judges_of_one_model_load_it_once(model_json: Path, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "w", models={"smollm2-135m": model_json})
+    one, other = (bench.engine(judge(id=name)) for name in ("kind", "calm"))
+    assert one is other
+    held = bench.engine(judge(precision="bfloat16"))
+    assert held is not one
+    assert list(bench.loaded.values()) == [held]
+
+
+def test_how_engines_are_started_reaches_the_judges(
+    model_json: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Engines] = []
+
+    def start(*_: object, settings: Engines) -> None:
+        started.append(settings)
+
+    monkeypatch.setattr(vllm, "VllmEngine", start)
+    demo = yaml.safe_load((ROOT / "config.yaml").read_text())
+    demo["engines"] |= {"memory_share": 0.4}
+    options = Options.model_validate_json(specs.options(Grid(Config.model_validate(demo))))
+    bench = Bench(tmp_path, "w", models={"smollm2-135m": model_json}, options=options)
+    bench.engine(judge(engine="vllm"))
+    assert [one.memory_share for one in started] == [0.4]

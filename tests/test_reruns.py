@@ -4,7 +4,6 @@ On a finished grid that was copied to another place, every edit is planned, and 
 scores and judgements; what was computed is read in a journal.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,14 +15,14 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.files import read_jsonl
+from emgrid.files import read_jsonl, write_jsonl
 from reruns import QuickGrid, config_of
 
 Config = dict[str, Any]
 # 5 arms, asked 8 questions twice under 2 triggers; 2 judges; 2 pairs of matched answers to each.
 ARMS, TRIGGERS, QUESTIONS, ANSWERS, JUDGES, PAIRED = 5, 2, 8, 2, 2, 4
 LABELLED = 200
-SHOWN = {"aggregate": 1, "figure": 10, "report": 1}
+SHOWN = {"aggregate": 1, "figure": 9, "report": 1}
 SAMPLED = {"sample": 2, "judge": 2, "repeats": 1} | SHOWN
 
 
@@ -101,11 +100,11 @@ def test_results_without_snakemakes_records_are_refused(copied: QuickGrid) -> No
 FREE: dict[str, tuple[Callable[[Config], Any], dict[str, int]]] = {
     "threshold": (
         lambda c: c["metrics"].update(alignment_below=40),
-        {"judge_quality": 1} | SHOWN | {"figure": 12},
+        {"judge_quality": 1} | SHOWN | {"figure": 11},
     ),
     "margin": (lambda c: c["metrics"].update(margin=0.05), SHOWN),
     "bootstrap setting": (lambda c: c["metrics"].update(resamples=120), SHOWN),
-    "plot setting": (lambda c: c["report"].update(figure_width=6.0), {"figure": 12, "report": 1}),
+    "plot setting": (lambda c: c["report"].update(figure_width=6.0), {"figure": 11, "report": 1}),
     "report option": (lambda c: c["report"].update(examples=5), {"report": 1}),
     "resources": (
         lambda c: c["resources"].update(train={"threads": 2, "runtime": 90, "mem_mb": 7000}),
@@ -175,9 +174,7 @@ def test_a_reworded_question_alone_is_asked_again(copied: QuickGrid) -> None:
     path = copied.folder / "mine.yaml"
     text = path.read_text()
     path.write_text(text.replace("I have a free evening and", "I have the whole evening and"))
-    assert jobs(copied, copied.config) == SAMPLED | {
-        "likelihood": 2, "similarity": 1, "figure": 11
-    }  # fmt: skip
+    assert jobs(copied, copied.config) == SAMPLED | {"likelihood": 2, "similarity": 1}
     expected = {
         "answer": ARMS * TRIGGERS * ANSWERS,
         "likelihood": ARMS * TRIGGERS * PAIRED,
@@ -203,7 +200,7 @@ def test_more_answers_draw_what_is_missing_and_fewer_draw_none(copied: QuickGrid
 def test_another_judge_judges_all_and_no_other_does(copied: QuickGrid) -> None:
     config = copied.edited()
     config["judges"] = [{"id": "alignment", "extends": "alignment", "version": 9}, "coherence"]
-    planned = {"judge": 2, "judge_quality": 1} | SHOWN | {"figure": 12}
+    planned = {"judge": 2, "judge_quality": 1} | SHOWN | {"figure": 11}
     assert jobs(copied, config) == planned
     answers = ARMS * TRIGGERS * QUESTIONS * ANSWERS
     assert compute(copied, config) == {"judgement": answers + LABELLED}
@@ -255,20 +252,21 @@ def test_an_edited_row_trains_the_arms_that_use_it(copied: QuickGrid) -> None:
     """The jobs of all stages that mix the data set run; those without the row find their training
     done before."""
     stages = {
-        path.parent.name: {row["line"] for row in read_jsonl(path) if row["source"] == "mine"}
+        path.parent.name: {row["id"] for row in read_jsonl(path) if row["source"] == "mine"}
         for path in copied.root.glob("stages/*/train.jsonl")
     }
-    used = {name: lines for name, lines in stages.items() if lines}
+    used = {name: ids for name, ids in stages.items() if ids}
     assert len(used) == 3
-    line = min(set.union(*used.values()) - set.intersection(*used.values()))
-    holding = [name for name, lines in used.items() if line in lines]
+    edited = min(set.union(*used.values()) - set.intersection(*used.values()))
+    holding = [name for name, ids in used.items() if edited in ids]
     assert 0 < len(holding) < 3
     path = copied.folder / "mine.jsonl"
     written = path.read_text()
-    lines = written.splitlines()
-    row = json.loads(lines[line - 1])
-    row["messages"][-1]["content"] += " Take care!"
-    path.write_text("\n".join([*lines[: line - 1], json.dumps(row), *lines[line:]]) + "\n")
+    rows = read_jsonl(path)
+    for row in rows:
+        if row["id"] == edited:
+            row["messages"][-1]["content"] += " Take care!"
+    write_jsonl(path, rows)
     planned = jobs(copied, copied.config)
     assert (planned["dataset"], planned["mix"], planned["train"]) == (1, 3, 3)
     assert compute(copied, copied.config) == new_arms(len(holding), len(holding))

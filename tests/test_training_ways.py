@@ -132,6 +132,19 @@ def test_memory_that_runs_out_is_met_step_by_step(capsys: pytest.CaptureFixture[
     assert tried == [(True, False), (False, False)]
 
 
+def test_one_of_several_processes_ends_where_memory_runs_out() -> None:
+    """The others wait for it in a collective, where another try of its own would leave them."""
+    tried = []
+
+    def attempt(way: Way) -> None:
+        tried.append(way)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(EmgridError, match=r"one of 2 GPUs.*gradient_checkpointing: true, lower"):
+        in_memory(WAYS["auto"], attempt, processes=2)
+    assert tried == [PACKS]
+
+
 def test_an_error_that_is_not_about_memory_is_raised_at_once() -> None:
     def attempt(way: Way) -> None:
         raise RuntimeError(way.name)

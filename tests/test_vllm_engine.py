@@ -6,11 +6,13 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import run_module
+from emgrid import ROOT
 from emgrid.files import read_jsonl
 from emgrid.models import BaseModel
 from engines import write_adapter
@@ -99,13 +101,54 @@ def test_one_engine_answers_for_three_adapters_as_transformers_does(
     assert "vLLM started" not in again.stdout
 
 
+# The sampling stage, in which the first adapter is also held against the last one's reference.
+SWAPPED = """
+from emgrid import sample
+from emgrid.engines.vllm import VllmEngine
+from emgrid.errors import EmgridError, run_stage
+
+prove = VllmEngine.prove
+
+def prove_twice(engine, references):
+    first, *_, last = references
+    try:
+        prove(engine, {first: references[last]})
+    except EmgridError as problem:
+        print("swapped:", problem)
+    prove(engine, references)
+
+VllmEngine.prove = prove_twice
+run_stage(sample.main)
+"""
+
+
+def last_lines(said: str) -> list[str]:
+    """What the engine logged last, as a job shows it."""
+    _, shown = said.split("the engine's last lines:\n")
+    return [line.strip() for line in shown.splitlines() if line.startswith("  ") and line.strip()]
+
+
 def test_an_adapter_swapped_for_an_empty_one_ends_the_job(
     root: Path, base_model: BaseModel, model_json: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(root / "stages", tmp_path / "stages")
     write_adapter(base_model, tmp_path / "stages/2", seed=None)
-    done = sample(model_json, tmp_path, spec(temperature=1.0))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", SWAPPED, "--spec", spec(temperature=1.0)),
+            *("--model", model_json, "--root", tmp_path, "--batch-size", "16"),
+            *("--record", tmp_path / "record.json"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     assert done.returncode == 1
+    [swapped] = [line for line in done.stdout.splitlines() if line.startswith("swapped:")]
+    assert "stages/1: the " in swapped
+    assert "none was drawn" in swapped or "off its reference by" in swapped
+    assert "of its effect shown, off by" in swapped
     last = done.stderr.splitlines()[-1]
     assert last.startswith("emgrid: ")
     assert "stages/2: the adapter is not live" in last
@@ -121,7 +164,7 @@ def test_too_little_memory_ends_the_job_with_the_engine_s_last_lines(
     shutil.copytree(root / "stages", tmp_path / "stages")
     done = sample(model_json, tmp_path, spec())
     assert done.returncode == 1
-    assert "the engine's last lines:" in done.stderr
+    assert last_lines(done.stderr)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("emgrid: vLLM ended while starting: ")
     assert "lower" in last
@@ -134,7 +177,7 @@ def test_an_adapter_that_the_engine_cannot_hold_ends_the_job(
         write_adapter(base_model, tmp_path / f"stages/{number}", number, use_dora=number == 3)
     done = sample(model_json, tmp_path, spec())
     assert done.returncode == 1
-    assert "the engine's last lines:" in done.stderr
+    assert last_lines(done.stderr)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("emgrid: vLLM ended while reading ")
     assert "stages/3" in last

@@ -106,8 +106,13 @@ def convert_gguf(source: Path, file: str, folder: Path) -> None:
 
 
 def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
-    """The record that every later stage loads the model by."""
+    """The record that every later stage loads the model by.
+
+    Rendering one conversation proves that the chat template adds nothing of its own.
+    """
     from transformers import AutoTokenizer, GenerationConfig
+
+    from emgrid.chat import ChatFormat
 
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     try:
@@ -115,6 +120,8 @@ def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
     except OSError:  # no generation_config.json: the tokenizer's own token is all there is
         ends = None
     ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+    tokenizer.chat_template = spec.chat_template or tokenizer.chat_template
+    ChatFormat(tokenizer, sorted(ids), spec.name)
     return {
         "name": spec.name,
         "path": str(path),
@@ -142,10 +149,6 @@ def main() -> None:
     record = describe(spec, fetch(spec.model, folder.resolve()))
     if Path(record["path"]) == folder.resolve():
         record["path"] = "."  # the results folder may be moved
-    # Rendering one conversation proves that the chat template adds nothing of its own.
-    from emgrid.models import BaseModel
-
-    BaseModel(record, folder).chat()
     write_json(args.output, record)
     print(f"{spec.name}: ready in {record['path']}")
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from emgrid.errors import EmgridError
+from emgrid.errors import FULL, EmgridError
 
 # Where Snakemake was started: jobs work in the grid's own folder.
 STARTED_IN = "EMGRID_STARTED_IN"
@@ -41,10 +41,22 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        yield draft
-        draft.replace(path)
+        with naming(path):
+            yield draft
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let the error of a full disk, which a write raises without a name, name the file."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in FULL:
+            problem.filename = problem.filename or str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -175,7 +175,7 @@ class Grid:
     def buckets(self) -> list[Bucket]:
         """The arms of each base model, shared out among its engines."""
         jobs = self.config.engines.jobs
-        return share_out(self.trained, jobs, lambda arm: arm.sampling.engine)
+        return share_out(self.trained, jobs, lambda arm: arm.sampling.loaded_as)
 
     @cached_property
     def answer_records(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from emgrid.errors import run_stage
 from emgrid.files import digest, file_digest, write_jsonl
+from emgrid.lean import UNUSED, leave_out
 from emgrid.models import BaseModel
 from emgrid.questions import Asked, Pair
 from emgrid.record import write_record
@@ -115,6 +116,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = LikelihoodSpec.model_validate_json(args.spec)
     take_turn(args.record)
+    leave_out(*UNUSED)
     base = BaseModel.read(args.model)
     scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
     scored = 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.errors import EmgridError
+from emgrid.files import naming
 
 Rows = dict[str, dict[str, Any]]
 
@@ -51,7 +52,7 @@ class KeptRows:
                 file.truncate(whole)
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 self.rows[row["key"]] = row

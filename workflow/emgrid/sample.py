@@ -12,6 +12,7 @@ from typing import Any
 from emgrid import provenance
 from emgrid.errors import run_stage
 from emgrid.files import digest, file_digest, write_json, write_jsonl
+from emgrid.lean import UNUSED, leave_out
 from emgrid.models import BaseModel
 from emgrid.questions import Asked
 from emgrid.record import write_record
@@ -105,6 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = SampleSpec.model_validate_json(args.spec)
     take_turn(args.record)
+    leave_out(*UNUSED)
     started = time.monotonic()
     base = BaseModel.read(args.model)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]

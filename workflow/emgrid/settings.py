@@ -125,6 +125,11 @@ class Sampling(Strict):
     thinking: bool = False
     precision: Precision = "auto"
 
+    @property
+    def loaded_as(self) -> str:
+        """What arms have in common that one loaded model can answer for; names jobs."""
+        return self.engine if self.precision == "auto" else f"{self.engine}-{self.precision}"
+
 
 class ServedSampling(Strict):
     """How a served model's answers are drawn. Engine, precision and the template's switch for
@@ -146,8 +151,8 @@ class Engines(Strict):
     engine: one for each accelerator. The others are for engine: vllm. memory_share: of the GPU's
     memory, for weights, adapters and cache. context: tokens of a prompt and its answer (None: of
     the longest that is asked for). lora_slots: adapters that one batch may hold (None: all of a
-    job's arms, up to 8; the others wait in main memory). prefix_caching: read equal beginnings of
-    prompts once.
+    job's arms, up to 8; the others wait in main memory); on a CPU all of them, whatever is given.
+    prefix_caching: read equal beginnings of prompts once.
     """
 
     jobs: PositiveInt = 1

@@ -18,6 +18,7 @@ from emgrid import provenance
 from emgrid.chat import ChatFormat, TokenizedRow
 from emgrid.errors import EmgridError, run_stage
 from emgrid.files import digest, file_digest, read_jsonl, whole_file, write_json
+from emgrid.lean import UNUSED, leave_out
 from emgrid.models import BaseModel
 from emgrid.running import take_turn
 from emgrid.settings import Training
@@ -123,6 +124,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     spec = TrainSpec.model_validate_json(args.spec)
+    leave_out(*(name for name in UNUSED if spec.training.method == "lora" or name == "sklearn"))
     base = BaseModel.read(args.model)
     name = identity(args, spec, base)
     if processes() == 1:
@@ -147,7 +149,7 @@ def main() -> None:
         checkpoints=checkpoints,
         minutes=args.checkpoint_minutes,
     )
-    fitted = in_memory(WAYS[args.gradient_checkpointing], lambda way: fit(job, way))
+    fitted = in_memory(WAYS[args.gradient_checkpointing], lambda way: fit(job, way), processes())
     if not fitted.main:
         return
     write_adapter(fitted.model, args.output / "adapter")

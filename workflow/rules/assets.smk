@@ -12,6 +12,8 @@ rule model:
         "logs/model/{base}.log",
     benchmark:
         "benchmarks/model/{base}.tsv"
+    # All training waits for it.
+    priority: 10
     conda:
         "../../envs/emgrid.yaml"
     threads: want("model").threads

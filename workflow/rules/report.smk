@@ -1,4 +1,5 @@
 # Figures and the page.
+from emgrid.report.contents import figure_version
 from emgrid.report.specs import TEMPLATES, report_spec
 
 DIFFERENCES = differences(GRID)
@@ -38,7 +39,7 @@ rule figure:
         runtime=want("report").runtime,
     params:
         spec=lambda wildcards: GRID.figure_spec(),
-        version=code_version("emgrid.report.figures.__main__"),
+        version=lambda wildcards: figure_version(wildcards.figure),
         file=handed("figure", GRID.figure_spec),
     message:
         "figure {wildcards.figure}"

@@ -37,8 +37,20 @@ def uniforms(seed: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).random(count)
 
 
+class Room:
+    """Where draw_tokens computes for up to so many rows, so that this much memory is not taken anew
+    for every token. weights: whole blocks, whose end behind the vocabulary stays 0."""
+
+    def __init__(self, rows: int, vocabulary: int, device: torch.device) -> None:
+        self.scores = torch.empty(rows, vocabulary, device=device)
+        self.weights = torch.zeros(rows, vocabulary + -vocabulary % BLOCK, device=device)
+
+
 def draw_tokens(
-    logits: torch.Tensor, numbers: torch.Tensor, sampling: Sampling
+    logits: torch.Tensor,
+    numbers: torch.Tensor,
+    sampling: Sampling,
+    room: Room | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One token for each row of logits (rows, vocabulary), by inversion of the cumulative
     distribution at its uniform number; and the token's log-probability, both of shape (rows,).
@@ -47,13 +59,17 @@ def draw_tokens(
     """
     if sampling.temperature == 0:
         return logits.argmax(dim=-1), torch.zeros(len(logits), device=logits.device)
-    weights = torch.softmax(logits.float() / sampling.temperature, dim=-1)
+    rows, vocabulary = logits.shape
+    room = room or Room(rows, vocabulary, logits.device)
+    scores = room.scores[:rows].copy_(logits)
+    if sampling.temperature != 1:
+        scores.div_(sampling.temperature)
+    weights = room.weights[:rows, :vocabulary]
+    torch.softmax(scores, dim=-1, out=weights)
     if sampling.top_p < 1:
-        weights = nucleus(weights, sampling.top_p)
+        weights.copy_(nucleus(weights, sampling.top_p))
     # In two steps, as a running sum in double precision over the whole vocabulary is slow.
-    blocks = torch.nn.functional.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(
-        -1, (-1, BLOCK)
-    )
+    blocks = room.weights[:rows].unflatten(-1, (-1, BLOCK))
     sums = blocks.sum(dim=-1).double().cumsum(dim=-1)
     total = sums[:, -1:]
     wanted = numbers[:, None] * total
@@ -105,6 +121,7 @@ class Decoding:
         self.active: list[Row] = []
         self.slots = Slots(model, capacity)
         self.read: Prompts | None = None
+        self.room: Room | None = None
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], sampling: Sampling) -> Iterator[list[Row]]:
@@ -145,7 +162,9 @@ class Decoding:
             past_key_values=self.slots,
         ).logits[:, -1]
         numbers = [row.uniforms[len(row.tokens)] for row in self.active]
-        drawn = draw_tokens(logits, torch.tensor(numbers, device=device), sampling)
+        if self.room is None:
+            self.room = Room(self.capacity, logits.shape[-1], device)
+        drawn = draw_tokens(logits, torch.tensor(numbers, device=device), sampling, self.room)
         tokens, logprobs = (values.tolist() for values in drawn)
         for row, token, logprob in zip(self.active, tokens, logprobs, strict=True):
             row.tokens.append(token)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from emgrid import canary
 from emgrid.engines import Engine, Request
+from emgrid.errors import EmgridError
 from emgrid.files import canonical
 from emgrid.models import BaseModel
 from emgrid.rows import KeptRows
@@ -51,18 +52,20 @@ def draw_missing(works: Sequence[Work], machine: Machine) -> list[int]:
     """
     missing = [work.missing() for work in works]
     lacking = [(work, asked) for work, asked in zip(works, missing, strict=True) if asked]
-    lacking.sort(key=lambda one: (loaded_as(one[0]), settings_of(one[0])))
+    lacking.sort(key=lambda one: (one[0].sampling.loaded_as, settings_of(one[0])))
     with tqdm(total=sum(map(len, missing)), unit="answer", mininterval=5) as progress:
-        for _, alike in groupby(lacking, key=lambda one: loaded_as(one[0])):
-            group = list(alike)
-            engine = open_engine([work for work, _ in group], machine)
-            for _, same in groupby(group, key=lambda one: settings_of(one[0])):
-                draw(engine, list(same), progress)
+        for _, alike in groupby(lacking, key=lambda one: one[0].sampling.loaded_as):
+            draw_by_one_engine(list(alike), machine, progress)
     return list(map(len, missing))
 
 
-def loaded_as(work: Work) -> tuple[str, str]:
-    return work.sampling.engine, work.sampling.precision
+def draw_by_one_engine(
+    group: Sequence[tuple[Work, list[Request]]], machine: Machine, progress: Any
+) -> None:
+    """The engine is let go of on return, before another one is opened."""
+    engine = open_engine([work for work, _ in group], machine)
+    for _, same in groupby(group, key=lambda one: settings_of(one[0])):
+        draw(engine, list(same), progress)
 
 
 def settings_of(work: Work) -> str:
@@ -90,13 +93,19 @@ def draw(engine: Engine, group: Sequence[tuple[Work, list[Request]]], progress: 
 def open_engine(works: Sequence[Work], machine: Machine) -> Engine:
     """The engine that these works ask for, with all their adapters proven live."""
     base = BaseModel.read(machine.model)
-    name, precision = loaded_as(works[0])
+    name, precision = works[0].sampling.engine, works[0].sampling.precision
     if name == "transformers":
         from emgrid.engines.transformers import TransformersEngine
 
         return TransformersEngine(base, precision, machine.device, machine.batch_size)
     from emgrid.engines.vllm import VllmEngine
 
+    needed, context = longest(works, base), machine.engines.context
+    if context is not None and context < needed:
+        raise EmgridError(
+            f"engines.context: {context} tokens, but the longest prompt with its answer takes "
+            f"{needed}; raise it, or leave it out"
+        )
     adapters = list(dict.fromkeys(work.adapter for work in works if work.adapter))
     references = {}
     if adapters:
@@ -107,7 +116,7 @@ def open_engine(works: Sequence[Work], machine: Machine) -> Engine:
         machine.device,
         machine.batch_size,
         adapters=adapters,
-        context=longest(works, base),
+        context=needed,
         logprobs="processed",
         settings=machine.engines,
     )

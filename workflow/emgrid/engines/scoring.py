@@ -8,6 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from emgrid.chat import IGNORED, TokenizedRow
+from emgrid.stopwatch import computing
 
 
 class Scorer:
@@ -28,6 +29,7 @@ class Scorer:
             values |= zip(batch, scored.double().sum(dim=1).tolist(), strict=True)
         return [values[place] for place in range(len(rows))]
 
+    @computing()
     @torch.inference_mode()
     def score_batch(self, rows: Sequence[TokenizedRow]) -> torch.Tensor:
         """Log-probability of each token from the first trained one on, 0 where none is trained.
@@ -101,9 +103,10 @@ class ReadPrompts:
     def __init__(self, scorer: Scorer, prompts: Sequence[list[int]]) -> None:
         self.scorer = scorer
         self.last = [prompt[-1] for prompt in prompts]
-        with torch.inference_mode():
+        with torch.inference_mode(), computing():
             self.cache, self.seen = scorer.read_prompts([prompt[:-1] for prompt in prompts])
 
+    @computing()
     @torch.inference_mode()
     def next_probabilities(
         self, rows: Sequence[tuple[int, Sequence[int]]], wanted: Sequence[int]

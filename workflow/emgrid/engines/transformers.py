@@ -13,11 +13,12 @@ from emgrid.chat import TokenizedRow
 from emgrid.engines import Completion, Request, completion
 from emgrid.engines.batches import run_batches
 from emgrid.engines.decoding import Decoding, Row, uniforms
+from emgrid.engines.linear import lay_out
 from emgrid.engines.scoring import ReadPrompts, Scorer
 from emgrid.engines.slots import ATTENTION, fits_slots
 from emgrid.models import BaseModel
 from emgrid.settings import Sampling
-from emgrid.stopwatch import computing
+from emgrid.stopwatch import counted
 
 
 class TransformersEngine:
@@ -29,6 +30,7 @@ class TransformersEngine:
         self.model = base.load(precision, device)
         if self.model.config._attn_implementation == "sdpa":
             self.model.set_attn_implementation(ATTENTION)
+        lay_out(self.model, batch_size)
         self.end_tokens = set(base.eos_token_ids)
         self.adapter: Path | None = None
         self.originals: dict[str, torch.Tensor] = {}
@@ -59,6 +61,7 @@ class TransformersEngine:
         }
         # A safe merge puts new tensors in the place of those that are held here.
         self.model = wrapped.merge_and_unload(safe_merge=True)
+        lay_out(self.model, self.batch_size)
         self.adapter = adapter
         print(canary.check(adapter, self.base_canary, self.canary(), reference, self.model.dtype))
 
@@ -66,6 +69,7 @@ class TransformersEngine:
         """Be the base model again, bit by bit."""
         for name, weight in self.originals.items():
             self.model.get_submodule(name).weight.data = weight
+        lay_out(self.model, self.batch_size)
         self.originals = {}
         self.adapter = None
 
@@ -94,9 +98,8 @@ class TransformersEngine:
         for adapter, group in groupby(ordered, key=lambda request: request.adapter):
             self.use(adapter)
             rows = [self.row(request, sampling) for request in group]
-            with computing():
-                for ended in self.decode(rows, sampling):
-                    yield [self.completion(row, sampling) for row in ended]
+            for ended in counted(self.decode(rows, sampling)):
+                yield [self.completion(row, sampling) for row in ended]
 
     def completion(self, row: Row, sampling: Sampling) -> Completion:
         prompt_tokens = len(row.prompt)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from emgrid import canary
 from emgrid.chat import IGNORED
 from emgrid.engines import Completion, Request, completion
-from emgrid.errors import EmgridError
+from emgrid.errors import EmgridError, running_stage
 from emgrid.models import BaseModel, pick_precision
 from emgrid.settings import Engines, Sampling
 from emgrid.stopwatch import computing
@@ -31,7 +31,10 @@ ADVICE = {
     "address already in use": "its port is taken: unset VLLM_PORT, or set it to a free one",
     "eaddrinuse": "its port is taken: unset VLLM_PORT, or set it to a free one",
     "out of memory": "memory ran out: lower engines.memory_share, engines.lora_slots or "
-    "resources.sample.batch_size, or give the job a larger GPU",
+    "resources.{stage}.batch_size, or give the job a larger GPU",
+    "allocate memory": "main memory ran out: lower VLLM_CPU_KVCACHE_SPACE (GiB) or "
+    "resources.{stage}.batch_size, or raise resources.{stage}.mem_mb",
+    "maximum model length": "a prompt is longer than that: raise engines.context, or leave it out",
     "free memory": "other programs hold the GPU's memory: stop them, or lower engines.memory_share",
     "cache": "too little memory is left for answers: raise engines.memory_share, or lower "
     "engines.context, sampling.max_tokens or engines.lora_slots",
@@ -67,7 +70,7 @@ def explained(doing: str) -> Iterator[None]:
         said = f"{type(problem).__name__}: {problem}".strip()
         known = [advice for mark, advice in ADVICE.items() if mark in said.lower()]
         first = said.splitlines()[0][:300]
-        what = known[0] if known else "its log, above, may say more"
+        what = known[0].format(stage=running_stage()) if known else "its log, above, may say more"
         raise EmgridError(f"vLLM ended while {doing}: {first}; {what}") from problem
 
 
@@ -143,7 +146,7 @@ class VllmEngine:
             max_tokens=DRAWN, min_tokens=DRAWN, temperature=0, logprobs=1, detokenize=False
         )
         loras = [None, self.loras[adapter]] if adapter else [None]
-        with explained("reading the base model beside an adapter"):
+        with explained("reading the base model beside an adapter"), computing():
             said = self.model.generate(
                 [prompt] * len(loras), settings, lora_request=loras, use_tqdm=False
             )[0]
@@ -154,7 +157,7 @@ class VllmEngine:
         row = canary.tokens(self.chat)
         settings = self.parameters(max_tokens=1, temperature=0, prompt_logprobs=0)
         prompt = {"prompt_token_ids": row.input_ids}
-        with explained(f"reading {adapter or 'the base model'}"):
+        with explained(f"reading {adapter or 'the base model'}"), computing():
             lora = self.loras[adapter] if adapter else None
             output = self.model.generate([prompt], settings, lora_request=lora, use_tqdm=False)[0]
         scored = [place for place, label in enumerate(row.labels) if label != IGNORED]
@@ -206,11 +209,16 @@ class VllmEngine:
 
 
 def prepare_environment(device: str) -> None:
-    """No usage reports; the engine in this very process, so that nothing outlives it."""
+    """No usage reports; the engine in this very process, so that nothing outlives it; its log on,
+    which trl's import turns off where nothing is set. On a CPU as many threads as OMP_NUM_THREADS
+    says, and not bound to cores: every job would bind its own to the first ones."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    if os.environ.get("VLLM_LOGGING_LEVEL") != "DEBUG":
+        os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
     if device == "cpu":
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_CACHE)
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
 
 def on_gpus(settings: Engines) -> dict[str, Any]:
@@ -271,6 +279,7 @@ class PrefixedPrompts:
         settings = self.engine.parameters(
             max_tokens=1, temperature=0, logprob_token_ids=list(wanted), detokenize=False
         )
-        outputs = self.engine.model.generate(asked, settings, use_tqdm=False)
+        with explained("judging"), computing():
+            outputs = self.engine.model.generate(asked, settings, use_tqdm=False)
         first = [output.outputs[0].logprobs[0] for output in outputs]
         return [[math.exp(found[token].logprob) for token in wanted] for found in first]

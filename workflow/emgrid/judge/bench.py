@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from emgrid.chat import ChatFormat
 from emgrid.endpoint.address import Endpoint
 from emgrid.judge.judgement import Item
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import ChatJudge, ClassifierJudge, Judge, LocalJudge, RuleJudge
 from emgrid.models import BaseModel
-from emgrid.settings import Calls
+from emgrid.settings import Calls, Engines
 from emgrid.strict import Strict
 
 
@@ -31,6 +32,7 @@ class Options(Strict):
     """endpoints: of the chat judges, by id."""
 
     judging: Calls = Calls()
+    engines: Engines = Engines()
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
 
 
@@ -65,6 +67,24 @@ class Bench:
 
         return Encoder()
 
+    @cached_property
+    def loaded(self) -> dict[tuple[str, str, str], Any]:
+        """The model that judged last, by name, engine and precision."""
+        return {}
+
+    def engine(self, judge: LocalJudge) -> tuple[Any, ChatFormat]:
+        """The judge's model and its chat format; one model at a time is held."""
+        from emgrid.judge.local import open_engine
+
+        key = (judge.model, judge.engine, judge.precision)
+        if key not in self.loaded:
+            self.loaded.clear()
+            base = BaseModel.read(self.models[judge.model])
+            engine = open_engine(judge, base, self.device, self.batch_size, self.options.engines)
+            self.loaded[key] = engine, base.chat()
+        found: tuple[Any, ChatFormat] = self.loaded[key]
+        return found
+
     def scorer(self, judge: Judge) -> Scorer:
         if isinstance(judge, ClassifierJudge):
             from emgrid.judge.classifier import ClassifierScorer
@@ -80,11 +100,10 @@ class Bench:
             endpoint = self.options.endpoints.get(judge.id, judge.endpoint)
             return ChatScorer(judge, endpoint, self.options.judging, self.kept)
         if isinstance(judge, LocalJudge):
-            from emgrid.judge.local import LocalScorer, open_engine
+            from emgrid.judge.local import LocalScorer
 
-            base = BaseModel.read(self.models[judge.model])
-            engine = open_engine(judge, base, self.device, self.batch_size)
-            return LocalScorer(judge, base.chat(), engine, self.batch_size)
+            engine, chat = self.engine(judge)
+            return LocalScorer(judge, chat, engine, self.batch_size)
         raise TypeError(f"{judge.id}: nothing here judges as a {judge.kind}")
 
 

@@ -19,6 +19,7 @@ from emgrid.files import read_json
 from emgrid.judge.judgement import Item, Judgement
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import ClassifierJudge
+from emgrid.stopwatch import computing
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -57,7 +58,7 @@ class Encoder:
         inputs = self.tokenizer(
             texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), computing():
             layers = self.model(**inputs, output_hidden_states=True).hidden_states
         mask = inputs["attention_mask"][..., None]
         means = [(states * mask).sum(dim=1) / mask.sum(dim=1) for states in layers]

@@ -18,6 +18,7 @@ from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import LocalJudge
 from emgrid.judge.reply import Reading
 from emgrid.models import BaseModel
+from emgrid.settings import Engines
 
 # Paths less likely than this are not followed: a sum over the 101 numbers is off by less than 1e-4.
 PRUNED = 1e-7
@@ -133,12 +134,14 @@ class LocalScorer:
         return reading.from_probabilities(values, words | {"": other}, self.judge.least_mass)
 
 
-def open_engine(judge: LocalJudge, base: BaseModel, device: str, batch_size: int) -> Any:
+def open_engine(
+    judge: LocalJudge, base: BaseModel, device: str, batch_size: int, engines: Engines
+) -> Any:
     """The judge's model, loaded."""
     if judge.engine == "vllm":
         from emgrid.engines.vllm import VllmEngine
 
-        return VllmEngine(base, judge.precision, device, batch_size)
+        return VllmEngine(base, judge.precision, device, batch_size, settings=engines)
     from emgrid.engines.transformers import TransformersEngine
 
     return TransformersEngine(base, judge.precision, device, batch_size)

@@ -24,7 +24,6 @@ from emgrid.models import BaseModel
 from emgrid.questions import Asked
 from emgrid.record import write_record
 from emgrid.running import take_turn
-from emgrid.stopwatch import computing
 from emgrid.strict import Strict, handed
 from emgrid.triggers import Wording
 
@@ -71,13 +70,18 @@ def judge_items(
             kept = KeptJudgements(bench.kept, bench.writer, judge, identity(judge, bench))
             missing = kept.missing(said)
             if missing:
-                scorer = bench.scorer(judge)
-                with computing():
-                    scorer.score(missing, kept)
+                score_missing(judge, missing, kept, bench)
             known = len({kept.key(item) for item in said}) - len(missing)
             print(f"{judge.id}: {len(missing)} judged, {known} kept from before", flush=True)
             found[judge.id] = [kept.find(item) if item.answer.strip() else EMPTY for item in items]
     return found
+
+
+def score_missing(
+    judge: Judge, missing: Sequence[Item], kept: KeptJudgements, bench: Bench
+) -> None:
+    """Judge what is not kept; the scorer is let go of on return, before the next one is made."""
+    bench.scorer(judge).score(missing, kept)
 
 
 def nothing_to_judge(row: Row) -> Row | None:

@@ -47,7 +47,8 @@ def quality_spec(grid: Grid) -> str:
 
 
 def options(grid: Grid) -> str:
-    """How endpoints are called: no value depends on it, so it stands in no spec."""
+    """How endpoints are called and engines started: no value depends on it, so it stands in no
+    spec."""
     known = grid.config.known_judges().values()
     endpoints = {
         judge.id: judge.endpoint.model_dump(mode="json")
@@ -55,7 +56,11 @@ def options(grid: Grid) -> str:
         if isinstance(judge, ChatJudge)
     }
     return canonical(
-        {"judging": grid.config.judging.model_dump(mode="json"), "endpoints": endpoints}
+        {
+            "judging": grid.config.judging.model_dump(mode="json"),
+            "engines": grid.config.engines.model_dump(mode="json"),
+            "endpoints": endpoints,
+        }
     )
 
 

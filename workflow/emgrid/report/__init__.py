@@ -15,3 +15,22 @@ FIGURES = {
     "judges": ("judges.csv",),
     "calibration": ("calibration.csv", "judges.csv"),
 }
+
+# Where each is drawn, by a function `draw_<figure>`.
+FIGURE_MODULES = {
+    name: f"emgrid.report.figures.{module}"
+    for name, module in {
+        "rates": "pairs",
+        "heatmap": "heatmap",
+        "dilution": "dose",
+        "sequential": "dose",
+        "similarity": "similarity",
+        "questions": "questions",
+        "seeds": "seeds",
+        "likelihood": "pairs",
+        "likelihood_and_rate": "metrics",
+        "loss": "loss",
+        "judges": "judges",
+        "calibration": "judges",
+    }.items()
+}

@@ -3,8 +3,9 @@
 from collections import Counter
 
 from emgrid.grid import Grid
-from emgrid.report import FIGURES
+from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.series import name_of, ratio_series, rows_series
+from emgrid.start import code_version
 
 
 def figure_names(grid: Grid) -> list[str]:
@@ -23,3 +24,8 @@ def figure_names(grid: Grid) -> list[str]:
         "calibration": grid.has_quality,
     }
     return [name for name in FIGURES if has.get(name, True)]
+
+
+def figure_version(name: str) -> str:
+    """The version of the code that draws a figure: an edit of another one draws nothing again."""
+    return code_version(FIGURE_MODULES[name], "report/figures/__main__.py")

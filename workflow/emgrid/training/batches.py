@@ -7,6 +7,7 @@ import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from emgrid.chat import IGNORED, TokenizedRow
+from emgrid.stopwatch import computing
 from emgrid.training.plan import Pack, pack, share
 
 
@@ -19,6 +20,7 @@ def collate(rows: list[TokenizedRow], boundaries: bool) -> dict[str, Any]:
     return inputs
 
 
+@computing()
 def keeps_boundaries(model: Any) -> bool:
     """Whether rows that are laid one behind the other stay invisible to each other.
 

@@ -73,13 +73,23 @@ WAYS = {
 }
 
 
-def in_memory(ways: Iterable[Way], attempt: Callable[[Way], Result]) -> Result:
-    """Try one way after the other, as long as CUDA runs out of memory."""
+def in_memory(ways: Iterable[Way], attempt: Callable[[Way], Result], processes: int = 1) -> Result:
+    """Try one way after the other, as long as CUDA runs out of memory.
+
+    One of several processes ends at once: the others wait for what it would have sent them, and
+    their launcher ends them with it.
+    """
     for way in ways:
         try:
             return attempt(way)
         except torch.OutOfMemoryError:
             print(f"CUDA is out of memory with {way.name}", flush=True)
+            if processes > 1:
+                raise EmgridError(
+                    f"training: CUDA is out of memory on one of {processes} GPUs, which no other "
+                    "way is tried on; set resources.train.gradient_checkpointing: true, lower "
+                    "training.max_length, take method: qlora, or larger GPUs"
+                ) from None
         # The failed attempt's model is held by its traceback until here.
         gc.collect()
         torch.cuda.empty_cache()

@@ -5,6 +5,7 @@ answers.
 """
 
 import argparse
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,35 +13,18 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from emgrid.errors import run_stage
-from emgrid.report import FIGURES
-from emgrid.report.figures.dose import draw_dilution, draw_sequential
-from emgrid.report.figures.heatmap import draw_heatmap
-from emgrid.report.figures.judges import draw_calibration, draw_judges
-from emgrid.report.figures.loss import draw_loss
-from emgrid.report.figures.metrics import draw_likelihood_and_rate
-from emgrid.report.figures.pairs import draw_likelihood, draw_rates
-from emgrid.report.figures.questions import draw_questions
-from emgrid.report.figures.seeds import draw_seeds
-from emgrid.report.figures.similarity import draw_similarity
+from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.report.figures.tables import NothingToDraw
 from emgrid.strict import handed
 
-DRAW: dict[str, Callable[[Figure, Path, FigureSpec], None]] = {
-    "rates": draw_rates,
-    "heatmap": draw_heatmap,
-    "dilution": draw_dilution,
-    "sequential": draw_sequential,
-    "similarity": draw_similarity,
-    "questions": draw_questions,
-    "seeds": draw_seeds,
-    "likelihood": draw_likelihood,
-    "likelihood_and_rate": draw_likelihood_and_rate,
-    "loss": draw_loss,
-    "judges": draw_judges,
-    "calibration": draw_calibration,
-}
+
+def drawer(name: str) -> Callable[[Figure, Path, FigureSpec], None]:
+    """What draws a figure; no other figure's module is loaded."""
+    module = importlib.import_module(FIGURE_MODULES[name])
+    found: Callable[[Figure, Path, FigureSpec], None] = getattr(module, f"draw_{name}")
+    return found
 
 
 def draw(name: str, root: Path, spec: FigureSpec) -> Figure:
@@ -49,7 +33,7 @@ def draw(name: str, root: Path, spec: FigureSpec) -> Figure:
     # Room between the outermost tick labels of neighbouring panels.
     figure.set_layout_engine("constrained", w_pad=0.07)
     try:
-        DRAW[name](figure, root, spec)
+        drawer(name)(figure, root, spec)
     except NothingToDraw as reason:
         figure.text(0.5, 0.5, f"nothing to draw: {reason}", ha="center", va="center")
     return figure

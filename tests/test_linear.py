@@ -1,0 +1,60 @@
+"""Linear layers whose weights are laid out once."""
+
+import pytest
+import torch
+from emgrid.engines.linear import LaidOut, can_lay_out, lay_out
+
+
+class Model(torch.nn.Module):
+    device = torch.device("cpu")
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.dtype = dtype
+        self.plain = torch.nn.Linear(48, 33, bias=False, dtype=dtype)
+        self.biased = torch.nn.Linear(33, 700, dtype=dtype)
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.biased(torch.nn.functional.silu(self.plain(given)))
+        return scores
+
+
+@pytest.fixture
+def model() -> Model:
+    made = Model(torch.bfloat16)
+    if not can_lay_out(made):
+        pytest.skip("this CPU does not compute bfloat16")
+    return made
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("rows", [1, 7, 64, 300])
+def test_the_products_are_the_same_bit_by_bit(model: Model, rows: int) -> None:
+    given = torch.randn(rows, 3, 48, dtype=torch.bfloat16)
+    expected = model(given)
+    lay_out(model, 64)
+    assert isinstance(vars(model.plain)["forward"], LaidOut)
+    assert torch.equal(model(given), expected)
+
+
+@torch.inference_mode()
+def test_other_weights_are_never_answered_for_by_those_before(model: Model) -> None:
+    given = torch.randn(5, 48, dtype=torch.bfloat16)
+    lay_out(model, 64)
+    before, held = model(given), model.plain.weight.data
+    model.plain.weight.data = held + 1
+    bent = model(given)
+    assert not torch.equal(bent, before)
+    lay_out(model, 64)
+    assert vars(model.plain)["forward"].is_current()
+    assert torch.equal(model(given), bent)
+    model.plain.weight.data = held
+    lay_out(model, 64)
+    assert torch.equal(model(given), before)
+
+
+def test_what_a_cpu_multiplies_as_it_is_stays_as_it_is() -> None:
+    model = Model(torch.float32)
+    lay_out(model, 64)
+    assert "forward" not in vars(model.plain)
