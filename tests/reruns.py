@@ -1,6 +1,7 @@
 """A grid whose stages compute nothing, and what a run of it computed."""
 
 import copy
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -42,7 +43,8 @@ class QuickGrid(GridRun):
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.journal = folder / "journal"
         self.journal.touch()
-        env = {"PYTHONPATH": str(STANDIN), "EMGRID_JOURNAL": str(self.journal)}
+        path = os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")])
+        env = {"PYTHONPATH": path, "EMGRID_JOURNAL": str(self.journal)}
         super().__init__(folder, config, env)
 
     def run(self, *options: str, config: dict[str, Any] | None = None) -> None:

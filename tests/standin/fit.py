@@ -55,5 +55,5 @@ def fit(job: Job, way: Any) -> Any:  # noqa: ARG001
     )
 
 
-def in_memory(ways: Any, run: Callable[[Any], Any]) -> Any:
+def in_memory(ways: Any, run: Callable[[Any], Any], processes: int) -> Any:  # noqa: ARG001
     return run(ways[0])
