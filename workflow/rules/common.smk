@@ -47,6 +47,7 @@ wildcard_constraints:
     seed="[0-9]+",
     stage="[^/]+",
     dataset="[^/]+",
+    bucket="[^/]+",
     drawn="[^/]+",
     generated="[^/]+",
     figure="|".join(FIGURES),
@@ -62,11 +63,6 @@ def handed(name, make):
     """The file of a job's spec. make: gives the spec."""
     HANDED[f"specs/{name}.json"] = make
     return f"specs/{name}.json"
-
-
-def spec_of(make, bucket, wildcards):
-    """A param: the spec of a bucket's job."""
-    return make(bucket)
 
 
 def answers_of(arms):
@@ -152,6 +148,16 @@ def folder_above(levels):
 def want(stage):
     """What one job of a stage may use, as the config says."""
     return GRID.config.stage_resources(stage)
+
+
+def memory(stage):
+    """A resource: the stage's memory, which grows with each attempt."""
+    return lambda wildcards, attempt: want(stage).mem_mb * attempt
+
+
+def minutes(stage):
+    """A resource: the stage's time limit, which grows with each attempt."""
+    return lambda wildcards, attempt: want(stage).runtime * attempt
 
 
 def judge_models(names=None):
