@@ -74,7 +74,7 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
         grid = Grid(load_config(config, origin, check_data=guard is None))
-        enter(Path(grid.root), main=guard is None)
+        enter(users_path(grid.root), main=guard is None)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
     os.environ[GUARD] = digest(config)
