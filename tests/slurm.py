@@ -28,7 +28,7 @@ SlurmdPort={ports[1]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -68,7 +68,7 @@ class Slurm:
         self.folder = folder
         self.environment = os.environ | {"SLURM_CONF": conf}
         self.environment["PATH"] = f"{folder}:{os.environ['PATH']}"
-        # The plugin's jobs start srun without SLURM_CONF; a cluster has its file in the usual place.
+        # The plugin starts srun without SLURM_CONF: a cluster's file lies in the usual place.
         srun = folder / "srun"
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n')
         srun.chmod(0o755)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
+from emgrid.cluster import refuse_queued
 from emgrid.errors import EmgridError
 from emgrid.files import STARTED_IN, digest, users_path, write_text
 from emgrid.grid import Grid
@@ -88,6 +89,7 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
     """Be the one run of the grid, and write the specs that jobs are handed as files."""
     try:
         hold(grid.root)
+        refuse_queued(grid.root)
         for file, spec in specs.items():
             write_text(Path(file), spec)
     except EmgridError as problem:

@@ -1,9 +1,10 @@
 # The grid of this config, and what the rules look up in it. Paths are below the grid's own folder,
 # results/<name>/, where Snakemake works.
 import shlex
+import time
 from functools import partial
 
-from emgrid import datasets, generate, likelihood, mix, qualify, sample, served, train
+from emgrid import cluster, datasets, generate, likelihood, mix, qualify, sample, served, train
 from emgrid.files import canonical
 from emgrid.grid import job_record
 from emgrid.judge import score, specs
@@ -12,6 +13,7 @@ from emgrid.report import FIGURES
 from emgrid.report.contents import figure_names
 from emgrid.start import begin, code_version, start
 
+BEGUN = time.time()
 GRID = start(config, workflow.configfiles)
 POINT = "base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
 IMPORTED = f"imported/{POINT}"
@@ -168,3 +170,7 @@ def judge_models(names=None):
 # Executed when a run begins, not by a dry run, nor by the jobs themselves.
 onstart:
     begin(GRID, {file: make() for file, make in HANDED.items()})
+
+
+onerror:
+    cluster.tell_ended(BEGUN)
