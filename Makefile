@@ -1,14 +1,16 @@
 # `make run` and `make test` set up .venv by themselves; a second call reuses it.
 PYTHON ?= python3.11
 CONFIG ?= config.yaml
+# workstation, or slurm on a cluster's login node.
+PROFILE ?= workstation
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: run test lint types unit unit-grids unit-rest bench clean
 
-run: $(READY)
-	$(BIN)/snakemake --profile workflow/profiles/workstation --configfile $(CONFIG)
+run: $(READY) $(if $(filter slurm,$(PROFILE)),$(VENV)/.slurm)
+	$(BIN)/snakemake --profile workflow/profiles/$(PROFILE) --configfile $(CONFIG)
 	@$(BIN)/python -m emgrid.summary $(CONFIG)
 
 test: lint types unit
@@ -22,7 +24,7 @@ lint: $(READY)
 types: $(READY) $(VENV)/.inspect
 	$(BIN)/mypy
 
-unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect $(VENV)/.qlora
+unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect $(VENV)/.qlora $(VENV)/.slurm
 	$(MAKE) --jobs=2 --output-sync=target unit-grids unit-rest
 
 unit-grids:
@@ -56,6 +58,11 @@ $(VENV)/.inspect: $(READY) envs/requirements-inspect.txt
 # 4-bit base weights, which a test trains on.
 $(VENV)/.qlora: $(READY) envs/requirements-qlora.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-qlora.txt
+	touch $@
+
+# Snakemake's plugin for SLURM, which PROFILE=slurm and its tests submit through.
+$(VENV)/.slurm: $(READY) envs/requirements-slurm.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-slurm.txt
 	touch $@
 
 clean:

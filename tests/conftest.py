@@ -23,6 +23,7 @@ GRIDS = {
     "test_panel_grid",
     "test_published_answers",
     "test_served_grid",
+    "test_slurm",
 }
 ENGINES = {"test_vllm_engine", "test_vllm_judge", "test_watch"}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
+from emgrid.cluster import refuse_queued
 from emgrid.errors import EmgridError
 from emgrid.files import STARTED_IN, digest, users_path, write_text
 from emgrid.grid import Grid
@@ -74,7 +75,7 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
         grid = Grid(load_config(config, origin, check_data=guard is None))
-        enter(Path(grid.root), main=guard is None)
+        enter(users_path(grid.root), main=guard is None)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
     os.environ[GUARD] = digest(config)
@@ -88,6 +89,7 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
     """Be the one run of the grid, and write the specs that jobs are handed as files."""
     try:
         hold(grid.root)
+        refuse_queued(grid.root)
         for file, spec in specs.items():
             write_text(Path(file), spec)
     except EmgridError as problem:

@@ -18,8 +18,8 @@ rule similarity:
         "../../envs/emgrid.yaml"
     threads: want("similarity").threads
     resources:
-        mem_mb=want("similarity").mem_mb,
-        runtime=want("similarity").runtime,
+        mem_mb=memory("similarity"),
+        runtime=minutes("similarity"),
     params:
         spec=lambda wildcards: GRID.similarity_spec(),
         version=code_version("emgrid.similarity"),

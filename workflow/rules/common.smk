@@ -1,9 +1,10 @@
 # The grid of this config, and what the rules look up in it. Paths are below the grid's own folder,
 # results/<name>/, where Snakemake works.
 import shlex
+import time
 from functools import partial
 
-from emgrid import datasets, generate, likelihood, mix, qualify, sample, served, train
+from emgrid import cluster, datasets, generate, likelihood, mix, qualify, sample, served, train
 from emgrid.files import canonical
 from emgrid.grid import job_record
 from emgrid.judge import score, specs
@@ -12,6 +13,7 @@ from emgrid.report import FIGURES
 from emgrid.report.contents import figure_names
 from emgrid.start import begin, code_version, start
 
+BEGUN = time.time()
 GRID = start(config, workflow.configfiles)
 POINT = "base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
 IMPORTED = f"imported/{POINT}"
@@ -47,6 +49,7 @@ wildcard_constraints:
     seed="[0-9]+",
     stage="[^/]+",
     dataset="[^/]+",
+    bucket="[^/]+",
     drawn="[^/]+",
     generated="[^/]+",
     figure="|".join(FIGURES),
@@ -62,11 +65,6 @@ def handed(name, make):
     """The file of a job's spec. make: gives the spec."""
     HANDED[f"specs/{name}.json"] = make
     return f"specs/{name}.json"
-
-
-def spec_of(make, bucket, wildcards):
-    """A param: the spec of a bucket's job."""
-    return make(bucket)
 
 
 def answers_of(arms):
@@ -154,6 +152,16 @@ def want(stage):
     return GRID.config.stage_resources(stage)
 
 
+def memory(stage):
+    """A resource: the stage's memory, which grows with each attempt."""
+    return lambda wildcards, attempt: want(stage).mem_mb * attempt
+
+
+def minutes(stage):
+    """A resource: the stage's time limit, which grows with each attempt."""
+    return lambda wildcards, attempt: want(stage).runtime * attempt
+
+
 def judge_models(names=None):
     """Records of the base models that the panel, or the named judges, judge with."""
     return [model_json(name) for name in specs.judge_models(GRID, names)]
@@ -162,3 +170,7 @@ def judge_models(names=None):
 # Executed when a run begins, not by a dry run, nor by the jobs themselves.
 onstart:
     begin(GRID, {file: make() for file, make in HANDED.items()})
+
+
+onerror:
+    cluster.tell_ended(BEGUN)

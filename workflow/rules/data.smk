@@ -1,8 +1,6 @@
 # The rows of each training stage: drawn from a model where the recipe says so, mixed, checked.
 localrules:
     qualify,
-    mix,
-    preflight,
     preflight_table,
 
 
@@ -20,8 +18,8 @@ rule generate:
         "../../envs/emgrid.yaml"
     threads: want("generate").threads
     resources:
-        mem_mb=want("generate").mem_mb,
-        runtime=want("generate").runtime,
+        mem_mb=memory("generate"),
+        runtime=minutes("generate"),
         gpu=want("generate").gpu,
         claim=want("generate").claim,
         batch_size=want("generate").batch_size,
@@ -89,8 +87,8 @@ rule mix:
         "../../envs/emgrid.yaml"
     threads: want("mix").threads
     resources:
-        mem_mb=want("mix").mem_mb,
-        runtime=want("mix").runtime,
+        mem_mb=memory("mix"),
+        runtime=minutes("mix"),
     params:
         spec=lambda wildcards: GRID.mix_spec(wildcards.stage),
         version=mix.VERSION,
@@ -116,8 +114,8 @@ rule preflight:
         "../../envs/emgrid.yaml"
     threads: want("preflight").threads
     resources:
-        mem_mb=want("preflight").mem_mb,
-        runtime=want("preflight").runtime,
+        mem_mb=memory("preflight"),
+        runtime=minutes("preflight"),
     params:
         spec=lambda wildcards: GRID.preflight_spec(wildcards.stage),
         version=code_version("emgrid.preflight"),

@@ -6,44 +6,49 @@ BENCH = (
 )
 
 
-# One job for each bucket of arms, so that a judge is loaded once for many of them.
-for bucket in GRID.judged:
+# Endpoints are called from where Snakemake runs: compute nodes need no network.
+CALLS = bool(specs.calls_endpoint(GRID)) and not want("judge").gpu
 
-    rule:
-        name:
-            f"judge.{bucket.name}"
-        input:
-            answers_of(bucket.arms),
-            models=judge_models(),
-        output:
-            job_record("judge", bucket.name),
-        log:
-            f"logs/judge/{bucket.name}.log",
-        benchmark:
-            f"benchmarks/judge/{bucket.name}.tsv"
-        conda:
-            "../../envs/emgrid.yaml"
-        threads: want("judge").threads
-        resources:
-            mem_mb=want("judge").mem_mb,
-            runtime=want("judge").runtime,
-            gpu=want("judge").gpu,
-            claim=want("judge").claim,
-            endpoint=specs.calls_endpoint(GRID),
-            bench=BENCH,
-        params:
-            # By a function: in a text, Snakemake would take a rubric's {mark} for a wildcard.
-            spec=partial(spec_of, partial(specs.judge_spec, GRID), bucket),
-            version=score.VERSION,
-            file=handed(f"judge.{bucket.name}", partial(specs.judge_spec, GRID, bucket)),
-            writer=bucket.name,
-        message:
-            f"judge {bucket.name}, {len(bucket.arms)} arms"
-        shell:
-            "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.score"
-            " --spec {params.file} --root . --record {output} --writer {params.writer:q}"
-            " --models {input.models:q}"
-            " {resources.bench} > {log} 2>&1"
+
+# One job for each bucket of arms, so that a judge is loaded once for many of them.
+JUDGED = {bucket.name: bucket for bucket in GRID.judged}
+for bucket in GRID.judged:
+    handed(f"judge.{bucket.name}", partial(specs.judge_spec, GRID, bucket))
+
+
+rule judge:
+    input:
+        lambda wildcards: answers_of(JUDGED[wildcards.bucket].arms),
+        models=judge_models(),
+    output:
+        job_record("judge", "{bucket}"),
+    log:
+        "logs/judge/{bucket}.log",
+    benchmark:
+        "benchmarks/judge/{bucket}.tsv"
+    localrule: CALLS
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("judge").threads
+    resources:
+        mem_mb=memory("judge"),
+        runtime=minutes("judge"),
+        gpu=want("judge").gpu,
+        claim=want("judge").claim,
+        endpoint=specs.calls_endpoint(GRID),
+        bench=BENCH,
+    params:
+        spec=lambda wildcards: specs.judge_spec(GRID, JUDGED[wildcards.bucket]),
+        version=score.VERSION,
+        file="specs/judge.{bucket}.json",
+        writer="{bucket}",
+    message:
+        "judge {wildcards.bucket}"
+    shell:
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.score"
+        " --spec {params.file} --root . --record {output} --writer {params.writer:q}"
+        " --models {input.models:q}"
+        " {resources.bench} > {log} 2>&1"
 
 
 rule judge_quality:
@@ -58,12 +63,13 @@ rule judge_quality:
         "logs/judge_quality.log",
     benchmark:
         "benchmarks/judge_quality.tsv"
+    localrule: CALLS
     conda:
         "../../envs/emgrid.yaml"
     threads: want("judge").threads
     resources:
-        mem_mb=want("judge").mem_mb,
-        runtime=want("judge").runtime,
+        mem_mb=memory("judge"),
+        runtime=minutes("judge"),
         gpu=want("judge").gpu,
         claim=want("judge").claim,
         endpoint=specs.calls_endpoint(GRID),

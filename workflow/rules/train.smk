@@ -20,8 +20,8 @@ rule train:
         "../../envs/emgrid.yaml"
     threads: want("train").threads
     resources:
-        mem_mb=want("train").mem_mb,
-        runtime=want("train").runtime,
+        mem_mb=memory("train"),
+        runtime=minutes("train"),
         gpu=want("train").gpu,
         device=GRID.config.device,
         # How a job is computed does not change what it is.
