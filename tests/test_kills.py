@@ -29,7 +29,7 @@ TARGETS = ("tables/rates.csv", "tables/repeats.csv", "tables/preflight.csv")
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FakeEndpoint]:
     with pytest.MonkeyPatch.context() as patch, serving(latency=0.02) as fake:
-        patch.setenv(VARIABLE, "key")
+        patch.setenv(VARIABLE, fake.key)
         yield fake
 
 
