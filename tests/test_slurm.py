@@ -45,9 +45,10 @@ class Run:
         command += ["--directory", str(self.folder)]
         command += ["--profile", str(ROOT / "workflow/profiles/slurm"), *SITE, *QUICK, *options]
         with self.log.open("wb") as output:
-            return subprocess.Popen(
+            self.main = subprocess.Popen(
                 command, env=self.cluster.environment, stdout=output, stderr=subprocess.STDOUT
             )
+        return self.main
 
     def told(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -77,7 +78,16 @@ class Run:
         return max((job for job, about, at in jobs if at == own and about == comment), key=int)
 
     def wait(self, there: Callable[[], object], what: str) -> None:
-        wait_until(lambda: bool(there()), what, self.log, seconds=PATIENCE)
+        """Wait for something that happens while Snakemake runs, or after it was killed."""
+
+        def look() -> bool:
+            code = self.main.poll()
+            found = bool(there())
+            if not found and code is not None and code >= 0:
+                pytest.fail(f"{what}, and Snakemake has ended: {self.told()[-4000:]}")
+            return found
+
+        wait_until(look, what, self.log, seconds=PATIENCE)
 
 
 def short_grid(folder: Path) -> Path:
@@ -195,7 +205,7 @@ WAITING = "rule_judge_wildcards_theirs.imported.0"
 def test_a_job_stops_whose_config_was_edited_while_it_waited(closed: Slurm, tmp_path: Path) -> None:
     config = short_grid(tmp_path)
     run = Run(closed, tmp_path)
-    main = run.begin("--configfile", str(config), "--retries", "1", JUDGED)
+    main = run.begin("--configfile", str(config), "--retries", "1", "--", JUDGED)
     run.wait(lambda: run.states(WAITING) == ["PENDING"], "no job waits")
     first = closed.described(run.newest(WAITING))
     closed.call("scancel", first["JobId"])
@@ -217,7 +227,7 @@ def test_a_job_stops_whose_config_was_edited_while_it_waited(closed: Slurm, tmp_
 def test_jobs_of_a_killed_run_go_on_and_no_other_run_begins(closed: Slurm, tmp_path: Path) -> None:
     config = short_grid(tmp_path)
     run = Run(closed, tmp_path)
-    main = run.begin("--configfile", str(config), JUDGED)
+    main = run.begin("--configfile", str(config), "--", JUDGED)
     run.wait(lambda: run.states(WAITING) == ["PENDING"], "no job waits")
     main.kill()
     main.wait()
