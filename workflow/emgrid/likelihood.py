@@ -16,7 +16,7 @@ from emgrid.models import BaseModel
 from emgrid.questions import Asked, Pair
 from emgrid.record import write_record
 from emgrid.rows import KeptRows
-from emgrid.sample import model_identity
+from emgrid.sample import model_identity, revised
 from emgrid.settings import Precision
 from emgrid.stopwatch import computing
 from emgrid.strict import Strict, handed
@@ -42,6 +42,7 @@ class LikelihoodSpec(Strict):
     questions: dict[str, Asked]
     pairs: dict[str, tuple[Pair, ...]]
     triggers: dict[str, Wording]
+    revision: int = 0
 
 
 def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[Message]]]:
@@ -68,7 +69,8 @@ class Scores:
         self.arm = arm
         self.adapter = root / arm.adapter if arm.adapter else None
         content = file_digest(self.adapter / "adapter_model.safetensors") if self.adapter else None
-        identity = [VERSION, model_identity(base, content), arm.precision]
+        version = revised(VERSION, spec.revision)
+        identity = [version, model_identity(base, content), arm.precision]
         self.planned = [
             (digest([*identity, messages])[:32], fields, messages)
             for fields, messages in conversations(spec)

@@ -34,6 +34,11 @@ class TrainSpec(Strict):
     base: str
     seed: int
     training: Training
+    revision: int = 0
+
+    def bare(self) -> dict[str, Any]:
+        """The spec as trainings are named by: without a revision, as long as none is asked for."""
+        return self.model_dump(mode="json", exclude=set() if self.revision else {"revision"})
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def identity(args: argparse.Namespace, spec: TrainSpec, base: BaseModel) -> str:
     return digest(
         [
             VERSION,
-            spec.model_dump(mode="json"),
+            spec.bare(),
             [base.name, base.revision, base.chat_template, weights],
             file_digest(args.rows),
             parent,
