@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from emgrid import train
-from emgrid.files import read_json, write_json
+from emgrid.files import file_digest, read_json, write_json
 from emgrid.models import BaseModel
 from emgrid.training.checkpoints import Checkpoints, seconds_before
 from training import TRAINING, command, result, write_rows, write_tiny_model
@@ -122,7 +122,10 @@ def test_whatever_an_adapter_depends_on_makes_another_training(
         spec = json.dumps({"base": "tiny", "seed": seed, "training": settings})
         read = train.TrainSpec.model_validate_json(spec)
         arguments, base = argparse.Namespace(**given), BaseModel.read(model)
-        return train.resumable(arguments, train.identity(arguments, read, base), base)
+        parent = arguments.parent and file_digest(arguments.parent / "adapter_model.safetensors")
+        return train.resumable(
+            arguments, train.identity(read, base, arguments.rows, parent), base
+        )
 
     copied = tmp_path / "copied.jsonl"
     shutil.copy(rows, copied)

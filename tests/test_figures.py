@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import GridRun, run_module
 from emgrid import ROOT
-from emgrid.cli import read_grid
+from emgrid.start import read_grid
 from emgrid.grid import Grid
 from emgrid.load import load_config
 from emgrid.reference import known, reference_note

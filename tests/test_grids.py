@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from conftest import GridRun
 from emgrid import ROOT
-from emgrid.cli import planned, read_grid
+from emgrid.commands.plan import planned
+from emgrid.start import read_grid
 from emgrid.files import read_jsonl
 from emgrid.grids import overview
 from emgrid.plan import look_up, settings_of

@@ -61,6 +61,12 @@ def read_base(name: Any, origin: str) -> dict[str, Any]:
     return below
 
 
+def read_grid(path: Path) -> Grid:
+    """The grid of a config file."""
+    value, origin = complete(read_yaml(path), [str(path)])
+    return Grid(load_config(value, origin))
+
+
 def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     """The grid of Snakemake's `config`; a problem ends the process with one line.
 

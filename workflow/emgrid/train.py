@@ -81,16 +81,16 @@ def refuse_endless_warmup(training: Training, rows: int) -> None:
         )
 
 
-def identity(args: argparse.Namespace, spec: TrainSpec, base: BaseModel) -> str:
-    """What makes an adapter: equal trainings have equal names."""
+def identity(spec: TrainSpec, base: BaseModel, rows: Path, parent: str | None) -> str:
+    """What makes an adapter: equal trainings have equal names. parent: the hash of the adapter of
+    the stage before."""
     weights = [[path.name, path.stat().st_size] for path in sorted(base.path.glob("*.safetensors"))]
-    parent = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
     return digest(
         [
             VERSION,
             spec.bare(),
             [base.name, base.revision, base.chat_template, weights],
-            file_digest(args.rows),
+            file_digest(rows),
             parent,
         ]
     )[:16]
@@ -128,7 +128,8 @@ def main() -> None:
     args = parse()
     spec = TrainSpec.model_validate_json(args.spec)
     base = BaseModel.read(args.model)
-    name = identity(args, spec, base)
+    before = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
+    name = identity(spec, base, args.rows, before)
     if args.kept is not None and kept.take(args.kept / name, args.output):
         print(f"kept: this training was done before ({args.kept / name})")
         return
