@@ -123,9 +123,7 @@ def test_whatever_an_adapter_depends_on_makes_another_training(
         read = train.TrainSpec.model_validate_json(spec)
         arguments, base = argparse.Namespace(**given), BaseModel.read(model)
         parent = arguments.parent and file_digest(arguments.parent / "adapter_model.safetensors")
-        return train.resumable(
-            arguments, train.identity(read, base, arguments.rows, parent), base
-        )
+        return train.resumable(arguments, train.identity(read, base, arguments.rows, parent), base)
 
     copied = tmp_path / "copied.jsonl"
     shutil.copy(rows, copied)

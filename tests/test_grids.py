@@ -11,10 +11,10 @@ import pytest
 from conftest import GridRun
 from emgrid import ROOT
 from emgrid.commands.plan import planned
-from emgrid.start import read_grid
 from emgrid.files import read_jsonl
 from emgrid.grids import overview
 from emgrid.plan import look_up, settings_of
+from emgrid.start import read_grid
 
 GRIDS = sorted(ROOT.glob("resources/grids/*.yaml"))
 NAMES = [path.stem for path in GRIDS]

@@ -1,4 +1,4 @@
-"""What lies between two specs: each place that differs, with what stood there and what stands there.
+"""What lies between two specs: each place that differs, with what stood and what stands there.
 
 A place is dotted (`sampling.temperature`). Entries of a list are told apart by what names them (an
 arm's folder, a judge's id), not by where they stand; entries without a name by their content.

@@ -193,18 +193,18 @@ class Holdings:
         if model is None:
             return Count(len(self.scored), 0, known=False)
         version = sample.revised(likelihood.VERSION, self.grid.config.revision.sample)
-        head = f"[{canonical(version)},{canonical(model)},{canonical(arm.sampling.precision)},"
         kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
-        return Count(
-            len(self.scored),
-            sum(content_key(f"{head}{messages}]") in kept for messages in self.scored),
-        )
+        keys = self.keys_of_scores(version, model, arm)
+        return Count(len(self.scored), sum(key in kept for key in keys))
+
+    def keys_of_scores(self, version: int | list[int], model: str, arm: Arm) -> list[str]:
+        """The keys of an arm's scores, in the order of likelihood.conversations()."""
+        head = f"[{canonical(version)},{canonical(model)},{canonical(arm.sampling.precision)},"
+        return [content_key(f"{head}{messages}]") for messages in self.scored]
 
     @cached_property
     def bench(self) -> Bench:
-        models = {
-            path.parent.name: path for path in self.root.glob("assets/models/*/model.json")
-        }
+        models = {path.parent.name: path for path in self.root.glob("assets/models/*/model.json")}
         return Bench(self.root / "rows/judgements", "", models=models)
 
     @cached_property
@@ -246,6 +246,17 @@ class Holdings:
                 wanted_keys = {key_of(judge, item) for item in said}
                 total += Count(len(wanted_keys), len(wanted_keys & keys))
         return total
+
+    def judged(self, arm: Arm, spec: JudgeSpec) -> Count:
+        """An arm's judgements, one for each answer and judge; what nobody need judge is done."""
+        rows = list(self.said(arm, redrawn=True))
+        planned = max(self.planned_answers(arm), len(rows))
+        done = 0
+        for judge, keys in self.judged_by.values():
+            for row in rows if keys else ():
+                item = item_of(row, row["trigger"], spec)
+                done += not item.answer.strip() or key_of(judge, item) in (keys or ())
+        return Count(planned * len(self.judged_by), done)
 
     def planned_answers(self, arm: Arm) -> int:
         """How many answers an arm will have; of an imported one, those that it has."""

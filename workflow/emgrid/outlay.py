@@ -1,5 +1,6 @@
 """What a grid will take in tokens, hours and disk, each number with where it comes from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -73,16 +74,14 @@ class Outlay:
             told = read_json(checked)
             return Estimate(told["tokens"] * training.epochs, f"results/{self.root.name}")
         total = 0.0
-        most = False
-        for source, rows in used_sources(stage.stage):
-            length = self.row_tokens(source.dataset)
-            most |= length is None
+        told = f"{CHARACTERS_PER_TOKEN} characters a token"
+        for used, rows in used_sources(stage.stage):
+            length = self.row_tokens(used.dataset)
+            if length is None:
+                told = "at most training.max_length a row, where data are yet to be fetched"
             longest = training.max_length
             total += rows * min(longest if length is None else length, longest)
-        source = f"{CHARACTERS_PER_TOKEN} characters a token"
-        if most:
-            source = "at most training.max_length a row, where data are yet to be fetched"
-        return Estimate(ceil(total * training.epochs), source)
+        return Estimate(ceil(total * training.epochs), told)
 
     def trained_tokens(self) -> Estimate:
         found = [self.stage_tokens(stage) for stage in self.grid.stages.values()]
@@ -104,7 +103,7 @@ class Outlay:
             sum(map(self.most_drawn, self.grid.sampled)), "at most: sampling.max_tokens an answer"
         )
 
-    def hours(self, work: list[tuple[float, Rate | None]]) -> Estimate:
+    def hours(self, work: Sequence[tuple[float, Rate | None]]) -> Estimate:
         """Hours of so much work at each rate; unknown as soon as one rate is."""
         if any(rate is None for _, rate in work):
             return Estimate(None, NO_RECORD.format(device=self.grid.config.device))
@@ -139,7 +138,9 @@ class Outlay:
         if rule in ("sample_served", "fetch", "fetch_import", "generate", "qualify"):
             found = rate(rule)
             if found is None:
-                return Estimate(None, "unknown: it depends on others' machines, or on what is drawn")
+                return Estimate(
+                    None, "unknown: it depends on others' machines, or on what is drawn"
+                )
             return self.hours([(jobs, found)])
         return self.hours([(jobs, rate(rule))])
 

@@ -120,7 +120,9 @@ class Records:
 
     def adapters_like(self, base: str, rank: int) -> Iterator[Size]:
         for source in self.sources:
-            for path in sorted(source.folder.glob("stages/*/provenance.json") if source.folder else ()):
+            for path in sorted(
+                source.folder.glob("stages/*/provenance.json") if source.folder else ()
+            ):
                 spec = read_json(path)["spec"]
                 if (spec["base"], spec["training"]["rank"]) == (base, rank):
                     files = (path.parent / "adapter").iterdir()

@@ -1,7 +1,7 @@
 """Why jobs would run, grouped where they would for equal reasons, and what each rule will cost."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def alike(found: Iterable[Change]) -> list[tuple[Change, int]]:
 
 
 def said(change: Change, number: int) -> str:
-    many = f" ({number} entries)" if number > 1 else ""
+    many = f" ({number} {change.place.split('.')[0]})" if number > 1 else ""
     return f"{change.place}: {change.old} → {change.new}{many}"
 
 
@@ -180,7 +180,7 @@ class Costs:
         return self.priced(rule, count, unit, work)
 
     def priced(
-        self, rule: str, count: Count, unit: str, work: list[tuple[float, Rate | None]]
+        self, rule: str, count: Count, unit: str, work: Sequence[tuple[float, Rate | None]]
     ) -> Cost:
         known = [(amount, rate) for amount, rate in work if rate is not None]
         whole = len(known) == len(work)

@@ -130,9 +130,7 @@ def main() -> None:
         for row in read_jsonl(arm / f"answers/trigger={name}.jsonl")
     ]
     judges = [judge for judge in spec.judges if judge.kind != "imported"]
-    judged = judge_items(
-        judges, [item for *_, item in entries], bench_of(args), spec.revision
-    )
+    judged = judge_items(judges, [item for *_, item in entries], bench_of(args), spec.revision)
     lines: dict[tuple[Path, str], list[Row]] = {
         (arm, name): [] for arm in arms for name in spec.triggers
     }
