@@ -74,7 +74,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_record(name: str, options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+def write_record(
+    name: str, options: argparse.Namespace, rows: list[dict[str, Any]], **further: Any
+) -> None:
     """Print the rows, and write them with the command, the machine and the date."""
     record = {
         "name": name,
@@ -83,6 +85,7 @@ def write_record(name: str, options: argparse.Namespace, rows: list[dict[str, An
         "date": datetime.now(UTC).date().isoformat(),
         "versions": versions(),
         "rows": rows,
+        **further,
     }
     text = json.dumps(record, indent=2)
     print(text)

@@ -10,8 +10,11 @@ import argparse
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from common import add_arguments, write_record
+from emgrid.assets import load_registry
+from emgrid.records import Measure, measures_of
 
 COMPUTE = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 
@@ -35,6 +38,20 @@ def compute_of_jobs(root: Path) -> dict[str, float]:
         text = path.read_text(encoding="utf-8", errors="replace")
         found[stage] += sum(map(float, COMPUTE.findall(text)))
     return found
+
+
+def measures(root: Path) -> list[dict[str, Any]]:
+    """What each rule did in how long, from which `emgrid plan` reckons for other grids."""
+    parameters = {name: model.parameters for name, model in load_registry().items()}
+    found: dict[tuple[str, str, int | None], list[Measure]] = defaultdict(list)
+    for one in measures_of(root, parameters):
+        found[one.rule, one.device, one.parameters].append(one)
+    return [
+        {"rule": rule, "device": device, "parameters": size}
+        | {"seconds": round(sum(one.seconds for one in each), 2)}
+        | {"work": sum(one.work for one in each)}
+        for (rule, device, size), each in found.items()
+    ]
 
 
 def main() -> None:
@@ -65,7 +82,7 @@ def main() -> None:
                 "of": "model compute to the jobs' time",
             }
         )
-    write_record("grid", options, rows)
+    write_record("grid", options, rows, measures=measures(options.root))
 
 
 if __name__ == "__main__":

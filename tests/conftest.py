@@ -16,7 +16,13 @@ from emgrid.models import BaseModel
 from hypothesis import settings
 
 SHARED = ROOT.parent / "shared"
-GRIDS = {"test_grids", "test_panel_grid", "test_published_answers", "test_served_grid"}
+GRIDS = {
+    "test_commands",
+    "test_grids",
+    "test_panel_grid",
+    "test_published_answers",
+    "test_served_grid",
+}
 ENGINES = {"test_vllm_engine", "test_vllm_judge", "test_watch"}
 
 

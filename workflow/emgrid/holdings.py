@@ -140,8 +140,8 @@ class Holdings:
         return {name: question.asked() for name, question in self.grid.questions.items()}
 
     def answer_keys(self, arm: Arm) -> list[str] | None:
-        """The keys of an arm's answers, in the order of sample.plan(); None as long as its model
-        is not known."""
+        """The keys of an arm's answers, as sample.plan() makes them, cell by cell; None as long as
+        its model is not known."""
         model = self.model_id(arm)
         if model is None:
             return None
@@ -198,7 +198,7 @@ class Holdings:
         return Count(len(self.scored), sum(key in kept for key in keys))
 
     def keys_of_scores(self, version: int | list[int], model: str, arm: Arm) -> list[str]:
-        """The keys of an arm's scores, in the order of likelihood.conversations()."""
+        """The keys of an arm's scores, as likelihood.Scores makes them."""
         head = f"[{canonical(version)},{canonical(model)},{canonical(arm.sampling.precision)},"
         return [content_key(f"{head}{messages}]") for messages in self.scored]
 

@@ -119,11 +119,16 @@ def main() -> None:
     scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
     scored = 0
     for precision in dict.fromkeys(one.arm.precision for one in scores if one.missing()):
+        from emgrid.bar import bar
         from emgrid.engines.transformers import TransformersEngine
 
         engine = TransformersEngine(base, precision, args.device, args.batch_size)
         alike = [one for one in scores if one.arm.precision == precision and one.missing()]
-        scored += sum(one.score(engine) for one in alike)
+        with bar(sum(len(one.missing()) for one in alike), "answer") as progress:
+            for one in alike:
+                done = one.score(engine)
+                scored += done
+                progress.update(done)
     for one in scores:
         one.write(args.root / one.arm.folder / "likelihood")
     folders = [args.root / arm.folder / "likelihood" for arm in spec.arms]

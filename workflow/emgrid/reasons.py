@@ -60,6 +60,19 @@ class Needed:
 
 def needed(configfile: Path) -> Needed:
     """What `snakemake -n` would start. The grid's folder becomes the working directory."""
+    made = planned(configfile)
+    found = made.dag
+    listed = [job for level in found.toposorted() for job in sorted(level, key=str) if job.output]
+    jobs = [read_job(found, job) for job in listed if found.needrun(job)]
+    changed = found.workflow.persistence.params_changed
+    left = [job for job in listed if not found.needrun(job) and changed(job)] if jobs else []
+    total = Counter(rule_of(job) for job in found.jobs)
+    overlooked = [read_job(found, job) for job in left]
+    return Needed(made.globals["GRID"], jobs, dict(sorted(total.items())), overlooked)
+
+
+def planned(configfile: Path) -> Any:
+    """Snakemake's workflow after a dry run."""
     # The graph lives as long as this process; looking for garbage in it takes a third of the time.
     gc.disable()
     from snakemake.api import SnakemakeApi
@@ -90,15 +103,7 @@ def needed(configfile: Path) -> Needed:
         except Exception as problem:
             api.print_exception(problem)
             raise EmgridError(f"{configfile}: Snakemake cannot plan this grid") from None
-        made = workflow._workflow
-    found = made.dag
-    listed = [job for level in found.toposorted() for job in sorted(level, key=str) if job.output]
-    jobs = [read_job(found, job) for job in listed if found.needrun(job)]
-    changed = found.workflow.persistence.params_changed
-    left = [job for job in listed if not found.needrun(job) and changed(job)] if jobs else []
-    total = Counter(rule_of(job) for job in found.jobs)
-    overlooked = [read_job(found, job) for job in left]
-    return Needed(made.globals["GRID"], jobs, dict(sorted(total.items())), overlooked)
+        return workflow._workflow
 
 
 def rule_of(job: Any) -> str:

@@ -6,7 +6,7 @@ parameters, one of another device is not taken at all, and without a measure the
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ COUNTED = {
     "likelihood": re.compile(r"^(\d+) answers scored", re.MULTILINE),
     "judge": re.compile(r"^\S+: (\d+) judged", re.MULTILINE),
 }
+
+
+Parameters = Mapping[str, int | None]  # of base models, by name
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Records:
         )
         folders = [root, *(path for path in others if path != root)]
         self.sources = [
-            Source(f"results/{path.name}", tuple(self.measures_of(path)), path) for path in folders
+            Source(f"results/{path.name}", tuple(measures_of(path, self.parameters)), path)
+            for path in folders
         ]
         self.sources += benchmarks(BENCHMARKS)
         self.found: dict[tuple[str, str | None], Rate | None] = {}
@@ -142,42 +146,44 @@ class Records:
                 return Size(total / answers, source.name)
         return None
 
-    def measures_of(self, root: Path) -> Iterator[Measure]:
-        """What the files of a grid tell of its jobs."""
-        device = "cpu"
-        for path in sorted(root.glob("stages/*/provenance.json")):
-            told = read_json(path)
-            device = told["device"].split(" ")[0]
-            work = told["tokens"] * told["epochs"]
-            base = self.parameters.get(told["spec"]["base"])
-            yield Measure("train", device, told["seconds"], work, base)
-        for path in sorted(root.glob("arms/*/*/*/*/answers/provenance.json")):
-            told = read_json(path)
-            device = told["device"].split(" ")[0]
-            work = told["drawn"] * told["spec"]["sampling"]["max_tokens"]
-            base = self.parameters.get(told["spec"]["base"])
-            # The seconds are those of the whole job.
-            yield Measure("sample", device, told["seconds"] / told["arms_of_job"], work, base)
-        yield from self.timed(root, device)
 
-    def timed(self, root: Path, device: str) -> Iterator[Measure]:
-        """The jobs that Snakemake timed; how much they did stands in their logs."""
-        for path in sorted((root / "benchmarks").rglob("*.tsv")):
-            place = path.relative_to(root / "benchmarks").with_suffix("")
-            rule = place.parts[0]
-            if rule in ("train", "sample"):
-                continue
-            header, *lines = path.read_text(encoding="utf-8").splitlines()
-            at = header.split("\t").index("s")
-            seconds = sum(float(line.split("\t")[at]) for line in lines)
-            if rule not in COUNTED:
-                yield Measure(rule, device, seconds, len(lines))
-                continue
-            log = root / "logs" / place.parent / f"{place.name}.log"
-            text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-            work = sum(map(int, COUNTED[rule].findall(text)))
-            base = place.name.rsplit(".", 2)[0]
-            yield Measure(rule, device, seconds, work, self.parameters.get(base))
+def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
+    """What the files of a grid tell of its jobs."""
+    device = "cpu"
+    for path in sorted(root.glob("stages/*/provenance.json")):
+        told = read_json(path)
+        device = told["device"].split(" ")[0]
+        work = told["tokens"] * told["epochs"]
+        base = parameters.get(told["spec"]["base"])
+        yield Measure("train", device, told["seconds"], work, base)
+    for path in sorted(root.glob("arms/*/*/*/*/answers/provenance.json")):
+        told = read_json(path)
+        device = told["device"].split(" ")[0]
+        work = told["drawn"] * told["spec"]["sampling"]["max_tokens"]
+        base = parameters.get(told["spec"]["base"])
+        # The seconds are those of the whole job.
+        yield Measure("sample", device, told["seconds"] / told["arms_of_job"], work, base)
+    yield from timed(root, device, parameters)
+
+
+def timed(root: Path, device: str, parameters: Parameters) -> Iterator[Measure]:
+    """The jobs that Snakemake timed; how much they did stands in their logs."""
+    for path in sorted((root / "benchmarks").rglob("*.tsv")):
+        place = path.relative_to(root / "benchmarks").with_suffix("")
+        rule = place.parts[0]
+        if rule in ("train", "sample"):
+            continue
+        header, *lines = path.read_text(encoding="utf-8").splitlines()
+        at = header.split("\t").index("s")
+        seconds = sum(float(line.split("\t")[at]) for line in lines)
+        if rule not in COUNTED:
+            yield Measure(rule, device, seconds, len(lines))
+            continue
+        log = root / "logs" / place.parent / f"{place.name}.log"
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        work = sum(map(int, COUNTED[rule].findall(text)))
+        base = place.name.rsplit(".", 2)[0]
+        yield Measure(rule, device, seconds, work, parameters.get(base))
 
 
 def benchmarks(path: Path) -> list[Source]:
