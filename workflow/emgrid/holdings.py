@@ -76,14 +76,19 @@ class Cell:
 
 
 class Holdings:
-    """root: the grid's folder. renewed: stages that will be trained again, so that their adapters
-    are not known yet."""
+    """root: the grid's folder. renewed: stages whose trainings are looked for where they are kept,
+    as their own folders are to be made anew; mixed: those of them whose rows are, too, so that
+    nothing can be known of them yet."""
 
-    def __init__(self, grid: Grid, root: Path, renewed: Iterable[str] = ()) -> None:
+    def __init__(
+        self, grid: Grid, root: Path, renewed: Iterable[str] = (), mixed: Iterable[str] = ()
+    ) -> None:
         self.grid = grid
         self.root = root
         self.renewed = set(renewed)
+        self.mixed = set(mixed)
         self.models: dict[str, BaseModel | None] = {}
+        self.names: dict[str, str | None] = {}
 
     def model(self, name: str) -> BaseModel | None:
         """A base model's record, None as long as it is not there."""
@@ -94,10 +99,32 @@ class Holdings:
 
     def adapter(self, stage: TrainedStage) -> str | None:
         """The hash of a stage's adapter, None where there is none (yet)."""
+        if stage.name in self.renewed:
+            kept = self.kept_training(stage)
+            return str(read_json(kept / "provenance.json")["adapter_sha256"]) if kept else None
         path = self.root / stage.adapter_record
-        if stage.name in self.renewed or not path.is_file():
-            return None
-        return str(read_json(path)["sha256"])
+        return str(read_json(path)["sha256"]) if path.is_file() else None
+
+    def kept_training(self, stage: TrainedStage) -> Path | None:
+        """The folder in which a stage's training is kept, if it is, as far as can be known."""
+        name = self.training_name(stage)
+        folder = self.root / "rows/adapters" / str(name)
+        return folder if name and folder.is_dir() else None
+
+    def training_name(self, stage: TrainedStage) -> str | None:
+        """The name under which a stage's training is kept, None where it is not known yet."""
+        if stage.name not in self.names:
+            base = self.model(stage.base)
+            rows = self.root / stage.folder / "train.jsonl"
+            parent = self.grid.stages[stage.parent] if stage.parent else None
+            before = self.adapter(parent) if parent else None
+            lacking = stage.name in self.mixed or not rows.is_file() or (parent and not before)
+            if base is None or lacking:
+                self.names[stage.name] = None
+            else:
+                spec = TrainSpec.model_validate_json(self.grid.train_spec(stage.name))
+                self.names[stage.name] = training_identity(spec, base, rows, before)
+        return self.names[stage.name]
 
     def model_id(self, arm: Arm) -> str | None:
         """What decides an arm's answers, None where it is not known yet."""
@@ -112,18 +139,6 @@ class Holdings:
     def trained(self, stage: TrainedStage) -> bool:
         """Whether a stage is trained."""
         return stage.name not in self.renewed and (self.root / stage.adapter_record).is_file()
-
-    def kept_training(self, stage: TrainedStage) -> bool:
-        """Whether a training that is due is kept from before, as far as can be known before."""
-        base = self.model(stage.base)
-        rows = self.root / stage.folder / "train.jsonl"
-        parent = self.grid.stages[stage.parent] if stage.parent else None
-        before = self.adapter(parent) if parent else None
-        if base is None or not rows.is_file() or (parent and before is None):
-            return False
-        spec = TrainSpec.model_validate_json(self.grid.train_spec(stage.name))
-        name = training_identity(spec, base, rows, before)
-        return (self.root / "rows/adapters" / name).is_dir()
 
     @cached_property
     def conversations(self) -> list["Cell"]:

@@ -85,6 +85,8 @@ class Outlay:
 
     def trained_tokens(self) -> Estimate:
         found = [self.stage_tokens(stage) for stage in self.grid.stages.values()]
+        if not found:
+            return Estimate(0, "nothing is trained")
         return Estimate(sum(one.value or 0 for one in found), sources_told(o.source for o in found))
 
     def asked_tokens(self) -> Estimate:

@@ -6,7 +6,6 @@ from base64 import urlsafe_b64decode
 from binascii import Error
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +81,7 @@ def look(grid: Grid, root: Path) -> Status:
 
 
 def arms_progress(grid: Grid, holdings: Holdings) -> Iterator[ArmProgress]:
-    specs = {
-        arm.folder: JudgeSpec.model_validate_json(judge_spec(grid, bucket))
-        for bucket in grid.judged
-        for arm in bucket.arms[:1]
-    }
-    spec = next(iter(specs.values()))
+    spec = JudgeSpec.model_validate_json(judge_spec(grid, grid.judged[0]))
     for arm in grid.arms:
         trained = sum(holdings.trained(stage) for stage in arm.stages)
         yield ArmProgress(
@@ -208,9 +202,3 @@ def left_of(
         work = [(count.missing, rate(rule))]
     found = outlay.hours([(amount, known) for amount, known in work if amount])
     return (None if found.value is None else found.value * 3600), found.source
-
-
-def since(run: dict[str, Any]) -> datetime | None:
-    """When a run began, None where its lock does not say."""
-    started = run.get("started")
-    return datetime.fromisoformat(started) if started else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from emgrid.arms import Arm, TrainedStage
+from emgrid.arms import Arm
 from emgrid.files import read_json, whole_file
 from emgrid.grid import Grid
 from emgrid.holdings import KEY, Holdings
@@ -20,7 +20,6 @@ from emgrid.judge.score import identity
 from emgrid.likelihood import VERSION as SCORED
 from emgrid.sample import revised
 from emgrid.train import TrainSpec
-from emgrid.train import identity as training_identity
 
 ADAPTERS = Path("rows/adapters")
 
@@ -39,34 +38,16 @@ class Unneeded:
 
 
 class Needs(Holdings):
-    """What one config needs. An adapter is looked for where trainings are kept, since a stage's
+    """What one config needs. Adapters are looked for where trainings are kept, since a stage's
     folder holds the one that was trained last."""
 
-    def name_of(self, stage: TrainedStage) -> str | None:
-        """The name under which a stage's training is kept, None where it is not known yet."""
-        base = self.model(stage.base)
-        rows = self.root / stage.folder / "train.jsonl"
-        parent = self.grid.stages[stage.parent] if stage.parent else None
-        before = self.adapter(parent) if parent else None
-        if base is None or not rows.is_file() or (parent and before is None):
-            return None
-        spec = TrainSpec.model_validate_json(self.grid.train_spec(stage.name))
-        return training_identity(spec, base, rows, before)
-
-    def adapter(self, stage: TrainedStage) -> str | None:
-        name = self.names[stage.name] if stage.name in self.names else self.name_of(stage)
-        self.names[stage.name] = name
-        path = self.root / ADAPTERS / str(name) / "provenance.json"
-        return str(read_json(path)["adapter_sha256"]) if name and path.is_file() else None
-
-    @cached_property
-    def names(self) -> dict[str, str | None]:
-        return {}
+    def __init__(self, grid: Grid, root: Path) -> None:
+        super().__init__(grid, root, renewed=grid.stages)
 
     @cached_property
     def trainings(self) -> list[TrainSpec]:
         """The specs of trainings whose name is not known yet."""
-        unknown = [s for s in self.grid.stages.values() if self.name_of(s) is None]
+        unknown = [s for s in self.grid.stages.values() if self.training_name(s) is None]
         return [TrainSpec.model_validate_json(self.grid.train_spec(s.name)) for s in unknown]
 
     @cached_property
@@ -133,7 +114,7 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
 
 
 def kept_adapters(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
-    names = {need.name_of(s) for need in needs for s in need.grid.stages.values()}
+    names = {need.training_name(s) for need in needs for s in need.grid.stages.values()}
     unsure = [spec.bare() for need in needs for spec in need.trainings]
     for path in sorted((root / ADAPTERS).glob("[!.]*")):
         if path.name not in names:

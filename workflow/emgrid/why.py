@@ -105,14 +105,12 @@ class Costs:
         for job in needed.jobs:
             self.jobs.setdefault(job.rule, []).append(job)
         self.outlay = Outlay(self.grid, root)
-        before = Holdings(self.grid, root)
-        # A training whose rows are made anew is not known before they are.
-        mixed = {job.name for job in self.jobs.get("mix", ())}
+        mixed = [job.name for job in self.jobs.get("mix", ())]
         due = [self.grid.stages[job.name] for job in self.jobs.get("train", ())]
-        kept = {s.name for s in due if s.name not in mixed and before.kept_training(s)}
-        self.new_stages = [stage for stage in due if stage.name not in kept]
-        self.unsure = any(stage.name in mixed for stage in self.new_stages)
-        self.holdings = Holdings(self.grid, root, [stage.name for stage in due])
+        self.holdings = Holdings(self.grid, root, [stage.name for stage in due], mixed)
+        self.new_stages = [one for one in due if not self.holdings.kept_training(one)]
+        # A training may yet turn out to be kept, once its rows are mixed or its parent is trained.
+        self.unsure = any(not self.holdings.training_name(one) for one in self.new_stages)
 
     def all(self) -> list[Cost]:
         return [self.of(rule) for rule in self.jobs]
