@@ -50,6 +50,7 @@ def measures(root: Path) -> list[dict[str, Any]]:
         {"rule": rule, "device": device, "parameters": size}
         | {"seconds": round(sum(one.seconds for one in each), 2)}
         | {"work": sum(one.work for one in each)}
+        | {"start": round(sum(one.start for one in each), 2), "jobs": len(each)}
         for (rule, device, size), each in found.items()
     ]
 

@@ -277,9 +277,9 @@ def test_drift_is_told_and_runs_nothing(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (copied.root / ".snakemake/metadata").mkdir(parents=True)
     packages = {"transformers": "5.0.0", "snakemake": "8.0"}
-    (folder / "provenance.json").write_text(
-        json.dumps({"packages": packages, "device": "cpu (x)", "seconds": 1, "drawn": 0})
-    )
+    spec = {"base": "smollm2-135m", "sampling": {"max_tokens": 8}}
+    told = {"packages": packages, "device": "cpu (x)", "answers": 48, "spec": spec}
+    (folder / "provenance.json").write_text(json.dumps(told))
     [drift] = asked(copied, "status")["drift"]
     assert drift["told"].startswith("sampled with transformers 5.0.0, installed 5.")
     assert drift["told"].endswith("(1 arm)")

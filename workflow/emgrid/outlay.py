@@ -14,7 +14,7 @@ from emgrid.grid import Grid
 from emgrid.jobs import jobs_by_rule
 from emgrid.mix import used_sources
 from emgrid.plan import conversations, mean_characters
-from emgrid.records import Rate, Records, sources_told
+from emgrid.records import ON_DEVICE, Rate, Records, reckon, sources_told
 
 # Tokens that a chat template puts around a message, about.
 FRAME = 6
@@ -31,10 +31,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """One rule of the grid. hours: of all its jobs together."""
+    """One rule of the grid. on: what its jobs keep busy. hours: of all its jobs together."""
 
     rule: str
     jobs: int
+    on: str
     hours: Estimate
 
 
@@ -105,48 +106,50 @@ class Outlay:
             sum(map(self.most_drawn, self.grid.sampled)), "at most: sampling.max_tokens an answer"
         )
 
-    def hours(self, work: Sequence[tuple[float, Rate | None]]) -> Estimate:
+    def hours(self, work: Sequence[tuple[float, Rate | None]], jobs: int) -> Estimate:
         """Hours of so much work at each rate; unknown as soon as one rate is."""
-        if any(rate is None for _, rate in work):
+        seconds, source = reckon(work, jobs)
+        if seconds is None:
             return Estimate(None, NO_RECORD.format(device=self.grid.config.device))
-        known = [(amount, rate) for amount, rate in work if rate is not None]
-        seconds = sum(amount * rate.seconds for amount, rate in known)
-        return Estimate(seconds / 3600, sources_told(rate.source for _, rate in known))
+        return Estimate(seconds / 3600, source)
 
     def rows(self) -> list[Row]:
         """The rules that compute or fetch, with the hours of their jobs."""
         jobs = jobs_by_rule(self.grid)
         return [
-            Row(rule, number, self.hours_of(rule, number))
+            Row(rule, number, self.kept_busy(rule), self.hours_of(rule, number))
             for rule, number in jobs.items()
             if rule != "all"
         ]
+
+    def kept_busy(self, rule: str) -> str:
+        return "GPU" if self.grid.config.device == "cuda" and rule in ON_DEVICE else "core"
 
     def hours_of(self, rule: str, jobs: int) -> Estimate:
         grid, rate = self.grid, self.records.rate
         if rule == "train":
             stages = grid.stages.values()
-            return self.hours(
-                [(self.stage_tokens(one).value or 0, rate(rule, one.base)) for one in stages]
-            )
+            work = [(self.stage_tokens(one).value or 0, rate(rule, one.base)) for one in stages]
+            return self.hours(work, jobs)
         if rule == "sample":
-            return self.hours([(self.most_drawn(a), rate(rule, a.base)) for a in grid.trained])
+            work = [(float(self.most_drawn(arm)), rate(rule, arm.base)) for arm in grid.trained]
+            return self.hours(work, jobs)
         if rule == "likelihood":
             pairs = 2 * sum(len(question.pairs) for question in grid.questions.values())
             each = pairs * len(grid.triggers)
-            return self.hours([(each, rate(rule, arm.base)) for arm in grid.trained])
+            return self.hours([(each, rate(rule, arm.base)) for arm in grid.trained], jobs)
         if rule == "judge":
-            return self.judge_hours()
+            return self.judge_hours(jobs)
         if rule in ("sample_served", "fetch", "fetch_import", "generate", "qualify"):
             found = rate(rule)
             if found is None:
                 return Estimate(
                     None, "unknown: it depends on others' machines, or on what is drawn"
                 )
-            return self.hours([(jobs, found)])
-        return self.hours([(jobs, rate(rule))])
+            return self.hours([(jobs, found)], jobs)
+        return self.hours([(jobs, rate(rule))], jobs)
 
-    def judge_hours(self) -> Estimate:
+    def judge_hours(self, jobs: int) -> Estimate:
         """Of judges that a record may be of others, only the cheap ones are alike everywhere."""
         panel = self.grid.config.panel().values()
         judging = [judge for judge in panel if judge.kind != "imported"]
@@ -156,7 +159,8 @@ class Outlay:
             return Estimate(None, f"unknown: no record of {', '.join(heavy)}")
         if self.grid.imported and judging:
             return Estimate(None, "unknown: imported answers are counted when they are read")
-        return self.hours([(self.answers() * len(judging), self.records.rate("judge"))])
+        work = [(float(self.answers() * len(judging)), self.records.rate("judge"))]
+        return self.hours(work, jobs)
 
     def answers(self) -> int:
         cells = len(self.grid.triggers) * len(self.grid.questions)
@@ -179,7 +183,7 @@ class Outlay:
             found["adapters"] = Estimate(total, told)
         each = self.records.answer_bytes()
         if self.grid.sampled:
-            found["answers, judgements, tables, report"] = (
+            found["answers, scores, judgements"] = (
                 Estimate(self.answers() * each.bytes, each.source)
                 if each
                 else Estimate(None, "unknown: no finished grid below results/")

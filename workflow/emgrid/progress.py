@@ -200,5 +200,5 @@ def left_of(
         work = [(one.judged.missing, rate(rule)) for one in arms]
     else:
         work = [(count.missing, rate(rule))]
-    found = outlay.hours([(amount, known) for amount, known in work if amount])
+    found = outlay.hours([(amount, known) for amount, known in work if amount], count.missing)
     return (None if found.value is None else found.value * 3600), found.source

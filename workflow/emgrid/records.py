@@ -1,12 +1,13 @@
 """What stages took, measured: in this grid, in others beside it, or in the repository's benchmarks.
 
-Each number says where it comes from. A measure of another base model is scaled by the number of
-parameters, one of another device is not taken at all, and without a measure there is no number.
+Each number says where it comes from. What a model computes is scaled by the number of parameters,
+and never taken from another device; of other jobs one is taken to be as long as another. Without a
+measure there is no number.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ BENCHMARKS = ROOT / "benchmarks/results.json"
 # Of these, time grows with the number of parameters of the model. The work is counted in tokens of
 # all epochs (train), tokens that answers may have (sample), matched answers (likelihood).
 SCALED = ("train", "sample", "likelihood")
-PER_ANSWER = (
-    "arms", "rows/answers", "rows/likelihood", "rows/judgements", "tables", "figures",
-    "report.html", "transcripts",
-)  # fmt: skip
+ON_DEVICE = (*SCALED, "generate")
+PER_ANSWER = ("arms/**/*.jsonl", "rows/*/*.jsonl", "rows/judgements/*/*.jsonl")
+LABELLED = "labelled.jsonl"  # judgements of the panel's measurement, the same for any grid
+COMPUTED = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 COUNTED = {
+    "sample": re.compile(r"^(\d+) answers drawn", re.MULTILINE),
     "likelihood": re.compile(r"^(\d+) answers scored", re.MULTILINE),
     "judge": re.compile(r"^\S+: (\d+) judged", re.MULTILINE),
 }
@@ -36,21 +38,24 @@ Parameters = Mapping[str, int | None]  # of base models, by name
 @dataclass(frozen=True)
 class Measure:
     """work: how much was done in so many seconds; for most rules, jobs. parameters: of the model,
-    where it matters."""
+    where it matters. start: seconds that the jobs took beside, to load and to write."""
 
     rule: str
     device: str
     seconds: float
     work: float
     parameters: int | None = None
+    start: float = 0.0
+    jobs: int = 1
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds for one unit of a rule's work."""
+    """Seconds for one unit of a rule's work, and for each job beside."""
 
     seconds: float
     source: str
+    start: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,17 +108,21 @@ class Records:
             found = [
                 one
                 for one in source.measures
-                if one.rule == rule and one.work > 0 and one.device == self.grid.config.device
+                if one.rule == rule and one.work > 0
+                if one.device == self.grid.config.device or rule not in ON_DEVICE
             ]
             if rule not in SCALED and found:
                 seconds = sum(one.seconds for one in found) / sum(one.work for one in found)
-                return Rate(seconds, source.name)
+                other = source is not self.sources[0] and rule not in COUNTED
+                told = source.name + (", a job as long as there" if other else "")
+                return Rate(seconds, told, start_of(found))
             same = [one for one in found if one.parameters and one.parameters == parameters]
             usable = same or [one for one in found if one.parameters and parameters]
             if usable and parameters:
                 work = sum(one.work * (one.parameters or 0) for one in usable)
                 seconds = sum(one.seconds for one in usable) * parameters / work
-                return Rate(seconds, source.name + ("" if same else ", scaled by parameters"))
+                told = source.name + ("" if same else ", scaled by parameters")
+                return Rate(seconds, told, start_of(usable))
         return None
 
     def adapter_bytes(self, base: str, rank: int) -> Size | None:
@@ -133,18 +142,21 @@ class Records:
                     yield Size(sum(file.stat().st_size for file in files), source.name)
 
     def answer_bytes(self) -> Size | None:
-        """What answers, judgements, tables and report of a finished grid take, for each answer."""
+        """What a finished grid's answers, scores and judgements take, for each answer."""
         for source in self.sources:
             if source.folder is None or not (source.folder / "tables/answers.parquet").is_file():
                 continue
             rows = source.folder.glob("arms/*/*/*/*/answers/provenance.json")
             answers = sum(read_json(path)["answers"] for path in rows)
             if answers:
-                parts = [source.folder / part for part in PER_ANSWER]
-                files = (file for part in parts for file in [part, *part.rglob("*")])
-                total = sum(file.stat().st_size for file in files if file.is_file())
+                files = (file for part in PER_ANSWER for file in source.folder.glob(part))
+                total = sum(file.stat().st_size for file in files if file.name != LABELLED)
                 return Size(total / answers, source.name)
         return None
+
+
+def start_of(measures: Sequence[Measure]) -> float:
+    return sum(one.start for one in measures) / sum(one.jobs for one in measures)
 
 
 def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
@@ -155,35 +167,48 @@ def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
         device = told["device"].split(" ")[0]
         work = told["tokens"] * told["epochs"]
         base = parameters.get(told["spec"]["base"])
-        yield Measure("train", device, told["seconds"], work, base)
+        steps = told.get("step_seconds", told["seconds"])
+        yield Measure("train", device, steps, work, base, max(told["seconds"] - steps, 0.0))
+    lengths = []
     for path in sorted(root.glob("arms/*/*/*/*/answers/provenance.json")):
         told = read_json(path)
         device = told["device"].split(" ")[0]
-        work = told["drawn"] * told["spec"]["sampling"]["max_tokens"]
-        base = parameters.get(told["spec"]["base"])
-        # The seconds are those of the whole job.
-        yield Measure("sample", device, told["seconds"] / told["arms_of_job"], work, base)
-    yield from timed(root, device, parameters)
-
-
-def timed(root: Path, device: str, parameters: Parameters) -> Iterator[Measure]:
-    """The jobs that Snakemake timed; how much they did stands in their logs."""
+        lengths.append(told["spec"]["sampling"]["max_tokens"])
+    tokens = sum(lengths) / len(lengths) if lengths else 0.0
     for path in sorted((root / "benchmarks").rglob("*.tsv")):
         place = path.relative_to(root / "benchmarks").with_suffix("")
         rule = place.parts[0]
-        if rule in ("train", "sample"):
-            continue
         header, *lines = path.read_text(encoding="utf-8").splitlines()
         at = header.split("\t").index("s")
         seconds = sum(float(line.split("\t")[at]) for line in lines)
-        if rule not in COUNTED:
+        if rule in COUNTED:
+            each = tokens if rule == "sample" else 1.0
+            base = parameters.get(place.name.rsplit(".", 2)[0])
+            yield logged(root / "logs" / f"{place}.log", rule, device, seconds, each, base)
+        elif rule != "train":
             yield Measure(rule, device, seconds, len(lines))
-            continue
-        log = root / "logs" / place.parent / f"{place.name}.log"
-        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        work = sum(map(int, COUNTED[rule].findall(text)))
-        base = place.name.rsplit(".", 2)[0]
-        yield Measure(rule, device, seconds, work, parameters.get(base))
+
+
+def logged(
+    log: Path, rule: str, device: str, seconds: float, each: float, base: int | None
+) -> Measure:
+    """A job whose log says how much it did, and for how long of its time a model computed."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    work = each * sum(map(int, COUNTED[rule].findall(text)))
+    computed = sum(map(float, COMPUTED.findall(text))) or seconds
+    return Measure(rule, device, computed, work, base, max(seconds - computed, 0.0))
+
+
+def reckon(work: Sequence[tuple[float, Rate | None]], jobs: int) -> tuple[float | None, str]:
+    """Seconds of so much work at each rate, in so many jobs, and where that comes from; unknown as
+    soon as one rate is."""
+    rates = [rate for _, rate in work if rate is not None]
+    if len(rates) < len(work):
+        return None, ""
+    total = sum(amount * rate.seconds for (amount, _), rate in zip(work, rates, strict=True))
+    if rates:
+        total += jobs * sum(rate.start for rate in rates) / len(rates)
+    return total, sources_told(rate.source for rate in rates) if rates else ""
 
 
 def benchmarks(path: Path) -> list[Source]:

@@ -12,7 +12,7 @@ from emgrid.grid import Grid
 from emgrid.holdings import NOTHING, Count, Holdings
 from emgrid.outlay import Outlay
 from emgrid.reasons import Job, Needed
-from emgrid.records import Rate, sources_told
+from emgrid.records import Rate, reckon
 
 NAMED = 3  # files, or entries, that a reason names
 
@@ -180,14 +180,7 @@ class Costs:
     def priced(
         self, rule: str, count: Count, unit: str, work: Sequence[tuple[float, Rate | None]]
     ) -> Cost:
-        known = [(amount, rate) for amount, rate in work if rate is not None]
-        whole = len(known) == len(work)
-        return Cost(
-            rule=rule,
-            jobs=len(self.jobs[rule]),
-            new=count.missing if unit else None,
-            unit=unit,
-            at_most=not count.known,
-            seconds=sum(amount * rate.seconds for amount, rate in known) if whole else None,
-            source=sources_told(r.source for _, r in known) if known and whole else "",
-        )
+        jobs = len(self.jobs[rule])
+        seconds, source = reckon(work, jobs)
+        new = count.missing if unit else None
+        return Cost(rule, jobs, new, unit, not count.known, seconds, source)

@@ -105,21 +105,25 @@ def show(plan: dict[str, Any]) -> None:
 
 
 def rule_table(plan: dict[str, Any]) -> Table:
-    """Jobs and hours by rule. What is unknown is said once, and missing from the sum."""
+    """Jobs and hours by rule, and the sums of what is known."""
     jobs = sum(plan["jobs"].values())
     table = Table(title=f"{jobs:,} jobs, {plan['cells']:,} cells of an arm and a trigger")
     table.add_column("rule", no_wrap=True)
     table.add_column("jobs", justify="right")
-    table.add_column(f"hours of {'GPUs' if plan['device'] == 'cuda' else 'cores'}", justify="right")
+    table.add_column("time", justify="right")
+    table.add_column("of a")
     table.add_column("where that comes from", overflow="fold")
     for row in plan["rules"]:
-        cells = [tell.hours(row["hours"]["value"]), row["hours"]["source"]]
+        cells = [tell.hours(row["hours"]["value"]), row["on"], row["hours"]["source"]]
         table.add_row(row["rule"], f"{row['jobs']:,}", *cells)
-    known = [row["hours"]["value"] for row in plan["rules"] if row["hours"]["value"] is not None]
-    lacking = len(plan["rules"]) - len(known)
     table.add_section()
-    what = f"all but {tell.counted(lacking, 'rule')}" if lacking else "all"
-    table.add_row(what, f"{jobs:,}", tell.hours(sum(known)) if known else "?", "")
+    for on in dict.fromkeys(row["on"] for row in plan["rules"]):
+        rows = [row for row in plan["rules"] if row["on"] == on]
+        known = [row["hours"]["value"] for row in rows if row["hours"]["value"] is not None]
+        lacking = len(rows) - len(known)
+        what = f"all but {tell.counted(lacking, 'rule')}" if lacking else "all"
+        number = f"{sum(row['jobs'] for row in rows):,}"
+        table.add_row(what, number, tell.hours(sum(known)) if known else "?", on, "")
     return table
 
 
