@@ -1,6 +1,6 @@
 """Why jobs would run, grouped where they would for equal reasons, and what each rule will cost."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,52 +41,63 @@ class Cost:
 
 
 def grouped(jobs: Iterable[Job]) -> list[Group]:
+    """Jobs with equal reasons as one; the entries that a change is about are counted together."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    numbers: Counter[tuple[str, tuple[str, ...], str]] = Counter()
     for job in jobs:
-        found[job.rule, tuple(reasons(job))].append(job.name)
-    return [Group(rule, told, tuple(names)) for (rule, told), names in found.items()]
+        told = reasons(job)
+        same = job.rule, tuple(told)
+        found[same].append(job.name)
+        for reason, number in told.items():
+            numbers[*same, reason] += number
+    return [
+        Group(rule, tuple(counted(one, numbers[rule, told, one]) for one in told), tuple(names))
+        for (rule, told), names in found.items()
+    ]
 
 
-def reasons(job: Job) -> list[str]:
-    """Why a job would run, in words; what it depends on first."""
-    told = [said(change, number) for change, number in alike(job.changed)]
+def counted(reason: str, number: int) -> str:
+    """A reason with the number of entries (arms, say) of the spec that it is about."""
+    listed = reason.split(".", 1)[0]
+    return f"{reason} ({number:,} {listed})" if number else reason
+
+
+def reasons(job: Job) -> dict[str, int]:
+    """Why a job would run, in words, what it depends on first; each with the number of the spec's
+    entries that it is about, 0 where it is about no single ones."""
+    told = alike(job.changed)
     if job.version:
-        told.append(f"code version {job.version[0]} → {job.version[1]}")
+        told[f"code version {job.version[0]} → {job.version[1]}"] = 0
     if job.stopped:
-        told.append("its last run did not end")
+        told["its last run did not end"] = 0
     if job.missing:
-        told.append("not made yet" if not job.recorded else f"gone: {files(job.missing)}")
+        told["not made yet" if not job.recorded else f"gone: {files(job.missing)}"] = 0
     if job.renewed:
-        told.append(f"newer input: {files(job.renewed)}")
+        told[f"newer input: {files(job.renewed)}"] = 0
     if job.added:
-        told.append(f"further input: {files(job.added)}")
+        told[f"further input: {files(job.added)}"] = 0
     if job.dropped:
-        told.append(f"input no more: {files(job.dropped)}")
+        told[f"input no more: {files(job.dropped)}"] = 0
     if job.follows and (job.recorded or not told):
-        told.append(f"follows from {', '.join(job.follows)}")
-    return told or ["Snakemake gives no reason"]
+        told[f"follows from {', '.join(job.follows)}"] = 0
+    return told or {"Snakemake gives no reason": 0}
 
 
-def alike(found: Iterable[Change]) -> list[tuple[Change, int]]:
-    """Equal changes of several entries of a list as one, with their number; entries that came or
-    went as one for their place."""
-    numbers: dict[Change, int] = defaultdict(int)
+def alike(found: Iterable[Change]) -> dict[str, int]:
+    """Changes in words: equal ones of several entries of a list as one, with their number; entries
+    that came or went as one for their place."""
+    told: dict[str, int] = defaultdict(int)
     listed: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for one in found:
         if one.where or MISSING not in (one.old, one.new):
-            numbers[Change(one.place, one.old, one.new)] += 1
+            told[f"{one.place}: {one.old} → {one.new}"] += bool(one.where)
         else:
             came = one.old == MISSING
             listed[one.place, came].append(one.new if came else one.old)
     for (place, came), entries in listed.items():
-        told = files(entries)
-        numbers[Change(place, MISSING, told) if came else Change(place, told, MISSING)] += 1
-    return list(numbers.items())
-
-
-def said(change: Change, number: int) -> str:
-    many = f" ({number} {change.place.split('.')[0]})" if number > 1 else ""
-    return f"{change.place}: {change.old} → {change.new}{many}"
+        names = files(entries)
+        told[f"{place}: {MISSING} → {names}" if came else f"{place}: {names} → {MISSING}"] = 0
+    return dict(told)
 
 
 def files(names: Iterable[str]) -> str:

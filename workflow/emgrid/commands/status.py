@@ -114,11 +114,10 @@ def rule_table(rules: dict[str, Any]) -> Table:
 def arm_table(arms: list[dict[str, Any]]) -> Table:
     """Arms that differ in their seed alone as one."""
     table = Table(title="arms, all seeds together")
-    for name in ("base", "intervention", "ratio"):
-        table.add_column(name, overflow="fold")
+    table.add_column("arm", overflow="fold")
     table.add_column("arms", justify="right")
     for name in PARTS.values():
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     rows: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for arm in arms:
         rows.setdefault((arm["base"], arm["intervention"], arm["ratio"]), []).append(arm)
@@ -128,5 +127,6 @@ def arm_table(arms: list[dict[str, Any]]) -> Table:
             done = sum(arm[part]["done"] for arm in alike)
             planned = sum(arm[part]["planned"] for arm in alike)
             cells.append(f"{done:,} of {planned:,}" if planned else "–")
-        table.add_row(*names, f"{len(alike):,}", *cells)
+        told = names if len({arm["base"] for arm in arms}) > 1 else names[1:]
+        table.add_row(" ".join(told), f"{len(alike):,}", *cells)
     return table
