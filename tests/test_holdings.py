@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from emgrid import likelihood, sample
-from emgrid.files import write_json
+from emgrid.files import write_json, write_jsonl, write_text
 from emgrid.grid import Grid
 from emgrid.holdings import Count, Holdings, keys_in
 from emgrid.judge.score import JudgeSpec, judge_items
@@ -14,6 +14,7 @@ from emgrid.judge.specs import judge_spec
 from emgrid.load import load_config
 from emgrid.models import BaseModel
 from emgrid.rows import KeptRows
+from emgrid.train import TrainSpec
 from emgrid.unneeded import delete, freed, unneeded
 
 MODEL = {"name": "smollm2-135m", "path": ".", "revision": None, "chat_template": "x"}
@@ -150,3 +151,48 @@ def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> 
         "rows/judgements/gpt.0123": True,
         "rows/judgements/is_code.0123": False,
     }
+
+
+def adapter(root: Path, grid: Grid, name: str, sha: str) -> None:
+    """A kept training of the grid's only stage."""
+    [stage] = grid.stages
+    spec = TrainSpec.model_validate_json(grid.train_spec(stage)).model_dump(mode="json")
+    told = {"spec": spec, "adapter_sha256": sha}
+    write_json(root / "rows/adapters" / name / "provenance.json", told)
+
+
+def test_an_adapter_that_is_kept_is_found_where_its_training_is_due(
+    config: dict[str, Any], root: Path
+) -> None:
+    grid = grid_of(config)
+    [stage] = grid.stages.values()
+    write_text(root / stage.folder / "train.jsonl", "rows\n")
+    holdings = Holdings(grid, root, renewed=grid.stages)
+    name = holdings.training_name(stage)
+    assert name is not None
+    assert holdings.kept_training(stage) is None
+    adapter(root, grid, name, "of the kept adapter")
+    assert holdings.adapter(stage) == "of the kept adapter"
+    assert Holdings(grid, root).adapter(stage) == "of the adapter"
+    again = Holdings(grid_of(config, revision={"train": 1}), root, renewed=grid.stages)
+    assert again.training_name(stage) not in (None, name)
+    assert Holdings(grid, root, renewed=grid.stages, mixed=grid.stages).adapter(stage) is None
+
+
+def test_an_adapter_goes_only_where_that_of_the_same_training_is_known(
+    config: dict[str, Any], root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    grid = grid_of(config)
+    [stage] = grid.stages.values()
+    write_text(root / stage.folder / "train.jsonl", "rows\n")
+    adapter(root, grid, "of-earlier-rows", "earlier")
+    # As long as the stage's own is not there, this may be it.
+    assert unneeded([grid], root) == []
+    adapter(root, grid, Holdings(grid, root).training_name(stage) or "", "now")
+    assert [str(one.path) for one in unneeded([grid], root)] == ["rows/adapters/of-earlier-rows"]
+    # Another config that mixes other rows under the same name.
+    path = tmp_path_factory.mktemp("data") / "mine.jsonl"
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    write_jsonl(path, [row | {"id": str(number)} for number in range(60)])
+    mine = {"household_bad": {"path": str(path), "format": "messages"}}
+    assert unneeded([grid, grid_of(config, datasets=mine)], root) == []

@@ -18,6 +18,7 @@ from emgrid.jobs import outputs
 from emgrid.judge.kept import folder_name
 from emgrid.judge.score import identity
 from emgrid.likelihood import VERSION as SCORED
+from emgrid.mix import used_sources
 from emgrid.sample import revised
 from emgrid.train import TrainSpec
 
@@ -41,13 +42,13 @@ class Needs(Holdings):
     """What one config needs. Adapters are looked for where trainings are kept, since a stage's
     folder holds the one that was trained last."""
 
-    def __init__(self, grid: Grid, root: Path) -> None:
-        super().__init__(grid, root, renewed=grid.stages)
+    def __init__(self, grid: Grid, root: Path, mixed: Iterable[str] = ()) -> None:
+        super().__init__(grid, root, renewed=grid.stages, mixed=mixed)
 
     @cached_property
     def trainings(self) -> list[TrainSpec]:
-        """The specs of trainings whose name is not known yet."""
-        unknown = [s for s in self.grid.stages.values() if self.training_name(s) is None]
+        """The specs of trainings that are not found among the kept ones (yet)."""
+        unknown = [s for s in self.grid.stages.values() if self.kept_training(s) is None]
         return [TrainSpec.model_validate_json(self.grid.train_spec(s.name)) for s in unknown]
 
     @cached_property
@@ -77,10 +78,33 @@ class Needs(Holdings):
 
 def unneeded(grids: Sequence[Grid], root: Path) -> list[Unneeded]:
     """What no grid of those that share a folder needs, largest first."""
-    needs = [Needs(grid, root) for grid in grids]
+    needs = [Needs(grid, root, mixed_otherwise(grids)) for grid in grids]
     found = [*folders(grids, root), *kept_adapters(needs, root), *kept_rows(needs, root)]
     found += judgements(needs, root)
     return sorted(found, key=lambda one: (-one.bytes, str(one.path)))
+
+
+def mixed_otherwise(grids: Sequence[Grid]) -> set[str]:
+    """Stages that configs mix of other rows under one name, such as a data set at another path:
+    their folder holds the rows of one of them."""
+    found: dict[str, set[str]] = {}
+    for grid in grids:
+        for name in grid.stages:
+            found.setdefault(name, set()).add(rows_of(grid, name))
+    return {name for name, rows in found.items() if len(rows) > 1}
+
+
+def rows_of(grid: Grid, stage: str) -> str:
+    """What a stage's rows depend on, in one text."""
+    told = [grid.mix_spec(stage)]
+    for source, _ in used_sources(grid.stages[stage].stage):
+        if source.dataset in grid.generated:
+            drawn = grid.generated[source.dataset].drawn
+            told += [grid.generate_spec(one.name) for one in drawn]
+            told.append(grid.qualify_spec(source.dataset))
+        else:
+            told.append(grid.dataset_spec(source.dataset))
+    return "\n".join(told)
 
 
 def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
