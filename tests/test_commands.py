@@ -214,9 +214,8 @@ def test_a_plan_says_where_its_numbers_come_from(fresh: GridRun) -> None:
     larger = fresh.edited() | {"base_models": ["qwen2.5-0.5b"]}
     scaled = {row["rule"]: row["hours"] for row in asked(fresh, "plan", larger)["rules"]}
     assert scaled["train"]["source"].endswith("scaled by parameters")
-    assert scaled["train"]["value"] == pytest.approx(
-        hours["train"]["value"] * 494032768 / 134515008
-    )
+    # What it takes to start a job is not scaled.
+    assert 1 < scaled["train"]["value"] / hours["train"]["value"] < 494032768 / 134515008
     cuda = asked(fresh, "plan", fresh.edited() | {"device": "cuda"})["rules"]
     assert {row["hours"]["value"] for row in cuda if row["rule"] == "train"} == {None}
     assert "unknown: no record on cuda" in {row["hours"]["source"] for row in cuda}
