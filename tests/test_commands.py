@@ -337,6 +337,7 @@ def test_gc_keeps_what_was_paid_for(grid: GridRun, tmp_path: Path) -> None:
         ("  0%|    | 0/144 [00:00<?, ?answer/s]", (None, None)),
         ("50%|██  | 2/4 [1:00:00<1:00:00, 1800.00s/step, loss 1.2]", (1800.0, 3600.0)),
         ("144 answers drawn, 0 kept from before", (None, None)),
+        ("Loading weights: 50%|██ | 2/4 [00:01<00:01, 5.00it/s]", (None, None)),
     ],
 )
 def test_the_pace_of_a_job_stands_in_its_bar(

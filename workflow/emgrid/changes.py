@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-NAMED_BY = ("folder", "id", "name")
+NAMED_BY = (("folder",), ("id",), ("name",), ("base", "intervention", "ratio"))
 MISSING = "–"
 SHOWN = 60  # characters of a value
 
@@ -49,9 +49,12 @@ def differing(old: Any, new: Any, place: tuple[str, ...], where: str) -> Iterato
 def differing_lists(
     old: list[Any], new: list[Any], place: tuple[str, ...], where: str
 ) -> Iterator[Change]:
-    name = next((one for one in NAMED_BY if all_have(one, old + new)), None)
-    if name is not None:
-        before, after = ({item[name]: item for item in items} for items in (old, new))
+    named = next((one for one in NAMED_BY if all_have(one, old + new)), None)
+    if named is not None:
+        before, after = (
+            {" ".join(str(item[part]) for part in named): item for item in items}
+            for items in (old, new)
+        )
         for key in [*before, *(key for key in after if key not in before)]:
             inside = (where, str(key)) if where else (str(key),)
             if key not in after:
@@ -71,8 +74,10 @@ def differing_lists(
         yield from (change(place, MISSING, item, where) for item in come)
 
 
-def all_have(name: str, items: list[Any]) -> bool:
-    return bool(items) and all(isinstance(item, dict) and name in item for item in items)
+def all_have(name: tuple[str, ...], items: list[Any]) -> bool:
+    return bool(items) and all(
+        isinstance(item, dict) and all(part in item for part in name) for item in items
+    )
 
 
 def missing_in(items: list[Any], others: list[Any]) -> list[Any]:

@@ -22,15 +22,15 @@ from emgrid.running import current, last
 # Where Snakemake notes the outputs of jobs that have begun and not ended.
 BEGUN = ".snakemake/incomplete"
 # `44%|████      | 65/144 [00:12<00:15,  5.1answer/s]`, as tqdm writes it.
-BAR = re.compile(r"(\d+)/(\d+) \[([\d:]+)<([\d:?]+)")
+BAR = re.compile(r"(\d+)/(\d+) \[([\d:]+)<[^\]]*(?:answer|judgement|step|text)[^\]]*\]")
 TAIL = 4000  # bytes of a log that are read from its end
 ROWS = {"sample": "answers", "sample_served": "answers", "likelihood": "scores", "judge": "judged"}
 
 
 @dataclass(frozen=True)
 class Running:
-    """A job that runs now. line: the last that its log says. seconds_each, seconds_left: as its
-    progress bar tells, where it has one."""
+    """A job that runs now. line: its progress bar, else the last that its log says. seconds_each,
+    seconds_left: as its progress bar tells, where it has one."""
 
     rule: str
     name: str
@@ -124,13 +124,15 @@ def name_of(rule: str, file: str) -> str:
 
 
 def last_line(log: Path) -> str:
-    """The last line with anything in it; a progress bar writes its lines over each other."""
+    """The last line of a progress bar, which writes its lines over each other; without one, the
+    last with anything in it."""
     with log.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(file.tell() - TAIL, 0))
         text = file.read().decode("utf-8", errors="replace")
     lines = [line.strip() for line in re.split(r"[\r\n]", text)]
-    return next((line for line in reversed(lines) if line), "")
+    bars = [line[: found.end()] for line in lines if (found := BAR.search(line))]
+    return next((line for line in reversed(bars or lines) if line), "")
 
 
 def pace(line: str) -> tuple[float | None, float | None]:

@@ -17,6 +17,7 @@ from emgrid import ROOT
 from emgrid.changes import Change, changes
 from emgrid.errors import EmgridError
 from emgrid.grid import Grid
+from emgrid.replaced import replaced, retold
 from emgrid.strict import read_yaml
 
 PROFILE = ROOT / "workflow/profiles/workstation/config.yaml"
@@ -63,12 +64,21 @@ def needed(configfile: Path) -> Needed:
     made = planned(configfile)
     found = made.dag
     listed = [job for level in found.toposorted() for job in sorted(level, key=str) if job.output]
+    grid, records = made.globals["GRID"], found.workflow.persistence
+
+    def recorded(file: str) -> Any:
+        record = records._read_record(file)
+        return None if record is None else split(set(record.params))[0]
+
     jobs = [read_job(found, job) for job in listed if found.needrun(job)]
+    if jobs:
+        stages = replaced(grid, recorded)
+        jobs = [retold(job, stages) for job in jobs]
     changed = found.workflow.persistence.params_changed
     left = [job for job in listed if not found.needrun(job) and changed(job)] if jobs else []
     total = Counter(rule_of(job) for job in found.jobs)
     overlooked = [read_job(found, job) for job in left]
-    return Needed(made.globals["GRID"], jobs, dict(sorted(total.items())), overlooked)
+    return Needed(grid, jobs, dict(sorted(total.items())), overlooked)
 
 
 def planned(configfile: Path) -> Any:

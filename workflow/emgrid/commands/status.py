@@ -61,14 +61,15 @@ def done_of(count: Any) -> dict[str, int]:
 
 def show(found: dict[str, Any]) -> None:
     console = tell.console()
-    console.print(headline(found))
+    console.print(headline(found), soft_wrap=True)
     if found["begun"]:
         console.print(rule_table(found["rules"]))
         console.print(arm_table(found["arms"]))
     for job in found["running"]:
-        console.print(f"now: {job['rule']} {job['name']}: {job['line']}", markup=False)
+        line = f"now: {job['rule']} {job['name']}: {job['line']}"
+        console.print(line, markup=False, soft_wrap=True)
     for one in found["drift"]:
-        console.print(f"drift: {one['told']}; runs nothing again (see `revision`)")
+        console.print(f"drift: {one['told']}; runs nothing again", soft_wrap=True)
 
 
 def headline(found: dict[str, Any]) -> str:

@@ -59,13 +59,14 @@ def show(found: dict[str, Any]) -> None:
     for group in found["overlooked"]:
         jobs = tell.counted(len(group["jobs"]), "job")
         because = "; ".join(group["reasons"])
-        console.print(f"only in the run after: {jobs} of {group['rule']} ({because})")
+        told = f"only in the run after: {jobs} of {group['rule']} ({because})"
+        console.print(told, soft_wrap=True)
     show_drift(console, found["drift"])
 
 
 def show_drift(console: Any, drift: list[dict[str, Any]]) -> None:
     for one in drift:
-        console.print(f"drift: {one['told']}; runs nothing again (see `revision`)")
+        console.print(f"drift: {one['told']}; runs nothing again", soft_wrap=True)
 
 
 def reason_table(found: dict[str, Any]) -> Table:
