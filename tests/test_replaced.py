@@ -52,7 +52,7 @@ def test_a_stage_is_told_by_the_setting_that_changed(
         assert set(found) == set(edited.stages)
 
 
-def test_a_job_is_told_by_settings_not_by_files(demo: dict[str, Any]) -> None:
+def test_a_job_is_told_by_settings_not_by_files() -> None:
     change = Change("training.rank", "16", "8")
     job = Job(
         "sample",

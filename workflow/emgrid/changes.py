@@ -49,12 +49,9 @@ def differing(old: Any, new: Any, place: tuple[str, ...], where: str) -> Iterato
 def differing_lists(
     old: list[Any], new: list[Any], place: tuple[str, ...], where: str
 ) -> Iterator[Change]:
-    named = next((one for one in NAMED_BY if all_have(one, old + new)), None)
+    named = next((one for one in NAMED_BY if tells_apart(one, old, new)), None)
     if named is not None:
-        before, after = (
-            {" ".join(str(item[part]) for part in named): item for item in items}
-            for items in (old, new)
-        )
+        before, after = by_name(named, old), by_name(named, new)
         for key in [*before, *(key for key in after if key not in before)]:
             inside = (where, str(key)) if where else (str(key),)
             if key not in after:
@@ -74,10 +71,17 @@ def differing_lists(
         yield from (change(place, MISSING, item, where) for item in come)
 
 
-def all_have(name: tuple[str, ...], items: list[Any]) -> bool:
-    return bool(items) and all(
-        isinstance(item, dict) and all(part in item for part in name) for item in items
+def tells_apart(named: tuple[str, ...], *lists: list[Any]) -> bool:
+    """Whether these fields name each entry of each list, which has any."""
+    return any(lists) and all(
+        all(isinstance(item, dict) and all(part in item for part in named) for item in items)
+        and len(by_name(named, items)) == len(items)
+        for items in lists
     )
+
+
+def by_name(named: tuple[str, ...], items: list[Any]) -> dict[str, Any]:
+    return {" ".join(str(item[part]) for part in named): item for item in items}
 
 
 def missing_in(items: list[Any], others: list[Any]) -> list[Any]:
