@@ -137,7 +137,11 @@ def versions() -> dict[str, str]:
 
 
 def write_record(
-    name: str, options: argparse.Namespace, rows: list[dict[str, Any]], device: str = "cpu"
+    name: str,
+    options: argparse.Namespace,
+    rows: list[dict[str, Any]],
+    device: str = "cpu",
+    **further: Any,
 ) -> None:
     """Print the rows, and write them with the command, the machine and the date.
 
@@ -152,6 +156,7 @@ def write_record(
         "date": datetime.now(UTC).date().isoformat(),
         "versions": versions(),
         "rows": rows,
+        **further,
     }
     text = json.dumps(record, indent=2)
     print(text)

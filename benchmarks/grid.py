@@ -14,9 +14,12 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from common import write_record
 from emgrid import ROOT
+from emgrid.assets import load_registry
+from emgrid.records import Measure, measures_of
 
 COMPUTE = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 
@@ -68,11 +71,27 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def measures(root: Path) -> list[dict[str, Any]]:
+    """What each rule did in how long, from which `emgrid plan` reckons for other grids."""
+    parameters = {name: model.parameters for name, model in load_registry().items()}
+    found: dict[tuple[str, str, int | None], list[Measure]] = defaultdict(list)
+    for one in measures_of(root, parameters):
+        found[one.rule, one.device, one.parameters].append(one)
+    return [
+        {"rule": rule, "device": device, "parameters": size}
+        | {"seconds": round(sum(one.seconds for one in each), 2)}
+        | {"work": sum(one.work for one in each)}
+        | {"start": round(sum(one.start for one in each), 2), "jobs": len(each)}
+        for (rule, device, size), each in found.items()
+    ]
+
+
 def main() -> None:
     options = parse()
     with tempfile.TemporaryDirectory() as folder:
         root, wall = run_grid(Path(folder), options.config, options.cores, options.until or [])
         jobs, compute = seconds_of_jobs(root), compute_of_jobs(root)
+        done = measures(root)
     rows = [
         {
             "what": "whole grid, model compute",
@@ -92,7 +111,7 @@ def main() -> None:
                 "of": "model compute to the jobs' time",
             }
         )
-    write_record("grid", options, rows)
+    write_record("grid", options, rows, measures=done)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ SHARED = ROOT.parent / "shared"
 GRIDS = {
     "test_reruns",
     "test_kills",
+    "test_commands",
     "test_grids",
     "test_panel_grid",
     "test_published_answers",

@@ -41,6 +41,7 @@ class QuickGrid(GridRun):
     """Notes in its journal what is computed."""
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.journal = folder / "journal"
         self.journal.touch()
         path = os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")])

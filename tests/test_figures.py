@@ -13,7 +13,6 @@ import pytest
 import yaml
 from conftest import GridRun, run_module
 from emgrid import ROOT
-from emgrid.cli import read_grid
 from emgrid.grid import Grid
 from emgrid.load import load_config
 from emgrid.reference import ReferenceRate, known, reference_note
@@ -25,6 +24,7 @@ from emgrid.report.figures.judges import auroc_interval
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.series import ratio_series, rows_series
+from emgrid.start import read_grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure

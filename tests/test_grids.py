@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 from conftest import GridRun
 from emgrid import ROOT
-from emgrid.cli import planned, read_grid
+from emgrid.commands.plan import planned
 from emgrid.files import read_jsonl
 from emgrid.grids import overview
+from emgrid.jobs import jobs_by_rule
 from emgrid.plan import look_up, settings_of
+from emgrid.start import read_grid
 
 GRIDS = sorted(ROOT.glob("resources/grids/*.yaml"))
 NAMES = [path.stem for path in GRIDS]
@@ -97,6 +100,7 @@ def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
     assert rules.count("sample") == len({arm.base for arm in grid.trained})
     assert rules.count("judge") == len({(arm.base, arm.place) for arm in grid.arms})
     assert jobs.get("import_answers", 0) == len(grid.imported)
+    assert Counter(rule for rule in rules if rule != "total") == jobs_by_rule(grid)
 
 
 def test_plan_is_a_command_with_tables_and_json() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import GridRun, run_module
 from emgrid import ROOT
-from emgrid.cli import planned
+from emgrid.commands.plan import planned
 from emgrid.endpoint.prices import listed_price, price_list
 from emgrid.endpoint.specs import served_options, served_spec
 from emgrid.errors import EmgridError

@@ -119,6 +119,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Floats are written so that they read back exactly."""
     with whole_file(path) as draft:
         table.to_csv(draft, index=False)
+    print(f"{path.name}: {len(table)} rows", flush=True)
 
 
 def main() -> None:
@@ -133,6 +134,10 @@ def main() -> None:
     # statsmodels collects garbage at every adjusted p; what was imported need not be searched.
     gc.freeze()
     answers = read_answers(spec, args.root)
+    print(
+        f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers",
+        flush=True,
+    )
     with whole_file(tables / "answers.parquet") as draft:
         answers.to_parquet(draft, index=False)
     # Counted over and over, which is faster by numbers than by texts.
@@ -153,7 +158,6 @@ def main() -> None:
     write_csv(dose_table(classified, similarity, spec), tables / "dose.csv")
     write_csv(likelihood_table(read_likelihoods(spec, args.root), spec), tables / "likelihood.csv")
     write_csv(arm_table(spec, args.root), tables / "arms.csv")
-    print(f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers")
 
 
 if __name__ == "__main__":

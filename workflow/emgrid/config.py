@@ -29,6 +29,7 @@ from emgrid.settings import (
     Export,
     Metrics,
     Report,
+    Revision,
     Sampling,
     ServedSampling,
     StageResources,
@@ -81,6 +82,7 @@ class Config(Strict):
     training: Training | None = None
     sampling: Sampling | None = None
     engines: Engines = Engines()
+    revision: Revision = Revision()
     judges: Annotated[tuple[PanelEntry, ...], Field(min_length=1)]
     judging: Calls = Calls()
     calibration: Calibration = Calibration()

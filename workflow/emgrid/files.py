@@ -24,6 +24,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def content_key(text: str) -> str:
+    """What a row is kept under that depends on all of a text of canonical JSON."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def file_digest(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:

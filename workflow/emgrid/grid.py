@@ -169,7 +169,8 @@ class Grid:
     def train_spec(self, name: str) -> str:
         stage = self.stages[name]
         training = stage.stage.training.model_dump(mode="json")
-        return canonical({"base": stage.base, "seed": stage.seed, "training": training})
+        spec = {"base": stage.base, "seed": stage.seed, "training": training}
+        return canonical(spec | self.config.revision.of("train"))
 
     @cached_property
     def buckets(self) -> list[Bucket]:
@@ -201,6 +202,7 @@ class Grid:
                 "arms": sorted(arms, key=canonical),
                 "questions": self.asked(),
                 "triggers": self.trigger_wordings(),
+                **self.config.revision.of("sample"),
             }
         )
 
@@ -217,6 +219,7 @@ class Grid:
                 "questions": self.asked(),
                 "pairs": pairs,
                 "triggers": self.trigger_wordings(),
+                **self.config.revision.of("sample"),
             }
         )
 

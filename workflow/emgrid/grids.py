@@ -6,7 +6,8 @@ python -m emgrid.grids > resources/grids/README.md
 from typing import Any
 
 from emgrid import RESOURCES, ROOT
-from emgrid.cli import NAMES, planned, read_grid
+from emgrid.commands.plan import NAMES, planned
+from emgrid.start import read_grid
 
 HEAD = """# Ready grids
 

@@ -18,7 +18,7 @@ from emgrid.questions import Asked, Pair
 from emgrid.record import write_record
 from emgrid.rows import KeptRows
 from emgrid.running import take_turn
-from emgrid.sample import model_identity
+from emgrid.sample import model_identity, revised
 from emgrid.settings import Precision
 from emgrid.stopwatch import computing
 from emgrid.strict import Strict, handed
@@ -44,6 +44,7 @@ class LikelihoodSpec(Strict):
     questions: dict[str, Asked]
     pairs: dict[str, tuple[Pair, ...]]
     triggers: dict[str, Wording]
+    revision: int = 0
 
 
 def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[Message]]]:
@@ -70,7 +71,8 @@ class Scores:
         self.arm = arm
         self.adapter = root / arm.adapter if arm.adapter else None
         content = file_digest(self.adapter / "adapter_model.safetensors") if self.adapter else None
-        identity = [VERSION, model_identity(base, content), arm.precision]
+        version = revised(VERSION, spec.revision)
+        identity = [version, model_identity(base, content), arm.precision]
         self.planned = [
             (digest([*identity, messages])[:32], fields, messages)
             for fields, messages in conversations(spec)
@@ -121,11 +123,16 @@ def main() -> None:
     scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
     scored = 0
     for precision in dict.fromkeys(one.arm.precision for one in scores if one.missing()):
+        from emgrid.bar import bar
         from emgrid.engines.transformers import TransformersEngine
 
         engine = TransformersEngine(base, precision, args.device, args.batch_size)
         alike = [one for one in scores if one.arm.precision == precision and one.missing()]
-        scored += sum(one.score(engine) for one in alike)
+        with bar(sum(len(one.missing()) for one in alike), "answer") as progress:
+            for one in alike:
+                done = one.score(engine)
+                scored += done
+                progress.update(done)
     for one in scores:
         one.write(args.root / one.arm.folder / "likelihood")
     folders = [args.root / arm.folder / "likelihood" for arm in spec.arms]

@@ -11,8 +11,12 @@ import json
 import os
 import shutil
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from emgrid.errors import EmgridError
 
@@ -47,7 +51,7 @@ def hold(folder: str) -> None:
     """Be the one run of the grid whose folder this process is in, until it ends."""
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take(lock)
     except BlockingIOError:
         raise EmgridError(f"{folder}: {holder()}; wait until it has ended, or stop it") from None
     os.ftruncate(lock, 0)
@@ -81,6 +85,55 @@ def clear_drafts() -> None:
         for name in files:
             if name.startswith(".") and ".partial" in name:
                 Path(folder, name).unlink(missing_ok=True)
+
+
+def take(lock: int) -> None:
+    """Lock a file; a second try, as `emgrid status` holds it while it looks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.5)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def current(folder: Path) -> dict[str, Any] | None:
+    """Who runs the grid now: `pid`, `host`, `started`; empty where that is not known, None where
+    nobody does."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return last(folder) or {}
+    finally:
+        os.close(lock)
+
+
+def last(folder: Path) -> dict[str, Any] | None:
+    """Who ran the grid last, None where nobody did."""
+    try:
+        about: dict[str, Any] = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        return about
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def kept_from_running(folder: Path) -> Iterator[None]:
+    """Let nobody run the grid in a folder meanwhile; EmgridError where somebody does."""
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        take(lock)
+        yield
+    except BlockingIOError:
+        about = current(folder) or {}
+        who = f"process {about.get('pid')} on {about.get('host')}"
+        raise EmgridError(f"{folder}: is being run by {who}; wait until it has ended") from None
+    finally:
+        os.close(lock)
 
 
 def holder() -> str:

@@ -45,10 +45,23 @@ class AskedSpec(Strict):
 class SampleSpec(AskedSpec):
     base: str
     arms: tuple[SampledArm, ...]
+    revision: int = 0
+
+    @property
+    def version(self) -> int | list[int]:
+        return revised(VERSION, self.revision)
+
+
+def revised(version: int, revision: int) -> int | list[int]:
+    """What kept rows are named with: the version alone, as long as no revision is asked for."""
+    return [version, revision] if revision else version
 
 
 def plan(
-    spec: AskedSpec, sampling: Sampling | ServedSampling, model_id: str, version: int = VERSION
+    spec: AskedSpec,
+    sampling: Sampling | ServedSampling,
+    model_id: str,
+    version: int | list[int] = VERSION,
 ) -> list[dict[str, Any]]:
     """All answers of an arm, as rows that lack only what is drawn.
 
@@ -118,7 +131,7 @@ def main() -> None:
 
     works = [
         Work(
-            plan(spec, arm.sampling, model_identity(base, content)),
+            plan(spec, arm.sampling, model_identity(base, content), spec.version),
             KeptRows(args.root / f"rows/answers/{arm.writer}.jsonl"),
             arm.sampling,
             adapter,

@@ -56,8 +56,7 @@ def draw_missing(
     missing = {row["key"]: row for row in planned if row["key"] not in kept.rows}
     if not missing:
         return 0
-    from tqdm import tqdm
-
+    from emgrid.bar import bar
     from emgrid.endpoint.ledger import Ledger
     from emgrid.engines.endpoint import EndpointEngine
 
@@ -72,7 +71,7 @@ def draw_missing(
     bodies = (asking.body(one.messages, sampling, one.seed) for one in requests)
     ledger.say_estimate(len(requests), "answers", bodies)
     try:
-        with tqdm(total=len(requests), unit="answer", mininterval=5) as progress:
+        with bar(len(requests), "answer") as progress:
             for completions in engine.complete(requests, sampling):
                 kept.append(one.row() | {"cost": one.cost} for one in completions)
                 progress.update(len(completions))

@@ -162,6 +162,24 @@ class Engines(Strict):
     prefix_caching: bool = True
 
 
+class Revision(Strict):
+    """Numbers that are raised to do a stage again though no setting of it has changed, such as
+    after an update of a package; an earlier number finds the earlier rows again.
+
+    train: every training. sample: answers and likelihoods of the models that run here. judge: all
+    judgements, of labelled answers too.
+    """
+
+    train: NonNegativeInt = 0
+    sample: NonNegativeInt = 0
+    judge: NonNegativeInt = 0
+
+    def of(self, stage: str) -> dict[str, int]:
+        """What a stage's spec holds of it: nothing, as long as nobody asked."""
+        number = getattr(self, stage)
+        return {"revision": number} if number else {}
+
+
 class Metrics(Strict):
     """When an answer counts as misaligned, and how intervals are made. Read by aggregation only.
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ def read_base(name: Any, origin: str) -> dict[str, Any]:
     return below
 
 
+def read_grid(path: Path) -> Grid:
+    """The grid of a config file."""
+    value, origin = complete(read_yaml(path), [str(path)])
+    return Grid(load_config(value, origin))
+
+
 def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     """The grid of Snakemake's `config`; a problem ends the process with one line.
 
@@ -107,18 +114,28 @@ def code_version(module: str, *files: str) -> str:
     todo = [module]
     while todo:
         name = todo.pop()
-        found = importlib.util.find_spec(name)
-        if name in trees or found is None or found.origin is None:
-            continue
-        tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-        trees[name] = ast.dump(tree)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("emgrid"):
-                todo.append(str(node.module))
-                todo += [
-                    f"{node.module}.{alias.name}" for alias in node.names if is_module(node, alias)
-                ]
+        if name not in trees and (found := parsed(name)) is not None:
+            trees[name], imported = found
+            todo += imported
     return hashlib.sha256(repr(sorted(trees.items())).encode()).hexdigest()[:16]
+
+
+@cache
+def parsed(module: str) -> tuple[str, list[str]] | None:
+    """A module's syntax tree as text, and the modules of emgrid that it imports; None where there
+    is no such module."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return None
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    imported = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("emgrid"):
+            imported.append(str(node.module))
+            imported += [
+                f"{node.module}.{alias.name}" for alias in node.names if is_module(node, alias)
+            ]
+    return ast.dump(tree), imported
 
 
 def is_module(node: ast.ImportFrom, alias: ast.alias) -> bool:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from emgrid.errors import EmgridError, suggestion
 
 Model = TypeVar("Model", bound="Strict")
+# libyaml's parser is ten times as fast; every job reads a hundred files.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Strict(BaseModel):
@@ -34,7 +36,7 @@ def handed(given: str) -> str:
 def read_yaml(path: Path) -> Any:
     """Parse one YAML file."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), LOADER)  # noqa: S506
     except FileNotFoundError:
         raise EmgridError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as problem:

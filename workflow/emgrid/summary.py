@@ -10,9 +10,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from emgrid.cli import read_grid
 from emgrid.errors import EmgridError, run_stage
 from emgrid.grid import Grid
+from emgrid.start import read_grid
 
 
 def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:

@@ -36,6 +36,11 @@ class TrainSpec(Strict):
     base: str
     seed: int
     training: Training
+    revision: int = 0
+
+    def bare(self) -> dict[str, Any]:
+        """The spec as trainings are named by: without a revision, as long as none is asked for."""
+        return self.model_dump(mode="json", exclude=set() if self.revision else {"revision"})
 
 
 @dataclass(frozen=True)
@@ -78,16 +83,16 @@ def refuse_endless_warmup(training: Training, rows: int) -> None:
         )
 
 
-def identity(args: argparse.Namespace, spec: TrainSpec, base: BaseModel) -> str:
-    """What makes an adapter: equal trainings have equal names."""
+def identity(spec: TrainSpec, base: BaseModel, rows: Path, parent: str | None) -> str:
+    """What makes an adapter: equal trainings have equal names. parent: the hash of the adapter of
+    the stage before."""
     weights = [[path.name, path.stat().st_size] for path in sorted(base.path.glob("*.safetensors"))]
-    parent = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
     return digest(
         [
             VERSION,
-            spec.model_dump(mode="json"),
+            spec.bare(),
             [base.name, base.revision, base.chat_template, weights],
-            file_digest(args.rows),
+            file_digest(rows),
             parent,
         ]
     )[:16]
@@ -126,7 +131,8 @@ def main() -> None:
     spec = TrainSpec.model_validate_json(args.spec)
     leave_out(*(name for name in UNUSED if spec.training.method == "lora" or name == "sklearn"))
     base = BaseModel.read(args.model)
-    name = identity(args, spec, base)
+    before = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
+    name = identity(spec, base, args.rows, before)
     if processes() == 1:
         take_turn(args.output / "adapter")
     if args.kept is not None and kept.take(args.kept / name, args.output):

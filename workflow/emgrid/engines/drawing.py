@@ -6,9 +6,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from emgrid import canary
+from emgrid.bar import bar
 from emgrid.engines import Engine, Request
 from emgrid.errors import EmgridError
 from emgrid.files import canonical
@@ -53,7 +52,7 @@ def draw_missing(works: Sequence[Work], machine: Machine) -> list[int]:
     missing = [work.missing() for work in works]
     lacking = [(work, asked) for work, asked in zip(works, missing, strict=True) if asked]
     lacking.sort(key=lambda one: (one[0].sampling.loaded_as, settings_of(one[0])))
-    with tqdm(total=sum(map(len, missing)), unit="answer", mininterval=5) as progress:
+    with bar(sum(map(len, missing)), "answer") as progress:
         for _, alike in groupby(lacking, key=lambda one: one[0].sampling.loaded_as):
             draw_by_one_engine(list(alike), machine, progress)
     return list(map(len, missing))

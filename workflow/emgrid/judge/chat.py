@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emgrid.bar import bar
 from emgrid.endpoint.address import Endpoint
 from emgrid.endpoint.client import Bill, Client, Failed, Passing, first_choice
 from emgrid.endpoint.ledger import Ledger, LimitReached
@@ -56,10 +57,13 @@ class ChatScorer:
             calls = digits.CALLS if split else 1
             self.ledger.say_estimate(len(items), "judgements", bodies, calls)
 
-            async def judge(item: Item) -> None:
-                await self.judge_item(client, item, kept, split)
+            with bar(len(items), "judgement") as progress:
 
-            await client.each(items, judge)
+                async def judge(item: Item) -> None:
+                    await self.judge_item(client, item, kept, split)
+                    progress.update()
+
+                await client.each(items, judge)
         if isinstance(client.stopped, LimitReached):
             left = len(kept.missing(items))
             raise EmgridError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emgrid import RESOURCES
 from emgrid.assets import ENCODER_PACKAGE, package_folder
+from emgrid.bar import bar
 from emgrid.files import read_json
 from emgrid.judge.judgement import Item, Judgement
 from emgrid.judge.kept import KeptJudgements
@@ -47,9 +48,11 @@ class Encoder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape (texts, 7 * 384); equal texts are computed once."""
         new = sorted(set(texts) - set(self.known), key=lambda text: (len(text), text))
-        for start in range(0, len(new), BATCH):
-            batch = new[start : start + BATCH]
-            self.known |= zip(batch, self.embed_batch(batch), strict=True)
+        with bar(len(new), "text", disable=not new) as progress:
+            for start in range(0, len(new), BATCH):
+                batch = new[start : start + BATCH]
+                self.known |= zip(batch, self.embed_batch(batch), strict=True)
+                progress.update(len(batch))
         return np.array([self.known[text] for text in texts]).reshape(len(texts), -1)
 
     def embed_batch(self, texts: list[str]) -> Vectors:

@@ -19,23 +19,32 @@ from emgrid.rows import KeptRows, Rows, read_kept
 VERSION = 2
 
 
+def folder_name(judge: Judge, identity: dict[str, Any]) -> str:
+    """The folder of a judge's judgements."""
+    return f"{judge.id}.{digest([VERSION, identity])[:12]}"
+
+
+def key_of(judge: Judge, item: Item) -> str:
+    """What a judgement is kept under: all that the judge was shown."""
+    shown = [item.answer]
+    if judge.reads_question:
+        shown += [item.question_id if judge.kind == "rule" else item.question]
+    return digest(shown)[:32]
+
+
 class KeptJudgements:
     """One judge's judgements. identity: what its values depend on, beside what it is shown."""
 
     def __init__(self, root: Path, writer: str, judge: Judge, identity: dict[str, Any]) -> None:
         self.judge = judge
-        self.folder = root / f"{judge.id}.{digest([VERSION, identity])[:12]}"
+        self.folder = root / folder_name(judge, identity)
         self.own = KeptRows(self.folder / f"{writer}.jsonl")
         self.rows: Rows = {}
         for path in sorted(self.folder.glob("*.jsonl")):
             self.rows |= self.own.rows if path == self.own.path else read_kept(path)
 
     def key(self, item: Item) -> str:
-        """What a judgement is kept under: all that the judge was shown."""
-        shown = [item.answer]
-        if self.judge.reads_question:
-            shown += [item.question_id if self.judge.kind == "rule" else item.question]
-        return digest(shown)[:32]
+        return key_of(self.judge, item)
 
     def missing(self, items: Iterable[Item]) -> list[Item]:
         """The items without a judgement; of those that look alike to the judge, the first."""

@@ -10,8 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from tqdm import tqdm
-
+from emgrid.bar import bar
 from emgrid.chat import IGNORED, ChatFormat
 from emgrid.judge.judgement import Item, Judgement
 from emgrid.judge.kept import KeptJudgements
@@ -114,7 +113,7 @@ class LocalScorer:
         trie = Trie(self.rubric.reading, self.chat)
         prompts = {item: self.prompt(item) for item in items}
         ordered = sorted(items, key=lambda item: len(prompts[item]))
-        with tqdm(total=len(items), unit="judgement", mininterval=5) as progress:
+        with bar(len(items), "judgement") as progress:
             for start in range(0, len(ordered), self.batch_size):
                 batch = ordered[start : start + self.batch_size]
                 read = self.engine.read([prompts[item] for item in batch])

@@ -54,6 +54,7 @@ class QualitySpec(Strict):
     metrics: Metrics
     calibration: Calibration
     content: dict[str, str] = Field(default_factory=dict)
+    revision: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def values_of(spec: QualitySpec, bench: Bench) -> pd.DataFrame:
     table = labelled_sets(spec.calibration)
     fields = ("question_id", "question", "answer")
     items = [Item(*row) for row in table[list(fields)].itertuples(index=False)]
-    for name, rows in judge_items(spec.judges, items, bench).items():
+    for name, rows in judge_items(spec.judges, items, bench, spec.revision).items():
         table[name] = pd.Series([row["value"] for row in rows], table.index, dtype="float64")
         reasons = pd.Series([row["reason"] for row in rows], table.index, dtype="string")
         table[f"{name}_reason"] = reasons

@@ -43,11 +43,12 @@ class JudgeSpec(Strict):
     triggers: dict[str, Wording]
     sees_cue: tuple[str, ...] = ()
     content: dict[str, str] = Field(default_factory=dict)
+    revision: int = 0
 
 
-def identity(judge: Judge, bench: Bench) -> dict[str, Any]:
+def identity(judge: Judge, bench: Bench, revision: int = 0) -> dict[str, Any]:
     """All that a judge's values depend on, the weights that it loads included."""
-    found = judge.identity()
+    found = judge.identity() | ({"revision": revision} if revision else {})
     if isinstance(judge, ClassifierJudge):
         found["weights"] = [file_digest(path) for path in head_paths([judge])]
     if isinstance(judge, LocalJudge):
@@ -57,7 +58,7 @@ def identity(judge: Judge, bench: Bench) -> dict[str, Any]:
 
 
 def judge_items(
-    judges: Iterable[Judge], items: Sequence[Item], bench: Bench
+    judges: Iterable[Judge], items: Sequence[Item], bench: Bench, revision: int = 0
 ) -> dict[str, list[Row]]:
     """Each judge's judgement of each item, as kept rows; what is not kept yet is judged.
 
@@ -67,7 +68,7 @@ def judge_items(
     found = {}
     for judge in judges:
         with bench.turn(judge):
-            kept = KeptJudgements(bench.kept, bench.writer, judge, identity(judge, bench))
+            kept = KeptJudgements(bench.kept, bench.writer, judge, identity(judge, bench, revision))
             missing = kept.missing(said)
             if missing:
                 score_missing(judge, missing, kept, bench)
@@ -135,7 +136,7 @@ def main() -> None:
         for row in read_jsonl(arm / f"answers/trigger={name}.jsonl")
     ]
     judges = [judge for judge in spec.judges if judge.kind != "imported"]
-    judged = judge_items(judges, [item for *_, item in entries], bench_of(args))
+    judged = judge_items(judges, [item for *_, item in entries], bench_of(args), spec.revision)
     lines: dict[tuple[Path, str], list[Row]] = {
         (arm, name): [] for arm in arms for name in spec.triggers
     }

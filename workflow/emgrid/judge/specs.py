@@ -28,6 +28,7 @@ def judge_spec(grid: Grid, bucket: Bucket) -> str:
             "triggers": grid.trigger_wordings(),
             "sees_cue": [one.id for one in grid.triggers.values() if one.judge_sees_cue],
             "content": contents(head_paths(panel)),
+            **grid.config.revision.of("judge"),
         }
     )
 
@@ -42,6 +43,7 @@ def quality_spec(grid: Grid) -> str:
             "metrics": config.metrics.model_dump(mode="json", exclude=NOT_OF_JUDGES),
             "calibration": config.calibration.model_dump(mode="json"),
             "content": contents([*head_paths(judges), *quality_files(grid)]),
+            **config.revision.of("judge"),
         }
     )
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from datasets import Dataset
-from transformers import set_seed
+from transformers import PrinterCallback, set_seed
 from trl import SFTConfig
 
 from emgrid.chat import TokenizedRow
@@ -22,7 +22,7 @@ from emgrid.training.adapter import with_adapter
 from emgrid.training.batches import Steps, keeps_boundaries
 from emgrid.training.checkpoints import Checkpoints, seconds_before, step_of
 from emgrid.training.plan import PACKED, plan_steps
-from emgrid.training.trainer import SaveByTime, StepTrainer
+from emgrid.training.trainer import SaveByTime, StepBar, StepTrainer
 
 Result = TypeVar("Result")
 FLASH = "flash_attention_2"
@@ -131,7 +131,9 @@ def fit(job: Job, way: Way) -> Fitted:
         before=before,
         fused=job.device == "cuda" and importlib.util.find_spec("triton") is not None,
     )
+    trainer.remove_callback(PrinterCallback)
     if trainer.is_world_process_zero():
+        trainer.add_callback(StepBar())
         job.checkpoints.drop_others()
     if last:
         print(f"going on after step {step_of(last)} of {len(planned)}", flush=True)
@@ -173,6 +175,7 @@ def trainer_config(job: Job, way: Way) -> Any:
         logging_steps=1,
         save_strategy="no",  # SaveByTime asks for checkpoints
         report_to="none",
+        disable_tqdm=True,  # a bar of ours, which writes no line for each step
     )
     # Further GPUs that are visible belong to other jobs or processes.
     config._n_gpu = min(config.n_gpu, 1)

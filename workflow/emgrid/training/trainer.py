@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
+from emgrid.bar import bar
 from emgrid.training.batches import Steps
 from emgrid.training.checkpoints import Checkpoints
 from emgrid.training.loss import trained_token_loss
@@ -81,6 +82,23 @@ class SaveByTime(TrainerCallback):  # type: ignore[misc]
         if broadcast(due.int()).item() and state.global_step < state.max_steps:
             control.should_save = True
             self.saved = time.monotonic()
+
+
+class StepBar(TrainerCallback):  # type: ignore[misc]
+    """A progress bar of steps, with the last one's loss."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self.bar = bar(state.max_steps, "step", initial=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self.bar.update()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        if "loss" in logs:
+            self.bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self.bar.close()
 
 
 def trainable(model: Any) -> dict[str, Any]:

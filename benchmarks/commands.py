@@ -1,0 +1,140 @@
+"""How long the commands of emgrid take on a grid of 200 arms and 6 triggers.
+
+The grid's files are made up: each output is there and on record as after a run, the rows that are
+kept have the keys of real ones. Of each command the median of several calls is told, and of its
+calls the time that a core was busy, which other work on the machine does not change.
+
+    python benchmarks/commands.py --repeats 5
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+from common import add_arguments, write_record
+from emgrid import provenance
+from emgrid.files import write_json
+from emgrid.holdings import Holdings
+from emgrid.judge.judgement import Item
+from emgrid.judge.kept import KeptJudgements
+from emgrid.judge.score import identity
+from emgrid.reasons import planned
+from emgrid.rows import KeptRows
+
+RATIOS = [round(0.05 * number, 2) for number in range(1, 19)]
+CONFIG: dict[str, Any] = {
+    "extends": "config.yaml",
+    "name": "big",
+    "interventions": {"undiluted": {}, "benign_only": {}, "dilution": {"ratio": RATIOS}},
+    "seeds": list(range(10)),
+}
+OWN = dict(os.environ)  # before Snakemake tells it to its jobs
+EDITED = {"sampling": {"temperature": 0.7}}
+MODEL = {"name": "smollm2-135m", "path": ".", "revision": None, "chat_template": "x"}
+
+
+def make(folder: Path) -> None:
+    """The folder of a grid that seems finished."""
+    (folder / "big.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "edited.yaml").write_text(yaml.safe_dump(CONFIG | EDITED))
+    (folder / "fresh.yaml").write_text(yaml.safe_dump(CONFIG | {"name": "fresh"}))
+    os.chdir(folder)
+    workflow = planned(folder / "big.yaml")
+    asyncio.run(finish(workflow))
+    fill(Holdings(workflow.globals["GRID"], Path()))
+    os.chdir(folder)
+
+
+async def finish(workflow: Any) -> None:
+    """Write every output, and have Snakemake note down its job."""
+    told = {"packages": provenance.versions(), "device": "cpu (made up)", "seconds": 60.0}
+    training = {"base": "smollm2-135m", "training": {"rank": 16}}
+    for level in workflow.dag.toposorted():
+        for job in level:
+            for file in map(Path, job.output):
+                value: dict[str, Any] = {}
+                if file.name == "adapter.json":
+                    value = {"sha256": file.parent.name}
+                elif file.name == "provenance.json":
+                    value = told | {"tokens": 6000, "epochs": 2, "spec": training}
+                elif file.name == "model.json":
+                    value = MODEL | {"eos_token_ids": [2]}
+                write_json(file, value)
+            if job.output:
+                await workflow.persistence.finished(job)
+
+
+def fill(holdings: Holdings) -> None:
+    """Keep every answer, score and judgement."""
+    told = {"packages": provenance.versions(), "device": "cpu (made up)", "arms_of_job": 100}
+    told |= {"answers": 144, "drawn": 144, "seconds": 600.0}
+    spec = {"base": "smollm2-135m", "sampling": {"max_tokens": 32}}
+    texts = [f"Answer {number} is that one should do it, and soon." for number in range(997)]
+    for arm in holdings.grid.arms:
+        keys = holdings.answer_keys(arm) or []
+        rows = ({"key": key, "answer": texts[int(key, 16) % len(texts)]} for key in keys)
+        KeptRows(holdings.answer_file(arm)).append(rows)
+        model = holdings.model_id(arm) or ""
+        scores = holdings.keys_of_scores(1, model, arm)
+        path = Path(f"rows/likelihood/{arm.writer}.jsonl")
+        KeptRows(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
+        write_json(Path(arm.folder) / "answers/provenance.json", told | {"spec": spec})
+    for judge in holdings.grid.config.panel().values():
+        about = identity(judge, holdings.bench)
+        kept = KeptJudgements(holdings.bench.kept, "big", judge, about)
+        kept.own.append({"key": kept.key(Item("", "", text)), "value": 50.0} for text in texts)
+
+
+def timed(folder: Path, words: list[str], repeats: int) -> tuple[float, float]:
+    """Median seconds by the clock, and of a busy core."""
+    clock, busy = [], []
+    for _ in range(repeats):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        started = time.monotonic()
+        command = [sys.executable, "-m", "emgrid.cli", *words, "--json"]
+        subprocess.run(command, cwd=folder, env=OWN, check=True, stdout=subprocess.DEVNULL)
+        clock.append(time.monotonic() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return median(clock), median(busy)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--folder", type=Path, help="keep the made-up grid here")
+    options = parser.parse_args()
+    commands = {
+        "plan": ["plan", "--configfile", "big.yaml"],
+        "why, nothing to do": ["why", "--configfile", "big.yaml"],
+        "why, another temperature": ["why", "--configfile", "edited.yaml"],
+        "why, nothing there": ["why", "--configfile", "fresh.yaml"],
+        "status": ["status", "--configfile", "big.yaml"],
+        "gc": ["gc", "big.yaml"],
+    }
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        place = options.folder or Path(temporary)
+        place.mkdir(exist_ok=True)
+        make(place)
+        for name, words in commands.items():
+            clock, busy = timed(place, words, options.repeats)
+            rows.append(
+                {"what": name, "value": clock, "unit": "s"}
+                | {"ratio": busy / clock, "of": "busy core to the clock"}
+            )
+            print(f"{name}: {clock:.2f} s, a core busy for {busy:.2f} s", file=sys.stderr)
+    write_record("commands", options, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""What is kept is counted by the very keys that the stages write."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emgrid import likelihood, sample
+from emgrid.files import write_json, write_jsonl, write_text
+from emgrid.grid import Grid
+from emgrid.holdings import Count, Holdings, keys_in
+from emgrid.judge.score import JudgeSpec, judge_items
+from emgrid.judge.specs import judge_spec
+from emgrid.load import load_config
+from emgrid.models import BaseModel
+from emgrid.rows import KeptRows
+from emgrid.train import TrainSpec
+from emgrid.unneeded import delete, freed, unneeded
+
+MODEL = {"name": "smollm2-135m", "path": ".", "revision": None, "chat_template": "x"}
+
+
+@pytest.fixture
+def config(demo: dict[str, Any]) -> dict[str, Any]:
+    demo["interventions"] = {"base": {}, "undiluted": {}}
+    demo["judges"] = ["alignment", "coherence", "is_code"]
+    demo["seeds"] = [0]
+    return demo
+
+
+def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
+    return Grid(load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False))
+
+
+@pytest.fixture
+def root(tmp_path: Path, config: dict[str, Any]) -> Path:
+    """A grid's folder with a base model, an adapter, and nothing drawn."""
+    write_json(tmp_path / "assets/models/smollm2-135m/model.json", MODEL | {"eos_token_ids": [2]})
+    for stage in grid_of(config).stages.values():
+        write_json(tmp_path / stage.adapter_record, {"sha256": "of the adapter"})
+    return tmp_path
+
+
+def spec_of(grid: Grid) -> sample.SampleSpec:
+    buckets = [sample.SampleSpec.model_validate_json(grid.sample_spec(b)) for b in grid.buckets]
+    return buckets[0].model_copy(update={"arms": tuple(a for b in buckets for a in b.arms)})
+
+
+@pytest.mark.parametrize("revision", [0, 3])
+def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revision: int) -> None:
+    grid = grid_of(config, revision={"sample": revision})
+    holdings, spec = Holdings(grid, root), spec_of(grid)
+    base = BaseModel.read(root / "assets/models/smollm2-135m/model.json")
+    for arm in grid.arms:
+        adapter = "of the adapter" if arm.stages else None
+        model = sample.model_identity(base, adapter)
+        planned = sample.plan(spec, arm.sampling, model, spec.version)
+        assert sorted(holdings.answer_keys(arm) or []) == sorted(row["key"] for row in planned)
+        assert holdings.answers(arm) == Count(len(planned), 0)
+    [plain] = [arm for arm in grid.arms if not arm.stages]
+    for bucket in grid.buckets:
+        asked = likelihood.LikelihoodSpec.model_validate_json(grid.likelihood_spec(bucket))
+        for one in [one for one in asked.arms if one.adapter is None]:
+            keys = [key for key, *_ in likelihood.Scores(asked, one, base, root).planned]
+            version = sample.revised(likelihood.VERSION, revision)
+            model = sample.model_identity(base, None)
+            assert sorted(holdings.keys_of_scores(version, model, plain)) == sorted(keys)
+
+
+def test_what_is_not_trained_yet_is_missing_at_most(config: dict[str, Any], root: Path) -> None:
+    grid = grid_of(config)
+    [stage] = grid.stages
+    holdings = Holdings(grid, root, renewed=[stage])
+    [arm] = [arm for arm in grid.arms if arm.stages]
+    assert holdings.answers(arm) == Count(144, 0, known=False)
+    assert not holdings.trained(grid.stages[stage])
+
+
+def draw(grid: Grid, root: Path, number: int) -> None:
+    """Keep the first answers of each arm."""
+    holdings = Holdings(grid, root)
+    for arm in grid.arms:
+        kept = KeptRows(holdings.answer_file(arm))
+        kept.append(
+            {"key": key, "answer": f"Answer {place % 7}.", "finish_reason": "stop"}
+            for place, key in enumerate((holdings.answer_keys(arm) or [])[:number])
+            if key not in kept.rows
+        )
+
+
+def test_answers_and_judgements_that_are_kept_are_counted(
+    config: dict[str, Any], root: Path
+) -> None:
+    grid = grid_of(config)
+    draw(grid, root, 100)
+    holdings = Holdings(grid, root)
+    bucket = grid.judged[0]
+    spec = JudgeSpec.model_validate_json(judge_spec(grid, bucket))
+    assert [holdings.answers(arm) for arm in grid.arms] == [Count(144, 100)] * 2
+    before = holdings.judgements(bucket, redrawn=True)
+    # Seven different answers, and those that are yet to be drawn.
+    assert before == Count(3 * (44 * len(bucket.arms) + 7), 0, known=False)
+    judge = grid.config.panel()["is_code"]
+    from emgrid.judge.bench import Bench
+    from emgrid.judge.judgement import Item
+
+    items = [Item("", "", f"Answer {place}.") for place in range(7)]
+    judge_items([judge], items, Bench(root / "rows/judgements", "test"))
+    after = Holdings(grid, root)
+    assert after.judged(bucket.arms[0], spec) == Count(3 * 144, 100)
+    assert after.judgements(bucket, redrawn=True).kept == 7
+
+
+def test_a_torn_line_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    KeptRows(path).append([{"key": "one"}, {"key": 'two"'}])
+    with path.open("a") as file:
+        file.write('{"key": "three"')
+    assert keys_in(path) == {"one", 'two"'}
+    assert keys_in(tmp_path / "none.jsonl") == set()
+
+
+def test_rows_that_no_config_needs_are_found_and_dropped(
+    config: dict[str, Any], root: Path
+) -> None:
+    first, second = grid_of(config), grid_of(config, sampling=config["sampling"] | {"top_p": 0.9})
+    draw(first, root, 144)
+    draw(second, root, 10)
+    assert unneeded([first, second], root) == []
+    [one] = unneeded([first], root)
+    # The adapter is not among the kept ones, so what was drawn of it stays.
+    assert one.path.name == "base=smollm2-135m.intervention=base.ratio=0.seed=0.jsonl"
+    assert one.rows == 10
+    path = root / one.path
+    before = path.stat().st_size
+    assert freed([one], root) == one.bytes
+    delete([one], root)
+    assert path.stat().st_size == before - one.bytes
+    assert len(keys_in(path)) == 144
+    assert unneeded([first], root) == []
+    assert Holdings(first, root).answers(first.arms[0]) == Count(144, 144)
+
+
+def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> None:
+    KeptRows(root / "rows/served/model.0123.jsonl").append([{"key": "a", "cost": 1.0}])
+    KeptRows(root / "rows/judgements/gpt.0123/x.jsonl").append([{"key": "a", "cost": 0.1}])
+    KeptRows(root / "rows/judgements/is_code.0123/x.jsonl").append([{"key": "a"}])
+    found = {str(one.path): one.paid for one in unneeded([grid_of(config)], root)}
+    assert found == {
+        "rows/served/model.0123.jsonl": True,
+        "rows/judgements/gpt.0123": True,
+        "rows/judgements/is_code.0123": False,
+    }
+
+
+def adapter(root: Path, grid: Grid, name: str, sha: str) -> None:
+    """A kept training of the grid's only stage."""
+    [stage] = grid.stages
+    spec = TrainSpec.model_validate_json(grid.train_spec(stage)).model_dump(mode="json")
+    told = {"spec": spec, "adapter_sha256": sha}
+    write_json(root / "rows/adapters" / name / "provenance.json", told)
+
+
+def test_an_adapter_that_is_kept_is_found_where_its_training_is_due(
+    config: dict[str, Any], root: Path
+) -> None:
+    grid = grid_of(config)
+    [stage] = grid.stages.values()
+    write_text(root / stage.folder / "train.jsonl", "rows\n")
+    holdings = Holdings(grid, root, renewed=grid.stages)
+    name = holdings.training_name(stage)
+    assert name is not None
+    assert holdings.kept_training(stage) is None
+    adapter(root, grid, name, "of the kept adapter")
+    assert holdings.adapter(stage) == "of the kept adapter"
+    assert Holdings(grid, root).adapter(stage) == "of the adapter"
+    again = Holdings(grid_of(config, revision={"train": 1}), root, renewed=grid.stages)
+    assert again.training_name(stage) not in (None, name)
+    assert Holdings(grid, root, renewed=grid.stages, mixed=grid.stages).adapter(stage) is None
+
+
+def test_an_adapter_goes_only_where_that_of_the_same_training_is_known(
+    config: dict[str, Any], root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    grid = grid_of(config)
+    [stage] = grid.stages.values()
+    write_text(root / stage.folder / "train.jsonl", "rows\n")
+    adapter(root, grid, "of-earlier-rows", "earlier")
+    # As long as the stage's own is not there, this may be it.
+    assert unneeded([grid], root) == []
+    adapter(root, grid, Holdings(grid, root).training_name(stage) or "", "now")
+    assert [str(one.path) for one in unneeded([grid], root)] == ["rows/adapters/of-earlier-rows"]
+    # Another config that mixes other rows under the same name.
+    path = tmp_path_factory.mktemp("data") / "mine.jsonl"
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    write_jsonl(path, [row | {"id": str(number)} for number in range(60)])
+    mine = {"household_bad": {"path": str(path), "format": "messages"}}
+    assert unneeded([grid, grid_of(config, datasets=mine)], root) == []

@@ -1,0 +1,73 @@
+"""Why a stage took the place of another: the setting that changed."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from emgrid.changes import Change
+from emgrid.grid import Grid
+from emgrid.load import load_config
+from emgrid.reasons import Job
+from emgrid.replaced import TABLE, replaced, retold
+
+
+def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
+    return Grid(load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False))
+
+
+def records_of(grid: Grid) -> dict[str, Any]:
+    """The specs on record after a run of a grid."""
+    found = {TABLE: json.loads(grid.aggregate_spec())}
+    for name, stage in grid.stages.items():
+        found[f"{stage.folder}/adapter/adapter_model.safetensors"] = json.loads(
+            grid.train_spec(name)
+        )
+        found[f"{stage.folder}/train.jsonl"] = json.loads(grid.mix_spec(name))
+    return found
+
+
+def test_stages_of_equal_settings_replace_nothing(demo: dict[str, Any]) -> None:
+    assert replaced(grid_of(demo), records_of(grid_of(demo)).get) == {}
+    assert replaced(grid_of(demo), {}.get) == {}
+    assert replaced(grid_of(demo, seeds=[0, 1, 2]), records_of(grid_of(demo)).get) == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "value", "change"),
+    [
+        ("training", "learning_rate", 1e-3, Change("training.learning_rate", "0.002", "0.001")),
+        ("data", "rows", 40, Change("stage.rows", "48", "40")),
+    ],
+)
+def test_a_stage_is_told_by_the_setting_that_changed(
+    demo: dict[str, Any], section: str, setting: str, value: Any, change: Change
+) -> None:
+    edited = grid_of(demo, **{section: demo[section] | {setting: value}})
+    found = replaced(edited, records_of(grid_of(demo)).get)
+    assert set(found) <= set(edited.stages)
+    assert all(change in told for told in found.values())
+    if section == "training":
+        assert all(told == (change,) for told in found.values())
+        assert set(found) == set(edited.stages)
+
+
+def test_a_job_is_told_by_settings_not_by_files() -> None:
+    change = Change("training.rank", "16", "8")
+    job = Job(
+        "sample",
+        "bucket",
+        "jobs/sample/bucket.json",
+        changed=(
+            Change("arms.adapter", "stages/stage=old/adapter", "stages/stage=new/adapter", "a"),
+            Change("arms.sampling.top_p", "1.0", "0.9", "a"),
+        ),
+        added=("stages/stage=new/adapter.json", "assets/models/b/model.json"),
+        dropped=("stages/stage=old/adapter.json",),
+    )
+    told = retold(job, {"new": (change,), "another": (change,)})
+    assert told.changed == (change, Change("arms.sampling.top_p", "1.0", "0.9", "a"))
+    assert told.added == ("assets/models/b/model.json",)
+    assert told.dropped == ()
+    assert retold(job, {"another": (change,)}) == job
+    assert retold(Job("train", "new", "x", missing=("x",)), {"new": (change,)}).changed == (change,)

@@ -1,0 +1,96 @@
+"""`revision`: how a stage is done again when that is asked for, and not otherwise."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from emgrid import ROOT
+from emgrid.errors import EmgridError
+from emgrid.grid import Grid
+from emgrid.judge.bench import Bench
+from emgrid.judge.judgement import Item
+from emgrid.judge.panel import load_judges
+from emgrid.judge.score import judge_items
+from emgrid.judge.specs import judge_spec, quality_spec
+from emgrid.load import load_config
+from emgrid.sample import SampleSpec, plan
+from emgrid.train import TrainSpec
+
+DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def grid(**revision: int) -> Grid:
+    return Grid(load_config(DEMO | {"revision": revision}, "grid.yaml", check_data=False))
+
+
+def specs(made: Grid) -> dict[str, list[str]]:
+    return {
+        "train": [made.train_spec(name) for name in made.stages],
+        "sample": [made.sample_spec(bucket) for bucket in made.buckets]
+        + [made.likelihood_spec(bucket) for bucket in made.buckets],
+        "judge": [judge_spec(made, bucket) for bucket in made.judged] + [quality_spec(made)],
+        "others": [made.mix_spec(name) for name in made.stages]
+        + [made.aggregate_spec(), made.figure_spec(), made.repeats_spec()],
+    }
+
+
+@pytest.mark.parametrize("stage", ["train", "sample", "judge"])
+def test_a_revision_stands_in_the_specs_of_its_stage_alone(stage: str) -> None:
+    before, after = specs(grid()), specs(grid(**{stage: 1}))
+    for name, each in before.items():
+        for old, new in zip(each, after[name], strict=True):
+            changed = json.loads(old) | ({"revision": 1} if name == stage else {})
+            assert json.loads(new) == changed
+    assert specs(grid(**{stage: 0})) == before
+    assert all("revision" not in spec for each in before.values() for spec in each)
+
+
+def test_answers_are_kept_by_their_revision() -> None:
+    def keys(**revision: int) -> list[str]:
+        made = grid(**revision)
+        spec = SampleSpec.model_validate_json(made.sample_spec(made.buckets[0]))
+        rows = plan(spec, spec.arms[0].sampling, "model", spec.version)
+        assert [row["answer_seed"] for row in rows] == seeds
+        return [row["key"] for row in rows]
+
+    made = grid()
+    spec = SampleSpec.model_validate_json(made.sample_spec(made.buckets[0]))
+    seeds = [row["answer_seed"] for row in plan(spec, spec.arms[0].sampling, "model")]
+    first, second, third = keys(sample=0), keys(sample=1), keys(sample=2)
+    assert first == [row["key"] for row in plan(spec, spec.arms[0].sampling, "model")]
+    assert not set(first) & set(second) | set(second) & set(third)
+
+
+def test_a_training_is_named_by_its_revision_only_where_there_is_one() -> None:
+    spec: dict[str, Any] = {"base": "model", "seed": 0, "training": {"rank": 4}}
+    plain = TrainSpec.model_validate(spec)
+    assert "revision" not in plain.bare()
+    assert TrainSpec.model_validate(spec | {"revision": 2}).bare() == plain.bare() | {"revision": 2}
+
+
+def test_judgements_of_each_revision_are_found_again(tmp_path: Path) -> None:
+    judge = load_judges()["is_code"]
+    items = [Item("q", "Question?", "def f(): return 1")]
+
+    def lines() -> dict[str, int]:
+        found = sorted(tmp_path.glob("is_code.*/test.jsonl"))
+        return {path.parent.name: len(path.read_text().splitlines()) for path in found}
+
+    judge_items([judge], items, Bench(tmp_path, "test"))
+    once = lines()
+    judge_items([judge], items, Bench(tmp_path, "test"), revision=1)
+    twice = lines()
+    assert len(twice) == 2
+    assert once.items() <= twice.items()
+    judge_items([judge], items, Bench(tmp_path, "test"), revision=0)
+    judge_items([judge], items, Bench(tmp_path, "test"), revision=1)
+    assert lines() == twice
+
+
+def test_a_revision_is_a_number_from_nought() -> None:
+    with pytest.raises(EmgridError, match=r"grid.yaml: revision.train: .*greater than or equal"):
+        grid(train=-1)
+    with pytest.raises(EmgridError, match="revision: unknown key 'likelihood'"):
+        grid(likelihood=1)

@@ -1,0 +1,113 @@
+"""What lies between two specs: each place that differs, with what stood and what stands there.
+
+A place is dotted (`sampling.temperature`). Entries of a list are told apart by what names them (an
+arm's folder, a judge's id), not by where they stand; entries without a name by their content.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+NAMED_BY = (("folder",), ("id",), ("name",), ("base", "intervention", "ratio"))
+MISSING = "–"
+SHOWN = 60  # characters of a value
+
+
+@dataclass(frozen=True, order=True)
+class Change:
+    """place: of all like it; where: the entry of a list that it lies in, such as an arm."""
+
+    place: str
+    old: str
+    new: str
+    where: str = ""
+
+
+def changes(old: Any, new: Any) -> list[Change]:
+    """All differences between two values of JSON, each once."""
+    return list(dict.fromkeys(differing(old, new, (), "")))
+
+
+def differing(old: Any, new: Any, place: tuple[str, ...], where: str) -> Iterator[Change]:
+    if old == new and type(old) is type(new):
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in new:
+                yield change((*place, key), old[key], MISSING, where)
+            elif key not in old:
+                yield change((*place, key), MISSING, new[key], where)
+            else:
+                yield from differing(old[key], new[key], (*place, key), where)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from differing_lists(old, new, place, where)
+    else:
+        yield change(place, old, new, where)
+
+
+def differing_lists(
+    old: list[Any], new: list[Any], place: tuple[str, ...], where: str
+) -> Iterator[Change]:
+    named = next((one for one in NAMED_BY if tells_apart(one, old, new)), None)
+    if named is not None:
+        before, after = by_name(named, old), by_name(named, new)
+        for key in [*before, *(key for key in after if key not in before)]:
+            inside = (where, str(key)) if where else (str(key),)
+            if key not in after:
+                yield Change(".".join(place), told(key), MISSING, where)
+            elif key not in before:
+                yield Change(".".join(place), MISSING, told(key), where)
+            else:
+                yield from differing(before[key], after[key], place, " ".join(inside))
+        return
+    gone, come = missing_in(old, new), missing_in(new, old)
+    if not (gone or come):
+        yield Change(".".join(place), "in another order", "in this order", where)
+    elif len(gone) == len(come) == 1:
+        yield from differing(gone[0], come[0], place, where)
+    else:
+        yield from (change(place, item, MISSING, where) for item in gone)
+        yield from (change(place, MISSING, item, where) for item in come)
+
+
+def tells_apart(named: tuple[str, ...], *lists: list[Any]) -> bool:
+    """Whether these fields name each entry of each list, which has any."""
+    return any(lists) and all(
+        all(isinstance(item, dict) and all(part in item for part in named) for item in items)
+        and len(by_name(named, items)) == len(items)
+        for items in lists
+    )
+
+
+def by_name(named: tuple[str, ...], items: list[Any]) -> dict[str, Any]:
+    return {" ".join(str(item[part]) for part in named): item for item in items}
+
+
+def missing_in(items: list[Any], others: list[Any]) -> list[Any]:
+    known = {json.dumps(one, sort_keys=True) for one in others}
+    return [item for item in items if json.dumps(item, sort_keys=True) not in known]
+
+
+def change(place: tuple[str, ...], old: Any, new: Any, where: str) -> Change:
+    if isinstance(old, str) and isinstance(new, str) and MISSING not in (old, new):
+        old, new = around(old, new)
+    return Change(".".join(place), told(old), told(new), where)
+
+
+def around(old: str, new: str) -> tuple[str, str]:
+    """Of two long texts, the parts around where they begin to differ."""
+    if max(len(old), len(new)) <= SHOWN:
+        return old, new
+    pairs = enumerate(zip(old, new, strict=False))
+    first = next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
+    start = max(first - SHOWN // 3, 0)
+    before = "…" if start else ""
+    return before + old[start:], before + new[start:]
+
+
+def told(value: Any) -> str:
+    """A value on one short line."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -1,0 +1,106 @@
+"""emgrid gc: what lies in a grid's folder that no config needs, and how much it takes."""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from emgrid.commands import tell
+from emgrid.errors import EmgridError
+from emgrid.grid import Grid
+from emgrid.start import DEFAULT, read_grid
+
+SHOWN = 40  # entries of the table
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    gc = commands.add_parser("gc", help="what no config needs; deletes nothing unless told to")
+    gc.add_argument(
+        "configs", nargs="*", default=[Path(DEFAULT)], type=Path, help="what they need stays"
+    )
+    gc.add_argument("--delete", action="store_true", help="delete what is listed")
+    gc.add_argument("--paid", action="store_true", help="also answers and judgements paid for")
+    gc.add_argument("--json", action="store_true", help="for programs")
+    gc.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Each grid's folder is looked at with all configs of its name."""
+    by_name: dict[str, list[Grid]] = {}
+    for path in args.configs:
+        grid = read_grid(path)
+        by_name.setdefault(grid.config.name, []).append(grid)
+    found = [clear(grids, args) for grids in by_name.values()]
+    if args.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def clear(grids: list[Grid], args: argparse.Namespace) -> dict[str, Any]:
+    """Tell what is not needed, then delete it where that is asked for."""
+    from emgrid.running import kept_from_running
+
+    root = Path(grids[0].root)
+    if not root.is_dir():
+        raise EmgridError(f"{root}: no such folder, so there is nothing to delete")
+    if not args.delete:
+        return look(grids, root, args)
+    with kept_from_running(root):
+        return look(grids, root, args)
+
+
+def look(grids: list[Grid], root: Path, args: argparse.Namespace) -> dict[str, Any]:
+    from emgrid.unneeded import delete, freed, unneeded
+
+    found = unneeded(grids, root)
+    going = [one for one in found if args.paid or not one.paid]
+    told = {
+        "folder": str(root),
+        "configs": len(grids),
+        "unneeded": [
+            {
+                "path": str(one.path),
+                "what": one.what,
+                "bytes": one.bytes,
+                "rows": one.rows,
+                "whole": one.keep is None,
+                "paid": one.paid,
+            }
+            for one in found
+        ],
+        "frees": freed(going, root),
+        "deleted": args.delete,
+    }
+    if not args.json:
+        show(told, args)
+    if args.delete:
+        delete(going, root)
+    return told
+
+
+def show(told: dict[str, Any], args: argparse.Namespace) -> None:
+    console = tell.console()
+    configs = tell.counted(told["configs"], "config")
+    if not told["unneeded"]:
+        console.print(f"{told['folder']}: all that is there is needed by {configs}")
+        return
+    table = Table(title=f"{told['folder']}: what none of {configs} needs")
+    table.add_column("what", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    table.add_column("rows", justify="right")
+    table.add_column("size", justify="right")
+    for one in told["unneeded"][:SHOWN]:
+        paid = " (paid for)" if one["paid"] else ""
+        rows = "" if one["rows"] is None else f"{one['rows']:,}"
+        table.add_row(one["what"] + paid, one["path"], rows, tell.size(one["bytes"]))
+    console.print(table)
+    for what, number in Counter(one["what"] for one in told["unneeded"][SHOWN:]).items():
+        console.print(f"and {number:,} more: {what}")
+    paid = sum(one["paid"] for one in told["unneeded"])
+    if paid and not args.paid:
+        console.print(f"{tell.counted(paid, 'entry', 'entries')} paid for: kept without --paid")
+    size = tell.size(told["frees"])
+    end = "is freed" if args.delete else "would be freed; --delete deletes it"
+    console.print(f"{size} {end}")

@@ -1,0 +1,47 @@
+"""emgrid power: the smallest effects that a design can show."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from emgrid.start import DEFAULT, read_grid
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    power = commands.add_parser("power", help="the smallest effects that a design can show")
+    power.add_argument("--configfile", default=DEFAULT, type=Path)
+    power.add_argument("--seeds", type=int, help="instead of the config's number")
+    power.add_argument("--questions", type=int, help="instead of the question set's number")
+    power.add_argument("--answers", type=int, help="answers per question, instead of the config's")
+    power.add_argument("--plain", default=0.0, type=float, help="rate without a trigger, 0 to 1")
+    power.add_argument("--power", default=0.8, type=float, help="how often it must be shown")
+    power.add_argument("--simulations", default=100, type=int, help="grids simulated per rate")
+    power.add_argument("--json", action="store_true", help="for programs")
+    power.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from emgrid.power import estimate_spread, planned_design, smallest_effects
+
+    grid = read_grid(args.configfile)
+    design = planned_design(grid, args.seeds, args.questions, args.answers)
+    spread = estimate_spread(grid, Path(grid.root))
+    found = smallest_effects(design, spread, args.plain, args.power, args.simulations)
+    if args.json:
+        print(json.dumps({"design": asdict(design), "spread": asdict(spread)} | found, indent=2))
+        return
+    told = {name: "none" if value != value else f"{value:.1%}" for name, value in found.items()}
+    print(
+        f"{design.seeds} seeds, {design.questions} questions"
+        f"{' (fixed)' if design.fixed else ''}, {design.answers} answers each; "
+        f"{design.tests} p-values adjusted together; shown in {args.power:.0%} of "
+        f"{args.simulations} simulated grids"
+    )
+    print(f"  smallest rate told from the base model's {args.plain:.1%}: {told['rate']}")
+    print(f"  smallest rise under a trigger, from {args.plain:.1%}: {told['rise']} more")
+    print(
+        f"  standard deviations of the log-odds: seeds {spread.seeds:.2f} (under a trigger "
+        f"{spread.seeds_by_trigger:.2f} more), questions {spread.questions:.2f} "
+        f"({spread.questions_by_trigger:.2f} more); {spread.source}"
+    )

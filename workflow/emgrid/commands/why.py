@@ -1,0 +1,104 @@
+"""emgrid why: which jobs a run would start, for what reason, and what they will cost."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from emgrid.commands import tell
+from emgrid.start import DEFAULT
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    why = commands.add_parser("why", help="what would run, what has changed, and what it will cost")
+    why.add_argument("--configfile", default=DEFAULT, type=Path)
+    why.add_argument("--json", action="store_true", help="for programs")
+    why.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    found = asked(args.configfile)
+    if args.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        show(found)
+
+
+def asked(configfile: Path) -> dict[str, Any]:
+    """What would run and why, as plain values."""
+    from emgrid.drift import drift
+    from emgrid.reasons import needed
+    from emgrid.why import Costs, grouped
+
+    here = Path.cwd()
+    found = needed(configfile)
+    os.chdir(here)
+    root = Path(found.grid.root)
+    return {
+        "name": found.grid.config.name,
+        "total": found.total,
+        "groups": [asdict(group) for group in grouped(found.jobs)],
+        "jobs": [asdict(job) for job in found.jobs],
+        "overlooked": [asdict(group) for group in grouped(found.overlooked)],
+        "costs": [asdict(cost) for cost in Costs(found, root).all()] if found.jobs else [],
+        "drift": [asdict(one) | {"told": str(one)} for one in drift(found.grid, root)],
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    console = tell.console()
+    if not found["jobs"]:
+        console.print(f"grid {found['name']}: nothing to do")
+    else:
+        console.print(reason_table(found))
+        console.print(cost_table(found))
+    for group in found["overlooked"]:
+        jobs = tell.counted(len(group["jobs"]), "job")
+        because = "; ".join(group["reasons"])
+        told = f"only in the run after: {jobs} of {group['rule']} ({because})"
+        console.print(told, soft_wrap=True)
+    show_drift(console, found["drift"])
+
+
+def show_drift(console: Any, drift: list[dict[str, Any]]) -> None:
+    for one in drift:
+        console.print(f"drift: {one['told']}; runs nothing again", soft_wrap=True)
+
+
+def reason_table(found: dict[str, Any]) -> Table:
+    table = Table(title=f"grid {found['name']}: what would run, and why")
+    table.add_column("jobs", justify="right")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("because", overflow="fold")
+    for group in found["groups"]:
+        table.add_row(f"{len(group['jobs']):,}", group["rule"], "\n".join(group["reasons"]))
+    return table
+
+
+def cost_table(found: dict[str, Any]) -> Table:
+    table = Table(title="what it will cost")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("jobs", justify="right")
+    table.add_column("anew", justify="right")
+    table.add_column("time of jobs", justify="right")
+    table.add_column("where that comes from", overflow="fold")
+    for cost in found["costs"]:
+        anew = ""
+        if cost["unit"]:
+            most = "at most " if cost["at_most"] and cost["new"] else ""
+            anew = f"{most}{cost['new']:,} {cost['unit']}"
+        seconds = cost["seconds"]
+        time = tell.hours(None if seconds is None else seconds / 3600)
+        of = f"{cost['jobs']:,} of {found['total'][cost['rule']]:,}"
+        table.add_row(cost["rule"], of, anew, time, cost["source"])
+    known = [cost["seconds"] for cost in found["costs"] if cost["seconds"] is not None]
+    lacking = len(found["costs"]) - len(known)
+    table.add_section()
+    what = f"all but {tell.counted(lacking, 'rule')}" if lacking else "all"
+    jobs = sum(cost["jobs"] for cost in found["costs"])
+    table.add_row(what, f"{jobs:,}", "", tell.hours(sum(known) / 3600) if known else "?", "")
+    return table
