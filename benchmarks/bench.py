@@ -20,7 +20,7 @@ import jinja2
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "results.json"
-NAMES = ("sampling", "training", "judging", "grid", "aggregate")
+NAMES = ("sampling", "training", "judging", "grid", "commands", "scale", "aggregate")
 # What is still to be measured is said of each of these, with the command.
 ON_GPUS = {
     "sampling": "--device cuda --model-shape 7b --ways transformers vllm",

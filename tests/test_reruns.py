@@ -274,6 +274,17 @@ def test_an_edited_row_trains_the_arms_that_use_it(copied: QuickGrid) -> None:
     assert compute(copied, copied.config) == {}
 
 
+def test_an_edit_is_not_lost_behind_another(copied: QuickGrid) -> None:
+    """What only makes stages run whose training is kept hides nothing that comes after them."""
+    config = copied.edited()
+    config["preflight"] = {"cut": "error"}
+    config["sampling"]["answers_per_question"] = 3
+    planned = jobs(copied, config)
+    assert (planned["preflight"], planned["sample"]) == (4, 2)
+    one_each = ARMS * TRIGGERS * QUESTIONS
+    assert compute(copied, config) == {"answer": one_each, "judgement": one_each * JUDGES}
+
+
 def test_a_setting_switched_back_finds_the_old_rows(copied: QuickGrid) -> None:
     config = copied.edited()
     config["sampling"]["temperature"] = 0.7

@@ -36,6 +36,7 @@ Adjustable = Literal[
     "newline_merge",
 ]
 Finding = Fatal | Adjustable
+VERSION = 1  # raised when a check would find something else
 RULES: dict[Finding, tuple[Level, str]] = {
     "unrenderable": ("error", "the chat template refuses the conversation"),
     "no_trained_token": ("error", "no assistant token lies within training.max_length; raise it"),

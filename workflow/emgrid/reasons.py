@@ -49,14 +49,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Needed:
-    """jobs: those that would run, in the order of the graph. total: of all jobs, by rule.
-    overlooked: jobs whose spec or code has changed too, but that this run would leave out: below a
-    job that runs, Snakemake looks at no params, and then stops at an input that is `ancient`."""
+    """jobs: those that would run, in the order of the graph. total: of all jobs, by rule."""
 
     grid: Grid
     jobs: list[Job]
     total: dict[str, int]
-    overlooked: list[Job]
 
 
 def needed(configfile: Path) -> Needed:
@@ -74,11 +71,8 @@ def needed(configfile: Path) -> Needed:
     if jobs:
         stages = replaced(grid, recorded)
         jobs = [retold(job, stages) for job in jobs]
-    changed = found.workflow.persistence.params_changed
-    left = [job for job in listed if not found.needrun(job) and changed(job)] if jobs else []
     total = Counter(rule_of(job) for job in found.jobs)
-    overlooked = [read_job(found, job) for job in left]
-    return Needed(grid, jobs, dict(sorted(total.items())), overlooked)
+    return Needed(grid, jobs, dict(sorted(total.items())))
 
 
 def planned(configfile: Path) -> Any:

@@ -4,7 +4,18 @@ import shlex
 import time
 from functools import partial
 
-from emgrid import cluster, datasets, generate, likelihood, mix, qualify, sample, served, train
+from emgrid import (
+    cluster,
+    datasets,
+    generate,
+    likelihood,
+    mix,
+    preflight,
+    qualify,
+    sample,
+    served,
+    train,
+)
 from emgrid.files import canonical
 from emgrid.grid import job_record
 from emgrid.judge import score, specs

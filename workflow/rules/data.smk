@@ -118,7 +118,7 @@ rule preflight:
         runtime=minutes("preflight"),
     params:
         spec=lambda wildcards: GRID.preflight_spec(wildcards.stage),
-        version=code_version("emgrid.preflight"),
+        version=preflight.VERSION,
     message:
         "check the training rows of {wildcards.stage}"
     shell:

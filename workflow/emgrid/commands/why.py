@@ -43,7 +43,6 @@ def asked(configfile: Path) -> dict[str, Any]:
         "total": found.total,
         "groups": [asdict(group) for group in grouped(found.jobs)],
         "jobs": [asdict(job) for job in found.jobs],
-        "overlooked": [asdict(group) for group in grouped(found.overlooked)],
         "costs": [asdict(cost) for cost in Costs(found, root).all()] if found.jobs else [],
         "drift": [asdict(one) | {"told": str(one)} for one in drift(found.grid, root)],
     }
@@ -56,11 +55,6 @@ def show(found: dict[str, Any]) -> None:
     else:
         console.print(reason_table(found))
         console.print(cost_table(found))
-    for group in found["overlooked"]:
-        jobs = tell.counted(len(group["jobs"]), "job")
-        because = "; ".join(group["reasons"])
-        told = f"only in the run after: {jobs} of {group['rule']} ({because})"
-        console.print(told, soft_wrap=True)
     show_drift(console, found["drift"])
 
 
