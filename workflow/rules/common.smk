@@ -3,6 +3,7 @@
 import shlex
 import time
 from functools import partial
+from pathlib import Path
 
 from emgrid import (
     cluster,

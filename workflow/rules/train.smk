@@ -35,7 +35,7 @@ rule train:
         version=train.VERSION,
         parent=lambda wildcards: option("parent", parent_folder(wildcards)),
         kept="rows/adapters",
-        folder=STAGE,
+        folder=folder_above(2),
     message:
         "train on {wildcards.stage}"
     shell:
