@@ -31,7 +31,7 @@ def refuse_queued(folder: str) -> None:
     ones."""
     if jobs := queued(Path.cwd() / LOGS):
         raise EmgridError(
-            f"{folder}: SLURM still has jobs of a run that was killed; end them, what they have drawn "
+            f"{folder}: SLURM still has jobs of a run that was killed; end them, as what they drew "
             f"is kept: scancel {' '.join(jobs)}"
         )
 
