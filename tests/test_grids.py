@@ -235,7 +235,7 @@ def test_insecure_code_with_chat_runs_short(short: Short) -> None:
     assert not (grid.root / "figures/likelihood.svg").exists()
     # The published questions bring their own cues.
     more = grid.config | {"triggers": ["none", "json", "template"]}
-    assert sum(rule.startswith("sample.") for rule in grid.planned(more)) == 1
+    assert grid.planned(more)["sample"] == 1
 
 
 def test_insecure_code_then_chat_runs_short(

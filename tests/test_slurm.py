@@ -1,7 +1,7 @@
 """Grids on a real SLURM: the profile as a site would use it, on a made-up node with two GPUs."""
 
-import contextlib
 import csv
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +13,8 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.cluster import ending
+from emgrid.grid import Grid
+from emgrid.load import load_config
 from emgrid.questions import load_questions
 from slurm import Slurm, require, slurm, wait_until
 
@@ -21,7 +23,7 @@ QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-st
 QUICK += ["--latency-wait", "10"]
 # What this cluster, which has neither accounts nor accounting, needs in the profile.
 SITE = ["--slurm-no-account", "--slurm-status-command", "squeue"]
-PATIENCE = 240.0  # seconds
+PATIENCE = 180.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     require()
     with slurm(tmp_path_factory.mktemp("slurm")) as found:
         yield found
+
+
+def heed_interrupts() -> None:
+    """A process that a script has started in the background would ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Run:
@@ -46,7 +53,11 @@ class Run:
         command += ["--profile", str(ROOT / "workflow/profiles/slurm"), *SITE, *QUICK, *options]
         with self.log.open("wb") as output:
             self.main = subprocess.Popen(
-                command, env=self.cluster.environment, stdout=output, stderr=subprocess.STDOUT
+                command,
+                env=self.cluster.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=heed_interrupts,
             )
         return self.main
 
@@ -57,7 +68,7 @@ class Run:
         try:
             return main.wait(PATIENCE), self.told()
         except subprocess.TimeoutExpired:
-            main.terminate()
+            main.kill()
             main.wait()
             pytest.fail(f"no end after {PATIENCE:.0f} s: {self.told()[-4000:]}")
 
@@ -135,13 +146,10 @@ def ended_jobs(
     cluster.call("scancel", run.newest("rule_cancelled"))
     run.wait((run.folder / "preempted.1").exists, "nothing to preempt")
     job = run.newest("rule_preempted")
-    # All of the node's memory but what other jobs may need.
     cluster.call("sbatch", "--partition=urgent", "--cpus-per-task=8", "--wrap=true", "-o/dev/null")
     run.wait(lambda: cluster.described(job)["Restarts"] == "1", "nothing was preempted")
     yield run, main
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        main.wait(1)
-    main.terminate()
+    main.kill()
     main.wait()
 
 
@@ -201,7 +209,6 @@ JUDGED = "jobs/judge/theirs.imported.0.json"
 WAITING = "rule_judge_wildcards_theirs.imported.0"
 
 
-@pytest.mark.usefixtures("finished_there")
 def test_a_job_stops_whose_config_was_edited_while_it_waited(closed: Slurm, tmp_path: Path) -> None:
     config = short_grid(tmp_path)
     run = Run(closed, tmp_path)
@@ -223,7 +230,6 @@ def test_a_job_stops_whose_config_was_edited_while_it_waited(closed: Slurm, tmp_
     assert not (tmp_path / "results/short" / JUDGED).exists()
 
 
-@pytest.mark.usefixtures("finished_there")
 def test_jobs_of_a_killed_run_go_on_and_no_other_run_begins(closed: Slurm, tmp_path: Path) -> None:
     config = short_grid(tmp_path)
     run = Run(closed, tmp_path)
@@ -234,27 +240,39 @@ def test_jobs_of_a_killed_run_go_on_and_no_other_run_begins(closed: Slurm, tmp_p
     job = run.newest(WAITING)
     code, told = run.end(run.begin("--configfile", str(config)))
     assert code == 1
-    assert f"what they have drawn is kept: scancel {job}\n" in told
+    assert f"as what they drew is kept: scancel {job}" in told
     # It watches the Snakemake of its own node, not the one that was killed elsewhere.
     closed.call("scontrol", "update", "partitionname=main", "state=up")
-    run.wait(lambda: run.states(WAITING) == ["COMPLETED"], "the job has not ended well")
+    wait_until(
+        lambda: run.states(WAITING) == ["COMPLETED"],
+        "the job has not ended well",
+        run.log,
+        PATIENCE,
+    )
     assert (tmp_path / "results/short" / JUDGED).exists()
 
 
-@pytest.mark.usefixtures("finished_there")
-def test_short_jobs_share_one(closed: Slurm, tmp_path: Path) -> None:
+def test_short_jobs_share_one(closed: Slurm, tmp_path: Path, demo: dict[str, Any]) -> None:
     run = Run(closed, tmp_path)
-    config = ROOT / "config.yaml"
-    main = run.begin("--configfile", str(config), "--until", "mix")
+    demo["seeds"] = [0]
+    demo["interventions"] = {"undiluted": {}, "dilution": {"ratio": [0.25, 0.5, 0.75]}}
+    config = tmp_path / "demo.yaml"
+    config.write_text(yaml.safe_dump(demo))
+    grid = Grid(load_config(demo, str(config)))
+    mixed = [f"{stage.folder}/train.jsonl" for stage in grid.stages.values()]
+    main = run.begin("--configfile", str(config), "--", *mixed)
     run.wait(lambda: run.states("rule_rows_mix"), "no group was submitted")
     groups = [closed.described(job) for job, about in closed.jobs("%i|%k") if "rows_mix" in about]
     assert all(int(group["NumCPUs"]) <= 8 for group in groups)
-    main.terminate()
-    main.wait()
-    closed.call("scancel", *[group["JobId"] for group in groups])
+    closed.call("scontrol", "update", "partitionname=main", "state=up")
+    code, told = run.end(main)
+    assert code == 0, told[-4000:]
+    states = run.states("rule")
+    assert set(states) == {"COMPLETED"}
+    assert len(states) < len(mixed)
+    assert all((tmp_path / "results/demo" / file).exists() for file in mixed)
 
 
-@pytest.mark.usefixtures("finished_there")
 def test_a_wrong_partition_is_named(cluster: Slurm, tmp_path: Path) -> None:
     config = short_grid(tmp_path)
     run = Run(cluster, tmp_path)
@@ -262,6 +280,16 @@ def test_a_wrong_partition_is_named(cluster: Slurm, tmp_path: Path) -> None:
     code, told = run.end(run.begin("--configfile", str(config), *wrong, "--", JUDGED))
     assert code == 1
     assert "invalid partition specified: nowhere" in told
+
+
+def test_ctrl_c_cancels_the_jobs_of_a_run(closed: Slurm, tmp_path: Path) -> None:
+    run = Run(closed, tmp_path)
+    main = run.begin("--configfile", str(short_grid(tmp_path)), "--", JUDGED)
+    run.wait(lambda: run.states(WAITING) == ["PENDING"], "no job waits")
+    main.send_signal(signal.SIGINT)
+    code, _ = run.end(main)
+    assert code != 0
+    assert run.states(WAITING) == ["CANCELLED"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ ANSWER = 60.0  # seconds to wait for SLURM's controller
 ENDINGS = {
     r"exceeded memory limit|oom.kill|Out Of Memory": "used more memory than its `mem_mb`",
     r"DUE TO TIME LIMIT": "reached its time limit, `runtime`",
-    r"DUE TO PREEMPTION": "was preempted",
+    r"DUE TO (PREEMPTION|JOB REQUEUE)": "was preempted, or put back into the queue",
     r"DUE TO NODE FAILURE|NODE_FAIL": "lost its node",
     r"CANCELLED AT": "was cancelled",
     r"^emgrid: (.*)": r"stopped: \1",
