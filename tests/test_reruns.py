@@ -47,12 +47,8 @@ def copied(quick: QuickGrid, tmp_path: Path) -> QuickGrid:
 
 
 def jobs(grid: QuickGrid, config: Config) -> dict[str, int]:
-    """Planned jobs by rule; those of all buckets of a stage together."""
-    found: Counter[str] = Counter()
-    for rule, number in grid.planned(config).items():
-        found[rule.split(".")[0]] += number
-    found.pop("all", None)
-    return dict(found)
+    """Planned jobs by rule."""
+    return {rule: number for rule, number in grid.planned(config).items() if rule != "all"}
 
 
 def compute(grid: QuickGrid, config: Config) -> dict[str, int]:

@@ -93,7 +93,7 @@ def test_no_job_outlives_its_snakemake(how: signal.Signals, engine: str, tmp_pat
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
     command += ["--directory", str(tmp_path), "--configfile", str(path)]
     command += ["--profile", str(ROOT / "workflow/profiles/workstation")]
-    command += ["--until", f"sample.smollm2-135m.{engine}.0"]
+    command += ["--", f"jobs/sample/smollm2-135m.{engine}.0.json"]
     arm = "base=smollm2-135m.intervention=base.ratio=0.seed=0"
     root = tmp_path / "results/small"
     kept = root / f"rows/answers/{arm}.jsonl"

@@ -27,7 +27,7 @@ PROFILE = ROOT / "workflow/profiles/workstation/config.yaml"
 class Job:
     """A job that would run, and what speaks for it; what its outputs were made of is on record.
 
-    rule: without the name of its bucket. changed: of its spec. version: of its code, before and
+    name: its wildcards. changed: of its spec. version: of its code, before and
     now. missing, stopped: outputs that are not there, or whose job did not end. renewed: inputs
     that were made or edited since. added, dropped: inputs that it has now, or had. follows: rules
     of the jobs that would make its inputs before it.
@@ -71,7 +71,7 @@ def needed(configfile: Path) -> Needed:
     if jobs:
         stages = replaced(grid, recorded)
         jobs = [retold(job, stages) for job in jobs]
-    total = Counter(rule_of(job) for job in found.jobs)
+    total = Counter(str(job.rule.name) for job in found.jobs)
     return Needed(grid, jobs, dict(sorted(total.items())))
 
 
@@ -110,11 +110,6 @@ def planned(configfile: Path) -> Any:
         return workflow._workflow
 
 
-def rule_of(job: Any) -> str:
-    """A job's rule; of a bucket's, what the rules of all buckets have in common."""
-    return str(job.rule.name).split(".", 1)[0]
-
-
 def read_job(graph: Any, job: Any) -> Job:
     """What Snakemake's reasons are, and what has changed since its records were made."""
     reason = graph.reason(job)
@@ -124,7 +119,7 @@ def read_job(graph: Any, job: Any) -> Job:
     recorded = records.params(output)
     coming = {str(file) for file in reason.updated_input_run}
     follows = {
-        rule_of(other)
+        str(other.rule.name)
         for other, files in graph.dependencies[job].items()
         if coming & set(map(str, files)) or not recorded
         if graph.needrun(other)
@@ -140,8 +135,8 @@ def read_job(graph: Any, job: Any) -> Job:
         before = set(map(str, made_of))
         added, dropped = now - before, before - now
     return Job(
-        rule=rule_of(job),
-        name=name_of(job),
+        rule=str(job.rule.name),
+        name=" ".join(map(str, job.wildcards)),
         output=str(output),
         changed=changed,
         version=version,
@@ -153,12 +148,6 @@ def read_job(graph: Any, job: Any) -> Job:
         follows=tuple(sorted(follows)),
         recorded=recorded is not None,
     )
-
-
-def name_of(job: Any) -> str:
-    """What tells a job from others of its rule."""
-    told = str(job.rule.name).partition(".")[2]
-    return told or " ".join(map(str, job.wildcards))
 
 
 def compare(old: list[Any], new: list[Any]) -> tuple[tuple[Change, ...], tuple[str, str] | None]:
