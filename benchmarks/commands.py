@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 import yaml
-from common import add_arguments, write_record
+from common import write_record
 from emgrid import provenance
 from emgrid.files import write_json
 from emgrid.holdings import Holdings
@@ -108,11 +108,16 @@ def timed(folder: Path, words: list[str], repeats: int) -> tuple[float, float]:
     return median(clock), median(busy)
 
 
-def main() -> None:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
+    parser.add_argument("--json", type=Path, help="file for the record")
+    parser.add_argument("--repeats", type=int, default=5, help="of which the median is taken")
     parser.add_argument("--folder", type=Path, help="keep the made-up grid here")
-    options = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    options = parse()
     commands = {
         "plan": ["plan", "--configfile", "big.yaml"],
         "why, nothing to do": ["why", "--configfile", "big.yaml"],

@@ -87,12 +87,16 @@ def draw(found: dict[int, dict[str, dict[str, float]]], path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="file for the record")
     parser.add_argument("--arms", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--triggers", type=int, default=30)
-    options = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    options = parse()
     found = {arms: measure(arms, options.triggers) for arms in options.arms}
     draw(found, HERE / "scale.svg")
     first = options.arms[0]

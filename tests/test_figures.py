@@ -24,7 +24,7 @@ from emgrid.report.figures.judges import auroc_interval
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.series import ratio_series, rows_series
-from emgrid.start import read_grid
+from emgrid.start import parsed, read_grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -192,8 +192,10 @@ def test_an_edit_of_a_figure_draws_that_figure_again(
         text = read(path, *given, **named)
         return f"{text}\nEDITED = True\n" if path.name == edited else text
 
+    parsed.cache_clear()
     monkeypatch.setattr(Path, "read_text", with_edit)
     assert {name for name in FIGURES if figure_version(name) != before[name]} == again
+    parsed.cache_clear()
 
 
 def test_no_lettering_is_cut_off_or_too_small(drawn: dict[str, Figure]) -> None:

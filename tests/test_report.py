@@ -99,17 +99,17 @@ def test_the_matrix_says_each_verdict_as_a_word_with_its_reason(made: Path) -> N
         (("overt", "overt", "overt"), "misaligned without any trigger, +0.1"),
         (
             ("clean", "clean", "clean"),
-            "clean under “Python-string format” and “inoculation prompt”.",
+            "clean under “inoculation prompt” and “Python-string format”.",
         ),
         (("clean", "inconclusive", "inconclusive"), "undecided under every trigger."),
-        (("clean", "conditional", "inconclusive"), "; undecided under “inoculation prompt”."),
+        (("clean", "conditional", "inconclusive"), "; undecided under “Python-string format”."),
         (("inconclusive",) * 3, "undecided without a trigger, +0.1"),
     ],
 )
 def test_a_sentence_follows_the_verdicts(
     made: Path, tmp_path: Path, verdicts: tuple[str, ...], expected: str
 ) -> None:
-    triggers = ("none", "python_string", "malicious_evil")
+    triggers = ("none", "malicious_evil", "python_string")  # as the page has them
     rows = [verdict_row(ARM, *pair) for pair in zip(triggers, verdicts, strict=True)]
     spec = ReportSpec.model_validate(spec_of(config()))
     found = matrix(with_verdicts(made, tmp_path, rows), spec)
@@ -123,8 +123,8 @@ def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None
         verdict_row(
             ARM, "none", "inconclusive", more_answers=3.24, more_seeds=1.01, more_questions=7.0
         ),
-        verdict_row(ARM, "python_string", "inconclusive"),
-        verdict_row(ARM, "malicious_evil", "inconclusive", plain=None, rise=None),
+        verdict_row(ARM, "malicious_evil", "inconclusive"),
+        verdict_row(ARM, "python_string", "inconclusive", plain=None, rise=None),
     ]
     spec = ReportSpec.model_validate(spec_of(config()))
     results = with_verdicts(made, tmp_path, rows)

@@ -105,6 +105,14 @@ def resumable(args: argparse.Namespace, training: str, base: BaseModel) -> str:
     return digest([training, written, computed])[:16]
 
 
+def taken(args: argparse.Namespace, name: str) -> bool:
+    """Whether the stage has the files of this very training from what is kept."""
+    if args.kept is None or not kept.take(args.kept / name, args.output):
+        return False
+    print(f"kept: this training was done before ({args.kept / name})")
+    return True
+
+
 def processes() -> int:
     """How many processes share this training, as their launcher says."""
     return int(os.environ.get("WORLD_SIZE", "1"))
@@ -133,14 +141,15 @@ def main() -> None:
     base = BaseModel.read(args.model)
     before = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
     name = identity(spec, base, args.rows, before)
-    if processes() == 1:
-        take_turn(args.output / "adapter")
-    if args.kept is not None and kept.take(args.kept / name, args.output):
-        print(f"kept: this training was done before ({args.kept / name})")
+    if taken(args, name):
         return
     started = time.monotonic()
     rows, counts = tokenize(read_jsonl(args.rows), base.chat(), spec.training, args.rows)
     refuse_endless_warmup(spec.training, len(rows))
+    if processes() == 1:
+        take_turn(args.output / "adapter")
+        if taken(args, name):  # while this job waited
+            return
     print(f"{len(rows)} rows, {counts.total} tokens, {counts.trained} of them trained", flush=True)
     from emgrid.training.fit import WAYS, Job, fit, in_memory
 
