@@ -4,9 +4,11 @@ A config that only lists the same things in another order makes the same jobs, t
 Triggers stand by how near they are to training, interventions as the README lists their kinds.
 """
 
+from decimal import Decimal
 from typing import get_args
 
 from emgrid.config import Config
+from emgrid.point import Point
 from emgrid.recipes import Intervention
 from emgrid.triggers import Relation, Trigger
 
@@ -42,8 +44,8 @@ def ordered(config: Config) -> Config:
             "seeds": tuple(sorted(config.seeds)),
             "triggers": tuple(sorted(config.triggers, key=lambda name: trigger_place(known[name]))),
             "judges": tuple(sorted(config.judges, key=lambda judge: judge.id)),
-            "imports": tuple(sorted(config.imports, key=lambda one: one.cell)),
-            "served": tuple(sorted(config.served, key=lambda one: one.cell)),
+            "imports": tuple(sorted(config.imports, key=point_place)),
+            "served": tuple(sorted(config.served, key=point_place)),
             "calibration": calibration.model_copy(
                 update={"files": tuple(sorted(calibration.files))}
             ),
@@ -53,6 +55,12 @@ def ordered(config: Config) -> Config:
 
 def trigger_place(trigger: Trigger) -> tuple[int, str]:
     return get_args(Relation).index(trigger.relation), trigger.id
+
+
+def point_place(point: Point) -> tuple[str, bool, str, Decimal, int]:
+    """A base model's own arm before those that were trained on it."""
+    trained = point.intervention != "base"
+    return point.base, trained, point.intervention, Decimal(point.ratio), point.seed
 
 
 def intervention_place(entry: tuple[str, Intervention]) -> tuple[list[int], str]:
