@@ -111,11 +111,15 @@ class GridRun:
     ) -> None:
         self.folder = folder
         self.config = config
-        self.env = os.environ | (env or {})
+        self.added = env or {}
 
     @property
     def root(self) -> Path:
         return self.folder / "results" / str(self.config["name"])
+
+    @property
+    def env(self) -> dict[str, str]:
+        return os.environ | self.added
 
     def snakemake(
         self, *options: str, config: dict[str, Any] | None = None

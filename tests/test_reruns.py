@@ -151,7 +151,7 @@ def test_an_upgraded_package_runs_nothing(copied: QuickGrid, tmp_path: Path) -> 
     told = tmp_path / "newer/transformers-99.0.dist-info/METADATA"
     told.parent.mkdir(parents=True)
     told.write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 99.0\n")
-    copied.env["PYTHONPATH"] = f"{tmp_path / 'newer'}{os.pathsep}{copied.env['PYTHONPATH']}"
+    copied.added["PYTHONPATH"] = f"{tmp_path / 'newer'}{os.pathsep}{copied.env['PYTHONPATH']}"
     assert jobs(copied, copied.config) == {}
 
 
