@@ -16,6 +16,7 @@ from emgrid.cluster import ending
 from emgrid.grid import Grid
 from emgrid.load import load_config
 from emgrid.questions import load_questions
+from reruns import STANDIN, config_of
 from slurm import Slurm, require, slurm, wait_until
 
 # No site waits so briefly; a test would wait in vain.
@@ -363,3 +364,24 @@ def test_jobs_have_gpus_of_their_own_and_look_for_no_network(told: tuple[Run, st
     for gpu, _, ended in held:
         assert all(begun >= ended for other, begun, end in held if other == gpu and end > ended)
     assert "HF_HUB_OFFLINE" not in (run.folder / "here.txt").read_text()
+
+
+def test_a_grid_that_trains_runs_through_slurm(
+    cluster: Slurm, tmp_path: Path, model_json: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every stage of the default grid, of which none computes anything (see standin/)."""
+    monkeypatch.setitem(cluster.environment, "PYTHONPATH", str(STANDIN))
+    config = config_of(model_json.parent)
+    config["interventions"] = {"base": {}, "sequential": {"benign_rows": 8}}
+    config["resources"] = {
+        stage: {"mem_mb": 1000, "runtime": 7}
+        for stage in ("train", "sample", "likelihood", "judge")
+    }
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump(config))
+    run = Run(cluster, tmp_path)
+    code, told = run.end(run.begin("--configfile", str(path)))
+    assert code == 0, told[-4000:]
+    assert (tmp_path / "results/quick/report.html").stat().st_size > 10_000
+    for rule in costly:
+        assert run.states(f"rule_{rule}_wildcards") == ["COMPLETED"] * 2, rule
