@@ -373,10 +373,8 @@ def test_a_grid_that_trains_runs_through_slurm(
     monkeypatch.setitem(cluster.environment, "PYTHONPATH", str(STANDIN))
     config = config_of(model_json.parent)
     config["interventions"] = {"base": {}, "sequential": {"benign_rows": 8}}
-    config["resources"] = {
-        stage: {"mem_mb": 1000, "runtime": 7}
-        for stage in ("train", "sample", "likelihood", "judge")
-    }
+    costly = ("train", "sample", "likelihood", "judge")
+    config["resources"] = {stage: {"mem_mb": 1000, "runtime": 7} for stage in costly}
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump(config))
     run = Run(cluster, tmp_path)
