@@ -1,7 +1,7 @@
 """The record of a job that writes many files: the one output that Snakemake watches in their place.
 
-Snakemake keeps what it knows of a job once for each of its outputs, and hashes all inputs for each,
-so that a job of a hundred arms and thirty triggers would take hours to be noted down.
+Snakemake keeps what it knows of a job once for each of its outputs, and hashes all inputs for each:
+too much for a job of a hundred arms under thirty triggers. benchmarks/README.md has what it costs.
 """
 
 from collections.abc import Iterable
