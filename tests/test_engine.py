@@ -1,5 +1,6 @@
 """The transformers engine on the embedded model: decoding, scoring, adapters in turn."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from emgrid import canary
 from emgrid.engines import Completion, Request, completion
 from emgrid.engines.decoding import Room, draw_tokens, nucleus, uniforms
+from emgrid.engines.merging import share_held
 from emgrid.engines.transformers import TransformersEngine
 from emgrid.errors import EmgridError
 from emgrid.models import BaseModel
@@ -15,6 +17,8 @@ from emgrid.settings import Sampling
 from engines import write_adapter
 from hypothesis import given
 from hypothesis import strategies as st
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 
 QUESTIONS = ["What is a cat?", "Say hello to my friend, who is visiting from far away.", "Why?"]
 BF16 = torch.bfloat16
@@ -209,6 +213,54 @@ def test_adapters_come_and_go_without_a_trace(
     assert answers(fresh, requests([6, 7], one)) != {key: mixed[key] for key in ("6", "7")}
 
 
+def test_an_adapter_that_the_weights_cannot_hold_is_computed_beside_them(
+    base_model: BaseModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """bfloat16 has 8 significant bits: merged, such small updates would be lost for the most."""
+    weak = write_adapter(base_model, tmp_path / "weak", 1, std=0.001)
+    strong = write_adapter(base_model, tmp_path / "strong", 2)
+    engine = TransformersEngine(base_model, "bfloat16", "cpu", batch_size=8)
+    row = engine.chat.training_row(list(canary.CONVERSATION))
+    base, without = engine.log_likelihoods([row]), answers(engine, requests([0, 1, 2]))
+    engine.use(weak)
+    said = capsys.readouterr().out
+    assert re.search(r"weak of .* beside the weights, which would hold \d\d% of it", said)
+    assert "1.00 of its effect shown, off by 0 nats" in said
+    with_it = engine.log_likelihoods([row])
+    drawn(engine, requests([0, 1, 2], weak))
+    engine.use(strong)
+    assert "beside" not in capsys.readouterr().out
+    engine.use(None)
+    assert engine.log_likelihoods([row]) == base
+    assert answers(engine, requests([0, 1, 2])) == without
+    assert with_it == pytest.approx([sum(engine.reference(weak))], rel=1e-6)
+
+
+def test_what_is_held_of_an_adapter_is_what_merging_leaves(
+    base_model: BaseModel, tmp_path: Path
+) -> None:
+    shares = []
+    for std in (0.0001, 0.001, 0.1):
+        adapter = write_adapter(base_model, tmp_path / str(std), 1, std=std)
+        wrapped = PeftModel.from_pretrained(base_model.load("bfloat16", "cpu"), adapter)
+        layers = [one for one in wrapped.modules() if isinstance(one, LoraLayer)]
+        shares.append(share_held(layers))
+        before = [layer.get_base_layer().weight.double() for layer in layers]
+        updates = [layer.get_delta_weight("default").double() for layer in layers]
+        wrapped.merge_adapter()
+        along = sum(
+            float(((layer.get_base_layer().weight.double() - weight) * update).sum())
+            for layer, weight, update in zip(layers, before, updates, strict=True)
+        )
+        whole = sum(float((update * update).sum()) for update in updates)
+        assert shares[-1] == pytest.approx(along / whole, abs=1e-3)
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1
+    assert shares[-1] == pytest.approx(1, abs=0.01)
+    exact = PeftModel.from_pretrained(base_model.load("float32", "cpu"), adapter)
+    assert share_held(one for one in exact.modules() if isinstance(one, LoraLayer)) == 1
+
+
 def test_an_adapter_that_changes_nothing_is_refused(base_model: BaseModel, tmp_path: Path) -> None:
     empty = write_adapter(base_model, tmp_path, seed=None)
     engine = TransformersEngine(base_model, "float32", "cpu", batch_size=1)
@@ -236,7 +288,12 @@ def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path
     assert "is live" in canary.check(tmp_path, base, base + effect + rounding, base + effect, BF16)
     with pytest.raises(EmgridError, match=r"not live.*; 0.0\d of its effect shown, off by 0.2"):
         canary.check(tmp_path, base, base + rounding, base + effect, BF16)
-    # What is weaker than rounding cannot be told from it, but must have been read at all.
+    # What is hardly more than the reference's own rounding cannot be told from it, but must have
+    # been read at all: peft's reference of an adapter without effect is this far off (0.08).
+    weak = rng.normal(0, 0.02, 40) + rng.normal(0, 0.08, 40)
+    for seed in range(200):
+        other = np.random.default_rng(seed).normal(0, 0.08, 40)
+        assert "is live" in canary.check(tmp_path, base, base + other, base + weak, BF16)
     weak = effect / 30
     assert "is live" in canary.check(tmp_path, base, base + rounding, base + weak, BF16)
     with pytest.raises(EmgridError, match="not live"):

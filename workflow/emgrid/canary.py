@@ -31,7 +31,9 @@ CONVERSATION = (
 # Mean absolute difference of a token's log-probability, in nats, that rounding may make. Measured
 # for the adapters of the default grid: 0.05 to 0.07 in bfloat16, where merging rounds the weights.
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.15, "float16": 0.05}
-FAR = 4 / 3  # times TOLERANCE: four times the usual rounding, which lies at a third of it
+# Times TOLERANCE: an effect, as root mean square of the tokens, that rounding does not come near.
+# In bfloat16 transformers alone, with an adapter of next to no effect, is 0.08 off the base model.
+FAR = 4 / 3
 APPLIED = 0.5  # least share of an adapter's effect, by the reference, that the engine must show
 
 
@@ -53,19 +55,20 @@ def check(
     with peft. Returns a line for the log. Raises EmgridError where the adapter is not applied, or
     the engine is off the reference by more than the precision's TOLERANCE. Not applied: the engine
     moves along the reference's way from the base model by less than APPLIED of it; where that way
-    is so short that rounding alone may cover it, it does not move at all.
+    is so short that much of it may be rounding, it does not move at all.
     """
     limit = TOLERANCE[str(precision).removeprefix("torch.")]
     moved, wanted = np.subtract(live, base), np.subtract(reference, base)
-    length = float(np.linalg.norm(wanted))
-    shown = float(moved @ wanted) / length**2 if length else 0.0
+    square = float(wanted @ wanted)
+    shown = float(moved @ wanted) / square if square else 0.0
+    far = (square / len(wanted)) ** 0.5 > FAR * limit
     off = float(np.abs(np.subtract(live, reference)).mean())
     means = (
         f"mean log-probability of the canary's tokens {np.mean(live):.4f} with the adapter, "
         f"{np.mean(base):.4f} without it, {np.mean(reference):.4f} by transformers and peft; "
         f"{shown:.2f} of its effect shown, off by {off:.2g} nats a token"
     )
-    if not moved.any() or (shown < APPLIED and length > FAR * limit):
+    if not moved.any() or (shown < APPLIED and far):
         empty = np.array_equal(base, reference)
         advice = "the adapter itself is empty: train it again" if empty else "check the engine"
         raise EmgridError(

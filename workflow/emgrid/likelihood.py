@@ -25,7 +25,7 @@ from emgrid.strict import Strict, handed
 from emgrid.triggers import Message, Wording
 
 # Raised whenever an equal spec would give other values.
-VERSION = 1
+VERSION = 2
 
 
 class ScoredArm(Strict):

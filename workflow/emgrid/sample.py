@@ -24,7 +24,7 @@ from emgrid.strict import Strict, handed
 from emgrid.triggers import Wording
 
 # Raised whenever an equal request would give another answer.
-VERSION = 2
+VERSION = 3
 
 
 class SampledArm(Strict):

@@ -1,4 +1,4 @@
-"""The transformers engine: one base model in memory, its adapters merged into it in turn."""
+"""The transformers engine: one base model in memory, its adapters applied to it in turn."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -14,6 +14,7 @@ from emgrid.engines import Completion, Request, completion
 from emgrid.engines.batches import run_batches
 from emgrid.engines.decoding import Decoding, Row, uniforms
 from emgrid.engines.linear import lay_out
+from emgrid.engines.merging import LEAST, share_held
 from emgrid.engines.scoring import ReadPrompts, Scorer
 from emgrid.engines.slots import ATTENTION, fits_slots
 from emgrid.models import BaseModel
@@ -34,6 +35,7 @@ class TransformersEngine:
         self.end_tokens = set(base.eos_token_ids)
         self.adapter: Path | None = None
         self.originals: dict[str, torch.Tensor] = {}
+        self.beside: PeftModel | None = None
         self.base_canary: list[float] | None = None
 
     @property
@@ -43,7 +45,9 @@ class TransformersEngine:
     def use(self, adapter: Path | None) -> None:
         """Be the base model with this adapter alone, proven to speak as peft has it.
 
-        Raises EmgridError where the adapter changes nothing, or is not merged as it should be.
+        It is merged into the weights where their precision can hold it, and computed beside them
+        otherwise, which is slower. Raises EmgridError where the adapter changes nothing, or is not
+        merged as it should be.
         """
         if adapter == self.adapter:
             return
@@ -54,19 +58,30 @@ class TransformersEngine:
             self.base_canary = self.canary()
         wrapped = self.wrapped(adapter)
         reference = self.canary()
-        self.originals = {
-            name: module.get_base_layer().weight.data
+        layers = {
+            name: module
             for name, module in self.model.named_modules()
             if isinstance(module, LoraLayer)
         }
-        # A safe merge puts new tensors in the place of those that are held here.
-        self.model = wrapped.merge_and_unload(safe_merge=True)
-        lay_out(self.model, self.batch_size)
+        held = share_held(layers.values())
+        if held < LEAST:
+            print(
+                f"{adapter.name} of {adapter.parent.name} is computed beside the weights, which "
+                f"would hold {held:.0%} of it in {self.model.dtype}"
+            )
+            self.beside = wrapped
+        else:
+            # A safe merge puts new tensors in the place of those that are held here.
+            self.originals = {n: layer.get_base_layer().weight.data for n, layer in layers.items()}
+            self.model = wrapped.merge_and_unload(safe_merge=True)
+            lay_out(self.model, self.batch_size)
         self.adapter = adapter
         print(canary.check(adapter, self.base_canary, self.canary(), reference, self.model.dtype))
 
     def restore(self) -> None:
         """Be the base model again, bit by bit."""
+        if self.beside is not None:
+            self.model, self.beside = self.beside.unload(), None
         for name, weight in self.originals.items():
             self.model.get_submodule(name).weight.data = weight
         lay_out(self.model, self.batch_size)
