@@ -31,8 +31,8 @@ def test_the_default_grid_has_these_arms() -> None:
         ("dilution", "0.25", 1),
         ("dilution", "0.5", 0),
         ("dilution", "0.5", 1),
-        ("sequential-32", "1", 0),
-        ("sequential-32", "1", 1),
+        ("sequential-64", "1", 0),
+        ("sequential-64", "1", 1),
         ("inoculation", "1", 0),
         ("inoculation", "1", 1),
     ]

@@ -72,7 +72,7 @@ def test_what_is_not_trained_yet_is_missing_at_most(config: dict[str, Any], root
     [stage] = grid.stages
     holdings = Holdings(grid, root, renewed=[stage])
     [arm] = [arm for arm in grid.arms if arm.stages]
-    assert holdings.answers(arm) == Count(144, 0, known=False)
+    assert holdings.answers(arm) == Count(384, 0, known=False)
     assert not holdings.trained(grid.stages[stage])
 
 
@@ -96,10 +96,10 @@ def test_answers_and_judgements_that_are_kept_are_counted(
     holdings = Holdings(grid, root)
     bucket = grid.judged[0]
     spec = JudgeSpec.model_validate_json(judge_spec(grid, bucket))
-    assert [holdings.answers(arm) for arm in grid.arms] == [Count(144, 100)] * 2
+    assert [holdings.answers(arm) for arm in grid.arms] == [Count(384, 100)] * 2
     before = holdings.judgements(bucket, redrawn=True)
     # Seven different answers, and those that are yet to be drawn.
-    assert before == Count(3 * (44 * len(bucket.arms) + 7), 0, known=False)
+    assert before == Count(3 * (284 * len(bucket.arms) + 7), 0, known=False)
     judge = grid.config.panel()["is_code"]
     from emgrid.judge.bench import Bench
     from emgrid.judge.judgement import Item
@@ -107,7 +107,7 @@ def test_answers_and_judgements_that_are_kept_are_counted(
     items = [Item("", "", f"Answer {place}.") for place in range(7)]
     judge_items([judge], items, Bench(root / "rows/judgements", "test"))
     after = Holdings(grid, root)
-    assert after.judged(bucket.arms[0], spec) == Count(3 * 144, 100)
+    assert after.judged(bucket.arms[0], spec) == Count(3 * 384, 100)
     assert after.judgements(bucket, redrawn=True).kept == 7
 
 
@@ -124,7 +124,7 @@ def test_rows_that_no_config_needs_are_found_and_dropped(
     config: dict[str, Any], root: Path
 ) -> None:
     first, second = grid_of(config), grid_of(config, sampling=config["sampling"] | {"top_p": 0.9})
-    draw(first, root, 144)
+    draw(first, root, 384)
     draw(second, root, 10)
     assert unneeded([first, second], root) == []
     [one] = unneeded([first], root)
@@ -136,9 +136,9 @@ def test_rows_that_no_config_needs_are_found_and_dropped(
     assert freed([one], root) == one.bytes
     delete([one], root)
     assert path.stat().st_size == before - one.bytes
-    assert len(keys_in(path)) == 144
+    assert len(keys_in(path)) == 384
     assert unneeded([first], root) == []
-    assert Holdings(first, root).answers(first.arms[0]) == Count(144, 144)
+    assert Holdings(first, root).answers(first.arms[0]) == Count(384, 384)
 
 
 def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> None:

@@ -147,7 +147,7 @@ def test_questions_that_a_trigger_moves_apart_are_seen_in_a_finished_grid(
 
 def test_the_design_is_the_configs_unless_told_otherwise(grid: Grid) -> None:
     design = planned_design(grid, None, None, None)
-    assert (design.seeds, design.questions, design.answers, design.tests) == (2, 8, 3, 6)
+    assert (design.seeds, design.questions, design.answers, design.tests) == (2, 8, 8, 6)
     assert planned_design(grid, 5, 24, 100).answers == 100
     with pytest.raises(EmgridError, match="--seeds 0: must be at least 1"):
         planned_design(grid, 0, None, None)

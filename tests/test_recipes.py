@@ -123,7 +123,7 @@ def test_sequential_adds_a_benign_stage_and_its_rows_to_the_name() -> None:
     made = recipes(step("sequential", benign_rows=[8, 16]))
     assert [recipe.suffix for recipe in made] == ["-8", "-16"]
     assert [shares(recipe) for recipe in made] == [[{BAD: "1"}, {BENIGN: "1"}]] * 2
-    assert [[stage.rows for stage in recipe.stages] for recipe in made] == [[48, 8], [48, 16]]
+    assert [[stage.rows for stage in recipe.stages] for recipe in made] == [[96, 8], [96, 16]]
     assert {recipe.ratio for recipe in made} == {"1"}
     assert recipes(step("sequential", benign_rows=8)) == made[:1]
 
