@@ -16,6 +16,7 @@ from emgrid.models import BaseModel
 from hypothesis import settings
 
 SHARED = ROOT.parent / "shared"
+# Without test_slurm, so that both halves of `make test` take about as long.
 GRIDS = {
     "test_reruns",
     "test_kills",
@@ -24,7 +25,6 @@ GRIDS = {
     "test_panel_grid",
     "test_published_answers",
     "test_served_grid",
-    "test_slurm",
 }
 ENGINES = {"test_vllm_engine", "test_vllm_judge", "test_watch"}
 

@@ -140,15 +140,15 @@ def test_a_second_run_of_one_results_folder_is_refused(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
     """The first is stopped in the midst of a job, and goes on when the second has ended."""
-    grid = QuickGrid(tmp_path, config)
+    grid, target = QuickGrid(tmp_path, config), "tables/preflight.csv"
     with subprocess.Popen(
-        grid.command(*TARGETS), env=grid.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        grid.command(target), env=grid.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as first:
         while first.poll() is None and not jobs_of(first):
             select.select([], [], [], 0.02)
         first.send_signal(signal.SIGSTOP)
-        second = grid.snakemake(*TARGETS)
-        planned = grid.snakemake("-n", *TARGETS)
+        second = grid.snakemake(target)
+        planned = grid.snakemake("-n", target)
         first.send_signal(signal.SIGCONT)
         assert first.wait() == 0
     assert second.returncode != 0
@@ -156,8 +156,7 @@ def test_a_second_run_of_one_results_folder_is_refused(
     assert f"results/quick: already being run by process {first.pid} on " in line
     assert line.endswith("wait until it has ended, or stop it")
     assert planned.returncode == 0, "a dry run disturbs nobody"
-    keys = [words[1] for words in grid.computed() if words[0] == "answer"]
-    assert len(set(keys)) == len(keys)
+    assert (grid.root / target).is_file()
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ rule sample:
         "logs/sample/{bucket}.log",
     benchmark:
         "benchmarks/sample/{bucket}.tsv"
+    # Judging waits for it, and for likelihood only aggregation does.
+    priority: 5
     conda:
         "../../envs/emgrid.yaml"
     threads: want("sample").threads
