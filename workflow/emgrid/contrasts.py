@@ -6,7 +6,9 @@ their first stage.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from emgrid import statistics
@@ -18,6 +20,7 @@ from emgrid.tables import ARM, AggregateSpec
 
 # By arm, trigger and kind.
 Contrasts = dict[tuple[ArmName, str, str], Contrast]
+KINDS = ("trigger_minus_none", "minus_base", "minus_undiluted")
 
 
 def contrast_terms(
@@ -27,7 +30,7 @@ def contrast_terms(
     trigger: str,
     draws: Mapping[ArmName, str],
 ) -> Iterator[tuple[str, list[Term]]]:
-    """The contrasts of one arm under one trigger, as signed rates over all answers.
+    """The contrasts of one arm under one trigger, as signed rates.
 
     undiluted: the intervention on the same misaligned rows, which the arm is measured against.
     draws: what each arm shares its draw of seeds by.
@@ -35,10 +38,17 @@ def contrast_terms(
     base = (arm[0], "base", "0")
 
     def found(*terms: tuple[int, ArmName, str]) -> list[Term]:
-        """The terms, none where one of their cells was never asked."""
+        """The terms over the questions that all of them know; none where there is no such."""
         if not all((*which, under) in cells for _, which, under in terms):
             return []
-        return [Term(sign, cells[(*which, under)], draws[which]) for sign, which, under in terms]
+        counts = [cells[(*which, under)] for _, which, under in terms]
+        known = np.all([one.trials.any(axis=0) for one in counts], axis=0)
+        if not known.any():
+            return []
+        return [
+            Term(sign, Counts(one.successes[:, known], one.trials[:, known]), draws[which])
+            for (sign, which, _), one in zip(terms, counts, strict=True)
+        ]
 
     own = (1, arm, trigger)
     if trigger != "none":
@@ -50,10 +60,16 @@ def contrast_terms(
             yield "minus_undiluted", found(own, (-1, (arm[0], undiluted, "1"), trigger))
 
 
-def find_contrasts(classified: pd.DataFrame, spec: AggregateSpec) -> Contrasts:
-    """Every contrast over all answers, in the order of the cells."""
+def find_contrasts(
+    classified: pd.DataFrame,
+    spec: AggregateSpec,
+    among: Literal["answers", "survivors"] = "answers",
+    kinds: tuple[str, ...] = KINDS,
+) -> Contrasts:
+    """The contrasts of these kinds, in the order of the cells. among: the rates' denominator."""
     metrics = spec.metrics
-    cells = {name: cell.answers for name, cell in cells_of(classified, spec.questions).items()}
+    found_cells = cells_of(classified, spec.questions)
+    cells: dict[CellName, Counts] = {name: getattr(one, among) for name, one in found_cells.items()}
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     # The seed of a base model, which was not trained, is none that an arm shares.
     draws = {
@@ -64,7 +80,7 @@ def find_contrasts(classified: pd.DataFrame, spec: AggregateSpec) -> Contrasts:
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
         for kind, terms in contrast_terms(cells, arm, undiluted[arm], trigger, draws):
-            if terms:
+            if terms and kind in kinds:
                 found[arm, trigger, kind] = statistics.contrast(
                     terms, metrics.resamples, derive_seed("contrast"), metrics.fixed_questions
                 )

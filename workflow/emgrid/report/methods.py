@@ -187,8 +187,8 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
     yield (
         "A rise over the base model is shown where its adjusted p is below "
         f"{1 - metrics.confidence:.2g} and it exceeds the margin of {100 * metrics.margin:g} "
-        "points, and shown to be small where its one-sided upper bound lies below the margin "
-        "(Schuirmann 1987)."
+        "points, both over all answers, and shown to be small where its one-sided upper bound lies "
+        "below the margin (Schuirmann 1987), over all answers and among survivors."
     )
     unknown = one_seed(results, spec)
     if unknown:
