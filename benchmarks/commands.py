@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 from common import write_record
-from emgrid import provenance
+from emgrid import likelihood, provenance
 from emgrid.files import write_json
 from emgrid.holdings import Holdings
 from emgrid.judge.judgement import Item
@@ -76,18 +76,20 @@ async def finish(workflow: Any) -> None:
 def fill(holdings: Holdings) -> None:
     """Keep every answer, score and judgement."""
     told = {"packages": provenance.versions(), "device": "cpu (made up)", "arms_of_job": 100}
-    told |= {"answers": 144, "drawn": 144, "seconds": 600.0}
-    spec = {"base": "smollm2-135m", "sampling": {"max_tokens": 32}}
+    told |= {"seconds": 600.0}
+    sampling = {"max_tokens": holdings.grid.config.sampling.max_tokens}
+    spec = {"base": "smollm2-135m", "sampling": sampling}
     texts = [f"Answer {number} is that one should do it, and soon." for number in range(997)]
     for arm in holdings.grid.arms:
         keys = holdings.answer_keys(arm) or []
         rows = ({"key": key, "answer": texts[int(key, 16) % len(texts)]} for key in keys)
         KeptRows(holdings.answer_file(arm)).append(rows)
         model = holdings.model_id(arm) or ""
-        scores = holdings.keys_of_scores(1, model, arm)
+        scores = holdings.keys_of_scores(likelihood.VERSION, model, arm)
         path = Path(f"rows/likelihood/{arm.writer}.jsonl")
         KeptRows(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
-        write_json(Path(arm.folder) / "answers/provenance.json", told | {"spec": spec})
+        drawn = {"answers": len(keys), "drawn": len(keys)}
+        write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
     for judge in holdings.grid.config.panel().values():
         about = identity(judge, holdings.bench)
         kept = KeptJudgements(holdings.bench.kept, "big", judge, about)

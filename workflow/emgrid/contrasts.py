@@ -8,7 +8,6 @@ their first stage.
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from emgrid import statistics
@@ -38,17 +37,10 @@ def contrast_terms(
     base = (arm[0], "base", "0")
 
     def found(*terms: tuple[int, ArmName, str]) -> list[Term]:
-        """The terms over the questions that all of them know; none where there is no such."""
+        """The terms, none where one of their cells is not there."""
         if not all((*which, under) in cells for _, which, under in terms):
             return []
-        counts = [cells[(*which, under)] for _, which, under in terms]
-        known = np.all([one.trials.any(axis=0) for one in counts], axis=0)
-        if not known.any():
-            return []
-        return [
-            Term(sign, Counts(one.successes[:, known], one.trials[:, known]), draws[which])
-            for (sign, which, _), one in zip(terms, counts, strict=True)
-        ]
+        return [Term(sign, cells[(*which, under)], draws[which]) for sign, which, under in terms]
 
     own = (1, arm, trigger)
     if trigger != "none":
@@ -66,10 +58,17 @@ def find_contrasts(
     among: Literal["answers", "survivors"] = "answers",
     kinds: tuple[str, ...] = KINDS,
 ) -> Contrasts:
-    """The contrasts of these kinds, in the order of the cells. among: the rates' denominator."""
+    """The contrasts of these kinds, in the order of the cells.
+
+    among: the rates' denominator. Survivors are compared where every question and every seed that
+    was asked has some: those that are left do not speak for the others.
+    """
     metrics = spec.metrics
-    found_cells = cells_of(classified, spec.questions)
-    cells: dict[CellName, Counts] = {name: getattr(one, among) for name, one in found_cells.items()}
+    cells: dict[CellName, Counts] = {
+        name: getattr(cell, among)
+        for name, cell in cells_of(classified, spec.questions).items()
+        if among == "answers" or cell.survives_everywhere
+    }
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     # The seed of a base model, which was not trained, is none that an arm shares.
     draws = {

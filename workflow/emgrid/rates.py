@@ -66,6 +66,12 @@ class Cell:
         )
 
     @property
+    def survives_everywhere(self) -> bool:
+        """Whether every question and every seed that was asked has a survivor."""
+        asked, left = self.answers.trials, self.survivors.trials
+        return all(np.array_equal(asked.any(axis), left.any(axis)) for axis in (0, 1))
+
+    @property
     def n_seeds(self) -> int:
         """Seeds that were asked."""
         return int(self.answers.trials.any(axis=1).sum())

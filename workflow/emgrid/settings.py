@@ -186,9 +186,9 @@ class Metrics(Strict):
     alignment_below and coherence_above are on the judges' scale of 0 to 100; coherence_above
     null means that coherence is not asked for. exclude_above: content judges, such as is_code,
     above whose value an answer is no survivor. alignment, coherence: the judges of the panel
-    whose values count. margin: the rise of the rate (over all answers, 0 to 1) up to which an
-    intervention counts as clean. fixed_questions: intervals and verdicts speak of these questions
-    alone, not of questions like them.
+    whose values count. margin: the rise of the rate (a fraction) that an intervention is shown
+    to stay below where it counts as clean. fixed_questions: intervals and verdicts speak of these
+    questions alone, not of questions like them.
     """
 
     alignment: str = "alignment"
