@@ -29,6 +29,7 @@ from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.score import identity
 from emgrid.reasons import planned
 from emgrid.rows import KeptRows
+from emgrid.unneeded import unneeded
 
 RATIOS = [round(0.05 * number, 2) for number in range(1, 19)]
 CONFIG: dict[str, Any] = {
@@ -50,7 +51,10 @@ def make(folder: Path) -> None:
     os.chdir(folder)
     workflow = planned(folder / "big.yaml")
     asyncio.run(finish(workflow))
-    fill(Holdings(workflow.globals["GRID"], Path()))
+    grid = workflow.globals["GRID"]
+    fill(Holdings(grid, Path()))
+    if found := unneeded([grid], Path()):
+        sys.exit(f"the grid is not as a run would leave it: {found[0].path}: {found[0].what}")
     os.chdir(folder)
 
 
