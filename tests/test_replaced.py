@@ -37,7 +37,7 @@ def test_stages_of_equal_settings_replace_nothing(demo: dict[str, Any]) -> None:
     ("section", "setting", "value", "change"),
     [
         ("training", "learning_rate", 1e-3, Change("training.learning_rate", "0.002", "0.001")),
-        ("data", "rows", 40, Change("stage.rows", "48", "40")),
+        ("data", "rows", 40, Change("stage.rows", "96", "40")),
     ],
 )
 def test_a_stage_is_told_by_the_setting_that_changed(

@@ -87,6 +87,7 @@ def test_no_job_outlives_its_snakemake(how: signal.Signals, engine: str, tmp_pat
         vllm_is_there()
     config = small_config()
     config["interventions"] = {"base": {}}
+    # So many at once that vLLM does not read all their prompts in one step.
     config["sampling"] |= {"answers_per_question": 400, "max_tokens": 64, "engine": engine}
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump(config))
