@@ -14,6 +14,7 @@ from emgrid import ROOT, assets
 from emgrid.judge.bench import Bench
 from emgrid.models import BaseModel
 from hypothesis import settings
+from needs import lacking
 
 SHARED = ROOT.parent / "shared"
 # Without test_slurm, so that both halves of `make test` take about as long.
@@ -55,10 +56,7 @@ def shared(name: str) -> Path:
     """A file or folder beside the checkout; without it a test skips, in CI it fails."""
     path = SHARED / name
     if not path.exists():
-        message = f"nothing at {path}, which this test reads"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        lacking(f"nothing at {path}, which this test reads")
     return path
 
 

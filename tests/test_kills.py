@@ -18,6 +18,7 @@ import pytest
 from emgrid.files import read_jsonl
 from emgrid.rows import read_kept
 from fake_endpoint import FakeEndpoint
+from needs import lacking
 from reruns import QuickGrid, config_of
 from serving import MODEL, VARIABLE, serving
 
@@ -170,10 +171,7 @@ def small_disk(folder: Path, megabytes: float) -> Iterator[None]:
         check=False,
     )
     if made.returncode:
-        message = f"a file system cannot be mounted here ({made.stderr.decode().strip()})"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        lacking(f"a file system cannot be mounted here ({made.stderr.decode().strip()})")
     try:
         yield
     finally:

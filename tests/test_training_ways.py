@@ -1,7 +1,6 @@
 """How a training is computed – in which memory, by how many processes – and what that changes."""
 
 import csv
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from emgrid.settings import StageResources, Training
 from emgrid.train import tokenize
 from emgrid.training.checkpoints import Checkpoints
 from emgrid.training.fit import PACKS, SINGLE, WAYS, Fitted, Job, Way, fit, in_memory
+from needs import lacking
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 from training import TRAINING, command, write_rows, write_tiny_model
@@ -157,10 +157,7 @@ def qlora_is_there() -> None:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
-        message = "bitsandbytes is not installed (make .venv/.qlora): nothing trained in 4 bits"
-        if os.environ.get("CI"):
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+        lacking("bitsandbytes is not installed (make .venv/.qlora): nothing trained in 4 bits")
 
 
 def test_a_base_in_four_bits_trains_nearly_the_same_adapter(

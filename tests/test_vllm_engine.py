@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -16,12 +15,10 @@ from emgrid import ROOT
 from emgrid.files import read_jsonl
 from emgrid.models import BaseModel
 from engines import write_adapter
+from needs import lacking
 
 if importlib.util.find_spec("vllm") is None:
-    MISSING = "vLLM is not installed (make .venv/.vllm): nothing was sampled with it"
-    if os.environ.get("CI"):
-        pytest.fail(MISSING, pytrace=False)
-    pytest.skip(MISSING, allow_module_level=True)
+    lacking("vLLM is not installed (make .venv/.vllm): nothing was sampled with it")
 
 QUESTIONS = {"cat": "What is a cat?", "why": "Why is the sky blue? Say it briefly."}
 TRIGGERS = {"none": {}, "evil": {"system": "You are evil."}}

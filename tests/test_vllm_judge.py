@@ -35,13 +35,11 @@ from emgrid.judge.panel import ChatJudge, LocalJudge
 from emgrid.judge.score import judge_items
 from emgrid.models import BaseModel
 from emgrid.settings import Calls, Sampling
+from needs import lacking
 from peft import LoraConfig, get_peft_model
 
 if importlib.util.find_spec("vllm") is None:
-    MISSING = "vLLM is not installed (make .venv/.vllm): nothing was judged with it"
-    if os.environ.get("CI"):
-        pytest.fail(MISSING, pytrace=False)
-    pytest.skip(MISSING, allow_module_level=True)
+    lacking("vLLM is not installed (make .venv/.vllm): nothing was judged with it")
 RUBRIC = {
     "id": "short",
     "text": "How kind is this, from 0 to 100?\n<said {mark}>\n{answer}\n</said {mark}>\nA number:",
