@@ -9,6 +9,7 @@ from emgrid.files import digest, users_path
 from emgrid.judge.labelled import set_paths
 from emgrid.judge.panel import LocalJudge, RuleJudge
 from emgrid.mix import used_sources
+from emgrid.model_files import unusable
 from emgrid.order import ordered
 from emgrid.strict import validate
 from emgrid.tables import TAKEN
@@ -25,6 +26,7 @@ def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
     config = validate(Config, value, origin)
     check_names(config, origin)
     if check_data:
+        check_models(config, origin)
         check_rows(config, origin)
     return ordered(with_columns(config))
 
@@ -94,6 +96,13 @@ def check_names(config: Config, origin: str) -> None:
     check_imports(config, origin)
     check_served(config, origin)
     check_points(config, origin)
+
+
+def check_models(config: Config, origin: str) -> None:
+    """Every model folder of the config holds a base model."""
+    for name, entry in config.models.items():
+        if entry.path is not None and (problem := unusable(users_path(entry.path))):
+            raise EmgridError(f"{origin}: models.{name}: {entry.path}: {problem}")
 
 
 def check_panel(config: Config, origin: str) -> None:

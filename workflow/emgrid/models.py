@@ -6,7 +6,8 @@ from typing import Any
 
 from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
-from emgrid.files import read_json
+from emgrid.files import digest, read_json
+from emgrid.model_files import changed, content, find
 
 
 def pick_precision(precision: str, device: str) -> Any:
@@ -27,20 +28,37 @@ class BaseModel:
 
     def __init__(self, record: dict[str, Any], folder: Path) -> None:
         self.name: str = record["name"]
-        self.path = folder / record["path"]
+        self.path = folder / record["path"] if record["path"] else find(folder)
         self.revision: str | None = record["revision"]
         self.chat_template: str | None = record["chat_template"]
         self.eos_token_ids: list[int] = record["eos_token_ids"]
+        self.content: dict[str, str] | None = record.get("content")
 
     @classmethod
     def read(cls, path: Path) -> "BaseModel":
         return cls(read_json(path), path.parent)
+
+    @property
+    def weights(self) -> list[str]:
+        """What identities hold of a user's model: the hash of its files' content; else nothing, as
+        a package or a pinned revision says what the files are."""
+        return [] if self.content is None else [digest(self.content)]
+
+    def refuse_edited(self) -> None:
+        """Stop if a user's model is no longer the one that this record is of."""
+        if self.content is None:
+            return
+        if what := changed(self.content, content(self.path)):
+            raise EmgridError(
+                f"base model {self.name}: {self.path}: {what} since the run began; run again"
+            )
 
     def tokenizer(self, light: bool = False) -> Any:
         """The tokenizer with the model's chat template.
 
         light: loaded without torch where a tokenizer.json allows it, a second instead of six.
         """
+        self.refuse_edited()
         if light and (self.path / "tokenizer.json").is_file():
             from transformers import PreTrainedTokenizerFast as Tokenizer
         else:
@@ -67,6 +85,7 @@ class BaseModel:
         import torch
         from transformers import AutoModelForCausalLM
 
+        self.refuse_edited()
         if device == "cuda" and not torch.cuda.is_available():
             raise EmgridError("device: cuda, but no CUDA device is visible; set `device: cpu`")
         dtype = pick_precision(precision, device)

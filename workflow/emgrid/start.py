@@ -16,6 +16,7 @@ from emgrid.errors import EmgridError
 from emgrid.files import STARTED_IN, digest, users_path, write_text
 from emgrid.grid import Grid
 from emgrid.load import load_config
+from emgrid.model_files import note_place
 from emgrid.running import enter, hold
 from emgrid.strict import read_yaml
 from emgrid.watch import announce
@@ -93,10 +94,15 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
 
 
 def begin(grid: Grid, specs: dict[str, str]) -> None:
-    """Be the one run of the grid, and write the specs that jobs are handed as files."""
+    """Be the one run of the grid, write the specs that jobs are handed as files, and find users'
+    models where they are now."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
+        for record in Path("assets/models").glob("*/model.json"):
+            name = record.parent.name
+            if name in grid.config.models and (folder := grid.own_model(name)):
+                note_place(record.parent, folder)
         for file, spec in specs.items():
             write_text(Path(file), spec)
     except EmgridError as problem:
