@@ -1,8 +1,8 @@
 """Base models: the registry, and making each one a local folder that is ready to load.
 
 Writes model.json beside the weights, or pointing to them: {"name", "path", "revision",
-"chat_template", "eos_token_ids"}; of a user's folder "path" is null and
-"content" holds the hash of each file that is read; place.json says where it is. Knows nothing of adapters or arms.
+"chat_template", "eos_token_ids"}. The record of a user's folder has no path, but "content": the
+hash of each file that is read. Knows nothing of adapters or arms.
 """
 
 import argparse

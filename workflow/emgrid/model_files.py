@@ -34,6 +34,7 @@ UNREAD = {
     "all_results.json",
     "eval_results.json",
     "model.json",
+    "place.json",
     "requirements.txt",
     "train_results.json",
     "trainer_state.json",

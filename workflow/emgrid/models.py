@@ -1,6 +1,7 @@
 """Loading a base model, its tokenizer and its adapter, from the record that assets.py wrote."""
 
 import importlib.util
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class BaseModel:
 
     def __init__(self, record: dict[str, Any], folder: Path) -> None:
         self.name: str = record["name"]
-        self.path = folder / record["path"] if record["path"] else find(folder)
+        self.folder = folder
+        self.recorded_path: str | None = record["path"]
         self.revision: str | None = record["revision"]
         self.chat_template: str | None = record["chat_template"]
         self.eos_token_ids: list[int] = record["eos_token_ids"]
@@ -37,6 +39,13 @@ class BaseModel:
     @classmethod
     def read(cls, path: Path) -> "BaseModel":
         return cls(read_json(path), path.parent)
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder of the model's files."""
+        if self.recorded_path is None:
+            return find(self.folder)
+        return self.folder / self.recorded_path
 
     @property
     def weights(self) -> list[str]:
