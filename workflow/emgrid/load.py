@@ -149,6 +149,9 @@ def check_labelled(config: Config, origin: str) -> None:
         known = set_paths(config.calibration)
     except EmgridError as problem:
         raise EmgridError(f"{origin}: {problem}") from None
+    for file in config.calibration.files:
+        if not users_path(file).is_file():
+            raise EmgridError(f"{origin}: calibration.files: no file {file!r}")
     if chosen is not None and chosen not in known:
         raise EmgridError(
             f"{origin}: calibration.correct_by: no labelled set {chosen!r}, "

@@ -57,15 +57,20 @@ def read_base(name: Any, origin: str) -> dict[str, Any]:
     path = users_path(str(name)) if users_path(str(name)).exists() else ROOT / str(name)
     if not path.is_file():
         raise EmgridError(f"{origin}: extends: no file {name!r}")
-    below = read_yaml(path)
-    if not isinstance(below, dict):
+    return read_config(path)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a config file, as they are written there."""
+    value = read_yaml(path)
+    if not isinstance(value, dict):
         raise EmgridError(f"{path}: a config must be a mapping of settings")
-    return below
+    return value
 
 
 def read_grid(path: Path) -> Grid:
     """The grid of a config file."""
-    value, origin = complete(read_yaml(path), [str(path)])
+    value, origin = complete(read_config(path), [str(path)])
     return Grid(load_config(value, origin))
 
 
@@ -79,6 +84,8 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     if guard is None:
         os.environ[STARTED_IN] = str(Path.cwd())
     try:
+        for file in files if guard is None else ():
+            read_config(Path(file))  # Snakemake's own reader lets the last of equal keys win
         config, origin = complete(given, files)
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")

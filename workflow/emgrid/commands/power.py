@@ -5,19 +5,18 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from emgrid.start import DEFAULT, read_grid
+from emgrid.commands import tell
+from emgrid.start import read_grid
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    power = commands.add_parser("power", help="the smallest effects that a design can show")
-    power.add_argument("--configfile", default=DEFAULT, type=Path)
+    power = tell.command(commands, "power", "the smallest effects that a design can show")
     power.add_argument("--seeds", type=int, help="instead of the config's number")
     power.add_argument("--questions", type=int, help="instead of the question set's number")
     power.add_argument("--answers", type=int, help="answers per question, instead of the config's")
     power.add_argument("--plain", default=0.0, type=float, help="rate without a trigger, 0 to 1")
     power.add_argument("--power", default=0.8, type=float, help="how often it must be shown")
     power.add_argument("--simulations", default=100, type=int, help="grids simulated per rate")
-    power.add_argument("--json", action="store_true", help="for programs")
     power.set_defaults(run=run)
 
 
