@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,10 +28,11 @@ def run(args: argparse.Namespace) -> None:
     design = planned_design(grid, args.seeds, args.questions, args.answers)
     spread = estimate_spread(grid, Path(grid.root))
     found = smallest_effects(design, spread, args.plain, args.power, args.simulations)
+    shown = {name: None if math.isnan(value) else value for name, value in found.items()}
     if args.json:
-        print(json.dumps({"design": asdict(design), "spread": asdict(spread)} | found, indent=2))
+        print(json.dumps({"design": asdict(design), "spread": asdict(spread)} | shown, indent=2))
         return
-    told = {name: "none" if value != value else f"{value:.1%}" for name, value in found.items()}
+    told = {name: "none" if value is None else f"{value:.1%}" for name, value in shown.items()}
     print(
         f"{design.seeds} seeds, {design.questions} questions"
         f"{' (fixed)' if design.fixed else ''}, {design.answers} answers each; "
