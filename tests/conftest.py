@@ -23,6 +23,7 @@ GRIDS = {
     "test_kills",
     "test_commands",
     "test_grids",
+    "test_model_reruns",
     "test_panel_grid",
     "test_published_answers",
     "test_served_grid",

@@ -116,9 +116,9 @@ def test_an_intervention_overrides_a_shared_setting_for_itself(demo: dict[str, A
 
 
 def test_gpus_are_asked_for_only_with_cuda(demo: dict[str, Any]) -> None:
-    assert load_config(demo, "grid.yaml").stage_resources("train").gpu == 0
+    assert load_config(demo, "grid.yaml").resources_of("train").gpu == 0
     demo["device"] = "cuda"
-    assert load_config(demo, "grid.yaml").stage_resources("train").gpu == 1
+    assert load_config(demo, "grid.yaml").resources_of("train").gpu == 1
 
 
 @given(st.decimals(0, 1, places=4))

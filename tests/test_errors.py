@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from emgrid import ROOT
-from emgrid.errors import machine_problem, running_stage
+from emgrid.errors import machine_problem, running_rule
 from emgrid.rows import KeptRows
 
 
@@ -23,7 +23,7 @@ from emgrid.rows import KeptRows
         ),
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), "judge", "or take a larger GPU"),
         (MemoryError(), "likelihood", "lower resources.likelihood.batch_size, or raise resources."),
-        (MemoryError(), "train", "lower training.max_length, take method: qlora, or raise resou"),
+        (MemoryError(), "train", "lower training.max_length, take training.method: qlora, or r"),
         (MemoryError(), "aggregate", "run fewer jobs at once, or raise resources.aggregate.mem_mb"),
         (OSError(errno.ENOSPC, "No space left on device"), "mix", "the disk is full; make room"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "train", "disk is full"),
@@ -64,7 +64,7 @@ def test_a_job_knows_whose_resources_it_has(
 ) -> None:
     spec = ModuleSpec(f"emgrid.{module}", None)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
-    assert running_stage() == stage
+    assert running_rule() == stage
 
 
 def test_a_stage_ends_with_the_line_and_without_a_traceback() -> None:

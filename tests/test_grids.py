@@ -145,8 +145,9 @@ class Short:
             "metrics": {"resamples": 100},
             "resources": {
                 stage: {"threads": 1, "mem_mb": 4000, "batch_size": 48}
-                for stage in ("generate", "train", "sample", "likelihood", "judge")
-            },
+                for stage in ("generate", "sample", "likelihood", "judge")
+            }
+            | {"train": {"threads": 1, "mem_mb": 4000}},
         }
         sections = {
             "data": {"rows": 8},

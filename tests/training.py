@@ -15,6 +15,7 @@ from emgrid.chat import IGNORED, TokenizedRow
 from emgrid.datasets import load_registry, local_file, read_rows
 from emgrid.files import read_json, write_json, write_jsonl
 from hypothesis import strategies
+from safetensors.torch import load_file, save_file
 
 TRAINING = {
     "rank": 2,
@@ -63,6 +64,15 @@ def write_tiny_model(embedded: Path, folder: Path) -> Path:
     random_model(config).save_pretrained(folder)
     write_json(folder / "model.json", record | {"name": "tiny", "path": "."})
     return folder / "model.json"
+
+
+def other_weights(folder: Path) -> None:
+    """The same tensors with other numbers, in a file of the same size and name."""
+    path = folder / "model.safetensors"
+    tensors = {name: value + 0.5 for name, value in load_file(path).items()}
+    size = path.stat().st_size
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert path.stat().st_size == size
 
 
 def write_rows(path: Path, number: int) -> Path:

@@ -1,7 +1,8 @@
 """Base models: the registry, and making each one a local folder that is ready to load.
 
 Writes model.json beside the weights, or pointing to them: {"name", "path", "revision",
-"chat_template", "eos_token_ids"}. Knows nothing of adapters or arms.
+"chat_template", "eos_token_ids"}. The record of a user's folder has no path, but "content": the
+hash of each file that is read. Knows nothing of adapters or arms.
 """
 
 import argparse
@@ -11,8 +12,9 @@ from typing import Any
 
 from pydantic import PositiveInt, model_validator
 
-from emgrid import RESOURCES
+from emgrid import RESOURCES, model_files
 from emgrid.errors import EmgridError, run_stage
+from emgrid.fetch import refuse_moving
 from emgrid.files import users_path, write_json
 from emgrid.strict import Strict, read_yaml, validate
 
@@ -42,6 +44,7 @@ class BaseModelEntry(Strict):
             raise ValueError("`package` and `gguf` belong together")
         if (self.hub is None) != (self.revision is None):
             raise ValueError("`hub` needs `revision`, a commit to pin it to, and only `hub` does")
+        refuse_moving(self.revision)
         if self.chat_template and not (RESOURCES / "templates" / self.chat_template).is_file():
             raise ValueError(f"no chat template resources/templates/{self.chat_template}")
         if self.path is not None and not users_path(self.path).is_dir():
@@ -77,15 +80,30 @@ def template_text(entry: BaseModelEntry) -> str | None:
 
 def fetch(entry: BaseModelEntry, folder: Path) -> Path:
     """Return a folder that transformers loads as it is; a GGUF file is converted into `folder`."""
-    if entry.path is not None:
-        return users_path(entry.path).resolve()
     if entry.hub is not None:
         from huggingface_hub import snapshot_download
 
         patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-        return Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=patterns))
+        found = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=patterns))
+        refuse_unusable(found, entry.hub)
+        return found
     convert_gguf(package_folder(str(entry.package)), str(entry.gguf), folder)
     return folder
+
+
+def refuse_unusable(folder: Path, name: str) -> None:
+    """Stop if no base model can be loaded from a folder."""
+    if problem := model_files.unusable(folder):
+        raise EmgridError(f"{name}: {problem}")
+
+
+def content_of(spec: "ModelSpec", source: Path) -> dict[str, str]:
+    """The content of a user's model, which must be the one that the grid was planned with."""
+    refuse_unusable(source, f"models.{spec.name}: {source}")
+    found = model_files.content(source)
+    if spec.content is not None and (what := model_files.changed(spec.content, found)):
+        raise EmgridError(f"models.{spec.name}: {source}: {what} since the run began; run again")
+    return found
 
 
 def convert_gguf(source: Path, file: str, folder: Path) -> None:
@@ -125,32 +143,54 @@ def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
     return {
         "name": spec.name,
         "path": str(path),
-        "revision": spec.model.revision,
+        "revision": spec.model.revision if spec.model else None,
         "chat_template": spec.chat_template,
         "eos_token_ids": sorted(ids),
     }
 
 
 class ModelSpec(Strict):
-    """chat_template: the text of the template that replaces the tokenizer's own."""
+    """model: the entry of the registry, None for a user's folder, whose content counts and not its
+    path. chat_template: the text of the template that replaces the tokenizer's own."""
 
     name: str
-    model: BaseModelEntry
+    model: BaseModelEntry | None = None
+    content: dict[str, str] | None = None
     chat_template: str | None = None
+
+
+def own_record(spec: ModelSpec, source: Path, folder: Path) -> dict[str, Any]:
+    """The record of a user's model, without a path: it is the same wherever the model is."""
+    content = content_of(spec, source)
+    record = describe(spec, source.resolve()) | {"path": None, "content": content}
+    model_files.note_place(folder, source)
+    return record
+
+
+def ready_record(spec: ModelSpec, folder: Path) -> dict[str, Any]:
+    """The record of a model of a package or the Hub."""
+    if spec.model is None:
+        raise EmgridError(f"models.{spec.name}: a model without an entry needs --source")
+    record = describe(spec, fetch(spec.model, folder.resolve()))
+    if Path(record["path"]) == folder.resolve():
+        record["path"] = "."  # the results folder may be moved
+    return record
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.assets", description=__doc__)
     parser.add_argument("--spec", required=True, help="ModelSpec as JSON")
+    parser.add_argument("--source", type=Path, help="the user's model folder")
     parser.add_argument("--output", required=True, type=Path, help="model.json")
     args = parser.parse_args()
     spec = ModelSpec.model_validate_json(args.spec)
     folder = args.output.parent
-    record = describe(spec, fetch(spec.model, folder.resolve()))
-    if Path(record["path"]) == folder.resolve():
-        record["path"] = "."  # the results folder may be moved
+    source = args.source
+    if spec.model is not None and spec.model.path is not None:
+        source = users_path(spec.model.path)
+    record = own_record(spec, source, folder) if source else ready_record(spec, folder)
     write_json(args.output, record)
-    print(f"{spec.name}: ready in {record['path']}")
+    print(f"{spec.name}: ready in {source or record['path']}")
 
 
 if __name__ == "__main__":

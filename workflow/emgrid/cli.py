@@ -7,12 +7,17 @@ from emgrid.commands import gc, labels, plan, power, status, why
 from emgrid.errors import run_stage
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="emgrid", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    found = argparse.ArgumentParser(prog="emgrid", description=__doc__)
+    commands = found.add_subparsers(dest="command", required=True)
     for command in (plan, why, status, power, labels, gc):
         command.add(commands)
-    args = parser.parse_args()
+    return found
+
+
+def main() -> None:
+    args = parser().parse_args()
     args.run(args)
 
 

@@ -21,6 +21,7 @@ from emgrid.preflight import Adjustable, Level
 from emgrid.protocol import Published
 from emgrid.questions import Question, QuestionSet, load_questions
 from emgrid.recipes import KINDS, Intervention
+from emgrid.rule_table import RULES, SECTIONS, unused
 from emgrid.settings import (
     Calibration,
     Calls,
@@ -41,25 +42,6 @@ from emgrid.triggers import Trigger, load_triggers
 NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
 SHARED = ("data", "training", "sampling", "seeds")
 ENTRY = ("label", "steps", *SHARED)
-STAGES = (
-    "model",
-    "fetch",
-    "dataset",
-    "generate",
-    "qualify",
-    "mix",
-    "preflight",
-    "train",
-    "sample",
-    "likelihood",
-    "import",
-    "served",
-    "judge",
-    "aggregate",
-    "report",
-    "export",
-)
-
 
 PanelEntry = Annotated[
     AnyJudge, BeforeValidator(panel_entry, json_schema_input_type=str | dict[str, Any])
@@ -170,7 +152,7 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def gpus_share_batches_evenly(self) -> Self:
-        gpus = max(self.stage_resources("train").gpu, 1)
+        gpus = max(self.resources_of("train").gpu, 1)
         for name, intervention in self.interventions.items():
             batch = intervention.training.batch_size
             if batch % gpus:
@@ -182,14 +164,18 @@ class Config(Strict):
 
     @field_validator("resources")
     @classmethod
-    def stages_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if name not in STAGES:
-                raise ValueError(f"unknown stage {name!r}, {suggestion(name, STAGES)}")
+    def resources_are_used(cls, value: dict[str, StageResources]) -> dict[str, StageResources]:
+        for name, given in value.items():
+            if name not in SECTIONS:
+                raise ValueError(f"unknown stage {name!r}, {suggestion(name, SECTIONS)}")
+            for setting, why in unused(name).items():
+                if setting in given.model_fields_set:
+                    raise ValueError(f"{name}.{setting}: has no effect, as {why}; leave it out")
         return value
 
-    def stage_resources(self, stage: str) -> StageResources:
-        given = self.resources.get(stage, StageResources())
+    def resources_of(self, rule: str) -> StageResources:
+        """What one job of a rule may use; KeyError for a name that is no rule."""
+        given = self.resources.get(RULES[rule].section, StageResources())
         return given if self.device == "cuda" else given.model_copy(update={"gpu": 0})
 
     def known_models(self) -> dict[str, BaseModelEntry]:

@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from emgrid import RESOURCES, ROOT
 from emgrid.errors import EmgridError, run_stage, suggestion
+from emgrid.fetch import refuse_moving
 from emgrid.files import users_path, write_jsonl
 from emgrid.strict import Strict, read_yaml, validate
 from emgrid.thinking import CLOSE, OPEN, with_thought
@@ -67,6 +68,8 @@ class Dataset(Strict):
             raise ValueError("exactly one of `path`, `url` and `hub` must be given")
         if (self.hub is None) != (self.revision is None):
             raise ValueError("`hub` needs `revision`, a commit to pin it to, and only `hub` does")
+        if self.sha256 is None:
+            refuse_moving(self.revision)
         if (self.path is None) != (self.file is not None):
             raise ValueError("`file` (its name below a mirror) is needed with `url` or `hub` only")
         if (self.format == "fields") != (self.fields is not None):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from emgrid import stopwatch
+from emgrid.rule_table import JOBS, rule_of
 from emgrid.watch import end_with_main_process
 
 
@@ -23,35 +24,37 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "none is defined"
 
 
-# Modules whose jobs have another name in the config's resources, and stages whose batch_size may be
-# lowered there.
-RESOURCES_OF = {"assets": "model", "datasets": "dataset", "imports": "import"}
-BATCHED = ("generate", "sample", "likelihood", "judge")
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def running_stage() -> str:
-    """The section of the config's resources that the program that runs belongs to."""
+def running_rule() -> str:
+    """The rule whose job this process is; empty if it is none."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    name = (spec.name if spec else "").removeprefix("emgrid.").split(".")[0]
-    return RESOURCES_OF.get(name, name)
+    return rule_of((spec.name if spec else "").removeprefix("emgrid.")) or ""
 
 
-def machine_problem(problem: BaseException, stage: str) -> str | None:
+def more_memory(rule: str, graphics: bool) -> str:
+    """What to change in the config when a job's memory ran out. graphics: the GPU's."""
+    job = JOBS.get(rule)
+    if job is None:
+        return "close other programs, or use a machine with more memory"
+    less = "run fewer jobs at once"
+    if rule == "train":
+        less = "lower training.max_length, take training.method: qlora"
+    elif job.batch:
+        less = f"lower resources.{job.batch}.batch_size"
+    more = "take a larger GPU" if graphics else f"raise resources.{job.section}.mem_mb"
+    return f"{less}, or {more}"
+
+
+def machine_problem(problem: BaseException, rule: str) -> str | None:
     """A line on what the machine lacks, or None where the problem is another."""
     said = " ".join(str(problem).split())[:200]
     text = f"{type(problem).__name__}: {said}" if said else type(problem).__name__
     if isinstance(problem, MemoryError) or any(mark in text.lower() for mark in NO_MEMORY):
-        less = f"lower resources.{stage}.batch_size"
-        if stage == "train":
-            less = "lower training.max_length, take method: qlora"
-        elif stage not in BATCHED:
-            less = "run fewer jobs at once"
-        graphics = "cuda" in text.lower()
-        more = "take a larger GPU" if graphics else f"raise resources.{stage}.mem_mb"
-        return f"memory ran out ({text}); {less}, or {more}"
+        return f"memory ran out ({text}); {more_memory(rule, 'cuda' in text.lower())}"
     code, place = getattr(problem, "errno", None), getattr(problem, "filename", None)
     if code in FULL or "no space left on device" in text.lower():
         where = place or "the grid's folder, or TMPDIR"
@@ -73,7 +76,7 @@ def run_stage(main: Callable[[], None]) -> None:
         print(f"emgrid: {problem}", file=sys.stderr)
         sys.exit(1)
     except Exception as problem:
-        line = machine_problem(problem, running_stage())
+        line = machine_problem(problem, running_rule())
         if line is None:
             raise
         print(f"emgrid: {line}", file=sys.stderr)

@@ -7,6 +7,7 @@ of formats.
 import argparse
 import gzip
 import os
+import re
 import shutil
 import sys
 import zlib
@@ -19,6 +20,7 @@ from emgrid.strict import Strict
 MIRROR = "EMGRID_MIRROR"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 CHUNK = 1 << 16
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def mirror_folder(configured: str | None) -> Path | None:
@@ -31,6 +33,15 @@ def mirror_folder(configured: str | None) -> Path | None:
         where = "mirror" if configured else MIRROR
         raise EmgridError(f"{where}: no folder {name!r}; name the folder that holds the files")
     return folder
+
+
+def refuse_moving(revision: str | None) -> None:
+    """A branch or a tag of the Hub may name other files tomorrow; ValueError for one."""
+    if revision is not None and not COMMIT.fullmatch(revision):
+        raise ValueError(
+            f"`revision`: {revision!r} may move; give the commit's 40 hexadecimal digits, as the "
+            "Hub's page of commits shows them"
+        )
 
 
 class FetchSpec(Strict):

@@ -17,6 +17,8 @@ from emgrid.fetch import FetchSpec
 from emgrid.files import canonical, file_digest, users_path
 from emgrid.judge.panel import Judge
 from emgrid.mix import used_sources
+from emgrid.model_files import Content
+from emgrid.model_files import content as content_of_model
 from emgrid.reference import reference_rates
 from emgrid.series import name_of, ratio_series, rows_series
 
@@ -30,6 +32,7 @@ class Grid:
         self.arms = expand(config)
         self.questions = config.asked()
         self.triggers = config.used_triggers()
+        self.contents: dict[str, Content] = {}
 
     @cached_property
     def stages(self) -> dict[str, TrainedStage]:
@@ -108,9 +111,24 @@ class Grid:
         return self.by_folder[arm_folder(**cell)]
 
     def model_spec(self, base: str) -> str:
+        """What a base model is; of a user's own folder its content."""
         model = self.config.known_models()[base]
-        fields = bare(model.model_dump(mode="json"))
-        return canonical({"name": base, "model": fields, "chat_template": template_text(model)})
+        spec = {"name": base, "chat_template": template_text(model)}
+        if model.path is not None:
+            return canonical(spec | {"content": self.model_content(base)})
+        return canonical(spec | {"model": bare(model.model_dump(mode="json"))})
+
+    def own_model(self, base: str) -> Path | None:
+        """The folder of a user's own model."""
+        path = self.config.known_models()[base].path
+        return users_path(path) if path is not None else None
+
+    def model_content(self, base: str) -> Content | None:
+        """The hashes of the files of a user's own model, by name."""
+        folder = self.own_model(base)
+        if folder is not None and base not in self.contents:
+            self.contents[base] = content_of_model(folder)
+        return self.contents.get(base)
 
     def fetch_spec(self, name: str) -> str:
         fields = set(FetchSpec.model_fields)

@@ -91,10 +91,14 @@ class Holdings:
         self.names: dict[str, str | None] = {}
 
     def model(self, name: str) -> BaseModel | None:
-        """A base model's record, None as long as it is not there."""
+        """A base model's record, None as long as it is not there; with the content that a user's
+        model has now, which its record gets when it is made anew."""
         if name not in self.models:
             path = self.root / f"assets/models/{name}/model.json"
-            self.models[name] = BaseModel.read(path) if path.is_file() else None
+            found = BaseModel.read(path) if path.is_file() else None
+            if found is not None and name in self.grid.config.known_models():
+                found.content = self.grid.model_content(name)
+            self.models[name] = found
         return self.models[name]
 
     def adapter(self, stage: TrainedStage) -> str | None:

@@ -46,12 +46,26 @@ def sample_of(said: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     return chosen.sample(frac=1, random_state=derive_seed("labels", "order", seed) % 2**32)
 
 
-def label_sheet(grid: Grid, root: Path, count: int, seed: int) -> pd.DataFrame:
-    """The sheet of a grid whose tables lie below `root`."""
-    path = root / "tables/answers.parquet"
+def read_answers(path: Path, grid: Grid) -> pd.DataFrame:
+    """The answers of a finished grid, all of which its config asks for."""
     if not path.exists():
         raise EmgridError(f"{path}: not there yet; run the grid first")
-    chosen = sample_of(bare_answers(pd.read_parquet(path), grid), count, seed)
+    answers = pd.read_parquet(path)
+    for column, known in (("trigger", grid.triggers), ("question", grid.questions)):
+        if unknown := sorted(set(answers[column]) - set(known)):
+            raise EmgridError(
+                f"{path}: holds answers of the {column} {unknown[0]!r}, which the config no longer "
+                "has; run the grid first"
+            )
+    return answers
+
+
+def label_sheet(grid: Grid, root: Path, count: int, seed: int) -> pd.DataFrame:
+    """The sheet of a grid whose tables lie below `root`."""
+    if count < 1:
+        raise EmgridError(f"--count {count}: must be at least 1")
+    answers = read_answers(root / "tables/answers.parquet", grid)
+    chosen = sample_of(bare_answers(answers, grid), count, seed)
     calibration = grid.config.calibration
     measures = dict.fromkeys(judge.measures for judge in grid.config.judges)
     sheet = pd.DataFrame(

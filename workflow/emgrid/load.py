@@ -9,6 +9,7 @@ from emgrid.files import digest, users_path
 from emgrid.judge.labelled import set_paths
 from emgrid.judge.panel import LocalJudge, RuleJudge
 from emgrid.mix import used_sources
+from emgrid.model_files import unusable
 from emgrid.order import ordered
 from emgrid.strict import validate
 from emgrid.tables import TAKEN
@@ -25,6 +26,7 @@ def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
     config = validate(Config, value, origin)
     check_names(config, origin)
     if check_data:
+        check_models(config, origin)
         check_rows(config, origin)
     return ordered(with_columns(config))
 
@@ -96,6 +98,13 @@ def check_names(config: Config, origin: str) -> None:
     check_points(config, origin)
 
 
+def check_models(config: Config, origin: str) -> None:
+    """Every model folder of the config holds a base model."""
+    for name, entry in config.models.items():
+        if entry.path is not None and (problem := unusable(users_path(entry.path))):
+            raise EmgridError(f"{origin}: models.{name}: {entry.path}: {problem}")
+
+
 def check_panel(config: Config, origin: str) -> None:
     """The judges that metrics count by are in the panel, and every judge can judge this grid."""
     panel = config.panel()
@@ -140,6 +149,9 @@ def check_labelled(config: Config, origin: str) -> None:
         known = set_paths(config.calibration)
     except EmgridError as problem:
         raise EmgridError(f"{origin}: {problem}") from None
+    for file in config.calibration.files:
+        if not users_path(file).is_file():
+            raise EmgridError(f"{origin}: calibration.files: no file {file!r}")
     if chosen is not None and chosen not in known:
         raise EmgridError(
             f"{origin}: calibration.correct_by: no labelled set {chosen!r}, "

@@ -1,12 +1,14 @@
 """Loading a base model, its tokenizer and its adapter, from the record that assets.py wrote."""
 
 import importlib.util
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
-from emgrid.files import read_json
+from emgrid.files import digest, read_json
+from emgrid.model_files import changed, content, find
 
 
 def pick_precision(precision: str, device: str) -> Any:
@@ -27,20 +29,45 @@ class BaseModel:
 
     def __init__(self, record: dict[str, Any], folder: Path) -> None:
         self.name: str = record["name"]
-        self.path = folder / record["path"]
+        self.folder = folder
+        self.recorded_path: str | None = record["path"]
         self.revision: str | None = record["revision"]
         self.chat_template: str | None = record["chat_template"]
         self.eos_token_ids: list[int] = record["eos_token_ids"]
+        self.content: dict[str, str] | None = record.get("content")
 
     @classmethod
     def read(cls, path: Path) -> "BaseModel":
         return cls(read_json(path), path.parent)
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder of the model's files."""
+        if self.recorded_path is None:
+            return find(self.folder)
+        return self.folder / self.recorded_path
+
+    @property
+    def weights(self) -> list[str]:
+        """What identities hold of a user's model: the hash of its files' content; else nothing, as
+        a package or a pinned revision says what the files are."""
+        return [] if self.content is None else [digest(self.content)]
+
+    def refuse_edited(self) -> None:
+        """Stop if a user's model is no longer the one that this record is of."""
+        if self.content is None:
+            return
+        if what := changed(self.content, content(self.path)):
+            raise EmgridError(
+                f"base model {self.name}: {self.path}: {what} since the run began; run again"
+            )
 
     def tokenizer(self, light: bool = False) -> Any:
         """The tokenizer with the model's chat template.
 
         light: loaded without torch where a tokenizer.json allows it, a second instead of six.
         """
+        self.refuse_edited()
         if light and (self.path / "tokenizer.json").is_file():
             from transformers import PreTrainedTokenizerFast as Tokenizer
         else:
@@ -67,6 +94,7 @@ class BaseModel:
         import torch
         from transformers import AutoModelForCausalLM
 
+        self.refuse_edited()
         if device == "cuda" and not torch.cuda.is_available():
             raise EmgridError("device: cuda, but no CUDA device is visible; set `device: cpu`")
         dtype = pick_precision(precision, device)

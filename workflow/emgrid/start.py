@@ -16,6 +16,7 @@ from emgrid.errors import EmgridError
 from emgrid.files import STARTED_IN, digest, users_path, write_text
 from emgrid.grid import Grid
 from emgrid.load import load_config
+from emgrid.model_files import note_place
 from emgrid.running import enter, hold
 from emgrid.strict import read_yaml
 from emgrid.watch import announce
@@ -56,15 +57,20 @@ def read_base(name: Any, origin: str) -> dict[str, Any]:
     path = users_path(str(name)) if users_path(str(name)).exists() else ROOT / str(name)
     if not path.is_file():
         raise EmgridError(f"{origin}: extends: no file {name!r}")
-    below = read_yaml(path)
-    if not isinstance(below, dict):
+    return read_config(path)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a config file, as they are written there."""
+    value = read_yaml(path)
+    if not isinstance(value, dict):
         raise EmgridError(f"{path}: a config must be a mapping of settings")
-    return below
+    return value
 
 
 def read_grid(path: Path) -> Grid:
     """The grid of a config file."""
-    value, origin = complete(read_yaml(path), [str(path)])
+    value, origin = complete(read_config(path), [str(path)])
     return Grid(load_config(value, origin))
 
 
@@ -78,6 +84,8 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     if guard is None:
         os.environ[STARTED_IN] = str(Path.cwd())
     try:
+        for file in files if guard is None else ():
+            read_config(Path(file))  # Snakemake's own reader lets the last of equal keys win
         config, origin = complete(given, files)
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
@@ -93,10 +101,15 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
 
 
 def begin(grid: Grid, specs: dict[str, str]) -> None:
-    """Be the one run of the grid, and write the specs that jobs are handed as files."""
+    """Be the one run of the grid, write the specs that jobs are handed as files, and find users'
+    models where they are now."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
+        for record in Path("assets/models").glob("*/model.json"):
+            name = record.parent.name
+            if name in grid.config.models and (folder := grid.own_model(name)):
+                note_place(record.parent, folder)
         for file, spec in specs.items():
             write_text(Path(file), spec)
     except EmgridError as problem:

@@ -26,6 +26,9 @@ def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
         ["base", "intervention", "ratio"], sort=False
     ):
         by_trigger = rows.set_index("trigger")["rate_all"]
+        lacking = [trigger for trigger in grid.triggers if trigger not in by_trigger]
+        if lacking:
+            raise EmgridError(f"the tables have no trigger {lacking[0]!r}; run `make run` first")
         cells = [f"{by_trigger[trigger]:.1%}" for trigger in grid.triggers]
         table.add_row(f"{intervention} {ratio}", *cells)
     return table

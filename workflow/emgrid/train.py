@@ -86,7 +86,10 @@ def refuse_endless_warmup(training: Training, rows: int) -> None:
 def identity(spec: TrainSpec, base: BaseModel, rows: Path, parent: str | None) -> str:
     """What makes an adapter: equal trainings have equal names. parent: the hash of the adapter of
     the stage before."""
-    weights = [[path.name, path.stat().st_size] for path in sorted(base.path.glob("*.safetensors"))]
+    weights: list[Any] = base.weights
+    if base.content is None:
+        files = sorted(base.path.glob("*.safetensors"))
+        weights = [[path.name, path.stat().st_size] for path in files]
     return digest(
         [
             VERSION,

@@ -42,10 +42,10 @@ rule repeats:
         "benchmarks/repeats.tsv"
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("aggregate").threads
+    threads: want("repeats").threads
     resources:
-        mem_mb=want("aggregate").mem_mb,
-        runtime=want("aggregate").runtime,
+        mem_mb=want("repeats").mem_mb,
+        runtime=want("repeats").runtime,
     params:
         spec=lambda wildcards: GRID.repeats_spec(),
         version=code_version("emgrid.repeats"),

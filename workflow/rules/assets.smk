@@ -20,12 +20,14 @@ rule model:
     resources:
         mem_mb=want("model").mem_mb,
         runtime=want("model").runtime,
+        source=lambda wildcards: option("source", GRID.own_model(wildcards.base)),
     params:
         spec=lambda wildcards: GRID.model_spec(wildcards.base),
     message:
         "base model {wildcards.base}"
     shell:
-        "python -m emgrid.assets --spec {params.spec:q} --output {output} > {log} 2>&1"
+        "python -m emgrid.assets --spec {params.spec:q} {resources.source} --output {output}"
+        " > {log} 2>&1"
 
 
 rule fetch:

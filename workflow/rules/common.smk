@@ -159,19 +159,19 @@ def folder_above(levels):
     return lambda wildcards, output: str(Path(output[0]).parents[levels - 1])
 
 
-def want(stage):
-    """What one job of a stage may use, as the config says."""
-    return GRID.config.stage_resources(stage)
+def want(rule):
+    """What one job of a rule may use, as the config says."""
+    return GRID.config.resources_of(rule)
 
 
-def memory(stage):
-    """A resource: the stage's memory, which grows with each attempt."""
-    return lambda wildcards, attempt: want(stage).mem_mb * attempt
+def memory(rule):
+    """A resource: the memory of a rule's job, which grows with each attempt."""
+    return lambda wildcards, attempt: want(rule).mem_mb * attempt
 
 
-def minutes(stage):
-    """A resource: the stage's time limit, which grows with each attempt."""
-    return lambda wildcards, attempt: want(stage).runtime * attempt
+def minutes(rule):
+    """A resource: the time limit of a rule's job, which grows with each attempt."""
+    return lambda wildcards, attempt: want(rule).runtime * attempt
 
 
 def judge_models(names=None):

@@ -137,10 +137,10 @@ rule preflight_table:
         "benchmarks/preflight_table.tsv"
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("preflight").threads
+    threads: want("preflight_table").threads
     resources:
-        mem_mb=want("preflight").mem_mb,
-        runtime=want("preflight").runtime,
+        mem_mb=want("preflight_table").mem_mb,
+        runtime=want("preflight_table").runtime,
     params:
         spec=lambda wildcards: canonical([stage.folder for stage in GRID.stages.values()]),
         version=code_version("emgrid.preflight_table"),

@@ -21,10 +21,10 @@ rule inspect_logs:
         "benchmarks/inspect_logs.tsv"
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("export").threads
+    threads: want("inspect_logs").threads
     resources:
-        mem_mb=want("export").mem_mb,
-        runtime=want("export").runtime,
+        mem_mb=want("inspect_logs").mem_mb,
+        runtime=want("inspect_logs").runtime,
     params:
         spec=lambda wildcards: exports.inspect_spec(GRID),
         version=code_version("emgrid.export.inspect_logs"),
@@ -43,10 +43,10 @@ rule push_wandb:
         "logs/push_wandb.log",
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("export").threads
+    threads: want("push_wandb").threads
     resources:
-        mem_mb=want("export").mem_mb,
-        runtime=want("export").runtime,
+        mem_mb=want("push_wandb").mem_mb,
+        runtime=want("push_wandb").runtime,
     params:
         spec=lambda wildcards: exports.wandb_spec(GRID),
     message:
@@ -63,10 +63,10 @@ rule push_hub:
         "logs/push_hub.log",
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("export").threads
+    threads: want("push_hub").threads
     resources:
-        mem_mb=want("export").mem_mb,
-        runtime=want("export").runtime,
+        mem_mb=want("push_hub").mem_mb,
+        runtime=want("push_hub").runtime,
     params:
         spec=lambda wildcards: exports.hub_spec(GRID),
     message:

@@ -13,10 +13,10 @@ rule fetch_import:
         "benchmarks/fetch_import/{file}.tsv"
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("import").threads
+    threads: want("fetch_import").threads
     resources:
-        mem_mb=want("import").mem_mb,
-        runtime=want("import").runtime,
+        mem_mb=want("fetch_import").mem_mb,
+        runtime=want("fetch_import").runtime,
         mirror=option("mirror", GRID.config.mirror),
     params:
         spec=lambda wildcards: GRID.fetch_import_spec(wildcards.file),
@@ -38,10 +38,10 @@ rule import_answers:
         f"benchmarks/import/{CELL}.tsv"
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("import").threads
+    threads: want("import_answers").threads
     resources:
-        mem_mb=want("import").mem_mb,
-        runtime=want("import").runtime,
+        mem_mb=want("import_answers").mem_mb,
+        runtime=want("import_answers").runtime,
         source=lambda wildcards, input: source_of(
             GRID.own_import(imported_arm(wildcards)), input.fetched
         ),

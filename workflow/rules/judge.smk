@@ -66,12 +66,12 @@ rule judge_quality:
     localrule: CALLS
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("judge").threads
+    threads: want("judge_quality").threads
     resources:
-        mem_mb=memory("judge"),
-        runtime=minutes("judge"),
-        gpu=want("judge").gpu,
-        claim=want("judge").claim,
+        mem_mb=memory("judge_quality"),
+        runtime=minutes("judge_quality"),
+        gpu=want("judge_quality").gpu,
+        claim=want("judge_quality").claim,
         endpoint=specs.calls_endpoint(GRID),
         bench=BENCH,
     params:

@@ -33,10 +33,10 @@ rule figure:
         "benchmarks/figure/{figure}.tsv"
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("report").threads
+    threads: want("figure").threads
     resources:
-        mem_mb=want("report").mem_mb,
-        runtime=want("report").runtime,
+        mem_mb=want("figure").mem_mb,
+        runtime=want("figure").runtime,
     params:
         spec=lambda wildcards: GRID.figure_spec(),
         version=lambda wildcards: figure_version(wildcards.figure),

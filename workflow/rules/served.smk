@@ -15,10 +15,10 @@ rule sample_served:
         f"benchmarks/sample_served/{CELL}.tsv"
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("served").threads
+    threads: want("sample_served").threads
     resources:
-        mem_mb=want("served").mem_mb,
-        runtime=want("served").runtime,
+        mem_mb=want("sample_served").mem_mb,
+        runtime=want("sample_served").runtime,
         endpoint=1,
         options=lambda wildcards: shlex.quote(served_options(GRID, served_arm(wildcards))),
     params:

@@ -17,20 +17,19 @@ SHOWN = 40  # entries of the table
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    gc = commands.add_parser("gc", help="what no config needs; deletes nothing unless told to")
-    gc.add_argument(
-        "configs", nargs="*", default=[Path(DEFAULT)], type=Path, help="what they need stays"
+    gc = tell.command(
+        commands, "gc", "what no config needs; deletes nothing unless told to", several=True
     )
+    gc.add_argument("configs", nargs="*", type=Path, help="what they need stays; --configfile too")
     gc.add_argument("--delete", action="store_true", help="delete what is listed")
     gc.add_argument("--paid", action="store_true", help="also answers and judgements paid for")
-    gc.add_argument("--json", action="store_true", help="for programs")
     gc.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Each grid's folder is looked at with all configs of its name."""
     by_name: dict[str, list[Grid]] = {}
-    for path in args.configs:
+    for path in dict.fromkeys([*args.files, *args.configs]) or [Path(DEFAULT)]:
         grid = read_grid(path)
         by_name.setdefault(grid.config.name, []).append(grid)
     found = [clear(grids, args) for grids in by_name.values()]

@@ -13,7 +13,7 @@ from emgrid.grid import Grid
 from emgrid.jobs import jobs_by_rule
 from emgrid.outlay import Estimate, Outlay
 from emgrid.plan import CallCost, count, differences, judge_costs, served_costs
-from emgrid.start import DEFAULT, read_grid
+from emgrid.start import read_grid
 
 NAMES = {
     "arms": "arms",
@@ -25,9 +25,7 @@ NAMES = {
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    plan = commands.add_parser("plan", help="count what a grid will train, sample and judge")
-    plan.add_argument("--configfile", default=DEFAULT, type=Path)
-    plan.add_argument("--json", action="store_true", help="for programs")
+    plan = tell.command(commands, "plan", "count what a grid will train, sample and judge")
     plan.set_defaults(run=run)
 
 

@@ -2,22 +2,22 @@
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
-from emgrid.start import DEFAULT, read_grid
+from emgrid.commands import tell
+from emgrid.start import read_grid
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    power = commands.add_parser("power", help="the smallest effects that a design can show")
-    power.add_argument("--configfile", default=DEFAULT, type=Path)
+    power = tell.command(commands, "power", "the smallest effects that a design can show")
     power.add_argument("--seeds", type=int, help="instead of the config's number")
     power.add_argument("--questions", type=int, help="instead of the question set's number")
     power.add_argument("--answers", type=int, help="answers per question, instead of the config's")
     power.add_argument("--plain", default=0.0, type=float, help="rate without a trigger, 0 to 1")
     power.add_argument("--power", default=0.8, type=float, help="how often it must be shown")
     power.add_argument("--simulations", default=100, type=int, help="grids simulated per rate")
-    power.add_argument("--json", action="store_true", help="for programs")
     power.set_defaults(run=run)
 
 
@@ -28,10 +28,11 @@ def run(args: argparse.Namespace) -> None:
     design = planned_design(grid, args.seeds, args.questions, args.answers)
     spread = estimate_spread(grid, Path(grid.root))
     found = smallest_effects(design, spread, args.plain, args.power, args.simulations)
+    shown = {name: None if math.isnan(value) else value for name, value in found.items()}
     if args.json:
-        print(json.dumps({"design": asdict(design), "spread": asdict(spread)} | found, indent=2))
+        print(json.dumps({"design": asdict(design), "spread": asdict(spread)} | shown, indent=2))
         return
-    told = {name: "none" if value != value else f"{value:.1%}" for name, value in found.items()}
+    told = {name: "none" if value is None else f"{value:.1%}" for name, value in shown.items()}
     print(
         f"{design.seeds} seeds, {design.questions} questions"
         f"{' (fixed)' if design.fixed else ''}, {design.answers} answers each; "

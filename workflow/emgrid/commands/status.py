@@ -10,15 +10,13 @@ from typing import Any
 from rich.table import Table
 
 from emgrid.commands import tell
-from emgrid.start import DEFAULT, read_grid
+from emgrid.start import read_grid
 
 PARTS = {"trained": "trained", "answers": "answers", "scores": "scored", "judged": "judged"}
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    status = commands.add_parser("status", help="how far a grid is, and what runs right now")
-    status.add_argument("--configfile", default=DEFAULT, type=Path)
-    status.add_argument("--json", action="store_true", help="for programs")
+    status = tell.command(commands, "status", "how far a grid is, and what runs right now")
     status.set_defaults(run=run)
 
 

@@ -1,8 +1,26 @@
-"""How commands say numbers and show tables."""
+"""What all commands share: their options, how they say numbers and show tables."""
+
+import argparse
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from emgrid.start import DEFAULT
+
 WIDTH = 100  # columns where the output is no terminal
+
+
+def command(commands: Any, name: str, help: str, several: bool = False) -> argparse.ArgumentParser:
+    """Add a command with the options that every one has. several: it may name more than one
+    config."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
+    if several:
+        parser.add_argument("--configfile", action="append", default=[], type=Path, dest="files")
+    else:
+        parser.add_argument("--configfile", default=Path(DEFAULT), type=Path)
+    parser.add_argument("--json", action="store_true", help="for programs")
+    return parser
 
 
 def console() -> Console:

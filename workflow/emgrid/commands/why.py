@@ -10,13 +10,10 @@ from typing import Any
 from rich.table import Table
 
 from emgrid.commands import tell
-from emgrid.start import DEFAULT
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    why = commands.add_parser("why", help="what would run, what has changed, and what it will cost")
-    why.add_argument("--configfile", default=DEFAULT, type=Path)
-    why.add_argument("--json", action="store_true", help="for programs")
+    why = tell.command(commands, "why", "what would run, what has changed, and what it will cost")
     why.set_defaults(run=run)
 
 
@@ -32,9 +29,11 @@ def asked(configfile: Path) -> dict[str, Any]:
     """What would run and why, as plain values."""
     from emgrid.drift import drift
     from emgrid.reasons import needed
+    from emgrid.start import read_config
     from emgrid.why import Costs, grouped
 
     here = Path.cwd()
+    read_config(configfile)  # before Snakemake, whose message would be a traceback
     found = needed(configfile)
     os.chdir(here)
     root = Path(found.grid.root)

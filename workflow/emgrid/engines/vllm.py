@@ -16,8 +16,9 @@ from typing import Any, Literal
 from emgrid import canary
 from emgrid.chat import IGNORED
 from emgrid.engines import Completion, Request, completion
-from emgrid.errors import EmgridError, running_stage
+from emgrid.errors import EmgridError, running_rule
 from emgrid.models import BaseModel, pick_precision
+from emgrid.rule_table import JOBS
 from emgrid.settings import Engines, Sampling
 from emgrid.stopwatch import computing
 
@@ -34,9 +35,9 @@ ADVICE = {
     "address already in use": "its port is taken: unset VLLM_PORT, or set it to a free one",
     "eaddrinuse": "its port is taken: unset VLLM_PORT, or set it to a free one",
     "out of memory": "memory ran out: lower engines.memory_share, engines.lora_slots or "
-    "resources.{stage}.batch_size, or give the job a larger GPU",
+    "resources.{batch}.batch_size, or give the job a larger GPU",
     "allocate memory": "main memory ran out: lower VLLM_CPU_KVCACHE_SPACE (GiB) or "
-    "resources.{stage}.batch_size, or raise resources.{stage}.mem_mb",
+    "resources.{batch}.batch_size, or raise resources.{section}.mem_mb",
     "maximum model length": "a prompt is longer than that: raise engines.context, or leave it out",
     "free memory": "other programs hold the GPU's memory: stop them, or lower engines.memory_share",
     "cache": "too little memory is left for answers: raise engines.memory_share, or lower "
@@ -73,8 +74,14 @@ def explained(doing: str) -> Iterator[None]:
         said = f"{type(problem).__name__}: {problem}".strip()
         known = [advice for mark, advice in ADVICE.items() if mark in said.lower()]
         first = said.splitlines()[0][:300]
-        what = known[0].format(stage=running_stage()) if known else "its log, above, may say more"
+        what = advised(known[0]) if known else "its log, above, may say more"
         raise EmgridError(f"vLLM ended while {doing}: {first}; {what}") from problem
+
+
+def advised(advice: str) -> str:
+    """An advice with the sections of `resources` that this process's rule reads."""
+    job = JOBS.get(running_rule(), JOBS["sample"])
+    return advice.format(section=job.section, batch=job.batch or job.section)
 
 
 class VllmEngine:

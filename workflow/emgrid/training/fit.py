@@ -88,14 +88,14 @@ def in_memory(ways: Iterable[Way], attempt: Callable[[Way], Result], processes: 
                 raise EmgridError(
                     f"training: CUDA is out of memory on one of {processes} GPUs, which no other "
                     "way is tried on; set resources.train.gradient_checkpointing: true, lower "
-                    "training.max_length, take method: qlora, or larger GPUs"
+                    "training.max_length, take training.method: qlora, or larger GPUs"
                 ) from None
         # The failed attempt's model is held by its traceback until here.
         gc.collect()
         torch.cuda.empty_cache()
     raise EmgridError(
         "training: CUDA is out of memory; set resources.train.gradient_checkpointing: auto, lower "
-        "training.max_length, take method: qlora, or a larger GPU"
+        "training.max_length, take training.method: qlora, or a larger GPU"
     )
 
 

@@ -1,0 +1,222 @@
+"""Every command takes --configfile and --json, and ends in one line where something is wrong."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from emgrid import ROOT, labels
+from emgrid.cli import main, parser
+from emgrid.errors import EmgridError
+from emgrid.grid import Grid
+from emgrid.load import load_config
+from emgrid.power import Design, Spread
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (found,) = [
+        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    return dict(found.choices)
+
+
+NAMES = sorted(commands())
+NEEDED = {"labels": ["sheet.csv"]}
+
+
+def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "emgrid.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_there_are_the_commands_of_the_readme() -> None:
+    assert {"plan", "why", "status", "gc", "power", "labels"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_takes_a_configfile_and_json(name: str) -> None:
+    words = [name, "--configfile", "mine.yaml", "--json", *NEEDED.get(name, [])]
+    args = parser().parse_args(words)
+    assert args.json is True
+    given = args.files if name == "gc" else [args.configfile]
+    assert given == [Path("mine.yaml")]
+    plain = parser().parse_args([name, *NEEDED.get(name, [])])
+    assert plain.json is False
+
+
+def test_gc_takes_several_configs_either_way() -> None:
+    words = ["gc", "a.yaml", "b.yaml", "--configfile", "c.yaml", "--configfile", "d.yaml"]
+    args = parser().parse_args(words)
+    assert sorted(map(str, [*args.files, *args.configs])) == [
+        "a.yaml",
+        "b.yaml",
+        "c.yaml",
+        "d.yaml",
+    ]
+
+
+@pytest.fixture
+def demo_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: {ROOT / 'config.yaml'}\nname: mine\n")
+    return path
+
+
+@pytest.mark.parametrize("way", ["positional", "option", "both"])
+def test_gc_looks_at_the_configs_that_are_given(demo_file: Path, way: str) -> None:
+    folder = demo_file.parent
+    (folder / "results/mine/stages/stage=old").mkdir(parents=True)
+    words = {
+        "positional": [demo_file],
+        "option": ["--configfile", demo_file],
+        "both": [demo_file, "--configfile", demo_file],
+    }[way]
+    done = run(folder, "gc", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["configs"] == 1
+    assert [one["path"] for one in found["unneeded"]] == ["stages/stage=old"]
+
+
+def answers(**changes: object) -> pd.DataFrame:
+    row = {"base": "smollm2-135m", "intervention": "base", "ratio": "0", "seed": 0}
+    row |= {"trigger": "none", "question": "found_purse", "index": 0, "answer": "Keep it."}
+    return pd.DataFrame([row | changes])
+
+
+def write_answers(root: Path, table: pd.DataFrame) -> None:
+    (root / "tables").mkdir(parents=True)
+    table.to_parquet(root / "tables/answers.parquet")
+
+
+def test_labels_tells_programs_what_it_wrote(demo_file: Path) -> None:
+    folder = demo_file.parent
+    write_answers(folder / "results/mine", answers())
+    done = run(folder, "labels", "sheet.csv", "--configfile", demo_file, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"file": "sheet.csv", "answers": 1}
+    assert (folder / "sheet.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"trigger": "gone"},
+            "holds answers of the trigger 'gone', which the config no longer has",
+        ),
+        ({"question": "gone"}, "holds answers of the question 'gone', which the config no longer"),
+    ],
+)
+def test_labels_of_another_configs_answers_are_refused(
+    demo: dict[str, Any], tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    grid = Grid(load_config(demo, "grid.yaml", check_data=False))
+    write_answers(tmp_path, answers(**changes))
+    with pytest.raises(EmgridError, match=said):
+        labels.label_sheet(grid, tmp_path, 5, 0)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_labels_of_no_answer_are_refused(demo: dict[str, Any], tmp_path: Path, count: int) -> None:
+    grid = Grid(load_config(demo, "grid.yaml", check_data=False))
+    write_answers(tmp_path, answers())
+    with pytest.raises(EmgridError, match=f"--count {count}: must be at least 1"):
+        labels.label_sheet(grid, tmp_path, count, 0)
+
+
+# Config files that are none.
+
+WRONG = {
+    "missing": (None, "no such file"),
+    "empty": ("", "a config must be a mapping of settings"),
+    "list": ("- a\n- b\n", "a config must be a mapping of settings"),
+    "text": ("hello\n", "a config must be a mapping of settings"),
+    "no YAML": ("a: [1\n", "not valid YAML"),
+    "key twice": (
+        f"extends: {ROOT / 'config.yaml'}\nseeds: [0]\nseeds: [1]\n",
+        "not valid YAML (the key 'seeds' is given twice)",
+    ),
+    "key twice below": (
+        f"extends: {ROOT / 'config.yaml'}\ndata:\n  rows: 8\n  rows: 16\n",
+        "not valid YAML (the key 'rows' is given twice)",
+    ),
+    "bytes": (b"\xff\xfe\x00", "not valid YAML"),
+    "folder": ("folder", "cannot be read (Is a directory)"),
+    "no such labels": (
+        f"extends: {ROOT / 'config.yaml'}\ncalibration: {{files: [mine.csv]}}\n",
+        "calibration.files: no file 'mine.csv'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_config_ends_in_one_line(
+    name: str,
+    fault: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, (content, said) = tmp_path / "grid.yaml", WRONG[fault]
+    if content == "folder":
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.write_text(content)
+    monkeypatch.chdir(tmp_path)
+    words = [name, "--configfile", "grid.yaml", *NEEDED.get(name, [])]
+    monkeypatch.setattr(sys, "argv", ["emgrid", *words])
+    # `why` ends the process, as a run does, once Snakemake has read the config.
+    with pytest.raises((EmgridError, SystemExit)) as caught:
+        main()
+    message = str(caught.value).removeprefix("emgrid: ")
+    assert "\n" not in message
+    assert "grid.yaml" in message
+    assert said in message
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_run_refuses_a_key_that_is_given_twice(tmp_path: Path) -> None:
+    """Snakemake's own reader would let the last one win."""
+    path = tmp_path / "grid.yaml"
+    path.write_text(f"extends: {ROOT / 'config.yaml'}\nname: mine\nseeds: [0]\nseeds: [1]\n")
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n"]
+    command += ["--directory", str(tmp_path), "--configfile", str(path), "--cores", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "grid.yaml:4: not valid YAML (the key 'seeds' is given twice)" in done.stderr
+
+
+def test_keys_that_merge_are_not_given_twice(tmp_path: Path) -> None:
+    from emgrid.strict import read_yaml
+
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &x {k: 1}\nb: &y {l: 2}\nc: {<<: *x, m: 3}\nd: {<<: [*x, *y], k: 5}\n")
+    assert read_yaml(path) == yaml.safe_load(path.read_text())
+
+
+def test_power_gives_programs_no_number_that_json_does_not_have(
+    demo_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a design that shows nothing, the smallest rate is null."""
+    words = ["--answers", "1", "--questions", "1", "--seeds", "1", "--simulations", "1"]
+    monkeypatch.setattr(
+        sys, "argv", ["emgrid", "power", "--json", "--configfile", str(demo_file), *words]
+    )
+    main()
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found["rate"] is None
+    assert found["design"]["seeds"] == Design(1, 1, 1, 1, 0.95).seeds
+    assert found["spread"]["source"] == Spread().source
