@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from emgrid import gguf_file
 from emgrid.arms import Arm, Drawn, Generated, TrainedStage, arm_folder, expand
 from emgrid.assets import template_text
 from emgrid.buckets import Bucket, share_out
@@ -110,7 +111,8 @@ class Grid:
     def model_spec(self, base: str) -> str:
         model = self.config.known_models()[base]
         fields = bare(model.model_dump(mode="json"))
-        return canonical({"name": base, "model": fields, "chat_template": template_text(model)})
+        spec = {"name": base, "model": fields, "chat_template": template_text(model)}
+        return canonical(spec | ({"tokenizer": gguf_file.VERSION} if model.gguf else {}))
 
     def fetch_spec(self, name: str) -> str:
         fields = set(FetchSpec.model_fields)

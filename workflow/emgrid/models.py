@@ -7,6 +7,7 @@ from typing import Any
 from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.files import read_json
+from emgrid.tokenizer import load_tokenizer
 
 
 def pick_precision(precision: str, device: str) -> Any:
@@ -31,30 +32,29 @@ class BaseModel:
         self.revision: str | None = record["revision"]
         self.chat_template: str | None = record["chat_template"]
         self.eos_token_ids: list[int] = record["eos_token_ids"]
+        self.tokenizer_mark: int | str | None = record.get("tokenizer")
 
     @classmethod
     def read(cls, path: Path) -> "BaseModel":
         return cls(read_json(path), path.parent)
 
-    def tokenizer(self, light: bool = False) -> Any:
-        """The tokenizer with the model's chat template.
+    @property
+    def marks(self) -> list[Any]:
+        """What decides a model's tokens beside its name, revision and template: only what its
+        record sets, so that the rows of all others keep their keys."""
+        return [["tokenizer", self.tokenizer_mark]] if self.tokenizer_mark else []
 
-        light: loaded without torch where a tokenizer.json allows it, a second instead of six.
-        """
-        if light and (self.path / "tokenizer.json").is_file():
-            from transformers import PreTrainedTokenizerFast as Tokenizer
-        else:
-            from transformers import AutoTokenizer as Tokenizer
-
-        tokenizer = Tokenizer.from_pretrained(self.path, trust_remote_code=False)
+    def tokenizer(self) -> Any:
+        """The tokenizer with the model's chat template."""
+        tokenizer = load_tokenizer(self.path)
         if self.chat_template:
             tokenizer.chat_template = self.chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.eos_token_ids[0]
         return tokenizer
 
-    def chat(self, light: bool = False) -> ChatFormat:
-        return ChatFormat(self.tokenizer(light), self.eos_token_ids, self.name)
+    def chat(self) -> ChatFormat:
+        return ChatFormat(self.tokenizer(), self.eos_token_ids, self.name)
 
     def load(
         self, precision: str, device: str, attention: str | None = None, quantised: bool = False

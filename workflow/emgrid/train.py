@@ -91,7 +91,7 @@ def identity(spec: TrainSpec, base: BaseModel, rows: Path, parent: str | None) -
         [
             VERSION,
             spec.bare(),
-            [base.name, base.revision, base.chat_template, weights],
+            [base.name, base.revision, base.chat_template, weights, *base.marks],
             file_digest(rows),
             parent,
         ]
