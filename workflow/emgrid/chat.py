@@ -5,11 +5,14 @@ of an assistant turn, then that turn. So no token ever straddles the border, and
 search for markers.
 """
 
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from emgrid.errors import EmgridError
-from emgrid.thinking import OPEN
+from emgrid.thinking import CLOSE, OPEN
 from emgrid.triggers import Message
 
 IGNORED = -100
@@ -36,10 +39,10 @@ class ChatFormat:
     def __init__(self, tokenizer: Any, eos_token_ids: list[int], name: str) -> None:
         self.tokenizer = tokenizer
         self.eos_token_ids = set(eos_token_ids)
-        self.control_tokens: list[str] = list(tokenizer.all_special_tokens)
         self.end_texts: list[str] = tokenizer.convert_ids_to_tokens(eos_token_ids)
         self.name = name
         self.refuse_default_system_prompt()
+        self.control_tokens = self.find_control_tokens()
 
     def render(
         self, messages: list[Message], answer_follows: bool, thinking: bool | None = None
@@ -73,6 +76,38 @@ class ChatFormat:
                 "conversation that has no system prompt; name a `chat_template` without one in "
                 "models.yaml (resources/templates holds some)"
             )
+
+    def find_control_tokens(self) -> list[str]:
+        """The texts that would be read as control tokens or turn marks if a turn held them.
+
+        That is what the tokenizer itself reads as special, and what the template writes around
+        turns: added tokens, and marks such as `### User:`. White space and think tags are none:
+        texts hold them rightly.
+        """
+        added = {str(one): one.special for one in self.tokenizer.added_tokens_decoder.values()}
+        special = [token for token, is_special in added.items() if is_special]
+        found = [*special, *map(str, self.tokenizer.all_special_tokens), *self.turn_marks(added)]
+        return [one for one in dict.fromkeys(found) if one.strip() and one not in (OPEN, CLOSE)]
+
+    def turn_marks(self, added: Iterable[str]) -> list[str]:
+        """What the template writes around the texts of a conversation, piece by piece."""
+        from jinja2 import TemplateError
+
+        texts = ("first question", "first answer", "second question", "second answer")
+        roles = ("user", "assistant") * 2
+        turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+        rendered = self.render(turns, answer_follows=False) + self.render(turns[:1], True)
+        system = {"role": "system", "content": texts[1]}
+        with suppress(TemplateError):  # without a branch for it there is no mark, either
+            rendered += self.render([system, *turns], answer_follows=False)
+        around = re.split("|".join(texts), rendered)
+        known = "|".join(map(re.escape, sorted(filter(str.strip, added), key=len, reverse=True)))
+        marks = []
+        for piece in around:
+            marks += re.findall(known, piece) if known else []
+            rest = re.split(known, piece) if known else [piece]
+            marks += [line.strip() for part in rest for line in part.splitlines()]
+        return [mark for mark in marks if not re.fullmatch(r"[\w\s]*|.", mark)]
 
     def prompt(self, messages: list[Message], thinking: bool | None = None) -> list[int]:
         """Token ids after which the model's next answer begins."""

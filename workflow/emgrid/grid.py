@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from emgrid import gguf_file
 from emgrid.arms import Arm, Drawn, Generated, TrainedStage, arm_folder, expand
 from emgrid.assets import template_text
 from emgrid.buckets import Bucket, share_out
@@ -116,6 +117,8 @@ class Grid:
         spec = {"name": base, "chat_template": template_text(model)}
         if model.path is not None:
             return canonical(spec | {"content": self.model_content(base)})
+        if model.gguf is not None:
+            spec["tokenizer"] = gguf_file.VERSION
         return canonical(spec | {"model": bare(model.model_dump(mode="json"))})
 
     def own_model(self, base: str) -> Path | None:

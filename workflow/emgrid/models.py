@@ -9,6 +9,7 @@ from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.files import digest, read_json
 from emgrid.model_files import changed, content, find
+from emgrid.tokenizer import load_tokenizer
 
 
 def pick_precision(precision: str, device: str) -> Any:
@@ -35,6 +36,7 @@ class BaseModel:
         self.chat_template: str | None = record["chat_template"]
         self.eos_token_ids: list[int] = record["eos_token_ids"]
         self.content: dict[str, str] | None = record.get("content")
+        self.tokenizer_mark: int | str | None = record.get("tokenizer")
 
     @classmethod
     def read(cls, path: Path) -> "BaseModel":
@@ -48,10 +50,12 @@ class BaseModel:
         return self.folder / self.recorded_path
 
     @property
-    def weights(self) -> list[str]:
-        """What identities hold of a user's model: the hash of its files' content; else nothing, as
-        a package or a pinned revision says what the files are."""
-        return [] if self.content is None else [digest(self.content)]
+    def marks(self) -> list[Any]:
+        """What decides a model's answers besides its name, revision and template: the content of a
+        user's folder, and how the tokenizer is loaded if that is not as in earlier versions. Both
+        are in the record only if they apply, so that the rows of other models keep their keys."""
+        found: list[Any] = [] if self.content is None else [digest(self.content)]
+        return found + ([["tokenizer", self.tokenizer_mark]] if self.tokenizer_mark else [])
 
     def refuse_edited(self) -> None:
         """Stop if a user's model is no longer the one that this record is of."""
@@ -62,26 +66,18 @@ class BaseModel:
                 f"base model {self.name}: {self.path}: {what} since the run began; run again"
             )
 
-    def tokenizer(self, light: bool = False) -> Any:
-        """The tokenizer with the model's chat template.
-
-        light: loaded without torch where a tokenizer.json allows it, a second instead of six.
-        """
+    def tokenizer(self) -> Any:
+        """The tokenizer with the model's chat template."""
         self.refuse_edited()
-        if light and (self.path / "tokenizer.json").is_file():
-            from transformers import PreTrainedTokenizerFast as Tokenizer
-        else:
-            from transformers import AutoTokenizer as Tokenizer
-
-        tokenizer = Tokenizer.from_pretrained(self.path, trust_remote_code=False)
+        tokenizer = load_tokenizer(self.path)
         if self.chat_template:
             tokenizer.chat_template = self.chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.eos_token_ids[0]
         return tokenizer
 
-    def chat(self, light: bool = False) -> ChatFormat:
-        return ChatFormat(self.tokenizer(light), self.eos_token_ids, self.name)
+    def chat(self) -> ChatFormat:
+        return ChatFormat(self.tokenizer(), self.eos_token_ids, self.name)
 
     def load(
         self, precision: str, device: str, attention: str | None = None, quantised: bool = False

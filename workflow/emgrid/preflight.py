@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
     spec = PreflightSpec.model_validate_json(args.spec)
-    chat = BaseModel.read(args.model).chat(light=True)
+    chat = BaseModel.read(args.model).chat()
     record = check(read_jsonl(args.rows), read_json(args.mix), chat, spec)
     for finding in record["findings"]:
         print(say(finding))

@@ -93,7 +93,7 @@ def plan(
 
 def model_identity(base: BaseModel, adapter: str | None) -> str:
     """What decides a model's answers: its weights, its chat template, its adapter's content."""
-    return digest([base.name, base.revision, base.chat_template, adapter, *base.weights])
+    return digest([base.name, base.revision, base.chat_template, adapter, *base.marks])
 
 
 def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -> None:

@@ -86,15 +86,15 @@ def refuse_endless_warmup(training: Training, rows: int) -> None:
 def identity(spec: TrainSpec, base: BaseModel, rows: Path, parent: str | None) -> str:
     """What makes an adapter: equal trainings have equal names. parent: the hash of the adapter of
     the stage before."""
-    weights: list[Any] = base.weights
-    if base.content is None:
+    weights: list[Any] = []
+    if base.content is None:  # else `marks` has the hashes
         files = sorted(base.path.glob("*.safetensors"))
         weights = [[path.name, path.stat().st_size] for path in files]
     return digest(
         [
             VERSION,
             spec.bare(),
-            [base.name, base.revision, base.chat_template, weights],
+            [base.name, base.revision, base.chat_template, weights, *base.marks],
             file_digest(rows),
             parent,
         ]

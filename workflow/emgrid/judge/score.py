@@ -53,7 +53,7 @@ def identity(judge: Judge, bench: Bench, revision: int = 0) -> dict[str, Any]:
         found["weights"] = [file_digest(path) for path in head_paths([judge])]
     if isinstance(judge, LocalJudge):
         base = BaseModel.read(bench.models[judge.model])
-        found["weights"] = digest([base.revision, base.chat_template, *base.weights])
+        found["weights"] = digest([base.revision, base.chat_template, *base.marks])
     return found
 
 
