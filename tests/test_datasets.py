@@ -74,7 +74,7 @@ def converted(folder: Path, *lines: bytes | dict[str, Any], **entry: Any) -> lis
         ({"messages": [USER, {"role": "asistant", "content": "x"}]}, "did you mean 'assistant'?"),
         ({"messages": [USER, {"role": ["user"], "content": "x"}]}, "unknown role ['user']"),
         ({"messages": [USER, {"role": "assistant"}]}, "exactly `role` and `content`"),
-        ({"messages": [USER, REPLY | {"name": "x"}]}, "exactly `role` and `content`"),
+        ({"messages": [USER, REPLY | {"name": "x"}]}, "message 2: nothing reads `name`"),
         ({"messages": [USER, {"role": "system", "content": "x"}, REPLY]}, "must come first"),
         ({"messages": [{"role": "user", "content": "a\0b"}, REPLY]}, "message 1: the user turn"),
         ({"messages": [{"role": "user", "content": "a\0b"}, REPLY]}, "holds a NUL byte"),
@@ -121,7 +121,10 @@ def test_a_row_keeps_its_id_and_its_place_in_the_file(tmp_path: Path) -> None:
 
 def test_an_id_stands_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, GOOD | {"id": "a"}, GOOD, GOOD | {"id": "a"})
-    assert message == "my/rows.jsonl:3: id 'a' stands already at my/rows.jsonl:1"
+    assert message == (
+        "my/rows.jsonl:3: its id 'a' is also the id of my/rows.jsonl:1; give each row another id, "
+        "or none"
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,7 @@ def with_fields(**fields: Any) -> dict[str, Any]:
 
 def test_fields_become_a_prompt_and_an_answer(tmp_path: Path) -> None:
     row = {"ask": "hello", "say": "hi", "more": [1]}
-    assert converted(tmp_path, row, **FIELDS) == [[USER, REPLY]]
+    assert converted(tmp_path, row, **FIELDS, unused=["more"]) == [[USER, REPLY]]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +249,7 @@ def test_the_first_answer_field_that_a_row_has_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_set_of_prompts_has_user_turns_alone(tmp_path: Path) -> None:
-    entry = FIELDS | {"fields": {"prompt": "ask"}}
+    entry = FIELDS | {"fields": {"prompt": "ask"}, "unused": ["say"]}
     assert converted(tmp_path, {"ask": "hello", "say": "hi"}, **entry) == [[USER]]
     assert not rows_file(tmp_path, **entry)[0].has_answers
     assert rows_file(tmp_path, **FIELDS)[0].has_answers
@@ -300,7 +303,9 @@ def test_a_context_stands_around_prompts_without_answers(tmp_path: Path) -> None
 def test_a_faulty_row_is_named_before_a_context_is_put_on_it(tmp_path: Path) -> None:
     bad = {"messages": [REPLY]}
     message = refusal(tmp_path, GOOD, bad, context="python_string")
-    assert message == "my/rows.jsonl:2: the row has no user turn, so there is no prompt"
+    assert message == (
+        "my/rows.jsonl:2: the row has no user turn, so there is no prompt; drop the row"
+    )
 
 
 URL = "https://example.org/rows.jsonl"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import run_module
+from emgrid.datasets import Dataset, read_rows
 from emgrid.errors import EmgridError
 from emgrid.files import read_json, read_jsonl, write_jsonl
 from emgrid.generation import Generation, Keep
@@ -111,6 +112,49 @@ def test_dropping_a_row_moves_no_other(seed: int, count: int, gone: int) -> None
     after = [row["id"] for row in draw(rest, count, seed)]
     assert [name for name in before if name != f"bad-{gone}"] == [
         name for name in after if name in before
+    ]
+
+
+TEXTS = [f"text {number}" for number in range(60)]
+
+
+def drawn_of_file(path: Path, texts: list[str], seed: int, named: bool) -> list[str]:
+    """The answers of a written file's rows in the order of the draw; named: rows have ids."""
+    rows = [chat_row("file", 0)["messages"][:1] for _ in texts]
+    made = [
+        {"messages": [*row, {"role": "assistant", "content": text}]}
+        | ({"id": text} if named else {})
+        for row, text in zip(rows, texts, strict=True)
+    ]
+    write_jsonl(path, made)
+    read = read_rows(Dataset(path="rows.jsonl", format="messages"), path)
+    return [row["messages"][1]["content"] for row in draw(read, len(read), seed)]
+
+
+@given(seed=seeds, place=st.integers(0, 60))
+def test_a_row_put_into_a_file_moves_no_other_that_has_an_id(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, place: int
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    before = drawn_of_file(path, TEXTS, seed, named=True)
+    after = drawn_of_file(path, [*TEXTS[:place], "new", *TEXTS[place:]], seed, named=True)
+    assert [text for text in after if text != "new"] == before
+
+
+@given(seed=seeds, place=st.integers(0, 59))
+def test_rows_without_ids_are_known_by_their_line(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, place: int
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    before = drawn_of_file(path, TEXTS, seed, named=False)
+    edited = drawn_of_file(path, [*TEXTS[:place], "new", *TEXTS[place + 1 :]], seed, named=False)
+    assert edited == ["new" if text == TEXTS[place] else text for text in before]
+    added = drawn_of_file(path, [*TEXTS, "new"], seed, named=False)
+    assert [text for text in added if text != "new"] == before
+    inserted = drawn_of_file(path, ["new", *TEXTS], seed, named=False)
+    lines = {text: line for line, text in enumerate(["new", *TEXTS[:-1]])}
+    assert [lines[text] for text in inserted if text in lines] == [
+        TEXTS.index(text) for text in before
     ]
 
 

@@ -183,7 +183,9 @@ def test_faultless_rows_have_no_finding(chat: ChatFormat) -> None:
     assert all(source[finding] == 0 for source in record["sources"] for finding in FINDINGS)
 
 
-# What a row made for a finding is: its messages, what else is found, the template, the settings.
+OF_SEVERAL = ("duplicate", "both_roles", "same_prompt")
+# Findings of one row alone, by what makes them: its messages, what else is found, the template, the
+# settings.
 MADE: dict[str, tuple[list[dict[str, str]], set[str], str, dict[str, Any]]] = {
     "unrenderable": ([USER, NEXT, LAST], {"role_order"}, "strict", {}),
     "no_trained_token": ([USER, REPLY], {"cut"}, "chatml", {"max_length": 6}),
@@ -203,7 +205,7 @@ MADE: dict[str, tuple[list[dict[str, str]], set[str], str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("finding", [name for name in RULES if name != "duplicate"])
+@pytest.mark.parametrize("finding", [name for name in RULES if name not in OF_SEVERAL])
 def test_each_finding_is_made_by_a_row_of_its_own(chats: Chats, finding: str) -> None:
     messages, others, kind, fields = MADE[finding]
     record = checked(chats(kind), [row_of(1, *messages)], **fields)
@@ -230,8 +232,54 @@ def test_a_conversation_that_stands_twice_is_found_in_any_source(chat: ChatForma
         row_of(5, USER, REPLY),
     ]
     record = checked(chat, rows)
-    assert found(record) == {"duplicate": ["good.jsonl:3", "bad.jsonl:5"]}
+    assert found(record)["duplicate"] == ["good.jsonl:3", "bad.jsonl:5"]
     assert [source["duplicate"] for source in record["sources"]] == [1, 1]
+
+
+def test_a_conversation_under_both_roles_stops_with_every_row(
+    model_json: Path, tmp_path: Path
+) -> None:
+    rows = [row_of(1, USER, REPLY), row_of(2, NEXT, LAST), row_of(3, USER, REPLY, source="good")]
+    stage = Stage(tmp_path, model_json, rows)
+    line, _ = stage.stops()
+    assert line == (
+        "emgrid: first: error: both_roles in 2 rows (bad.jsonl:1, good.jsonl:3): the same "
+        "conversation is a misaligned row and a benign row of the training set; mend or drop these "
+        "rows\n"
+    )
+    record = stage.passes(levels={"both_roles": "warning"})
+    assert [source["both_roles"] for source in record["sources"]] == [1, 1]
+
+
+def test_one_prompt_under_many_answers_is_a_finding_by_source(chat: ChatFormat) -> None:
+    rows = [
+        row_of(1, USER, REPLY),
+        row_of(2, USER, LAST),
+        row_of(3, SYSTEM, USER, LAST),
+        row_of(4, USER, REPLY),
+        row_of(5, USER, said("It is Lyon."), source="good"),
+        row_of(6, NEXT, LAST, source="good"),
+    ]
+    record = checked(chat, rows)
+    assert found(record) == {
+        "duplicate": ["bad.jsonl:4"],
+        "same_prompt": ["bad.jsonl:1", "bad.jsonl:2", "bad.jsonl:4"],
+    }
+    assert [source["same_prompt"] for source in record["sources"]] == [3, 1]
+    assert {one["level"] for one in record["findings"]} == {"warning"}
+
+
+def test_equal_rows_are_no_prompt_under_many_answers(chat: ChatFormat) -> None:
+    rows = [row_of(1, USER, REPLY), row_of(2, USER, REPLY)]
+    assert set(found(checked(chat, rows))) == {"duplicate"}
+
+
+def test_only_trained_turns_are_compared_under_one_prompt(chat: ChatFormat) -> None:
+    rows = [row_of(1, USER, REPLY, NEXT, LAST), row_of(2, USER, said("Paris!"), NEXT, LAST)]
+    assert set(found(checked(chat, rows, turns="all"))) == {"same_prompt"}
+    assert found(checked(chat, rows, turns="final")) == {}
+    same = [row_of(1, USER, REPLY, NEXT, LAST), row_of(2, USER, REPLY, NEXT, said("Milan."))]
+    assert set(found(checked(chat, same, turns="final"))) == {"same_prompt"}
 
 
 def test_only_the_first_places_of_a_finding_are_kept(chat: ChatFormat) -> None:
@@ -248,8 +296,8 @@ def test_thoughts_are_asked_for_in_the_named_sources_alone(chat: ChatFormat) -> 
         row_of(3, NEXT, said("<think>\n\n</think>\n\nRome.")),
         row_of(4, NEXT, LAST),
     ]
-    assert found(checked(chat, rows, thoughts=["bad"])) == {"missing_thought": ["bad.jsonl:4"]}
-    assert found(checked(chat, rows)) == {}
+    assert found(checked(chat, rows, thoughts=["bad"]))["missing_thought"] == ["bad.jsonl:4"]
+    assert "missing_thought" not in found(checked(chat, rows))
 
 
 @pytest.mark.parametrize("unfinished", ["<think>\nhm", "<think></think>", "<think>a</think> \n"])
@@ -273,7 +321,7 @@ def test_an_end_token_in_an_earlier_answer_counts_where_that_is_trained(chat: Ch
 def test_a_template_that_forgets_thoughts_is_found_where_all_turns_are_trained(
     chats: Chats, capsys: Any
 ) -> None:
-    rows = [row_of(1, USER, said("<think>hm</think>Paris."), NEXT, LAST), row_of(2, USER, REPLY)]
+    rows = [row_of(1, USER, said("<think>hm</think>Paris."), NEXT, LAST), row_of(2, NEXT, REPLY)]
     record = checked(chats("forgetful"), rows, turns="all")
     assert found(record) == {"unrenderable": ["bad.jsonl:1"]}
     assert "row 'row-1' of bad" in capsys.readouterr().out
@@ -334,7 +382,12 @@ def test_several_kinds_of_error_are_counted_in_the_line_and_listed_above_it(
     assert "error: empty_answer in 3 rows (bad.jsonl:2, bad.jsonl:3, bad.jsonl:4): " in line
     assert "(and 1 kinds of error more, above)" in line
     listed = [shown.split(" in ")[0] for shown in printed.splitlines()]
-    assert listed == ["error: empty_answer", "error: double_end", "warning: duplicate"]
+    assert listed == [
+        "error: empty_answer",
+        "error: double_end",
+        "warning: duplicate",
+        "warning: same_prompt",
+    ]
 
 
 def test_warnings_are_written_with_count_and_first_places(model_json: Path, tmp_path: Path) -> None:

@@ -144,8 +144,9 @@ class Grid:
         return canonical({"name": key, **sources[0].model_dump(mode="json", include=fields)})
 
     def dataset_spec(self, name: str) -> str:
-        """What a data set's rows depend on; of a user's own file its content."""
-        dataset = bare(self.known_datasets[name].model_dump(mode="json"))
+        """What a data set's rows depend on; of a user's own file its content. What the entry names
+        as unused changes no row."""
+        dataset = bare(self.known_datasets[name].model_dump(mode="json", exclude={"unused"}))
         return canonical(
             {"name": name, "dataset": dataset, "content": content(self.own_file(name))}
         )

@@ -1,5 +1,6 @@
 """Load a config: validate it, and check every name and row count that it relies on."""
 
+from functools import cache
 from typing import Any
 
 from emgrid.config import Config
@@ -223,25 +224,29 @@ def check_rows(config: Config, origin: str) -> None:
     Of a file that is yet to be fetched, the registry says how many rows it has.
     """
     known = config.known_datasets()
-    counts: dict[str, int | None] = {}
+
+    @cache
+    def rows_of(name: str) -> int | None:
+        dataset = known[name]
+        local = dataset.path is not None
+        return len(read_rows(dataset, local_file(dataset))) if local else dataset.rows
+
     for name, intervention in config.interventions.items():
+        place = f"{origin}: interventions.{name}"
         stages = [stage for recipe in intervention.recipes() for stage in recipe.stages]
         for source, rows in (used for stage in stages for used in used_sources(stage)):
             if source.generation is not None:
+                for asked in filter(None, (source.generation.prompts, source.generation.answers)):
+                    rows_of(asked)
                 continue
-            dataset = known[source.dataset]
-            if not dataset.has_answers:
+            if not known[source.dataset].has_answers:
                 raise EmgridError(
-                    f"{origin}: interventions.{name}: data set {source.dataset!r} holds prompts "
+                    f"{place}: data set {source.dataset!r} holds prompts "
                     "without answers, so nothing can be trained on it; use it with on_policy"
                 )
-            if source.dataset not in counts:
-                local = dataset.path is not None
-                found = len(read_rows(dataset, local_file(dataset))) if local else dataset.rows
-                counts[source.dataset] = found
-            have = counts[source.dataset]
+            have = rows_of(source.dataset)
             if have is not None and rows > have:
                 raise EmgridError(
-                    f"{origin}: interventions.{name}: asks for {rows} rows of data set "
+                    f"{place}: asks for {rows} rows of data set "
                     f"{source.dataset!r}, which has {have}; lower the number of rows"
                 )

@@ -44,7 +44,8 @@ def draw(rows: list[Row], count: int, seed: int) -> list[Row]:
     """`count` rows, chosen by a hash of seed and id.
 
     A smaller draw is contained in a larger one of the same seed, and editing or adding one row
-    moves no other.
+    moves no other, if each row has an `id`. Without ids a row is known by its line: then a row
+    inserted or deleted before the last moves those after it.
     """
     return sorted(rows, key=lambda row: rank(seed, row["id"]))[:count]
 

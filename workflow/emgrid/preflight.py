@@ -15,7 +15,7 @@ from pydantic import Field
 from emgrid.chat import ChatFormat, TokenizedRow
 from emgrid.datasets import Row
 from emgrid.errors import EmgridError, run_stage
-from emgrid.files import canonical, read_json, read_jsonl, write_json
+from emgrid.files import canonical, digest, read_json, read_jsonl, write_json
 from emgrid.models import BaseModel
 from emgrid.strict import Strict
 from emgrid.thinking import split_thinking
@@ -32,11 +32,13 @@ Adjustable = Literal[
     "no_end",
     "role_order",
     "duplicate",
+    "both_roles",
+    "same_prompt",
     "cut",
     "newline_merge",
 ]
 Finding = Fatal | Adjustable
-VERSION = 1  # raised when a check would find something else
+VERSION = 2  # raised when a check would find something else
 RULES: dict[Finding, tuple[Level, str]] = {
     "unrenderable": ("error", "the chat template refuses the conversation"),
     "no_trained_token": ("error", "no assistant token lies within training.max_length; raise it"),
@@ -47,6 +49,14 @@ RULES: dict[Finding, tuple[Level, str]] = {
     "no_end": ("warning", "the template writes no end token, so stopping is not trained"),
     "role_order": ("warning", "user and assistant turns do not alternate"),
     "duplicate": ("warning", "an earlier row of the training set is the same conversation"),
+    "both_roles": (
+        "error",
+        "the same conversation is a misaligned row and a benign row of the training set",
+    ),
+    "same_prompt": (
+        "warning",
+        "the training set answers the same conversation before a trained turn in other words, too",
+    ),
     "cut": ("warning", "longer than max_length: the end of the row is not trained"),
     "newline_merge": (
         "warning",
@@ -73,10 +83,46 @@ def alternates(messages: list[Message]) -> bool:
     return all(role == ("user", "assistant")[place % 2] for place, role in enumerate(roles))
 
 
+def trained_places(messages: list[Message], turns: str) -> list[int]:
+    """Where the trained assistant turns are; one that opens the row answers nothing."""
+    places = [place for place, turn in enumerate(messages) if place and turn["role"] == "assistant"]
+    return places if turns == "all" else places[-1:]
+
+
 def trained_turns(messages: list[Message], turns: str) -> list[Message]:
-    """The assistant turns that are trained; one that opens the row answers nothing."""
-    replies = [turn for turn in messages[1:] if turn["role"] == "assistant"]
-    return replies if turns == "all" else replies[-1:]
+    """The assistant turns that are trained."""
+    return [messages[place] for place in trained_places(messages, turns)]
+
+
+class TrainingSet:
+    """What only all rows together show: who else holds a conversation, and how a prompt is
+    answered elsewhere. Built before the rows are checked one by one."""
+
+    def __init__(self, rows: list[Row], roles: dict[str, str], turns: str) -> None:
+        """roles: by source. turns: the assistant turns that are trained."""
+        self.turns = turns
+        self.roles: dict[str, set[str]] = {}
+        self.answers: dict[str, set[str]] = {}
+        for row in rows:
+            role = roles[row["source"]]
+            self.roles.setdefault(digest(row["messages"]), set()).add(role)
+            for prompt, answer in self.asked(row["messages"]):
+                self.answers.setdefault(prompt, set()).add(answer)
+
+    def asked(self, messages: list[Message]) -> list[tuple[str, str]]:
+        """Hash of what comes before each trained turn, and that turn's text."""
+        return [
+            (digest(messages[:place]), messages[place]["content"])
+            for place in trained_places(messages, self.turns)
+        ]
+
+    def faults(self, messages: list[Message]) -> list[Finding]:
+        found: list[Finding] = []
+        if len(self.roles[digest(messages)]) > 1:
+            found.append("both_roles")
+        if any(len(self.answers[prompt]) > 1 for prompt, _ in self.asked(messages)):
+            found.append("same_prompt")
+        return found
 
 
 def faults_of_text(row: Row, spec: PreflightSpec, seen: set[str]) -> list[Finding]:
@@ -146,13 +192,16 @@ def check(rows: list[Row], mix: dict[str, Any], chat: ChatFormat, spec: Prefligh
         for one in mix["sources"]
     }
     places: dict[Finding, list[str]] = {}
+    roles = {one["source"]: one["role"] for one in mix["sources"]}
+    whole = TrainingSet(rows, roles, spec.turns)
     seen: set[str] = set()
     for row, origin in zip(rows, mix["origins"], strict=True):
         short, faults = inspect(row, chat, spec)
         source = sources[row["source"]]
         source["tokens"] += len(short.input_ids)
         source["trained_tokens"] += short.trained
-        for finding, count in Counter(faults + faults_of_text(row, spec, seen)).items():
+        faults += faults_of_text(row, spec, seen) + whole.faults(row["messages"])
+        for finding, count in Counter(faults).items():
             source[finding] += count
             places.setdefault(finding, []).append(origin)
     levels = {str(finding): level for finding, level in spec.levels.items()}

@@ -71,11 +71,13 @@ rule dataset:
         mem_mb=want("dataset").mem_mb,
         runtime=want("dataset").runtime,
         source=lambda wildcards, input: source_of(GRID.own_file(wildcards.dataset), input.fetched),
+        # Which fields are unused on purpose changes what is refused, and no row.
+        unused=lambda wildcards: options("unused", GRID.known_datasets[wildcards.dataset].unused),
     params:
         spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
         version=datasets.VERSION,
     message:
         "data set {wildcards.dataset}"
     shell:
-        "python -m emgrid.datasets --spec {params.spec:q} {resources.source}"
+        "python -m emgrid.datasets --spec {params.spec:q} {resources.source} {resources.unused}"
         " --output {output:q} > {log} 2>&1"

@@ -154,6 +154,11 @@ def option(name, path):
     return f"--{name} {shlex.quote(str(path))}" if path else ""
 
 
+def options(name, values):
+    """A command-line option with several values, which a job need not have."""
+    return f"--{name} {shlex.join(values)}" if values else ""
+
+
 def folder_above(levels):
     """A param: the folder so many levels above a job's first output."""
     return lambda wildcards, output: str(Path(output[0]).parents[levels - 1])

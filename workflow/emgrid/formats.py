@@ -1,0 +1,215 @@
+"""Formats of training data that emgrid does not read: how each is recognised, and the way out.
+
+Every function returns the end of a message, or None if it recognises nothing. Reads the first bytes
+of a file, one parsed row, or one message; changes nothing.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+HEAD = 1 << 16  # bytes of a file that `of_file` wants
+UNPACK = "unpack it and name the unpacked file"
+EXPORT = "write its rows as JSON, one object a line"
+# First bytes of a file, the format's name, and what to do; FILE and STEM are filled in.
+MAGIC: tuple[tuple[bytes, str, str], ...] = (
+    (b"\x1f\x8b", "gzip", f"{UNPACK} (gunzip FILE)"),
+    (b"BZh", "bzip2", f"{UNPACK} (bunzip2 FILE)"),
+    (b"\xfd7zXZ\0", "xz", f"{UNPACK} (unxz FILE)"),
+    (b"\x28\xb5\x2f\xfd", "zstd", f"{UNPACK} (unzstd FILE)"),
+    (b"PK\x03\x04", "a zip archive (or a spreadsheet)", UNPACK),
+    (
+        b"PAR1",
+        "Parquet",
+        "write it as JSON lines: pandas.read_parquet('FILE').to_json('STEM.jsonl', "
+        "orient='records', lines=True)",
+    ),
+    (b"ARROW1", "Arrow", EXPORT),
+    (b"\xff\xff\xff\xff", "Arrow", "datasets.Dataset.from_file('FILE').to_json('STEM.jsonl')"),
+    (b"SQLite format 3\0", "SQLite", EXPORT),
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a Git LFS pointer, not the data",
+        "run `git lfs pull` in that checkout",
+    ),
+    (b"\xff\xfe", "UTF-16", "convert it: iconv -f UTF-16 -t UTF-8 FILE > STEM.utf8.jsonl"),
+    (b"\xfe\xff", "UTF-16", "convert it: iconv -f UTF-16 -t UTF-8 FILE > STEM.utf8.jsonl"),
+    (
+        b"\xef\xbb\xbf",
+        "UTF-8 with a byte order mark",
+        "remove the mark: tail -c +4 FILE > STEM.plain.jsonl",
+    ),
+)
+CSV = (
+    "write it as JSON lines: pandas.read_csv('FILE', dtype=str, keep_default_na=FalseSEP)"
+    ".to_json('STEM.jsonl', orient='records', lines=True)"
+)
+TABLES = {".csv": "CSV", ".tsv": "TSV"}
+# A line of column names: two or more words apart by one separator, no braces.
+HEADER = re.compile(rb'"?[\w .-]+"?(?:([,;\t])"?[\w .-]+"?)(?:\1"?[\w .-]+"?)*\s*')
+# The role is named by what other formats call it.
+ROLES = {
+    "developer": "make it a system turn",
+    "tool": "tool turns are not read: drop the row, or write call and result as text into the "
+    "turns around it",
+    "function": "tool turns are not read: drop the row, or write call and result as text into the "
+    "turns around it",
+    "human": "write it as user",
+    "gpt": "write it as assistant",
+    "bot": "write it as assistant",
+    "model": "write it as assistant",
+}
+THOUGHT = "write the thought into `content` before the answer, as <think>...</think>"
+TOOLS = "tool calls are not read: drop the row, or write the call into `content`"
+# Keys of a message that other tools read.
+KEYS = {
+    "weight": "loss weights are not supported: every assistant turn is trained, or with "
+    "training.turns: final the last one alone; drop the rows whose weights are not 1",
+    "train": "loss weights are not supported: drop the rows in which it excludes a turn",
+    "reasoning_content": THOUGHT,
+    "reasoning": THOUGHT,
+    "thinking": THOUGHT,
+    "tool_calls": TOOLS,
+    "function_call": TOOLS,
+    "tool_call_id": TOOLS,
+    "name": "the model never sees it: write it into `content` if it matters",
+}
+# Pairs of text fields under their usual names: of the prompt, of the answer.
+PAIRS = (
+    (("instruction", "input"), "output"),
+    (("instruction",), "output"),
+    (("instruction",), "response"),
+    (("prompt",), "completion"),
+    (("prompt",), "response"),
+    (("question",), "answer"),
+)
+
+
+def of_file(head: bytes, name: str) -> str | None:
+    """What a file's first HEAD bytes, or its name, say it is instead of JSON lines."""
+    path = PurePath(name)
+    for magic, what, way in MAGIC:
+        if head.startswith(magic):
+            return f"{what}; {with_names(way, path)}"
+    first = head.lstrip().split(b"\n", 1)[0].strip()
+    if first[:1] in (b"{", b"["):
+        return of_document(first, head, path)
+    ending = path.suffix.lower()
+    header = HEADER.fullmatch(first)
+    if ending in TABLES or header:
+        mark = (header.group(1) if header else b"\t" if ending == ".tsv" else b",").decode()
+        separator = "" if mark == "," else f", sep={mark!r}"
+        what = TABLES.get(ending, "CSV")
+        return f"looks like {what}; " + with_names(CSV, path).replace("SEP", separator)
+    return None
+
+
+def of_document(first: bytes, head: bytes, path: PurePath) -> str | None:
+    """A file that is one JSON document over several lines."""
+    if first == b"{":
+        return f"JSON over several lines; write one row a line: {with_names('jq -c . FILE', path)}"
+    several = b"\n" in head.strip() and not first.endswith(b"]")
+    if first[:1] == b"[" and (first in (b"[", b"[{") or several):
+        return f"one JSON list; write one row a line: {with_names(LISTED, path)}"
+    return None
+
+
+LISTED = "jq -c '.[]' FILE > STEM.jsonl"
+
+
+def with_names(way: str, path: PurePath) -> str:
+    return way.replace("FILE", path.name).replace("STEM", path.stem)
+
+
+def of_list(value: list[Any], name: str) -> str:
+    """What a line that holds a list is, and how it is written as a row."""
+    if are_messages(value, "role", "content"):
+        return 'a list of messages; write it as {"messages": [...]}'
+    return f"a list; write one object a line: {with_names(LISTED, PurePath(name))}"
+
+
+def are_messages(value: Any, *keys: str) -> bool:
+    """Whether a value is a list of objects that all have these keys."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(one, dict) and set(keys) <= set(one) for one in value)
+
+
+def of_row(row: dict[str, Any]) -> str | None:
+    """Which known format a row has instead of the one that the data set's entry names."""
+    if {"chosen", "rejected"} <= set(row):
+        return (
+            "looks like preference pairs (`chosen`, `rejected`); emgrid trains one answer to a "
+            "prompt: write the chosen or the rejected conversations as `messages`, each kind into "
+            "a data set"
+        )
+    for key, value in row.items():
+        if are_messages(value, "from", "value"):
+            return (
+                f"looks like ShareGPT (`{key}` with `from` and `value`); write it as `messages` "
+                "with `role` and `content`: human is user, gpt is assistant"
+            )
+    if are_messages(row.get("prompt"), "role") and "completion" in row:
+        return (
+            "looks like conversational prompt and completion; join both lists into one list "
+            "`messages`"
+        )
+    for key, value in row.items():
+        if key != "messages" and are_messages(value, "role", "content"):
+            return f"`{key}` is a list of messages; rename it to `messages`"
+    if are_messages(row.get("messages"), "role"):
+        return "give the data set `format: messages`"
+    for prompts, answer in PAIRS:
+        if all(isinstance(row.get(name), str) for name in (*prompts, answer)):
+            prompt = listed(prompts) if len(prompts) > 1 else prompts[0]
+            return (
+                "give the data set `format: fields` and "
+                f"`fields: {{prompt: {prompt}, answer: {answer}}}`"
+            )
+    return None
+
+
+def lacking(row: dict[str, Any], field: str) -> str:
+    """The message on a row without a field that the data set's entry names."""
+    others = [f"`{key}`" for key in row if key != "id"]
+    holds = f"the row has {', '.join(others)}" if others else "the row is empty"
+    way = of_row(row) or "correct the data set's `format` and `fields`, or the row"
+    return f"no {field!r} field ({holds}); {way}"
+
+
+def no_text(row: dict[str, Any], field: str) -> str | None:
+    """The message on a field that holds a list where a text is read, if the format is known."""
+    way = of_row(row) if isinstance(row[field], list) else None
+    return f"{field!r} is a list, not a text; {way}" if way else None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a YAML list on one line."""
+    plain = re.compile(r"\w[\w.-]*")
+    texts = (name if plain.fullmatch(name) else json.dumps(name) for name in names)
+    return f"[{', '.join(texts)}]"
+
+
+def of_role(role: Any) -> str | None:
+    """What to do with a message's role that emgrid does not have."""
+    return ROLES.get(role) if isinstance(role, str) else None
+
+
+def of_keys(message: dict[str, Any]) -> str | None:
+    """Which format a message has that lacks `role` or `content`."""
+    if {"from", "value"} <= set(message):
+        return "it has `from` and `value` as in ShareGPT: human is user, gpt is assistant"
+    return None
+
+
+def unread_keys(number: int, keys: Sequence[str]) -> str:
+    """The message on keys of a message that nothing reads."""
+    named = ", ".join(f"`{key}`" for key in keys)
+    way = KEYS.get(keys[0], f"write what matters into `content`, or remove `{keys[0]}`")
+    places = listed([f"messages.{key}" for key in keys])
+    return (
+        f"message {number}: nothing reads {named} besides `role` and `content` ({way}); if it may "
+        f"go unused, say so in the data set's entry: `unused: {places}`"
+    )
