@@ -18,7 +18,9 @@ from conftest import run_module
 from emgrid import RESOURCES
 from emgrid.errors import EmgridError
 from emgrid.files import read_jsonl
-from emgrid.imports import Import, ImportSpec, published_value, read_answers, read_content
+from emgrid.import_entry import Import, ImportSpec
+from emgrid.import_values import reader_of
+from emgrid.imports import read_answers, read_content
 from emgrid.questions import load_questions
 from emgrid.strict import validate
 from emgrid.triggers import load_triggers
