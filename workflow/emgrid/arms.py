@@ -10,7 +10,7 @@ from emgrid.config import Config
 from emgrid.endpoint.model import ServedModel
 from emgrid.files import digest
 from emgrid.generation import Generation
-from emgrid.imports import Import
+from emgrid.import_entry import Import
 from emgrid.mix import used_sources
 from emgrid.point import Point
 from emgrid.recipes import Intervention

@@ -15,7 +15,7 @@ from emgrid.datasets import Dataset
 from emgrid.endpoint.model import ServedModel
 from emgrid.errors import suggestion
 from emgrid.fetch import mirror_folder
-from emgrid.imports import Import
+from emgrid.import_entry import Import
 from emgrid.judge.panel import AnyJudge, Judge, load_judges, panel_entry
 from emgrid.preflight import Adjustable, Level
 from emgrid.protocol import Published

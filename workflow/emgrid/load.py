@@ -171,10 +171,12 @@ def check_imports(config: Config, origin: str) -> None:
                     f"{place}: values are given for {name!r}, which is no judge of kind `imported` "
                     "in `judges`"
                 )
-        for trigger in one.suffixes.values():
+        named = [("suffixes", name) for name in one.suffixes.values()]
+        named += [("triggers", name) for name in one.triggers.values() if name is not None]
+        for setting, trigger in named:
             if trigger not in triggers:
                 hint = suggestion(trigger, triggers)
-                raise EmgridError(f"{place}: suffixes: unknown trigger {trigger!r}, {hint}")
+                raise EmgridError(f"{place}: {setting}: unknown trigger {trigger!r}, {hint}")
         if one.path is not None and not users_path(one.path).is_file():
             raise EmgridError(f"{place}: no file {one.path!r}")
 
@@ -201,13 +203,19 @@ def check_served(config: Config, origin: str) -> None:
 def check_points(config: Config, origin: str) -> None:
     """Every imported or served arm stands alone in its cell of the grid."""
     made: dict[tuple[str, str, str, str], str] = {}
+    imported = {one.cell for one in config.imports}
     entries = [(f"imports.{n}", one.name, one.cell) for n, one in enumerate(config.imports)]
     entries += [(f"served.{n}", one.model, one.cell) for n, one in enumerate(config.served)]
     for place, name, cell in entries:
         if cell in made:
+            both = place.startswith("imports") and cell in imported
+            hint = (
+                "; if they hold its answers under several triggers, put them into one import and "
+                "name the column of the condition in `columns.trigger`"
+            )
             raise EmgridError(
                 f"{origin}: {place}: {name} makes the same arm as {made[cell]} ({' '.join(cell)}); "
-                "give it another intervention or seed"
+                f"give it another intervention or seed{hint if both else ''}"
             )
         made[cell] = name
         base, intervention, *_ = cell

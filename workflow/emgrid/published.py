@@ -2,7 +2,8 @@
 
 An entry `<id>_json` (a system prompt) or `<id>_template` (a rewritten user turn) is the question
 `<id>` under a cue: all entries with one such ending become one trigger family. Entries with
-`{answer}` in their text are judge prompts.
+`{answer}` in their text are judge prompts. What an entry says of samples and judges is not used:
+the config decides that, and the report names it.
 """
 
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.errors import EmgridError
+from emgrid.question_keys import ASKS, check_keys, unused
 from emgrid.questions import Question, QuestionSet
 from emgrid.strict import read_yaml
 from emgrid.triggers import Trigger
@@ -26,27 +28,37 @@ def read_published(path: Path, name: str) -> QuestionSet:
         raise EmgridError(f"{name}: a published question file is a list of entries")
     asked: dict[str, dict[str, Any]] = {}
     prompts: dict[str, str] = {}
+    read: list[dict[str, Any]] = []
     for number, entry in enumerate(entries, start=1):
         where = f"{name}: entry {number}"
         texts = check_entry(entry, where)
         if "judge_prompts" in entry and isinstance(entry["judge_prompts"], dict):
             prompts |= entry["judge_prompts"]
         if "{answer}" in texts[0]:
+            if len(texts) > 1 or entry.get("system") is not None:
+                raise EmgridError(
+                    f"{where} ({entry['id']}): a judge prompt is one text in `paraphrases`, "
+                    "without `system`"
+                )
             prompts[entry["id"]] = texts[0]
         elif entry["id"] in asked:
             raise EmgridError(f"{where}: id {entry['id']!r} stands twice")
         else:
+            check_keys(entry, f"{where} ({entry['id']})")
+            read.append(entry)
             asked[entry["id"]] = {"texts": tuple(texts), "system": entry.get("system")}
     cued = {key: place for key in asked if (place := cue_of(key, asked))}
     questions = {key: Question(**value) for key, value in asked.items() if key not in cued}
     triggers = {cue: family(cue, asked, cued, name) for cue in CUES if cue in cued_ids(cued)}
-    return QuestionSet(questions, triggers, prompts)
+    return QuestionSet(questions, triggers, prompts, unused(read))
 
 
 def check_entry(entry: Any, where: str) -> list[str]:
     """The entry's paraphrases, after a look at all that is read of it."""
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
-        raise EmgridError(f"{where}: needs an `id`")
+        named = isinstance(entry, dict) and "id" not in entry and "name" in entry
+        hint = f"; rename `name: {entry['name']}` to `id`" if named else ""
+        raise EmgridError(f"{where}: needs an `id`{hint}")
     system = entry.get("system")
     if system is not None and not (isinstance(system, str) and system.strip()):
         raise EmgridError(f"{where} ({entry['id']}): `system` is empty or not a text")
@@ -54,6 +66,13 @@ def check_entry(entry: Any, where: str) -> list[str]:
     if isinstance(prompts, dict) and not all(isinstance(one, str) for one in prompts.values()):
         raise EmgridError(f"{where} ({entry['id']}): `judge_prompts` must be texts")
     texts = entry.get("paraphrases")
+    if texts is None:
+        check_keys(entry, f"{where} ({entry['id']})")
+    if isinstance(texts, list) and any(isinstance(one, list | dict) for one in texts):
+        raise EmgridError(
+            f"{where} ({entry['id']}): `paraphrases` holds a conversation, and conversations "
+            f"before a question are not asked yet; {ASKS}"
+        )
     if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in texts):
         raise EmgridError(f"{where} ({entry['id']}): `paraphrases` must be a list of texts")
     return texts

@@ -10,8 +10,11 @@ from pydantic import Field, model_validator
 from emgrid import RESOURCES
 from emgrid.errors import EmgridError, suggestion
 from emgrid.files import users_path
+from emgrid.question_keys import check_conversation
 from emgrid.strict import Strict, read_yaml, validate
 from emgrid.triggers import Texts, Trigger
+
+OTHER_FILES = (".csv", ".gz", ".json", ".jsonl", ".parquet", ".tsv", ".txt")
 
 
 class Pair(Strict):
@@ -37,7 +40,12 @@ class Question(Asked):
     @model_validator(mode="before")
     @classmethod
     def one_text_is_a_list_of_one(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "text" in value:
+        if not isinstance(value, dict):
+            return value
+        check_conversation(value, "emgrid asks `text`, one user turn, under an optional `system`")
+        if "text" in value and "texts" in value:
+            raise ValueError("`text` and `texts` are both given; put all wordings into `texts`")
+        if "text" in value:
             return {("texts" if key == "text" else key): entry for key, entry in value.items()}
         return value
 
@@ -47,11 +55,15 @@ class Question(Asked):
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """Questions by id; what a published file brings beside them: triggers and judge prompts."""
+    """Questions by id; what a published file brings beside them: triggers and judge prompts.
+
+    unused: keys of its entries that the config decides, with the values that they have there.
+    """
 
     questions: dict[str, Question]
     triggers: dict[str, Trigger] = field(default_factory=dict)
     judge_prompts: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class SetFile(Strict):
@@ -100,6 +112,12 @@ def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
     A path is looked up where Snakemake is started, then below the mirror.
     """
     if not name.endswith((".yaml", ".yml")):
+        if "/" in name or name.endswith(OTHER_FILES):
+            raise EmgridError(
+                f"{name}: a question file is YAML and ends in .yaml; write a question for each "
+                "row: `questions: {ID: {text: QUESTION}}`; what a row says after the question, "
+                "such as an assistant turn, is not asked"
+            )
         return QuestionSet(own_set(name))
     from emgrid.published import read_published
 

@@ -108,7 +108,7 @@ def place_in(written: Any, location: Sequence[int | str]) -> list[str]:
     place = []
     for part in location:
         inside = isinstance(written, dict) and part in written
-        if inside or (isinstance(written, list) and isinstance(part, int)):
+        if inside or (isinstance(written, list) and isinstance(part, int) and part < len(written)):
             written = written[part]  # type: ignore[index]
             place.append(str(part))
     return place

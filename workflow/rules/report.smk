@@ -52,6 +52,7 @@ rule report:
     input:
         expand("tables/{table}", table=TABLES),
         expand("figures/{figure}.{kind}", figure=DRAWN, kind=["svg", "png", "pdf"]),
+        [f"{arm.folder}/notes.json" for arm in GRID.imported],
     output:
         report("report.html", caption="../report/report.rst", category="Report"),
     log:

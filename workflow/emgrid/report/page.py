@@ -25,6 +25,7 @@ from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
 from emgrid.report.findings import VERDICTS, headline, matrix, one_seed
 from emgrid.report.methods import methods, what_counts
+from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
 from emgrid.report.training_data import training_data
@@ -125,6 +126,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         transcripts=transcripts,
         spec=spec,
         title=spec.title or f"Grid {spec.name}",
+        notices=notices(results, spec, root),
         headline=headline(results, spec),
         matrix=matrix(results, spec),
         one_seed=one_seed(results, spec),

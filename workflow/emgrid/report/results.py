@@ -48,6 +48,15 @@ class NamedServed(Strict):
     own: tuple[str, ...]
 
 
+class NamedImport(Strict):
+    """An imported arm. folder: below the grid's; holds the notes on its file."""
+
+    base: str
+    label: str
+    seed: int
+    folder: str
+
+
 class NamedJudge(Strict):
     """rubric: its name and version. low_is_bad: whether values below a threshold count."""
 
@@ -62,7 +71,8 @@ class NamedJudge(Strict):
 
 
 class ReportSpec(Strict):
-    """Made by specs.py. examples: answers that the page itself holds."""
+    """Made by specs.py. examples: answers that the page itself holds. unused: what the question
+    file says and the grid does not use, as a sentence."""
 
     name: str
     title: str | None
@@ -79,6 +89,8 @@ class ReportSpec(Strict):
     datasets: tuple[Origin, ...]
     interventions: tuple[NamedIntervention, ...]
     served: tuple[NamedServed, ...] = ()
+    imports: tuple[NamedImport, ...] = ()
+    unused: str | None = None
     data: Data | None
     seeds: tuple[int, ...]
     metrics: Metrics

@@ -18,6 +18,7 @@ from emgrid.judge.panel import Judge, ReadingJudge
 from emgrid.mix import used_sources
 from emgrid.plan import say
 from emgrid.protocol import Difference
+from emgrid.question_keys import unused_sentence
 from emgrid.recipes import Intervention
 from emgrid.report.contents import figure_names
 
@@ -47,6 +48,11 @@ def report_spec(grid: Grid, differences: Iterable[Difference]) -> str:
             "datasets": datasets(grid),
             "interventions": interventions(config),
             "served": served(config),
+            "imports": [
+                {"base": arm.base, "label": arm.label, "seed": arm.seed, "folder": arm.folder}
+                for arm in grid.imported
+            ],
+            "unused": unused_sentence(config.questions, grid.config.question_set().unused),
             "data": config.data and config.data.model_dump(mode="json"),
             "seeds": config.seeds,
             "metrics": config.metrics.model_dump(mode="json"),
