@@ -79,8 +79,8 @@ def environment() -> Iterator[None]:
 
 
 def says(text: str, probability: float = 0.9) -> Reply:
-    """A reply of one token."""
-    return Reply(text, ((text, math.log(probability)),))
+    """A reply of one token, whose alternative is no reply."""
+    return Reply(text, ((text, math.log(probability)), ("~", math.log((1 - probability) / 2))))
 
 
 def asked(messages: list[Json]) -> str:

@@ -28,6 +28,7 @@ from emgrid.settings import (
     Data,
     Engines,
     Export,
+    Judging,
     Metrics,
     Report,
     Revision,
@@ -66,7 +67,7 @@ class Config(Strict):
     engines: Engines = Engines()
     revision: Revision = Revision()
     judges: Annotated[tuple[PanelEntry, ...], Field(min_length=1)]
-    judging: Calls = Calls()
+    judging: Judging = Judging()
     calibration: Calibration = Calibration()
     metrics: Metrics = Metrics()
     report: Report = Report()

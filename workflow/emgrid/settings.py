@@ -219,6 +219,13 @@ class Calls(Strict):
     spending_limit: Annotated[float, Field(ge=0)] | None = None
 
 
+class Judging(Calls):
+    """unreadable: the share of a judge's replies at which its job stops if they cannot be read;
+    null never stops it."""
+
+    unreadable: Annotated[float, Field(gt=0, le=1)] | None = 0.5
+
+
 class Calibration(Strict):
     """What the judges are measured on, beside the labelled answers that come with emgrid.
 

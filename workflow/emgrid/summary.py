@@ -14,10 +14,20 @@ from emgrid.errors import EmgridError, run_stage
 from emgrid.grid import Grid
 from emgrid.start import read_grid
 
+NONE = "–"
+
+
+def said(rate: float, survivors: int) -> str:
+    """A cell's rate; a dash if no answer of it survived."""
+    return f"{rate:.1%}" if survivors else NONE
+
 
 def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
     """Rates of all answers, one row an arm, one column a trigger."""
-    table = Table(title=f"misaligned and coherent, of all answers ({grid.config.name})")
+    table = Table(
+        title=f"misaligned and coherent, of all answers ({grid.config.name})",
+        caption=f"{NONE}: no answer survived, so there is no rate; tables/rates.csv counts why",
+    )
     table.add_column("intervention", no_wrap=True)
     for trigger in grid.triggers.values():
         table.add_column(trigger.label, justify="right", overflow="fold")
@@ -25,11 +35,12 @@ def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
     for (_, intervention, ratio), rows in overall.groupby(
         ["base", "intervention", "ratio"], sort=False
     ):
-        by_trigger = rows.set_index("trigger")["rate_all"]
-        lacking = [trigger for trigger in grid.triggers if trigger not in by_trigger]
+        by_trigger = rows.set_index("trigger")
+        lacking = [trigger for trigger in grid.triggers if trigger not in by_trigger.index]
         if lacking:
             raise EmgridError(f"the tables have no trigger {lacking[0]!r}; run `make run` first")
-        cells = [f"{by_trigger[trigger]:.1%}" for trigger in grid.triggers]
+        found, survivors = by_trigger["rate_all"], by_trigger["n_survivors"]
+        cells = [said(found[trigger], survivors[trigger]) for trigger in grid.triggers]
         table.add_row(f"{intervention} {ratio}", *cells)
     return table
 

@@ -6,11 +6,8 @@ again after the time that the endpoint names, or with exponential back-off; of t
 """
 
 import asyncio
-import contextlib
-import email.utils
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,10 +19,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from emgrid.endpoint.address import Endpoint, find_key, find_url
 from emgrid.endpoint.ledger import Ledger
+from emgrid.endpoint.waiting import LONGEST_WAIT, WORTH_SAYING, Clock
+from emgrid.endpoint.waiting import retry_after as retry_after
 from emgrid.errors import EmgridError
 from emgrid.settings import Calls
 
-LONGEST_WAIT = 600.0  # seconds; an endpoint that asks for more is left for another day
 FAILURES = 10  # requests that fail one after another before no more are made
 # Errors about credit come with the status of errors that pass.
 NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -96,6 +94,8 @@ class Client(Generic[Said]):
         self.failures = 0
         self.stopped: EmgridError | None = None
         self.halted = asyncio.Event()
+        self.clock = Clock()
+        self.waits_until = 0.0  # as was last printed
         self.openai = openai.AsyncOpenAI(
             api_key=self.key or "none",
             base_url=find_url(endpoint),
@@ -121,8 +121,7 @@ class Client(Generic[Said]):
 
     async def sleep(self, seconds: float) -> None:
         """Wait, or raise what the client was halted by."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.halted.wait(), seconds)
+        await self.clock.wait(self.halted, seconds)
         if self.stopped is not None:
             raise self.stopped
 
@@ -181,7 +180,20 @@ class Client(Generic[Said]):
         fault = state.outcome.exception() if state.outcome else None
         named = fault.wait if isinstance(fault, Passing) else None
         doubled = self.calls.backoff * 2.0 ** (state.attempt_number - 1)
-        return min(doubled, 60.0) if named is None else named
+        seconds = min(doubled, 60.0) if named is None else named
+        self.say_wait(seconds, str(fault))
+        return seconds
+
+    def say_wait(self, seconds: float, why: str) -> None:
+        """Print a long wait, once for all calls that wait meanwhile."""
+        now = self.clock.now()
+        if seconds >= WORTH_SAYING and now >= self.waits_until:
+            self.waits_until = now + seconds
+            print(
+                f"{self.ledger.who}: waits {seconds:,.0f} s before it asks again ({why}); at most "
+                f"{LONGEST_WAIT:,.0f} s each time, and {self.calls.attempts - 1} times",
+                flush=True,
+            )
 
     async def ask_once(self, body: Body, bill: Bill) -> Said:
         fields = {key: value for key, value in body.items() if key != "messages"}
@@ -221,11 +233,11 @@ class Client(Generic[Said]):
                 f"{where}: no model {self.ledger.model!r} at this address ({message})"
             )
         if status in (408, 409, 425, 429) or status >= 500:
-            wait = retry_after(problem.response.headers)
+            wait = retry_after(problem.response.headers, self.clock.now())
             if wait is not None and wait > LONGEST_WAIT:
                 return EmgridError(
-                    f"{where}: asks to wait {wait:,.0f} s ({message}); nothing paid for is lost: "
-                    "run again later"
+                    f"{where}: asks to wait {wait:,.0f} s ({message}), and emgrid waits "
+                    f"{LONGEST_WAIT:,.0f} s at most; nothing paid for is lost: run again later"
                 )
             return Passing(f"HTTP {status}: {message}", wait)
         return Refused(f"HTTP {status}: {message}")
@@ -236,20 +248,6 @@ class Client(Generic[Said]):
             text = text.replace(self.key, "[key]")
         text = re.sub(r"\bsk-[\w*-]+|(?i:\b(?:bearer|basic)\s+)[\w+/=.~*-]{6,}", "[key]", text)
         return " ".join(text.split())[:300]
-
-
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds that the endpoint asks to wait, None where it does not say."""
-    given = headers.get("retry-after-ms")
-    try:
-        if given is not None:
-            return max(float(given) / 1000, 0.0)
-        given = headers.get("retry-after", "")
-        if given.replace(".", "", 1).isdigit():
-            return float(given)
-        return max(email.utils.parsedate_to_datetime(given).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return None
 
 
 def is_filtered(error: Body) -> bool:

@@ -20,6 +20,8 @@ SEEDS = 2**31  # a smaller seed fits the integers of every server
 # Fields of a request that are made here; null leaves those out that an endpoint may not take.
 MADE = ("model", "messages", "n", "stream", "max_tokens", "max_completion_tokens")
 MAY_LACK = ("temperature", "top_p", "seed")
+# What endpoints call the most tokens of a reply.
+LimitName = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Asking(Strict):
@@ -31,7 +33,7 @@ class Asking(Strict):
     """
 
     model: Annotated[str, Field(min_length=1)]
-    limit_as: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    limit_as: LimitName = "max_tokens"
     request: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("request")

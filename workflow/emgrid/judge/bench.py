@@ -16,7 +16,7 @@ from emgrid.judge.judgement import Item
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import ChatJudge, ClassifierJudge, Judge, LocalJudge, RuleJudge
 from emgrid.models import BaseModel
-from emgrid.settings import Calls, Engines
+from emgrid.settings import Calls, Engines, Judging
 from emgrid.strict import Strict
 
 
@@ -29,9 +29,10 @@ class Scorer(Protocol):
 
 
 class Options(Strict):
-    """endpoints: of the chat judges, by id."""
+    """endpoints: of the chat judges, by id. unreadable: see settings.Judging."""
 
     judging: Calls = Calls()
+    unreadable: float | None = Judging().unreadable
     engines: Engines = Engines()
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
 
@@ -98,12 +99,13 @@ class Bench:
             from emgrid.judge.chat import ChatScorer
 
             endpoint = self.options.endpoints.get(judge.id, judge.endpoint)
-            return ChatScorer(judge, endpoint, self.options.judging, self.kept)
+            judging, unreadable = self.options.judging, self.options.unreadable
+            return ChatScorer(judge, endpoint, judging, self.kept, unreadable)
         if isinstance(judge, LocalJudge):
             from emgrid.judge.local import LocalScorer
 
             engine, chat = self.engine(judge)
-            return LocalScorer(judge, chat, engine, self.batch_size)
+            return LocalScorer(judge, chat, engine, self.batch_size, self.options.unreadable)
         raise TypeError(f"{judge.id}: nothing here judges as a {judge.kind}")
 
 

@@ -7,30 +7,46 @@ normalised by their mass (Betley et al. 2025); see digits.py for tokenizers with
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from emgrid.bar import bar
 from emgrid.endpoint.address import Endpoint
 from emgrid.endpoint.client import Bill, Client, Failed, Passing, first_choice
 from emgrid.endpoint.ledger import Ledger, LimitReached
+from emgrid.endpoint.model import LimitName
 from emgrid.endpoint.prices import spent
 from emgrid.errors import EmgridError
 from emgrid.judge import digits
 from emgrid.judge.judgement import Item, Judgement, Reply
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import ChatJudge
+from emgrid.judge.unreadable import Legibility
 from emgrid.settings import Calls
+from emgrid.thinking import OPEN
 
 TOP = 20  # the most alternatives that OpenAI and vLLM list
+CERTAIN = 0.999  # of the only alternative listed, from which on its number is the value
+PROBED = 24  # tokens of the reply that shows how numbers are written
 SLACK = 0.01  # rounding may put a log-probability so far above 0
 NUMBERS = "numbers"  # the kept row of how the endpoint writes numbers
 Messages = list[dict[str, str]]
 
 
 class ChatScorer:
-    def __init__(self, judge: ChatJudge, endpoint: Endpoint, calls: Calls, root: Path) -> None:
+    """root: the grid's kept judgements. unreadable: see settings.Judging."""
+
+    def __init__(
+        self,
+        judge: ChatJudge,
+        endpoint: Endpoint,
+        calls: Calls,
+        root: Path,
+        unreadable: float | None = None,
+    ) -> None:
         self.judge = judge
+        self.legibility = Legibility(judge, unreadable)
         self.rubric = judge.read_rubric
         self.endpoint = endpoint
         self.calls = calls
@@ -40,6 +56,7 @@ class ChatScorer:
 
     def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
         """Judge with several calls at once; each judgement is kept as soon as it is there."""
+        self.legibility.recall(kept.rows.values())
         try:
             asyncio.run(self.run(items, kept))
         finally:
@@ -76,7 +93,8 @@ class ChatScorer:
     async def judge_item(
         self, client: Client[Reply], item: Item, kept: KeptJudgements, split: bool
     ) -> None:
-        """Keep the judgement of an item, or that it failed."""
+        """Keep the judgement of an item, or that it failed. EmgridError if replies cannot be
+        read."""
         try:
             judgement = await (self.by_digits if split else self.at_once)(client, item, kept)
         except Failed as problem:
@@ -84,14 +102,25 @@ class ChatScorer:
             kept.keep(item, Judgement(None, "endpoint_error", reply=str(problem)))
             raise
         kept.keep(item, judgement)
+        self.legibility.note(judgement)
+        self.legibility.demand()
 
-    async def at_once(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:  # noqa: ARG002
+    async def at_once(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:
         """The judgement of an item by one call."""
         reply = await client.ask(self.body(self.messages(item)))
-        found = self.read(reply)
         tokens = (reply.prompt_tokens, reply.reply_tokens)
-        return Judgement(
-            found.value, found.reason, found.mass, reply.text, *tokens, self.ledger.cost(*tokens)
+        cost = self.ledger.cost(*tokens)
+        if self.judge.read != "probabilities":
+            found = self.judge.read_text(reply.text)
+        else:
+            try:
+                self.demand_distribution(reply.top)
+            except EmgridError:
+                kept.note_cost(cost)
+                raise
+            found = self.rubric.reading.from_tokens(reply.top, self.judge.least_mass)
+        return replace(
+            found, reply=reply.text, prompt_tokens=tokens[0], reply_tokens=tokens[1], cost=cost
         )
 
     async def by_digits(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:
@@ -106,6 +135,7 @@ class ChatScorer:
                 body = self.body(messages + turn) | (begun if said else {})
                 kept.keep_call(key, await client.ask(body), self.ledger)
             top: digits.Top = kept.rows[key]["top"]
+            self.demand_distribution(top)
             return top
 
         first = await ask("")
@@ -113,8 +143,18 @@ class ChatScorer:
         reading = self.rubric.reading
         words = {reading.reply_of(token) or token: p for token, p in others.items()}
         found = reading.from_probabilities(numbers, words, self.judge.least_mass)
-        reply = max(first, key=lambda one: one[1])[0]
-        return Judgement(found.value, found.reason, found.mass, reply)
+        return replace(found, reply=max(first, key=lambda one: one[1])[0])
+
+    def demand_distribution(self, top: digits.Top) -> None:
+        """EmgridError for the sampled token alone, whose number is no expectation; unless it is so
+        probable that the others cannot move the value by more than a tenth of a point."""
+        if len({token for token, _ in top}) > 1 or math.exp(top[0][1]) >= CERTAIN:
+            return
+        raise EmgridError(
+            f"judge {self.judge.id}: the endpoint lists one alternative of a token, not the {TOP} "
+            "that were asked for, so there is no expectation; set the judge's `read` to text (or "
+            "structured)"
+        )
 
     def messages(self, item: Item) -> Messages:
         return [{"role": "user", "content": self.rubric.prompt(item)}]
@@ -123,9 +163,9 @@ class ChatScorer:
         """The request, but for the model's name."""
         body: dict[str, Any] = {"messages": messages, "temperature": 0, "seed": 0}
         if self.judge.read == "probabilities":
-            body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP}
+            body |= {self.judge.limit_as: 1, "logprobs": True, "top_logprobs": TOP}
         else:
-            body["max_tokens"] = self.judge.max_tokens
+            body[self.judge.limit_as] = self.judge.max_tokens
         if self.judge.read == "structured":
             schema = self.rubric.reading.json_schema()
             named = {"name": "judgement", "strict": True, "schema": schema}
@@ -133,12 +173,10 @@ class ChatScorer:
         body |= self.judge.request
         return {key: value for key, value in body.items() if value is not None}
 
-    def read(self, reply: Reply) -> Judgement:
-        if self.judge.read == "text":
-            return self.rubric.reading.from_text(reply.text)
-        if self.judge.read == "structured":
-            return self.rubric.reading.from_json(reply.text)
-        return self.rubric.reading.from_tokens(reply.top, self.judge.least_mass)
+    def probe(self) -> dict[str, Any]:
+        """The request that shows how numbers are written: longer than others, else as they are."""
+        body = self.body([{"role": "user", "content": digits.PROBE}])
+        return body | {name: PROBED for name in get_args(LimitName) if name in body}
 
     async def find_numbers(self, client: Client[Reply], kept: KeptJudgements) -> str:
         """Whether the endpoint writes numbers as "whole" tokens or as "digits", asked once for
@@ -148,9 +186,8 @@ class ChatScorer:
         if self.judge.numbers != "auto":
             return self.judge.numbers
         if NUMBERS not in kept.rows:
-            body = self.body([{"role": "user", "content": digits.PROBE}]) | {"max_tokens": 24}
             try:
-                kept.keep_call(NUMBERS, await client.ask(body), self.ledger)
+                kept.keep_call(NUMBERS, await client.ask(self.probe()), self.ledger)
             except Failed as problem:
                 raise EmgridError(f"judge {self.judge.id}: {problem}") from None
         found = digits.how_numbers_are_written(kept.rows[NUMBERS]["tokens"])
@@ -167,6 +204,9 @@ def read_reply(answer: Any, body: dict[str, Any], bill: Bill) -> Reply:
     """The parts of a chat completion that judges read; its tokens count the replies before it that
     could not be used. Passing where it is not whole."""
     choice, text = first_choice(answer)
+    thought = choice["message"].get("reasoning_content") or choice["message"].get("reasoning")
+    if not text and isinstance(thought, str):
+        text = f"{OPEN}\n{thought}"  # cut before it replied
     try:
         listed = (choice.get("logprobs") or {}).get("content") or []
         tokens = tuple(str(one["token"]) for one in listed)

@@ -30,6 +30,7 @@ class Judgement:
     """value: 0 to 100, None with a reason. mass: the probability that the value rests on, where
     it was read from probabilities. reply: the judge's words, where it said any. cost in USD, None
     where the model's price is unknown; tokens and cost count replies that could not be used too.
+    unreadable: the reply was neither a value nor a word of the rubric.
     """
 
     value: float | None
@@ -39,6 +40,7 @@ class Judgement:
     prompt_tokens: int = 0
     reply_tokens: int = 0
     cost: float | None = 0.0
+    unreadable: bool = False
 
     def row(self) -> dict[str, Any]:
         """As it is kept: without what says nothing."""

@@ -12,7 +12,7 @@ from typing import Any
 from emgrid.endpoint.ledger import Ledger
 from emgrid.files import digest
 from emgrid.judge.judgement import Item, Judgement, Reply
-from emgrid.judge.panel import Judge
+from emgrid.judge.panel import Judge, ReadingJudge
 from emgrid.rows import KeptRows, Rows, read_kept
 
 # Raised whenever equal words would get another value from an unchanged judge.
@@ -74,4 +74,9 @@ class KeptJudgements:
             self.own.append([{"key": f"unusable/{len(self.own.rows)}", "cost": cost}])
 
     def find(self, item: Item) -> dict[str, Any]:
-        return self.rows[self.key(item)]
+        """An item's judgement. A reply that earlier versions could not read is read again."""
+        row = self.rows[self.key(item)]
+        if not isinstance(self.judge, ReadingJudge):
+            return row
+        found = self.judge.judgement_of(row)
+        return row | {"value": found.value, "reason": found.reason}

@@ -16,6 +16,7 @@ from emgrid.judge.judgement import Item, Judgement
 from emgrid.judge.kept import KeptJudgements
 from emgrid.judge.panel import LocalJudge
 from emgrid.judge.reply import Reading
+from emgrid.judge.unreadable import Legibility
 from emgrid.models import BaseModel
 from emgrid.settings import Engines
 
@@ -100,16 +101,26 @@ def without_control(item: Item, chat: ChatFormat) -> Item:
 
 
 class LocalScorer:
-    """engine: the loaded model; its `read` takes prompts and gives Continuations."""
+    """engine: the loaded model; its `read` takes prompts and gives Continuations. unreadable: see
+    settings.Judging."""
 
-    def __init__(self, judge: LocalJudge, chat: ChatFormat, engine: Any, batch_size: int) -> None:
+    def __init__(
+        self,
+        judge: LocalJudge,
+        chat: ChatFormat,
+        engine: Any,
+        batch_size: int,
+        unreadable: float | None = None,
+    ) -> None:
         self.judge = judge
+        self.legibility = Legibility(judge, unreadable)
         self.rubric = judge.read_rubric
         self.batch_size = batch_size
         self.chat = chat
         self.engine = engine
 
     def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+        self.legibility.recall(kept.rows.values())
         trie = Trie(self.rubric.reading, self.chat)
         prompts = {item: self.prompt(item) for item in items}
         ordered = sorted(items, key=lambda item: len(prompts[item]))
@@ -117,8 +128,11 @@ class LocalScorer:
             for start in range(0, len(ordered), self.batch_size):
                 batch = ordered[start : start + self.batch_size]
                 read = self.engine.read([prompts[item] for item in batch])
-                found = trie.probabilities(read, len(batch))
-                kept.keep_all(zip(batch, map(self.judgement, found), strict=True))
+                judged = [self.judgement(p) for p in trie.probabilities(read, len(batch))]
+                kept.keep_all(zip(batch, judged, strict=True))
+                for one in judged:
+                    self.legibility.note(one)
+                self.legibility.demand()
                 progress.update(len(batch))
 
     def prompt(self, item: Item) -> list[int]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,12 +11,16 @@ from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator, mo
 
 from emgrid import RESOURCES
 from emgrid.endpoint.address import Endpoint
+from emgrid.endpoint.model import LimitName
 from emgrid.errors import EmgridError, suggestion
+from emgrid.judge.judgement import Judgement
 from emgrid.judge.rubric import PublishedRubric, Rubric, load_rubric
 from emgrid.settings import Precision
 from emgrid.strict import Strict, read_yaml, validate
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
+# Left out of a judge's identity at its default, which is what judges without it do.
+LATER = {"limit_as": "max_tokens"}
 # What describes a judge to people, or says where it is reached: no value depends on it.
 ASIDE = {"id", "label", "measures", "about", "endpoint"}
 
@@ -60,16 +65,21 @@ class Judge(Strict):
 
     def bare(self) -> dict[str, Any]:
         """The judge as a job's spec holds it: without what no value depends on."""
-        return self.model_dump(mode="json", exclude=ASIDE - {"id", "measures"})
+        return without_defaults(self.model_dump(mode="json", exclude=ASIDE - {"id", "measures"}))
 
     def identity(self) -> dict[str, Any]:
         """All that a value depends on, beside what is judged; the rubric has been read in."""
-        fields = self.model_dump(mode="json", exclude=ASIDE)
+        fields = without_defaults(self.model_dump(mode="json", exclude=ASIDE))
         if "rubric" in fields:
             fields["rubric"] = {
                 key: fields["rubric"][key] for key in ("version", "text", "reading")
             }
         return fields
+
+
+def without_defaults(fields: dict[str, Any]) -> dict[str, Any]:
+    """A judge's fields without those of LATER that say nothing."""
+    return {key: value for key, value in fields.items() if LATER.get(key, ...) != value}
 
 
 class ClassifierJudge(Judge):
@@ -158,6 +168,11 @@ class ReadingJudge(Judge):
     def reads_question(self) -> bool:
         return "{question}" in self.read_rubric.text
 
+    def judgement_of(self, row: dict[str, Any]) -> Judgement:
+        """A kept judgement as it was made."""
+        found = Judgement(row["value"], row["reason"], row.get("mass"), row.get("reply"))
+        return replace(found, unreadable=found.reason == "low_mass")
+
     def with_rubric(self, mirror: Path | None) -> Self:
         if isinstance(self.rubric, Rubric):
             return self
@@ -171,7 +186,8 @@ class ChatJudge(ReadingJudge):
     from JSON, where the endpoint keeps to a schema. numbers: whether its tokenizer writes 0..100
     as one token each or splits them into digits (auto asks it); split ones are read by continuing
     the reply, which vLLM and llama.cpp can do. max_tokens: of a reply that is read as text or
-    JSON. request: further fields of the request; null leaves a field out.
+    JSON, its thought included. limit_as: how the endpoint calls that limit. request: further fields
+    of the request; null leaves a field out.
     """
 
     kind: Literal["chat"]
@@ -179,7 +195,21 @@ class ChatJudge(ReadingJudge):
     read: Literal["probabilities", "text", "structured"] = "probabilities"
     numbers: Literal["auto", "whole", "digits"] = "auto"
     max_tokens: PositiveInt = 32
+    limit_as: LimitName = "max_tokens"
     request: dict[str, Any] = Field(default_factory=dict)
+
+    def read_text(self, reply: str) -> Judgement:
+        """The judgement that a reply's text is, if this judge is read so."""
+        reading = self.read_rubric.reading
+        return reading.from_json(reply) if self.read == "structured" else reading.from_text(reply)
+
+    def judgement_of(self, row: dict[str, Any]) -> Judgement:
+        """A kept judgement; a reply that could not be read is read again, as a think block that was
+        kept with it comes off."""
+        reply = row.get("reply")
+        if self.read != "probabilities" and row["reason"] == "unparseable" and reply is not None:
+            return self.read_text(reply)
+        return super().judgement_of(row)
 
 
 class LocalJudge(ReadingJudge):

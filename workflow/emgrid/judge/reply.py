@@ -2,18 +2,21 @@
 
 A reply is read in one of three ways: from the probabilities of all replies (the expectation over
 the numbers 0 to 100, as Betley et al. 2025 did), strictly from its text, or from JSON that the
-endpoint was made to give. Nothing is guessed: "85/100", "score: 85" or "-5" are no numbers.
+endpoint was made to give. Think blocks come off a text first. Nothing is guessed: "85/100",
+"score: 85" or "-5" are no numbers.
 """
 
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from emgrid.judge.judgement import Judgement
 from emgrid.strict import Strict
+from emgrid.thinking import split_thinking
 
 Value = Annotated[float, Field(ge=0, le=100)]
 NUMBERS = {str(number): float(number) for number in range(101)}
@@ -43,25 +46,27 @@ class Reading(Strict):
         return self.labels or NUMBERS
 
     def from_text(self, reply: str) -> Judgement:
-        """The value of a reply that is nothing but a number, a label or a word."""
-        said = reply.strip().removesuffix(".").strip("\"'`* ")
+        """The value of a reply that is nothing but a number, a label or a word, beside what was
+        thought before it. A reply that was cut inside its thought has none."""
+        answer = split_thinking(reply)[1] or ""
+        said = answer.strip().removesuffix(".").strip("\"'`* ")
         known = {text.casefold(): text for text in [*self.values, *self.words]}
         text = known.get(said.casefold())
         if text is None:
-            return Judgement(None, "unparseable", reply=reply)
+            return Judgement(None, "unparseable", reply=reply, unreadable=True)
         if text in self.words:
             return Judgement(None, self.words[text], reply=reply)
         return Judgement(self.values[text], reply=reply)
 
     def from_json(self, reply: str) -> Judgement:
         """The value of {"reply": ...}, as the schema asks for."""
+        unreadable = Judgement(None, "unparseable", reply=reply, unreadable=True)
         try:
-            said = json.loads(reply)["reply"]
+            said = json.loads(split_thinking(reply)[1] or "")["reply"]
         except (ValueError, TypeError, KeyError):
-            return Judgement(None, "unparseable", reply=reply)
+            return unreadable
         whole = isinstance(said, str) or (isinstance(said, int) and not isinstance(said, bool))
-        found = self.from_text(str(said)) if whole else Judgement(None, "unparseable")
-        return Judgement(found.value, found.reason, reply=reply)
+        return replace(self.from_text(str(said)), reply=reply) if whole else unreadable
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON schema of a structured reply."""
@@ -115,6 +120,8 @@ class Reading(Strict):
         mass = sum(probabilities.values())
         if mass < least or mass == 0:
             likeliest = max(others, key=lambda text: others[text], default="")
-            return Judgement(None, self.words.get(likeliest, "low_mass"), mass)
+            if likeliest in self.words:
+                return Judgement(None, self.words[likeliest], mass)
+            return Judgement(None, "low_mass", mass, unreadable=True)
         weighted = sum(self.values[text] * p for text, p in probabilities.items())
         return Judgement(min(weighted / mass, 100.0), None, mass)

@@ -59,7 +59,8 @@ def options(grid: Grid) -> str:
     }
     return canonical(
         {
-            "judging": grid.config.judging.model_dump(mode="json"),
+            "judging": grid.config.judging.model_dump(mode="json", exclude={"unreadable"}),
+            "unreadable": grid.config.judging.unreadable,
             "engines": grid.config.engines.model_dump(mode="json"),
             "endpoints": endpoints,
         }

@@ -1,0 +1,79 @@
+"""A judge whose replies cannot be read: its job stops, as it does after failed calls.
+
+A reply is unreadable if it is neither a value nor a word of the rubric (refusals and code have
+words). All replies of a judge count, those kept from before included, so that the next run asks for
+nothing either, as long as the judge is the same.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from emgrid.errors import EmgridError
+from emgrid.judge.judgement import Judgement
+from emgrid.judge.panel import ChatJudge, ReadingJudge
+
+FIRST = 10  # if none of so many first replies can be read, the job stops
+ENOUGH = 20  # replies from which on the share that cannot be read is asked for
+SHOWN = 80  # characters of a reply in a message
+
+
+class Legibility:
+    """How many of a judge's replies could be read. share: see settings.Judging."""
+
+    def __init__(self, judge: ReadingJudge, share: float | None) -> None:
+        self.judge = judge
+        self.share = share
+        self.replies = 0
+        self.unreadable = 0
+        self.example: Judgement | None = None
+
+    def recall(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Count kept judgements; EmgridError if too few of them could be read."""
+        for row in rows:
+            if "value" in row:  # else one of the calls that a judgement takes
+                self.note(self.judge.judgement_of(row))
+        self.demand()
+
+    def note(self, judgement: Judgement) -> None:
+        self.replies += 1
+        if judgement.unreadable:
+            self.unreadable += 1
+            self.example = self.example or judgement
+
+    def demand(self) -> None:
+        """EmgridError if too few of the replies so far could be read."""
+        if self.share is None or self.replies < FIRST:
+            return
+        none = self.unreadable == self.replies
+        often = self.replies >= ENOUGH and self.unreadable >= self.share * self.replies
+        if none or often:
+            raise EmgridError(
+                f"judge {self.judge.id}: {self.unreadable} of {self.replies} replies of "
+                f"{self.judge.model} cannot be read, the first of them {self.beginning()}; what is "
+                f"paid for is kept. {advice(self.judge)}, and run again; or set "
+                "judging.unreadable to null to go on without those"
+            )
+
+    def beginning(self) -> str:
+        """The first unreadable reply, as a message shows it."""
+        if self.example is None:
+            return ""
+        said = " ".join((self.example.reply or "").split())
+        if not said and self.example.mass is not None:
+            return f"with a probability of {self.example.mass:.2g} on values"
+        return repr(said[:SHOWN] + "…" if len(said) > SHOWN else said)
+
+
+def advice(judge: ReadingJudge) -> str:
+    """What to change if a judge's replies cannot be read."""
+    if not isinstance(judge, ChatJudge):
+        return "Change the judge's model or rubric, or lower its `least_mass`"
+    if judge.read == "probabilities":
+        return (
+            f"Change the judge's `numbers` ({judge.numbers}) or rubric; or, if it thinks before it "
+            "replies, set `read` to text and `max_tokens` to what thought and reply take"
+        )
+    return (
+        f"Raise the judge's `max_tokens` ({judge.max_tokens}) if it thinks before it replies; else "
+        f"change `read` ({judge.read}) or its rubric, whose `reading` may name more words"
+    )
