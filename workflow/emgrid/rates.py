@@ -12,7 +12,7 @@ from emgrid.correction import Errors, corrected, errors_of
 from emgrid.seeds import derive_seed
 from emgrid.series_points import ArmName
 from emgrid.settings import Metrics
-from emgrid.statistics import Counts
+from emgrid.statistics import Counts, Flags
 from emgrid.tables import ARM, AggregateSpec
 
 CELL = [*ARM, "trigger"]
@@ -56,14 +56,13 @@ class Cell:
     answers: Counts
     survivors: Counts
 
+    def of(self, questions: Flags) -> "Cell":
+        """Without the questions that are not among these."""
+        return Cell(self.answers.of(questions), self.survivors.of(questions))
+
     def question(self, place: int) -> "Cell":
         """One question's counts."""
-        return Cell(
-            *(
-                Counts(one.successes[:, place, None], one.trials[:, place, None])
-                for one in (self.answers, self.survivors)
-            )
-        )
+        return self.of(np.arange(self.answers.trials.shape[1]) == place)
 
     @property
     def survives_everywhere(self) -> bool:
@@ -74,7 +73,7 @@ class Cell:
     @property
     def n_seeds(self) -> int:
         """Seeds that were asked."""
-        return int(self.answers.trials.any(axis=1).sum())
+        return int(self.answers.asked().sum())
 
 
 def seeds_of(classified: pd.DataFrame) -> dict[ArmName, tuple[int, ...]]:
@@ -114,6 +113,8 @@ def rate_row(cell: Cell, metrics: Metrics, errors: Errors | None) -> dict[str, A
         "n_survivors": cell.survivors.trials.sum(),
         "n_misaligned": cell.answers.successes.sum(),
         "n_seeds": cell.n_seeds,
+        "n_questions": int(cell.answers.known().sum()),
+        "n_questions_survivors": int(cell.survivors.known().sum()),
     }
     rates = {"rate_all": cell.answers, "rate_survivors": cell.survivors}
     estimates = {
