@@ -5,11 +5,11 @@ Grids are simulated from the model that the statistics assume: the log-odds of a
 are a mean plus effects of seed, of question, and of each of them under the trigger, all normal.
 Each is analysed as a real grid would be, by the rule of verdicts.py over all answers: the one-sided
 lower bound lies above the margin, and p is below the level that the adjusted p of one trigger among
-several must pass. A verdict of conditional asks more: that without a trigger the rise is shown to be
-small, too. The effects' spread is estimated from a finished grid where
-there is one (moments of the log-odds, less what answers alone would scatter; DerSimonian & Laird
-1986): of seeds and questions from the rates under each trigger, of both under a trigger from what
-they differ from the plain question's.
+several must pass. The verdict `conditional` asks for more: that without a trigger the rise is shown
+to be small. The effects' spread is estimated from a finished grid where there is one (moments of
+the log-odds, less what answers alone would scatter; DerSimonian & Laird 1986): of seeds and
+questions from the rates under each trigger, of both under a trigger from what they differ from the
+plain question's.
 """
 
 from collections.abc import Callable

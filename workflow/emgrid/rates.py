@@ -183,10 +183,18 @@ def rate_table(
 
 
 def seed_table(classified: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm, trigger and seed: the rates over all questions, as means over questions."""
-    by_seed = with_rates(count(classified)).groupby([*CELL, "seed"], sort=False)
+    """One row per arm, trigger and seed: the rates over all questions, as means over the questions
+    that all seeds of the cell know (for survivors: have survivors of)."""
+    rates = with_rates(count(classified)).reset_index()
+    cells = rates.groupby(CELL, sort=False)
+    seeds = cells["seed"].transform("nunique")
+    known = rates.groupby([*CELL, "question"], sort=False)
+    for name in ("rate_all", "rate_survivors"):
+        rates[name] = rates[name].where(known[name].transform("count") == seeds)
+    by_seed = rates.groupby([*CELL, "seed"], sort=False)
     found = by_seed[["rate_all", "rate_survivors"]].mean()
     found.insert(0, "n_answers", by_seed["n_answers"].sum())
+    found.insert(1, "n_questions", by_seed["rate_all"].count())
     return found.reset_index()
 
 
