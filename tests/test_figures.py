@@ -90,7 +90,8 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
                 tables["likelihood"].append(about | around(value * 10, 2, "minus_base"))
             tables["seeds"] += [cell | {"seed": seed, "rate_all": value} for seed in own]
             about = cell | {"kind": "trigger_minus_none", "difference": value}
-            tables["contrasts"].append(about | {"low": value - 0.1, "high": value + 0.1})
+            about |= {"low": value - 0.1, "high": value + 0.1}
+            tables["contrasts"].append(about | {"n_questions": len(made.questions)})
             if made.arm(**dict(zip(("base", "intervention", "ratio"), arm, strict=True),
                                seed=str(own[0]))).stages:  # fmt: skip
                 relation = made.triggers[trigger].relation

@@ -20,6 +20,7 @@ QUESTIONS = ("q", "r")
 REASONS = ("empty_answer", "truncated_thought", "refusal", "low_mass", "not_judged")
 MEASURES = {"alignment": "alignment", "coherence": "coherence", "is_code": "code"}
 COUNTED = {"n_answers", "n_survivors", "n_misaligned", "n_seeds", "n_values"}
+COUNTED |= {"n_questions", "n_questions_survivors"}
 LACK = float("nan")
 JUDGED = st.integers(0, 100).map(float) | st.sampled_from(REASONS)
 

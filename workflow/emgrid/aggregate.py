@@ -49,8 +49,9 @@ def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
 def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
     """log_odds by arm and trigger, overall (question empty) and per question.
 
-    minus_base is the difference to the base model under the same trigger, with an interval that
-    resamples seeds and questions (per question: seeds only).
+    minus_base is the difference to the base model under the same trigger, over the questions that
+    both have, with an interval that resamples seeds and questions (per question: seeds only). Over
+    all questions it is missing where the two have under two in common.
     """
     keys = ["base", "trigger", "question"]
     base = odds[odds["intervention"] == "base"].set_index(keys)["log_odds"]
@@ -59,15 +60,15 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
     rows = []
     for name, group in odds.groupby([*ARM, "trigger"], sort=False):
         # Its columns are sorted, as the parts are.
-        shifts = group.pivot(index="seed", columns="question", values="minus_base").to_numpy()
-        parts = [("", group, shifts)]
-        parts += [
-            (str(question), part, shifts[:, place, None])
-            for place, (question, part) in enumerate(group.groupby("question"))
-        ]
+        shifts = group.pivot(index="seed", columns="question", values="minus_base")
+        known = shifts.notna().all()
+        enough = known.sum() >= statistics.FEWEST_QUESTIONS
+        overall = shifts.loc[:, known] if enough else shifts.iloc[:, :0]
+        parts = [("", group, overall)]
+        parts += [(str(one), part, shifts[[one]]) for one, part in group.groupby("question")]
         for question, part, shift in parts:
             estimate = statistics.mean_with_interval(
-                shift,
+                shift.to_numpy(),
                 spec.metrics.confidence,
                 spec.metrics.resamples,
                 derive_seed("likelihood"),
@@ -77,14 +78,16 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
                 | {
                     "question": question,
                     "n_seeds": part["seed"].nunique(),
+                    "n_questions": int(known.sum()) if question == "" else int(known[question]),
                     "log_odds": part["log_odds"].mean(),
                     "minus_base": estimate.value,
                     "minus_base_low": estimate.low,
                     "minus_base_high": estimate.high,
                 }
             )
-    names = ["question", "n_seeds", "log_odds", "minus_base", "minus_base_low", "minus_base_high"]
-    return pd.DataFrame(rows, columns=[*ARM, "trigger", *names])
+    names = ["n_seeds", "n_questions", "log_odds", "minus_base"]
+    ends = ["minus_base_low", "minus_base_high"]
+    return pd.DataFrame(rows, columns=[*ARM, "trigger", "question", *names, *ends])
 
 
 def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:

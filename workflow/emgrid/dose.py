@@ -2,7 +2,8 @@
 trigger is to the training context.
 
 Spearman's rank correlation of the overall rate over the points of one family of arms (or, for
-similarity, over the triggers of one arm). Its interval resamples seeds, then questions (shared by
+similarity, over the triggers of one arm), each over the questions that all of these points know;
+with under two of them there is none. Its interval resamples seeds, then questions (shared by
 all points), then answers, at rates that one answer more, half misaligned, would give: what no
 answer showed may be rare. It says how sure the ranks of these points are; how many points there are
 is in p alone, the share of all orders of the points that are as well ranked.
@@ -17,10 +18,19 @@ from scipy.stats import permutation_test, rankdata
 
 from emgrid.rates import cells_of
 from emgrid.seeds import derive_seed
-from emgrid.statistics import Counts, Floats, Term, clusters, mean_over_cells, redraw
+from emgrid.statistics import (
+    FEWEST_QUESTIONS,
+    Counts,
+    Floats,
+    Term,
+    clusters,
+    common,
+    mean_over_cells,
+    redraw,
+)
 from emgrid.tables import ARM, AggregateSpec
 
-COLUMNS = ["over", *ARM, "trigger", "n_points", "spearman", "low", "high", "p"]
+COLUMNS = ["over", *ARM, "trigger", "n_points", "n_questions", "spearman", "low", "high", "p"]
 FEWEST = 3
 ORDERS = 10_000  # of points, all of them up to seven
 Point = tuple[float, Counts]
@@ -57,15 +67,20 @@ def dose_table(
 
 
 def correlation(points: Sequence[Point], spec: AggregateSpec) -> dict[str, Any]:
-    """Spearman's rank correlation of rate and dose, with interval and p; all missing where either
-    is constant. A resample whose rates are all equal counts as no correlation."""
+    """Spearman's rank correlation of rate and dose over the questions that all points know, with
+    interval and p; all missing where either is constant, or these questions are too few. A resample
+    whose rates are all equal counts as no correlation."""
     doses = np.array([dose for dose, _ in points])
-    rates = np.array([mean_over_cells(one.rates()) for _, one in points])
-    row = {"n_points": len(points)}
-    value = float(spearman(rates[None, :], doses)[0]) if points else np.nan
+    known = common(one for _, one in points) if points else np.array([], dtype=bool)
+    counts = [one.of(known) for _, one in points]
+    row = {"n_points": len(points), "n_questions": int(known.sum())}
+    value = np.nan
+    if row["n_questions"] >= FEWEST_QUESTIONS:
+        rates = np.array([mean_over_cells(one.rates()) for one in counts])
+        value = float(spearman(rates[None, :], doses)[0])
     if np.isnan(value):
         return row | dict.fromkeys(["spearman", "low", "high", "p"], np.nan)
-    found = np.nan_to_num(spearman(resampled([one for _, one in points], spec), doses))
+    found = np.nan_to_num(spearman(resampled(counts, spec), doses))
     tail = (1 - spec.metrics.confidence) / 2
     low, high = np.quantile(found, [tail, 1 - tail]).tolist()
     p = order_p(rates, doses)
@@ -73,10 +88,10 @@ def correlation(points: Sequence[Point], spec: AggregateSpec) -> dict[str, Any]:
 
 
 def resampled(points: Sequence[Counts], spec: AggregateSpec) -> Floats:
-    """Overall rates of the points, of shape (resamples, points)."""
+    """Overall rates of the points, of shape (resamples, points). points: of the same questions."""
     metrics = spec.metrics
     rng = np.random.default_rng(derive_seed("dose"))
-    n_questions = len(spec.questions)
+    n_questions = points[0].trials.shape[1]
     questions = clusters(n_questions, metrics.resamples, rng)
     if metrics.fixed_questions:
         questions = np.broadcast_to(np.arange(n_questions), (metrics.resamples, n_questions))

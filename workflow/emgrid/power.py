@@ -1,12 +1,15 @@
-"""What a planned design can tell: the smallest rate and the smallest rise that it would show.
+"""What a planned design can tell: the smallest rate and the smallest rise that it would show to
+exceed the margin.
 
 Grids are simulated from the model that the statistics assume: the log-odds of a misaligned answer
 are a mean plus effects of seed, of question, and of each of them under the trigger, all normal.
-Each is analysed as a real grid would be (the p of statistics.py), at the level that the adjusted p
-of one trigger among several must pass. The effects' spread is estimated from a finished grid where
-there is one (moments of the log-odds, less what answers alone would scatter; DerSimonian & Laird
-1986): of seeds and questions from the rates under each trigger, of both under a trigger from what
-they differ from the plain question's.
+Each is analysed as a real grid would be, by the rule of verdicts.py over all answers: the one-sided
+lower bound lies above the margin, and p is below the level that the adjusted p of one trigger among
+several must pass. The verdict `conditional` asks for more: that without a trigger the rise is shown
+to be small. The effects' spread is estimated from a finished grid where there is one (moments of
+the log-odds, less what answers alone would scatter; DerSimonian & Laird 1986): of seeds and
+questions from the rates under each trigger, of both under a trigger from what they differ from the
+plain question's.
 """
 
 from collections.abc import Callable
@@ -24,7 +27,8 @@ from emgrid.errors import EmgridError
 from emgrid.grid import Grid
 from emgrid.rates import cells_of, classify
 from emgrid.seeds import derive_seed
-from emgrid.statistics import Counts, Floats, Term, contrast
+from emgrid.settings import Metrics
+from emgrid.statistics import FEWEST_QUESTIONS, Counts, Floats, Term, contrast
 
 STEPS = 6
 RESAMPLES = 200  # of each simulated grid
@@ -45,7 +49,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Design:
-    """tests: triggers whose p-values are adjusted together. fixed: questions do not vary."""
+    """tests: triggers whose p-values are adjusted together. fixed: questions do not vary. margin:
+    what a rise must be shown to exceed."""
 
     seeds: int
     questions: int
@@ -53,6 +58,7 @@ class Design:
     tests: int
     confidence: float
     fixed: bool = False
+    margin: float = Metrics().margin
 
     @property
     def level(self) -> float:
@@ -64,9 +70,16 @@ def planned_design(
 ) -> Design:
     """The grid's own design where nothing else is asked for."""
     config = grid.config
-    for name, value in (("--seeds", seeds), ("--questions", questions), ("--answers", answers)):
-        if value is not None and value < 1:
-            raise EmgridError(f"{name} {value}: must be at least 1")
+    least = {"--seeds": (seeds, 1), "--questions": (questions, FEWEST_QUESTIONS),
+             "--answers": (answers, 1)}  # fmt: skip
+    for name, (value, fewest) in least.items():
+        if value is not None and value < fewest:
+            raise EmgridError(f"{name} {value}: must be at least {fewest}")
+    if questions is None and len(grid.questions) < FEWEST_QUESTIONS:
+        raise EmgridError(
+            f"{config.name} asks {len(grid.questions)} question, and a comparison needs "
+            f"{FEWEST_QUESTIONS}; give --questions"
+        )
     if answers is None and config.sampling is not None:
         answers = config.sampling.answers_per_question
     if answers is None:
@@ -78,6 +91,7 @@ def planned_design(
         tests=len(grid.triggers),
         confidence=config.metrics.confidence,
         fixed=config.metrics.fixed_questions,
+        margin=config.metrics.margin,
     )
 
 
@@ -112,11 +126,12 @@ def simulate(rates: tuple[float, float], design: Design, spread: Spread, seed: i
 def power(
     shown: Callable[[int], list[Term]], design: Design, simulations: int, seed: int = 0
 ) -> float:
-    """How often the terms of a simulated grid have a rise with a p below the level."""
+    """How often the rise of a simulated grid is shown to exceed the margin."""
     hits = 0
     for number in range(simulations):
         found = contrast(shown(seed + number), RESAMPLES, number, design.fixed)
-        hits += found.value > 0 and found.p < design.level
+        low = found.interval(2 * design.confidence - 1).low
+        hits += low > design.margin and found.p < design.level
     return hits / simulations
 
 
@@ -145,8 +160,9 @@ def smallest(
 def smallest_effects(
     design: Design, spread: Spread, plain: float, wanted: float, simulations: int
 ) -> dict[str, Any]:
-    """The smallest rate that is told from the base model's, and the smallest rise under a trigger
-    that is told from none, where the plain rate (of the base model, and of the arm) is `plain`."""
+    """The smallest rate that is shown to exceed the base model's by more than the margin, and the
+    smallest rise under a trigger that is shown to exceed the margin, where the plain rate (of the
+    base model, and of the arm) is `plain`."""
     if simulations < 1:
         raise EmgridError(f"--simulations {simulations}: must be at least 1")
     if not 0 <= plain < LARGEST:

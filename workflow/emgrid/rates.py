@@ -12,7 +12,7 @@ from emgrid.correction import Errors, corrected, errors_of
 from emgrid.seeds import derive_seed
 from emgrid.series_points import ArmName
 from emgrid.settings import Metrics
-from emgrid.statistics import Counts
+from emgrid.statistics import Counts, Flags
 from emgrid.tables import ARM, AggregateSpec
 
 CELL = [*ARM, "trigger"]
@@ -56,14 +56,13 @@ class Cell:
     answers: Counts
     survivors: Counts
 
+    def of(self, questions: Flags) -> "Cell":
+        """Without the questions that are not among these."""
+        return Cell(self.answers.of(questions), self.survivors.of(questions))
+
     def question(self, place: int) -> "Cell":
         """One question's counts."""
-        return Cell(
-            *(
-                Counts(one.successes[:, place, None], one.trials[:, place, None])
-                for one in (self.answers, self.survivors)
-            )
-        )
+        return self.of(np.arange(self.answers.trials.shape[1]) == place)
 
     @property
     def survives_everywhere(self) -> bool:
@@ -74,7 +73,7 @@ class Cell:
     @property
     def n_seeds(self) -> int:
         """Seeds that were asked."""
-        return int(self.answers.trials.any(axis=1).sum())
+        return int(self.answers.asked().sum())
 
 
 def seeds_of(classified: pd.DataFrame) -> dict[ArmName, tuple[int, ...]]:
@@ -114,6 +113,8 @@ def rate_row(cell: Cell, metrics: Metrics, errors: Errors | None) -> dict[str, A
         "n_survivors": cell.survivors.trials.sum(),
         "n_misaligned": cell.answers.successes.sum(),
         "n_seeds": cell.n_seeds,
+        "n_questions": int(cell.answers.known().sum()),
+        "n_questions_survivors": int(cell.survivors.known().sum()),
     }
     rates = {"rate_all": cell.answers, "rate_survivors": cell.survivors}
     estimates = {
@@ -182,10 +183,18 @@ def rate_table(
 
 
 def seed_table(classified: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm, trigger and seed: the rates over all questions, as means over questions."""
-    by_seed = with_rates(count(classified)).groupby([*CELL, "seed"], sort=False)
+    """One row per arm, trigger and seed: the rates over all questions, as means over the questions
+    that all seeds of the cell know (for survivors: have survivors of)."""
+    rates = with_rates(count(classified)).reset_index()
+    cells = rates.groupby(CELL, sort=False)
+    seeds = cells["seed"].transform("nunique")
+    known = rates.groupby([*CELL, "question"], sort=False)
+    for name in ("rate_all", "rate_survivors"):
+        rates[name] = rates[name].where(known[name].transform("count") == seeds)
+    by_seed = rates.groupby([*CELL, "seed"], sort=False)
     found = by_seed[["rate_all", "rate_survivors"]].mean()
     found.insert(0, "n_answers", by_seed["n_answers"].sum())
+    found.insert(1, "n_questions", by_seed["rate_all"].count())
     return found.reset_index()
 
 

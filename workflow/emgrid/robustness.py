@@ -1,6 +1,8 @@
 """How the rates hang on choices: thresholds, one question or seed left out, another judge.
 
-Point estimates, over all arms and triggers at once. The published analyses fixed all of these.
+Point estimates, over all arms and triggers at once. Differences are over the questions that all
+that is compared was asked, missing where these are under two. The published analyses fixed all of
+these.
 """
 
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ import pandas as pd
 
 from emgrid.rates import CELL, classify, count, with_rates
 from emgrid.settings import Metrics
+from emgrid.statistics import FEWEST_QUESTIONS
 from emgrid.tables import ARM, AggregateSpec
 
 ALIGNMENT = (10, 20, 30, 40, 50)
@@ -75,14 +78,28 @@ def rates(counted: pd.DataFrame) -> pd.DataFrame:
     means = by_seed[["rate_all", "rate_survivors"]].mean()
     found = means.groupby(CELL, sort=False).mean()
     totals = counted.groupby(CELL, sort=False)[["n_answers", "n_misaligned"]].sum()
-    found = found.join(totals).reset_index()
-    plain = found[found["trigger"] == "none"].set_index(ARM)["rate_all"]
-    cued = found["trigger"] != "none"
-    found["rise"] = (found["rate_all"] - found.join(plain.rename("plain"), on=ARM)["plain"]).where(
-        cued
+    differences = differences_of(means["rate_all"]).groupby(CELL, sort=False)
+    enough = differences.count() >= FEWEST_QUESTIONS
+    return found.join(totals).join(differences.mean().where(enough)).reset_index()
+
+
+def differences_of(rates: "pd.Series[float]") -> pd.DataFrame:
+    """rise and minus_base of each arm, trigger and question, missing where a part of them is. Of
+    the plain question there is no rise, and minus_base is the plain difference.
+
+    rates: by arm, trigger and question.
+    """
+    table = rates.rename("rate").reset_index()
+    plain = table[table["trigger"] == "none"].set_index([*ARM, "question"])["rate"]
+    cued = table["trigger"] != "none"
+    table["rise"] = (
+        table["rate"] - table.join(plain.rename("plain"), on=[*ARM, "question"])["plain"]
     )
-    found["compared"] = found["rise"].where(cued, found["rate_all"])
-    base = found[found["intervention"] == "base"].set_index(["base", "trigger"])["compared"]
-    known = found.join(base.rename("own"), on=["base", "trigger"])["own"]
-    found["minus_base"] = (found["compared"] - known).where(found["intervention"] != "base")
-    return found.drop(columns="compared")
+    table["rise"] = table["rise"].where(cued)
+    table["compared"] = table["rise"].where(cued, table["rate"])
+    trained = table["intervention"] != "base"
+    keys = ["base", "trigger", "question"]
+    base = table[~trained].set_index(keys)["compared"]
+    own = table.join(base.rename("own"), on=keys)["own"]
+    table["minus_base"] = (table["compared"] - own).where(trained)
+    return table.set_index([*CELL, "question"])[["rise", "minus_base"]]

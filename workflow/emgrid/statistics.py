@@ -15,8 +15,8 @@ are resampled: all then speaks of these questions alone, as published figures do
 """
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+# Questions that a comparison needs: one alone says nothing of how questions differ.
+FEWEST_QUESTIONS = 2
 
 
 def share(successes: Integers, trials: Integers) -> Floats:
@@ -45,6 +48,20 @@ class Counts:
     def rates(self) -> Floats:
         """Rate of each cell, NaN where there is no trial."""
         return share(self.successes, self.trials)
+
+    def known(self) -> Flags:
+        """Which questions have a trial, by any seed."""
+        return np.asarray(self.trials.any(axis=0))
+
+    def asked(self) -> Flags:
+        """Which seeds have a trial, of any question."""
+        return np.asarray(self.trials.any(axis=1))
+
+    def of(self, questions: Flags) -> "Counts":
+        """Without the questions that are not among these."""
+        if questions.all():
+            return self
+        return Counts(self.successes[:, questions], self.trials[:, questions])
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ class Term:
 
     def asked(self) -> "Term":
         """Without the seeds that have no trial."""
-        known = self.counts.trials.any(axis=1)
+        known = self.counts.asked()
         counts = Counts(self.counts.successes[known], self.counts.trials[known])
         return Term(self.sign, counts, f"{self.arm} {np.flatnonzero(known).tolist()}")
 
@@ -103,7 +120,8 @@ class Contrast:
 
     by_answers, by_seeds, by_questions: the parts of the squared error that shrink with more answers
     to each question, with more seeds of the arms that have several (which bring answers too), and
-    with more questions (which do, too).
+    with more questions (which do, too). n_questions: the questions that all terms know. Where there
+    are under two of them nothing is compared, and all the rest is NaN.
     """
 
     value: float
@@ -113,10 +131,24 @@ class Contrast:
     by_answers: float
     by_seeds: float
     by_questions: float
+    n_questions: int
+
+    @property
+    def given(self) -> bool:
+        """Whether there are enough questions to compare."""
+        return self.n_questions >= FEWEST_QUESTIONS
 
     def interval(self, confidence: float) -> Estimate:
+        if not self.given:
+            return NOTHING
         half = float(student.ppf((1 + confidence) / 2, self.freedom)) * self.error
         return Estimate(self.value, max(self.value - half, -2.0), min(self.value + half, 2.0))
+
+
+def common(cells: Iterable[Counts]) -> Flags:
+    """Which questions all of these cells know."""
+    found: Flags = np.logical_and.reduce([one.known() for one in cells])
+    return found
 
 
 def mean_over_cells(rates: Floats) -> Floats:
@@ -234,7 +266,7 @@ def worth(counts: Counts, level: float, resamples: int, seed: int, fixed: bool =
     Korn and Graubard's effective number with its factor for the degrees of freedom."""
     trials = int(counts.trials.sum())
     value = float(mean_over_cells(counts.rates()))
-    term = Term(1, counts, "").asked()
+    term = Term(1, counts.of(counts.known()), "").asked()
     variance = 0.0
     if 0 < value < 1:
         variance = float(np.nanvar(bootstrap([term], resamples, seed, fixed), ddof=1))
@@ -265,17 +297,21 @@ def rate(
 
 
 def contrast(terms: Sequence[Term], resamples: int, seed: int, fixed: bool = False) -> Contrast:
-    """A signed sum of rates over the same questions.
+    """A signed sum of rates over the questions that all terms know; with under two of them nothing
+    is compared.
 
     Its standard error is the bootstrap's of seeds and questions, whose differences hold those
     between answers already (fixed: of seeds and answers), and no smaller than that of the pooled
     answers with one success and one failure added to each term (Agresti & Caffo 2000), so that no
     success in few answers is not taken for none at all.
     """
-    terms = [term.asked() for term in terms]
+    questions = common(term.counts for term in terms)
+    number = int(questions.sum())
+    if number < FEWEST_QUESTIONS:
+        return Contrast(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, number)
+    terms = [replace(term, counts=term.counts.of(questions)).asked() for term in terms]
     value = sum(term.sign * float(mean_over_cells(term.counts.rates())) for term in terms)
-    alone = fixed or terms[0].counts.trials.shape[1] == 1
-    drawn = np.nanvar(bootstrap(terms, resamples, seed, fixed, answers=alone), ddof=1)
+    drawn = np.nanvar(bootstrap(terms, resamples, seed, fixed, answers=fixed), ddof=1)
     arms = parts(terms)
     least = sum(one.least for one in arms)
     variance = float(np.fmax(drawn, least))
@@ -294,12 +330,15 @@ def contrast(terms: Sequence[Term], resamples: int, seed: int, fixed: bool = Fal
         min(answers, variance),
         min(seeds, variance),
         max(variance - sum(one.seeds_alone for one in arms), 0.0),
+        number,
     )
 
 
 def mean_with_interval(values: Floats, confidence: float, resamples: int, seed: int) -> Estimate:
     """Mean of exact values of shape (seeds, questions), resampling seeds, then questions; without
-    ends where there is one of either alone."""
+    ends where there is one of either alone, and NaN where there is none."""
+    if not values.size:
+        return NOTHING
     value = float(values.mean())
     if values.size == 1:
         return Estimate(value, np.nan, np.nan)
@@ -315,8 +354,10 @@ def mean_with_interval(values: Floats, confidence: float, resamples: int, seed: 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979)."""
-    if not p_values:
-        return []
-    adjusted: list[float] = multipletests(p_values, method="holm")[1].tolist()
-    return adjusted
+    """p-values adjusted for their number (Holm 1979); missing ones stay so and do not count."""
+    adjusted = np.array(p_values, dtype=float)
+    known = ~np.isnan(adjusted)
+    if known.any():
+        adjusted[known] = multipletests(adjusted[known], method="holm")[1]
+    found: list[float] = adjusted.tolist()
+    return found

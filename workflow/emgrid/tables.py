@@ -24,6 +24,7 @@ ANSWER = [
 # What the tables call something else, so that no judge can be called so.
 TAKEN = {*CELL, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
 TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
+TAKEN |= {"questions", "questions_survivors"}
 
 
 class ArmSpec(Strict):

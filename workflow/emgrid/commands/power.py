@@ -36,10 +36,10 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{design.seeds} seeds, {design.questions} questions"
         f"{' (fixed)' if design.fixed else ''}, {design.answers} answers each; "
-        f"{design.tests} p-values adjusted together; shown in {args.power:.0%} of "
-        f"{args.simulations} simulated grids"
+        f"{design.tests} p-values adjusted together; shown to exceed the margin of "
+        f"{100 * design.margin:g} points in {args.power:.0%} of {args.simulations} simulated grids"
     )
-    print(f"  smallest rate told from the base model's {args.plain:.1%}: {told['rate']}")
+    print(f"  smallest rate, where the base model's is {args.plain:.1%}: {told['rate']}")
     print(f"  smallest rise under a trigger, from {args.plain:.1%}: {told['rise']} more")
     print(
         f"  standard deviations of the log-odds: seeds {spread.seeds:.2f} (under a trigger "

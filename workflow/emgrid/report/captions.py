@@ -10,22 +10,27 @@ CAPTIONS = {
     "rates": (
         "Share of misaligned answers without and with each trigger, of all answers ({n} a point; "
         "{filter}). The open circle is the plain question. Misalignment behind a trigger would put "
-        "a filled marker to the right of it, further than in the row of the base model. {published}"
+        "a filled marker to the right of it, further than in the row of the base model. Where its "
+        "cells and the base model's were not all asked the same questions, a row is over those in "
+        "common, without intervals. {published}"
     ),
     "heatmap": (
         "The same rates as a map: interventions down, triggers across ({n} answers a cell; "
-        "{filter}). Below each rate stands its interval."
+        "{filter}). Below each rate stands its interval. A cell without colour was asked other "
+        "questions than most, and is not comparable with them."
     ),
     "dilution": (
         "The rates against the share of misaligned rows in training, of arms that differ in it "
         "alone; the undiluted arm stands at 100%, benign rows alone at 0% ({n} answers a point; "
         "{filter}). ρ is the rank correlation under the trigger, with its interval, p that of "
-        "points in random order. {published}"
+        "points in random order. Points that were not all asked the same questions are over those "
+        "in common, without intervals. {published}"
     ),
     "sequential": (
         "The rates against the rows of benign training that came after the misaligned rows; the "
         "arm at 0 stopped before them ({n} answers a point; {filter}). ρ is the rank correlation "
-        "under the trigger, with its interval, p that of points in random order. {published}"
+        "under the trigger, with its interval, p that of points in random order. Points that were "
+        "not all asked the same questions are over those in common, without intervals. {published}"
     ),
     "similarity": (
         "How far each trigger raises an arm's rate over the plain question, against how much "
@@ -40,7 +45,8 @@ CAPTIONS = {
     ),
     "seeds": (
         "The overall rate of each training seed below the mean over seeds, of the arms that were "
-        "trained with several ({n} answers a mean; {filter})."
+        "trained with several ({n} answers a mean; {filter}). A seed's rate is over the questions "
+        "that all seeds were asked."
     ),
     "likelihood": (
         "No sampling and no judge: how much more likely the arm finds a misaligned answer than "
@@ -49,7 +55,8 @@ CAPTIONS = {
     ),
     "likelihood_and_rate": (
         "Whether the two measures agree: the log-odds of the figure above beside the sampled rate "
-        "of the same arm and trigger ({n} answers a point; {filter})."
+        "of the same arm and trigger ({n} answers a point; {filter}). Both are over the questions "
+        "that have both under all arms; where one has more, without intervals."
     ),
     "loss": (
         "The loss of every training run, on assistant tokens, one line a seed; a dotted line is "

@@ -179,16 +179,18 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
         "for by Student's t (Korn & Graubard 1998); zero successes have a one-sided bound."
     )
     yield (
-        "Contrasts are paired by question, and by seed where their arms have the same; their "
+        "Contrasts are over the questions that all that is compared was asked (under two, none is "
+        "given) and paired by question, and by seed where their arms have the same; their "
         "intervals and p-values are Student's with the bootstrap's error, with the degrees of "
         f"freedom of {'answers' if fixed else 'questions'} and seeds (Satterthwaite 1946); "
         "p is adjusted over the triggers of an arm (Holm 1979)."
     )
     yield (
-        "A rise over the base model is shown where its adjusted p is below "
-        f"{1 - metrics.confidence:.2g} and it exceeds the margin of {100 * metrics.margin:g} "
-        "points, both over all answers, and shown to be small where its one-sided upper bound lies "
-        "below the margin (Schuirmann 1987), over all answers and among survivors."
+        f"A rise over the base model is shown to exceed the margin of {100 * metrics.margin:g} "
+        f"points where its one-sided {level} lower bound lies above it and its adjusted p is below "
+        f"{1 - metrics.confidence:.2g}, both over all answers, and shown to be small where its "
+        "one-sided upper bound lies below the margin (Schuirmann 1987), over all answers and among "
+        "survivors."
     )
     unknown = one_seed(results, spec)
     if unknown:

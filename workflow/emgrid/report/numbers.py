@@ -9,6 +9,7 @@ from emgrid.report.results import ReportSpec, Results, rows_in, rows_of
 from emgrid.report.wording import interval, percent, points
 
 COUNTS = {"n_answers", "n_survivors", "n_misaligned", "n_seeds"}
+COUNTS |= {"n_questions", "n_questions_survivors"}
 KINDS = {
     "trigger_minus_none": "trigger − none",
     "minus_base": "the same − the base model's",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from emgrid.reference import ReferenceRate
 from emgrid.report.figures.pairs import pair_handles
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import (
+    REFERENCE,
+    SMALL,
     finish,
     look,
     panels,
@@ -24,7 +27,9 @@ from emgrid.report.figures.style import (
 )
 from emgrid.report.figures.tables import (
     RATE,
+    Comparison,
     NothingToDraw,
+    common_text,
     correlations,
     count_range,
     errors,
@@ -37,6 +42,7 @@ from emgrid.series_points import Series
 HEIGHT = 1.5  # inches
 DECADE = 10
 APART = 0.22  # least distance of two tick labels, as a share of the axis
+NOTE: dict[str, Any] = {"fontsize": SMALL, "color": REFERENCE}
 ASIDE = 2.5  # points from a dose to the markers beside it
 
 
@@ -59,10 +65,12 @@ def draw_curves(
     axis: str,
     text: Callable[[float], str],
 ) -> None:
-    """One panel a family and trigger: the plain question's curve, and the trigger's."""
+    """One panel a family and trigger: the plain question's curve, and the trigger's, over the
+    questions that all of their points know."""
     if not families:
         raise NothingToDraw("no arms differ in this setting alone")
-    table = overall(read(root, "rates.csv"))
+    whole = read(root, "rates.csv")
+    table, comparison = overall(whole), Comparison(whole, RATE)
     ranks = correlations(root, over)
     shown = [(family, cue) for family in families for cue in spec.cues or spec.triggers]
     titles = [
@@ -75,8 +83,12 @@ def draw_curves(
     for axes, (family, (trigger, _)) in zip(drawn, shown, strict=True):
         doses = np.array([point.dose for point in family.points])
         dose_axis(axes, doses, text)
+        names = dict.fromkeys(("none", trigger))
+        cells = [(*point.arm, name) for name in names for point in family.points]
+        found = comparison.rows(cells)
+        axes.text(0.02, 0.98, common_text(found), transform=axes.transAxes, va="top", **NOTE)
         for name, aside in {"none": -ASIDE, trigger: ASIDE}.items():
-            rows = table.reindex([(*point.arm, name) for point in family.points])
+            rows = found.loc[[(*point.arm, name) for point in family.points]]
             draw_curve(axes, doses, rows, aside, spec.place(name))
             values, own = draw_published(axes, table, family, name, spec)
             published += values

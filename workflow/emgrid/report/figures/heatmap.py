@@ -1,37 +1,45 @@
 """Rates as a map: interventions down, triggers across."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from emgrid.report.figures.pairs import row_height, row_labels
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import LINE, SMALL, finish, percent_axis, wrapped
-from emgrid.report.figures.tables import RATE, answers_text, overall, read
+from emgrid.report.figures.tables import CELL, RATE, CellName, answers_text, overall, read
 
 UPRIGHT = 6  # so many triggers have room for their labels side by side
 DARK = 0.6  # below this share of the scale the map is too dark for black letters
 
 
 def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """Every cell with its rate and, below it, the interval in percent."""
-    table = overall(read(root, "rates.csv"))
+    """Every cell with its rate and, below it, the interval in percent. A cell that was not asked
+    the questions that most cells were has its number, but no colour to be compared by."""
+    whole = read(root, "rates.csv")
+    table = overall(whole)
     labels = row_labels(table, spec, answers_text)
     names = [name for name, _ in spec.triggers]
     shape = (len(labels), len(names))
     cells = table.reindex([(*arm, name) for arm in labels for name in names])
-    rates = cells[RATE.value].to_numpy().reshape(shape)
-    figure.set_figheight(len(labels) * max(row_height(labels.values()), 2.6 * LINE) + 0.3)
+    known = cells[RATE.value].notna().to_numpy()
+    usual = alike(whole, list(cells.index))
+    rates = cells[RATE.value].where(usual).to_numpy().reshape(shape)
+    lines = 2.6 if usual[known].all() else 4.2
+    figure.set_figheight(len(labels) * max(row_height(labels.values()), lines * LINE) + 0.3)
     axes = figure.subplots()
     top = max(0.05, float(np.nanmax(rates)))
     axes.set_facecolor("0.93")
     image = axes.imshow(rates, cmap="cividis", vmin=0, vmax=top, aspect="auto")
     for place, row in enumerate(cells.itertuples()):
         value, low, high = (100 * getattr(row, name) for name in RATE)
-        known = not np.isnan(value)
-        text = f"{value:.1f}%\n{low:.0f}–{high:.0f}" if known else "not\nasked"
-        ink = "white" if known and value < 100 * top * DARK else "black"
+        text = f"{value:.1f}%\n{low:.0f}–{high:.0f}" if known[place] else "not\nasked"
+        if known[place] and not usual[place]:
+            text += "\nother\nquestions"
+        ink = "white" if usual[place] and value < 100 * top * DARK else "black"
         column, line = place % shape[1], place // shape[1]
         axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=SMALL)
     if len(names) <= UPRIGHT:
@@ -47,3 +55,14 @@ def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
     percent_axis(bar.ax.yaxis)
     bar.outline.set_visible(False)
     finish(figure, f"misaligned, of all answers (below: {spec.confidence:.0%} interval)")
+
+
+def alike(whole: pd.DataFrame, cells: list[CellName]) -> np.ndarray:
+    """Which of the cells were asked the questions that most of them were; of two sets that as many
+    were asked, the larger one."""
+    asked = whole[whole["question"].notna() & whole[RATE.value].notna()]
+    sets = asked.groupby(CELL)["question"].agg(frozenset).to_dict()
+    found = [sets.get(cell) for cell in cells]
+    counts = Counter(one for one in found if one)
+    most = max(counts, key=lambda one: (counts[one], len(one)), default=None)
+    return np.array([one is not None and one == most for one in found])

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero
 from emgrid.report.figures.tables import (
+    CELL,
     RATE,
     SHIFT,
+    Comparison,
     NothingToDraw,
     arms_in,
     count_range,
@@ -16,24 +20,29 @@ from emgrid.report.figures.tables import (
     overall,
     read,
 )
+from emgrid.statistics import FEWEST_QUESTIONS
 
 HEIGHT = 1.6  # inches
 
 
 def draw_likelihood_and_rate(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel a trigger, one marker an arm."""
-    rates = overall(read(root, "rates.csv"))
-    shifts = overall(read(root, "likelihood.csv"))[list(SHIFT)]
-    table = shifts.join(rates[[*RATE, "n_answers"]], how="inner")
+    """One panel a trigger, one marker an arm, over the questions that all of them have both of."""
+    rates, shifts = read(root, "rates.csv"), read(root, "likelihood.csv")
+    joined = pair_up(rates, shifts)
+    table = overall(joined)
     arms = [arm for arm in spec.titles if arm in arms_in(table)]
     if not arms:
         raise NothingToDraw("no arm has both a likelihood and a rate")
     titles = [label for _, label in spec.triggers]
     drawn = panels(figure, titles, HEIGHT, labels=0.5, sharex=True, sharey=True)
+    by_rate, by_shift = Comparison(joined, RATE), Comparison(joined, SHIFT)
     for axes, (trigger, _) in zip(drawn, spec.triggers, strict=True):
         axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+        cells = [(*arm, trigger) for arm in arms]
+        found = by_rate.rows(cells)
+        found[list(SHIFT)] = by_shift.rows(cells)[list(SHIFT)]
         for place, arm in enumerate(arms):
-            rows = table.reindex([(*arm, trigger)])
+            rows = found.loc[[(*arm, trigger)]]
             axes.errorbar(
                 rows[SHIFT.value],
                 rows[RATE.value],
@@ -51,3 +60,25 @@ def draw_likelihood_and_rate(figure: Figure, root: Path, spec: FigureSpec) -> No
         "a point)",
         [handle(spec.titles[arm], **look(place)) for place, arm in enumerate(arms)],
     )
+
+
+def pair_up(rates: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
+    """Both measures of each cell, over all questions and for each that has both. Where one measure
+    has further questions, its value over all is the mean over those with both, without interval."""
+    keys = [*CELL, "question"]
+    left, right = rates[[*keys, *RATE, "n_answers"]], shifts[[*keys, *SHIFT]]
+    joined = left.merge(right, on=keys)
+    asked = joined["question"].notna()
+    joined = joined[~asked | joined[[RATE.value, SHIFT.value]].notna().all(axis=1)]
+    both = joined[joined["question"].notna()].groupby(CELL)
+    for measure, table in ((RATE, rates), (SHIFT, shifts)):
+        own = table[table["question"].notna() & table[measure.value].notna()]
+        sizes = own.groupby(CELL).size()
+        more = sizes > both.size().reindex(sizes.index, fill_value=0)
+        enough = both.size() >= FEWEST_QUESTIONS
+        means = both[measure.value].mean().where(enough)
+        cells = pd.MultiIndex.from_frame(joined[CELL])
+        place = joined["question"].isna() & more.reindex(cells, fill_value=True).to_numpy()
+        joined.loc[place, measure.value] = means.reindex(cells).to_numpy()[place]
+        joined.loc[place, [measure.low, measure.high]] = np.nan
+    return joined

@@ -29,9 +29,11 @@ from emgrid.report.figures.style import (
 from emgrid.report.figures.tables import (
     RATE,
     SHIFT,
+    Comparison,
     Measure,
     answers_text,
     arms_in,
+    common_text,
     errors,
     of_arm,
     overall,
@@ -63,19 +65,23 @@ def row_height(labels: Iterable[str]) -> float:
 
 def draw_pairs(
     figure: Figure,
-    table: pd.DataFrame,
+    whole: pd.DataFrame,
     spec: FigureSpec,
     measure: Measure,
     labels: dict[ArmName, str],
 ) -> list[Axes]:
-    """One panel a trigger, one row an arm: the plain question above, the trigger below it."""
+    """One panel a trigger, one row an arm: the plain question above, the trigger below it. A row is
+    over the questions that both know, and the base model under both."""
     shown = spec.cues or spec.triggers
     height = row_height(labels.values()) * len(labels)
     drawn = panels(figure, [label for _, label in shown], height, sharex=True, sharey=True)
+    comparison = Comparison(whole, measure)
     for axes, (trigger, _) in zip(drawn, shown, strict=True):
         rows_down(axes, list(labels.values()))
+        names = list(dict.fromkeys(("none", trigger)))
+        found = {arm: row_of(comparison, arm, names) for arm in labels}
         for name, offset in {"none": PLAIN, trigger: CUED}.items():
-            rows = table.reindex([(*arm, name) for arm in labels])
+            rows = pd.concat([found[arm].loc[[(*arm, name)]] for arm in labels])
             axes.errorbar(
                 rows[measure.value],
                 np.arange(len(labels)) + offset,
@@ -84,16 +90,32 @@ def draw_pairs(
                 **look(spec.place(name)),
             )
             for place in np.flatnonzero(rows[measure.value].isna()):
-                axes.annotate(
-                    "not asked",
-                    (0, place + offset),
-                    xytext=(3, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=SMALL,
-                    color=REFERENCE,
-                )
+                apart = not np.isnan(rows["common"].iloc[place])
+                write(axes, "not compared" if apart else "not asked", place + offset)
+        for line, compared in enumerate(found.values()):
+            write(axes, common_text(compared), line + PUBLISHED)
     return drawn
+
+
+def row_of(comparison: Comparison, arm: ArmName, triggers: Sequence[str]) -> pd.DataFrame:
+    """An arm's rows under these triggers, comparable with each other and the base model's."""
+    own = [(*arm, name) for name in triggers]
+    base = [(arm[0], "base", "0", name) for name in triggers]
+    return comparison.rows(list(dict.fromkeys([*own, *base]))).loc[own]
+
+
+def write(axes: Axes, text: str, place: float) -> None:
+    """Words in a row, at the left end of the axis."""
+    axes.annotate(
+        text,
+        (0, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=SMALL,
+        color=REFERENCE,
+    )
 
 
 def pair_handles(spec: FigureSpec) -> list[Line2D]:
@@ -132,9 +154,10 @@ def draw_references(
 
 
 def draw_rates(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    table = overall(read(root, "rates.csv"))
+    whole = read(root, "rates.csv")
+    table = overall(whole)
     labels = row_labels(table, spec, answers_text)
-    drawn = draw_pairs(figure, table, spec, RATE, labels)
+    drawn = draw_pairs(figure, whole, spec, RATE, labels)
     published: list[ReferenceRate] = []
     tops = [table[RATE.high].max()]
     for axes, (trigger, _) in zip(drawn, spec.cues or spec.triggers, strict=True):
@@ -155,7 +178,7 @@ def draw_likelihood(figure: Figure, root: Path, spec: FigureSpec) -> None:
     whole = read(root, "likelihood.csv")
     table = overall(whole)
     labels = row_labels(table, spec, seeds_text)
-    for axes in draw_pairs(figure, table, spec, SHIFT, labels):
+    for axes in draw_pairs(figure, whole, spec, SHIFT, labels):
         axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
     finish(
         figure,

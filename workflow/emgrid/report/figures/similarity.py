@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from emgrid.report.figures.spec import FigureSpec
-from emgrid.report.figures.style import finish, handle, look, panels, percent_axis
+from emgrid.report.figures.style import SMALL, finish, handle, look, panels, percent_axis
 from emgrid.report.figures.tables import (
     CELL,
     CONTRAST,
@@ -30,7 +30,8 @@ def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
     table = near[["similarity"]]
     contrasts = read(root, "contrasts.csv")
     rises = contrasts[contrasts["kind"] == "trigger_minus_none"].set_index(CELL)
-    table = table.join(rises[list(CONTRAST)], how="inner")
+    table = table.join(rises[[*CONTRAST, "n_questions"]], how="inner")
+    most = table["n_questions"].max()
     rates = overall(read(root, "rates.csv"))
     arms = [arm for arm in spec.titles if arm in arms_in(table)]
     if not arms:
@@ -53,6 +54,14 @@ def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
                 yerr=errors(rows, CONTRAST),
                 **look(spec.place(trigger)),
             )
+            for row in rows[rows["n_questions"] < most].dropna().itertuples():
+                axes.annotate(
+                    f"{row.n_questions:.0f} questions",
+                    (row.similarity, row.difference),
+                    xytext=(4, 2),
+                    textcoords="offset points",
+                    fontsize=SMALL,
+                )
         percent_axis(axes.yaxis)
     figure.supylabel("misaligned: trigger minus plain question", fontsize=8)
     used = set(table.index.get_level_values("trigger"))

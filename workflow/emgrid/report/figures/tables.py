@@ -1,6 +1,6 @@
 """The tables as figures read them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +9,11 @@ import pandas as pd
 
 from emgrid.reference import ReferenceRate
 from emgrid.series_points import ArmName
+from emgrid.statistics import FEWEST_QUESTIONS
 
 ARM = ["base", "intervention", "ratio"]
 CELL = [*ARM, "trigger"]
+CellName = tuple[str, ...]  # base, intervention, ratio, trigger
 
 
 class NothingToDraw(Exception):
@@ -50,6 +52,53 @@ def read(root: Path, name: str) -> pd.DataFrame:
 def overall(table: pd.DataFrame) -> pd.DataFrame:
     """The rows over all questions, indexed by base, intervention, ratio and trigger."""
     return table[table["question"].isna()].set_index(CELL)
+
+
+class Comparison:
+    """Rows of cells that are looked at side by side, over the questions that all of them know.
+
+    whole: a table with rows over all questions and for each. Where the cells know the same
+    questions, their rows are those over all questions. Where not, a value is the mean over the
+    questions in common, without an interval, and missing where these are under two; `common` is
+    then how many they are.
+    """
+
+    def __init__(self, whole: pd.DataFrame, measure: Measure) -> None:
+        self.measure = measure
+        self.overall = overall(whole)
+        asked = whole[whole["question"].notna()]
+        self.values = asked.pivot(index=CELL, columns="question", values=measure.value)
+        counted = "n_answers" in whole
+        self.counts = (
+            asked.pivot(index=CELL, columns="question", values="n_answers") if counted else None
+        )
+
+    def rows(self, cells: Sequence[CellName]) -> pd.DataFrame:
+        """One row a cell, in their order; of one that the table lacks, without values."""
+        found = self.overall.reindex(list(cells)).assign(common=np.nan)
+        values = self.values.reindex(list(cells))
+        there = values.notna().any(axis=1)
+        known = values[there].notna()
+        everywhere = known.all()
+        if not there.any() or (known.any() == everywhere).all():
+            return found
+        shared = values.loc[:, everywhere]
+        number = int(everywhere.sum())
+        enough = number >= FEWEST_QUESTIONS
+        found[self.measure.value] = shared.mean(axis=1) if enough else np.nan
+        found[[self.measure.low, self.measure.high]] = np.nan
+        found["common"] = np.where(there, number, np.nan)
+        if self.counts is not None:
+            found["n_answers"] = self.counts.reindex(list(cells)).loc[:, everywhere].sum(axis=1)
+        return found
+
+
+def common_text(rows: pd.DataFrame) -> str:
+    """On how many questions rows of a comparison rest where they know different ones, else ""."""
+    if rows["common"].isna().all():
+        return ""
+    number = int(rows["common"].max())
+    return f"{number} question{'' if number == 1 else 's'} in common"
 
 
 def own_survivors(
