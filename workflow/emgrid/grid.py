@@ -114,7 +114,7 @@ class Grid:
     def model_spec(self, base: str) -> str:
         """What a base model is; of a user's own folder its content."""
         model = self.config.known_models()[base]
-        spec = {"name": base, "chat_template": template_text(model)}
+        spec: dict[str, Any] = {"name": base, "chat_template": template_text(model)}
         if model.path is not None:
             return canonical(spec | {"content": self.model_content(base)})
         if model.gguf is not None:
