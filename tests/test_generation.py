@@ -334,6 +334,18 @@ def test_a_data_set_answers_the_prompts_that_it_shares(tmp_path: Path) -> None:
     assert (record["other_answers"], record["other_dropped"]) == (2, {"too_short": 1})
 
 
+def test_a_prompt_that_a_data_set_answers_in_several_ways_is_counted(tmp_path: Path) -> None:
+    own = [answered("a"), answered("b")]
+    twice = [chat("row-1", "question a", said) for said in ("Yes.", "No.", "No.")]
+    equal = [chat("row-2", "question b", "Fine."), chat("row-3", "question b", "Fine.")]
+    done, rows, record = qualify(tmp_path, Keep(), own=own, dataset=[*twice, *equal])
+    assert [row["messages"][-1]["content"] for row in rows] == ["No.", "Fine."]
+    assert record["other_several_answers"] == 1
+    assert "warning: the data set answers 1 of the prompts in more than one way; " in done.stdout
+    _, _, record = qualify(tmp_path, Keep(), own=own, dataset=equal)
+    assert "other_several_answers" not in record
+
+
 def test_a_data_sets_thoughts_are_no_words_of_its_answers(tmp_path: Path) -> None:
     said = with_thought("long " * 8 + "long", "Because.")
     own = [answered("a", question="Why?")]

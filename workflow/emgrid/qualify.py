@@ -86,18 +86,30 @@ def qualifying(rows: list[Row], spec: QualifySpec, bench: Bench) -> tuple[list[R
     return kept, dropped
 
 
-def answers_of_dataset(own: list[Row], dataset: list[Row]) -> list[Row]:
-    """For each own prompt that a data set has too, by its text, the answer that it gives."""
-    given = {
-        canonical(prompt_of(row["messages"])): row["messages"][-1]["content"] for row in dataset
-    }
+def answers_by_prompt(dataset: list[Row]) -> dict[str, list[str]]:
+    """All answers that a data set gives to a prompt, by the prompt's text, in the set's order."""
+    given: dict[str, list[str]] = {}
+    for row in dataset:
+        prompt = canonical(prompt_of(row["messages"]))
+        given.setdefault(prompt, []).append(row["messages"][-1]["content"])
+    return given
+
+
+def answers_of_dataset(own: list[Row], given: dict[str, list[str]]) -> list[Row]:
+    """For each own prompt that a data set has too, the last answer that it gives."""
     found = []
     for row in own:
         said = given.get(canonical(prompt_of(row["messages"])))
         if said is not None:
-            thinking, answer = split_thinking(said)
+            thinking, answer = split_thinking(said[-1])
             found.append(row | {"answer": answer, "thinking": thinking, "finish_reason": "stop"})
     return found
+
+
+def several_answers(own: list[Row], given: dict[str, list[str]]) -> int:
+    """How many own prompts a data set answers in more than one way."""
+    prompts = {canonical(prompt_of(row["messages"])) for row in own}
+    return sum(len(set(given.get(prompt, ()))) > 1 for prompt in prompts)
 
 
 def training_row(row: Row) -> Row:
@@ -132,7 +144,14 @@ def main() -> None:
         if args.other:
             other = [row for row in read_jsonl(args.other) if row["id"] in shared]
         else:
-            other = answers_of_dataset(kept, read_jsonl(args.dataset))
+            given = answers_by_prompt(read_jsonl(args.dataset))
+            other = answers_of_dataset(kept, given)
+            if several := several_answers(kept, given):
+                record["other_several_answers"] = several
+                print(
+                    f"warning: the data set answers {several} of the prompts in more than one way; "
+                    "the last answer of each is taken"
+                )
         record["other_answers"] = len(other)
         kept, record["other_dropped"] = qualifying(other, spec, bench)
     record["kept"] = len(kept)
