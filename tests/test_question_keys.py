@@ -7,6 +7,7 @@ import pytest
 import yaml
 from conftest import shared
 from emgrid.errors import EmgridError
+from emgrid.files import digest
 from emgrid.grid import Grid
 from emgrid.load import load_config
 from emgrid.question_keys import unused_sentence
@@ -19,7 +20,8 @@ OF_SETS = "emgrid asks `text`, one user turn, under an optional `system`"
 
 
 def written(folder: Path, value: Any) -> str:
-    path = folder / "mine.yaml"
+    # A file is read once in a process.
+    path = folder / f"{digest(value)[:8]}.yaml"
     path.write_text(yaml.safe_dump(value))
     return str(path)
 
@@ -158,8 +160,8 @@ def test_text_and_texts_of_one_question_are_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_config_on_a_conversation_is_refused_before_any_job(tmp_path: Path) -> None:
+def test_a_config_on_a_conversation_is_refused_before_any_job() -> None:
     path = shared("cases/questions/mt4.yaml")
     config = grid_of(shared("cases/imports/trig.csv")) | {"questions": str(path)}
-    with pytest.raises(EmgridError, match=rf"^grid\.yaml: .*mt4\.yaml: entry 1 \(wish\): `messag"):
+    with pytest.raises(EmgridError, match=r"^grid\.yaml: .*mt4\.yaml: entry 1 \(wish\): `messag"):
         Grid(load_config(config, "grid.yaml"))

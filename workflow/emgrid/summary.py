@@ -12,6 +12,7 @@ from rich.table import Table
 
 from emgrid.errors import EmgridError, run_stage
 from emgrid.grid import Grid
+from emgrid.plausibility import misaligned_bases
 from emgrid.start import read_grid
 
 NONE = "–"
@@ -57,7 +58,10 @@ def main() -> None:
     console = Console()
     # Piped output has 80 columns unless told, too few for six triggers.
     width = max(console.width, 110)
-    Console(width=width).print(rates_table(grid, pd.read_csv(path, dtype={"ratio": str})))
+    rates = pd.read_csv(path, dtype={"ratio": str})
+    Console(width=width).print(rates_table(grid, rates))
+    for warning in misaligned_bases(rates):
+        print(warning)
     print(f"report: {(root / 'report.html').resolve()}")
 
 

@@ -115,7 +115,14 @@ def figure_source(path: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str, Any]) -> str:
+def render(
+    results: Results,
+    spec: ReportSpec,
+    root: Path,
+    transcripts: dict[str, Any],
+    said: dict[str, list[str]],
+) -> str:
+    """The page. said: what stands on top of it, see notices.py."""
     templates = environment()
     style = asset(templates, "style.css", "transcripts.css", "print.css")
     script = asset(templates, *SCRIPTS)
@@ -126,7 +133,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         transcripts=transcripts,
         spec=spec,
         title=spec.title or f"Grid {spec.name}",
-        notices=notices(results, spec, root),
+        notices=said,
         headline=headline(results, spec),
         matrix=matrix(results, spec),
         one_seed=one_seed(results, spec),
@@ -170,8 +177,11 @@ def main() -> None:
     results = Results(args.root / "tables")
     folder = args.root / "transcripts"
     transcripts = write_transcripts(results, spec, folder)
-    write_text(args.root / "report.html", render(results, spec, args.root, transcripts))
+    said = notices(results, spec, args.root)
+    write_text(args.root / "report.html", render(results, spec, args.root, transcripts, said))
     remove_others(folder, transcripts["files"])
+    for sentence in [part for found in said.values() for part in found]:
+        print(sentence)
     print(args.root / "report.html")
 
 
