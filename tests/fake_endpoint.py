@@ -155,7 +155,8 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
-        models = [{"id": name, "object": "model", "created": 0} for name in self.endpoint.models]
+        about = {"object": "model", "created": 0, "owned_by": self.endpoint.owner}
+        models = [{"id": name} | about for name in self.endpoint.models]
         body = json.dumps({"object": "list", "data": models}).encode()
         self.send(self.endpoint.objection(self, "/v1/models") or (200, body, {}))
 
@@ -222,6 +223,7 @@ class FakeEndpoint:
     insufficient_after: int | None = None  # the answers that the quota allows
     key: str = "test-key-0123456789"
     models: Collection[str] = frozenset({"judge-1"})
+    owner: str = "system"  # of the models, as their list says
     answer: Callable[[list[Json]], Reply] = reply_to
     sample: Callable[[Json], Reply] | None = None  # in place of `answer`
     url: str = field(init=False)

@@ -101,6 +101,7 @@ def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -
     for name in dict.fromkeys(row["trigger"] for row in planned):
         answers = [row | kept.rows[row["key"]] for row in planned if row["trigger"] == name]
         for row in answers:
+            row.pop("sent", None)  # of served models; provenance.json has it
             del row["messages"], row["trigger"]
         write_jsonl(folder / f"trigger={name}.jsonl", answers)
 

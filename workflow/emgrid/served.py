@@ -52,9 +52,12 @@ class Options(Strict):
 def draw_missing(
     planned: Sequence[dict[str, Any]], kept: KeptRows, spec: ServedSpec, options: Options
 ) -> int:
-    """Draw what is not kept yet, and keep each answer as it comes; return how many were drawn."""
-    missing = {row["key"]: row for row in planned if row["key"] not in kept.rows}
-    if not missing:
+    """Draw what is not kept yet, and keep each answer as it comes; return how many were drawn.
+
+    A vLLM server's answers that were drawn with other settings than are sent now are drawn again,
+    so that an arm does not mix the two.
+    """
+    if all(row["key"] in kept.rows for row in planned):
         return 0
     from emgrid.bar import bar
     from emgrid.endpoint.ledger import Ledger
@@ -65,6 +68,9 @@ def draw_missing(
     price, limit = endpoint.price_of(asking.model), options.calls.spending_limit
     ledger = Ledger(f"served {asking.model}", asking.model, price, limit, spent(kept.path.parent))
     engine = EndpointEngine(asking, endpoint, options.calls, ledger)
+    sent = engine.look_up()
+    mark = {"sent": sent} if sent else {}
+    missing = {row["key"]: row for row in planned if not drawn_so(kept, row["key"], mark)}
     requests = [
         Request(key, tuple(row["messages"]), row["answer_seed"]) for key, row in missing.items()
     ]
@@ -73,13 +79,27 @@ def draw_missing(
     try:
         with bar(len(requests), "answer") as progress:
             for completions in engine.complete(requests, sampling):
-                kept.append(one.row() | {"cost": one.cost} for one in completions)
+                kept.append(
+                    one.row() | {"cost": cost_with(kept, one.key, one.cost)} | mark
+                    for one in completions
+                )
                 progress.update(len(completions))
     finally:
         if engine.wasted:
             kept.append([{"key": f"unusable/{len(kept.rows)}", "cost": engine.wasted}])
         ledger.say_paid()
     return len(requests)
+
+
+def drawn_so(kept: KeptRows, key: str, mark: dict[str, Any]) -> bool:
+    """Whether an answer is kept that was drawn with these neutral settings."""
+    return key in kept.rows and (not mark or kept.rows[key].get("sent") == mark["sent"])
+
+
+def cost_with(kept: KeptRows, key: str, cost: float | None) -> float | None:
+    """The cost of an answer, with that of the kept one whose place it takes."""
+    before = kept.rows[key].get("cost") if key in kept.rows else None
+    return cost if before is None else before + (cost or 0.0)
 
 
 def main() -> None:
@@ -108,6 +128,7 @@ def main() -> None:
             "version": VERSION,
             "spec": spec.model_dump(mode="json", include={"questions", "triggers", "sampling"}),
             "endpoint": spec.url,
+            "sent": kept.rows[planned[0]["key"]].get("sent", {}),
             **spec.asking.model_dump(mode="json"),
             "answers": len(planned),
             "drawn": drawn,

@@ -175,6 +175,36 @@ class Client(Generic[Said]):
             raise
         return said
 
+    async def models(self) -> list[Body]:
+        """The models that the endpoint lists; none if it has no such list, or not for this key.
+        Failed if it cannot be reached."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Passing),
+            stop=stop_after_attempt(self.calls.attempts),
+            wait=self.pause,
+            sleep=self.sleep,
+            reraise=True,
+        )
+        found: list[Body] = await retrying(self.list_once)
+        return found
+
+    async def list_once(self) -> list[Body]:
+        try:
+            found = await self.openai.models.with_raw_response.list()
+            listed = json.loads(found.content)["data"]
+        except openai.APIStatusError as problem:
+            fault = self.fault(problem)
+            if isinstance(fault, Passing):
+                raise fault from None
+            return []
+        except (openai.APIError, httpx.HTTPError) as problem:
+            what = self.clean(str(problem)) or "no reply"
+            where = self.openai.base_url
+            raise Passing(f"{where}: {type(problem).__name__}: {what}") from None
+        except (ValueError, TypeError, KeyError):
+            return []
+        return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
     def pause(self, state: RetryCallState) -> float:
         """Seconds before the next try."""
         fault = state.outcome.exception() if state.outcome else None

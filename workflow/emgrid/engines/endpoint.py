@@ -1,8 +1,9 @@
 """Any OpenAI-compatible chat endpoint: answers of a model that somebody else serves.
 
 Messages are sent as they stand: without a system prompt no system message is sent, and what the
-server's template does then is its own. Tokens are those that the endpoint counts. Log-probabilities
-are not asked for: what endpoints list lacks the end token, and mostly temperature and top-p.
+server's template does then is its own. A vLLM server is sent neutral values of the settings that it
+would take from its model's files. Tokens are those that the endpoint counts. Log-probabilities are
+not asked for: what endpoints list lacks the end token, and mostly temperature and top-p.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from emgrid.endpoint.address import Endpoint
 from emgrid.endpoint.client import Bill, Client, Failed, Filtered, Passing, Tokens, first_choice
 from emgrid.endpoint.ledger import Ledger, LimitReached
 from emgrid.endpoint.model import Asking
+from emgrid.endpoint.neutral import is_vllm, neutral_fields, told
 from emgrid.engines import Completion, Finish, Request
 from emgrid.errors import EmgridError
 from emgrid.settings import Calls, Sampling
@@ -47,6 +49,32 @@ class EndpointEngine:
         self.calls = calls
         self.ledger = ledger
         self.wasted = 0.0  # USD for replies to requests that failed
+        self.sent: dict[str, float] | None = None  # neutral settings; None: not looked up yet
+
+    def client(self) -> Client[Said]:
+        return Client(self.endpoint, self.calls, self.ledger, read_said, "answers")
+
+    def look_up(self) -> dict[str, float]:
+        """The neutral settings that are sent with each request: none, unless vLLM serves."""
+
+        async def ask() -> dict[str, float]:
+            async with self.client() as client:
+                return await self.find_sent(client)
+
+        return asyncio.run(ask())
+
+    async def find_sent(self, client: Client[Said]) -> dict[str, float]:
+        """As look_up; asked once. EmgridError if the endpoint cannot be reached."""
+        if self.sent is not None:
+            return self.sent
+        try:
+            vllm = is_vllm(await client.models(), self.asking.model)
+        except Failed as fault:
+            raise EmgridError(f"{self.ledger.who}: no list of models: {fault}; run again") from None
+        self.sent = neutral_fields(self.asking) if vllm else {}
+        if vllm:
+            print(f"{self.ledger.who}: {told(self.sent, self.asking)}", flush=True)
+        return self.sent
 
     def complete(
         self, requests: Sequence[Request], sampling: Sampling
@@ -85,9 +113,8 @@ class EndpointEngine:
                 raise
 
         try:
-            async with Client(
-                self.endpoint, self.calls, self.ledger, read_said, "answers"
-            ) as client:
+            async with self.client() as client:
+                await self.find_sent(client)
                 await client.each(requests, draw_one)
         finally:
             came.put_nowait(None)
@@ -108,8 +135,9 @@ class EndpointEngine:
         self, client: Client[Said], request: Request, sampling: Sampling
     ) -> Completion:
         """One answer; one whose prompt the endpoint's filter objects to has no words."""
+        body = self.asking.body(request.messages, sampling, request.seed) | (self.sent or {})
         try:
-            said = await client.ask(self.asking.body(request.messages, sampling, request.seed))
+            said = await client.ask(body)
         except Filtered as fault:
             said = Said(None, None, "content_filter", (0, 0), fault.usage)
         return Completion(
