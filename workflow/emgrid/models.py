@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from emgrid.architecture import attention_of
 from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.files import read_json
@@ -61,11 +62,12 @@ class BaseModel:
     ) -> Any:
         """The model's weights, in evaluation mode on `device`.
 
-        attention: an implementation that transformers knows; None for its choice. quantised: the
-        weights of linear layers in 4 bits (NF4, Dettmers et al. 2023), computed in `precision`.
+        attention: an implementation that transformers knows; None for its choice, or for the one
+        that the model needs. quantised: the weights of linear layers in 4 bits (NF4, Dettmers et
+        al. 2023), computed in `precision`.
         """
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig, AutoModelForCausalLM
 
         if device == "cuda" and not torch.cuda.is_available():
             raise EmgridError("device: cuda, but no CUDA device is visible; set `device: cpu`")
@@ -76,10 +78,11 @@ class BaseModel:
             if quantised
             else {}
         )
+        config = AutoConfig.from_pretrained(self.path, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             self.path,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=attention or attention_of(config),
             use_safetensors=True,
             trust_remote_code=False,
             **how,
