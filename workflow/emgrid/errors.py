@@ -25,7 +25,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 # Modules whose jobs have another name in the config's resources, and stages whose batch_size may be
 # lowered there.
-RESOURCES_OF = {"assets": "model", "datasets": "dataset", "imports": "import"}
+RESOURCES_OF = {"assets": "model", "datasets": "dataset", "imports": "import", "trial": "train"}
 BATCHED = ("generate", "sample", "likelihood", "judge")
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 FULL = (errno.ENOSPC, errno.EDQUOT)
