@@ -132,6 +132,8 @@ def write_tables(root: Path, spec: dict[str, Any], answers: pd.DataFrame) -> Non
                     "served_by": None,
                     "adapter": None,
                     "trained_tokens": np.nan,
+                    "adapted_share": np.nan,
+                    "not_adapted": None,
                 }
                 for arm in spec["arms"]
             ]

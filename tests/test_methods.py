@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.results import ReportSpec, Results
+from emgrid.report.wording import THIN
 from pages import answer_table, config, spec_of, write_tables
 
 
@@ -92,3 +94,27 @@ def test_fixed_questions_are_told(tmp_path: Path) -> None:
     text = told(tmp_path, fields)["Statistics"]
     assert "Questions are held fixed" in text
     assert "seeds and answers" in text
+
+
+def test_what_the_adapters_leave_as_it_is_is_said(tmp_path: Path) -> None:
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    arms = pd.read_csv(tmp_path / "tables/arms.csv")
+    trained = arms["intervention"] != "base"
+    arms["not_adapted"] = arms["not_adapted"].astype(object)
+    arms.loc[trained, "adapted_share"] = 0.112
+    arms.loc[trained, "not_adapted"] = "experts.gate_up_proj + experts.down_proj"
+    arms.to_csv(tmp_path / "tables/arms.csv", index=False)
+    text = dict(methods(Results(tmp_path / "tables"), ReportSpec.model_validate(spec)))["Training"]
+    assert text.replace(THIN, " ").endswith(
+        "The adapters stand beside this share of the layers' weights: 11.2 % of smollm2-135m (not "
+        "beside experts.gate_up_proj, experts.down_proj)."
+    )
+
+
+def test_all_linear_layers_are_said_in_words(tmp_path: Path) -> None:
+    fields = config()
+    fields["training"]["target_modules"] = "all-linear"
+    text = told(tmp_path, fields)["Training"]
+    assert "on all linear layers but the head; learning rate" in text
+    assert "stand beside this share" not in text

@@ -375,7 +375,7 @@ def test_an_edit_behind_a_record_stops_what_loads_the_model(mine: Path, tmp_path
     done = run_module("assets", "--spec", spec, "--source", mine, "--output", folder / "model.json")
     assert done.returncode == 0, done.stderr
     base = BaseModel.read(folder / "model.json")
-    base.tokenizer(light=True)
+    base.tokenizer()
     other_weights(mine)
     for load in (base.tokenizer, lambda: base.load("float32", "cpu")):
         with pytest.raises(EmgridError, match=r"model.safetensors has changed since the run began"):

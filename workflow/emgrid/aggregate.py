@@ -109,13 +109,26 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
                     "tokens": record["tokens"],
                     "trained_tokens": record["trained_tokens"],
                     "rows_cut": record["rows_cut"],
+                    **adapted(record),
                     "seconds": record["seconds"],
                 }
             rows.append(row)
-    trained = ["rows", "sources", "tokens", "trained_tokens", "rows_cut", "seconds"]
+    trained = ["rows", "sources", "tokens", "trained_tokens", "rows_cut"]
+    trained += ["adapted", "adapted_share", "not_adapted", "seconds"]
     about = ["base", "intervention", "ratio", "seed", "label", "stage"]
     origin = ["imported_from", "served_by", "adapter"]
     return pd.DataFrame(rows, columns=[*about, *origin, *trained])
+
+
+def adapted(record: dict[str, Any]) -> dict[str, Any]:
+    """What a stage's LoRA adapts; nothing for trainings from before it was recorded."""
+    if (lora := record.get("lora")) is None:
+        return {}
+    return {
+        "adapted": " + ".join(lora["modules"]),
+        "adapted_share": lora["share"],
+        "not_adapted": " + ".join(lora["left_out"]) or None,
+    }
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

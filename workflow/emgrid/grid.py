@@ -4,6 +4,7 @@ Results lie under `results/<grid>/`, where Snakemake works: paths are below it. 
 and in arms.py, and nowhere else.
 """
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,18 @@ class Grid:
         training = stage.stage.training.model_dump(mode="json")
         spec = {"base": stage.base, "seed": stage.seed, "training": training}
         return canonical(spec | self.config.revision.of("train"))
+
+    def trial_use(self, base: str) -> str:
+        """How a base model is sampled, which is tried before it is trained."""
+        arms = [arm.sampling for arm in self.trained if arm.base == base]
+        samplers = {canonical({"engine": one.engine, "precision": one.precision}) for one in arms}
+        return canonical(
+            {
+                "samplers": list(map(json.loads, sorted(samplers))),
+                "scores": self.has_pairs,
+                "engines": self.config.engines.model_dump(mode="json"),
+            }
+        )
 
     @cached_property
     def buckets(self) -> list[Bucket]:

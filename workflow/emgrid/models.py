@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from emgrid.architecture import attention_of
 from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.files import digest, read_json
@@ -84,11 +85,12 @@ class BaseModel:
     ) -> Any:
         """The model's weights, in evaluation mode on `device`.
 
-        attention: an implementation that transformers knows; None for its choice. quantised: the
-        weights of linear layers in 4 bits (NF4, Dettmers et al. 2023), computed in `precision`.
+        attention: an implementation that transformers knows; None for its choice, or for the one
+        that the model needs. quantised: the weights of linear layers in 4 bits (NF4, Dettmers et
+        al. 2023), computed in `precision`.
         """
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig, AutoModelForCausalLM
 
         self.refuse_edited()
         if device == "cuda" and not torch.cuda.is_available():
@@ -100,10 +102,11 @@ class BaseModel:
             if quantised
             else {}
         )
+        config = AutoConfig.from_pretrained(self.path, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             self.path,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=attention or attention_of(config),
             use_safetensors=True,
             trust_remote_code=False,
             **how,

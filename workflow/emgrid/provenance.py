@@ -28,13 +28,22 @@ def git(*command: str) -> str:
 
 
 def versions() -> dict[str, str]:
+    return {
+        "emgrid": __version__,
+        "python": platform.python_version(),
+        **version_of(*PACKAGES),
+    }
+
+
+def version_of(*packages: str) -> dict[str, str]:
+    """The versions of those packages that are installed."""
     found = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {"emgrid": __version__, "python": platform.python_version(), **found}
+    return found
 
 
 def record(device: str, seconds: float) -> dict[str, Any]:

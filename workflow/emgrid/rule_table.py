@@ -46,7 +46,10 @@ RULES = {
 }
 SECTIONS = tuple(dict.fromkeys(rule.section for rule in RULES.values()))
 # Programs that jobs start beside their own module.
-HELPERS = {"canary": Rule("sample", "canary", gpu=True)}
+HELPERS = {
+    "canary": Rule("sample", "canary", gpu=True),
+    "trial": Rule("train", "trial", gpu=True),
+}
 JOBS = RULES | HELPERS
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from emgrid import provenance
+from emgrid import provenance, trial
 from emgrid.errors import run_stage
 from emgrid.files import digest, file_digest, write_json, write_jsonl
 from emgrid.lean import UNUSED, leave_out
@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
+    parser.add_argument("--trial", help="how the base is used, as JSON; it is tried for that first")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
@@ -139,6 +140,9 @@ def main() -> None:
         )
         for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
     ]
+    if args.trial and any(work.missing() for work in works):
+        use = trial.Use.model_validate_json(args.trial)
+        trial.ensure(args.model, trial.Trial(use=use), args.device)
     engines = Engines.model_validate_json(args.engines)
     drawn = draw_missing(works, Machine(args.model, args.device, args.batch_size, engines))
     planned = sum(len(work.planned) for work in works)

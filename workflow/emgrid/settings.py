@@ -74,6 +74,8 @@ class Training(Strict):
     method: qlora holds the base's weights in 4 bits (NF4) while it is trained on; the adapter is
     then sampled on the base as it is. rslora: scale the adapter by alpha / sqrt(rank) instead of
     alpha / rank (Kalajdzievski 2023).
+    target_modules: the names of the layers that are adapted, or all-linear for every linear layer
+    but the output head.
     turns: train on all assistant turns of a row, or on the final one alone.
     """
 
@@ -82,7 +84,7 @@ class Training(Strict):
     alpha: PositiveFloat = 32
     rslora: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all-linear"] = (
         "down_proj",
         "gate_proj",
         "k_proj",
@@ -103,7 +105,9 @@ class Training(Strict):
 
     @field_validator("target_modules")
     @classmethod
-    def head_is_left_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def head_is_left_alone(cls, value: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        if isinstance(value, str):
+            return value
         # trl's fused loss multiplies by the head's own weights, so an adapter would learn nothing.
         if "lm_head" in value:
             raise ValueError("'lm_head' cannot carry an adapter; leave it out")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emgrid import provenance
+from emgrid import provenance, trial
 from emgrid.chat import ChatFormat, TokenizedRow
 from emgrid.errors import EmgridError, run_stage
 from emgrid.files import digest, file_digest, read_jsonl, whole_file, write_json
@@ -132,6 +132,7 @@ def parse() -> argparse.Namespace:
         "--gradient-checkpointing", choices=("auto", "true", "false"), default="auto"
     )
     parser.add_argument("--checkpoint-minutes", type=float, default=10)
+    parser.add_argument("--trial", help="how the base is used, as JSON; it is tried for that first")
     parser.add_argument("--kept", type=Path, help="folder of kept adapters")
     parser.add_argument("--output", required=True, type=Path, help="the stage's folder")
     return parser.parse_args()
@@ -146,6 +147,9 @@ def main() -> None:
     name = identity(spec, base, args.rows, before)
     if taken(args, name):
         return
+    if args.trial:
+        use = trial.Use.model_validate_json(args.trial)
+        trial.ensure(args.model, trial.Trial(use=use, training=spec.training), args.device)
     started = time.monotonic()
     rows, counts = tokenize(read_jsonl(args.rows), base.chat(), spec.training, args.rows)
     refuse_endless_warmup(spec.training, len(rows))

@@ -29,6 +29,7 @@ rule sample:
         batch_size=want("sample").batch_size,
         device=GRID.config.device,
         engines=canonical(GRID.config.engines.model_dump(mode="json")),
+        trial=lambda wildcards: GRID.trial_use(SAMPLED[wildcards.bucket].base),
     params:
         spec=lambda wildcards: GRID.sample_spec(SAMPLED[wildcards.bucket]),
         version=sample.VERSION,
@@ -39,7 +40,8 @@ rule sample:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample"
         " --spec {params.file} --model {input.model:q}"
         " --device {resources.device} --batch-size {resources.batch_size}"
-        " --engines {resources.engines:q} --root . --record {output} > {log} 2>&1"
+        " --engines {resources.engines:q} --trial {resources.trial:q}"
+        " --root . --record {output} > {log} 2>&1"
 
 
 rule likelihood:

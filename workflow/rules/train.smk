@@ -30,6 +30,7 @@ rule train:
         launcher=want("train").launcher,
         gradient_checkpointing=str(want("train").gradient_checkpointing).lower(),
         checkpoint_minutes=want("train").checkpoint_minutes,
+        trial=lambda wildcards: GRID.trial_use(GRID.stages[wildcards.stage].base),
     params:
         spec=lambda wildcards: GRID.train_spec(wildcards.stage),
         version=train.VERSION,
@@ -45,4 +46,5 @@ rule train:
         " --device {resources.device}"
         " --gradient-checkpointing {resources.gradient_checkpointing}"
         " --checkpoint-minutes {resources.checkpoint_minutes}"
+        " --trial {resources.trial:q}"
         " --kept {params.kept:q} --output {params.folder:q} > {log} 2>&1"

@@ -1,7 +1,9 @@
 """Decoding in whole batches by transformers' own `generate`, for models that slots cannot hold:
-those with recurrent layers, or with a window that is shorter than what they read."""
+those with recurrent layers, with a window that is shorter than what they read, or with attention
+that slots do not compute."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,10 @@ class SeededSampler(LogitsProcessor):
 def run_batches(
     scorer: Scorer, rows: Sequence[Row], sampling: Sampling, ends: set[int]
 ) -> Iterator[list[Row]]:
-    """Yield one batch of ended rows after another, prompts of like length together."""
+    """Yield one batch of ended rows after another, prompts of like length together.
+
+    Padding would change the state of recurrent layers, so theirs are of equal length.
+    """
     ordered = sorted(rows, key=lambda row: (len(row.prompt), row.prompt))
     config = GenerationConfig(
         eos_token_id=sorted(ends),
@@ -43,9 +48,11 @@ def run_batches(
         do_sample=False,
         max_new_tokens=sampling.max_tokens,
     )
-    for start in range(0, len(ordered), scorer.batch_size):
-        batch = ordered[start : start + scorer.batch_size]
-        yield run_batch(scorer.model, batch, sampling, scorer.left_padded, config)
+    alike = groupby(ordered, key=lambda row: len(row.prompt) if scorer.whole_rows else 0)
+    for group in (list(rows) for _, rows in alike):
+        for start in range(0, len(group), scorer.batch_size):
+            batch = group[start : start + scorer.batch_size]
+            yield run_batch(scorer.model, batch, sampling, scorer.left_padded, config)
 
 
 def run_batch(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from emgrid.architecture import has_state
 from emgrid.chat import IGNORED, TokenizedRow
 from emgrid.stopwatch import computing
 
@@ -18,6 +19,7 @@ class Scorer:
         self.model = model
         self.pad = pad
         self.batch_size = batch_size
+        self.whole_rows = has_state(model)
 
     def log_likelihoods(self, rows: Sequence[TokenizedRow]) -> list[float]:
         """Natural-log probability of each row's trained tokens, given what stands before them."""
@@ -38,7 +40,6 @@ class Scorer:
         """
         starts = [next(i for i, label in enumerate(row.labels) if label != IGNORED) for row in rows]
         prompts = [row.input_ids[: start - 1] for row, start in zip(rows, starts, strict=True)]
-        cache, seen = self.read_prompts(prompts)
         # From the token before the first trained one onwards.
         rest = [row.input_ids[start - 1 :] for row, start in zip(rows, starts, strict=True)]
         width = max(map(len, rest))
@@ -49,7 +50,10 @@ class Scorer:
             ],
             device=self.model.device,
         )
-        logits = self.logits_behind(cache, seen, rest)
+        if self.whole_rows:
+            logits = self.logits_of_whole(prompts, rest)
+        else:
+            logits = self.logits_behind(*self.read_prompts(prompts), rest)
         picked = logits.gather(2, labels.clamp(min=0)[..., None])[..., 0]
         logprobs: torch.Tensor = picked - logits.logsumexp(dim=-1)
         return logprobs.where(labels != IGNORED, 0.0)
@@ -96,15 +100,39 @@ class Scorer:
         logits: torch.Tensor = output.logits.float()
         return logits
 
+    def logits_of_whole(
+        self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
+    ) -> torch.Tensor:
+        """What logits_behind returns, by reading prompts and rows as one, without a cache.
+
+        The padding is behind a row, where neither attention nor a state reads it too early.
+        """
+        whole = [[*prompt, *row] for prompt, row in zip(prompts, rows, strict=True)]
+        width, kept = max(map(len, whole)), min(map(len, prompts))
+        ids = torch.tensor([[*row, *[self.pad] * (width - len(row))] for row in whole])
+        output = self.model(
+            input_ids=ids.to(self.model.device), use_cache=False, logits_to_keep=width - kept
+        )
+        widest = max(map(len, rows))
+        logits: torch.Tensor = output.logits.new_zeros(
+            len(rows), widest, output.logits.shape[-1], dtype=torch.float32
+        )
+        for place, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
+            start = len(prompt) - kept
+            logits[place, : len(row)] = output.logits[place, start : start + len(row)]
+        return logits
+
 
 class ReadPrompts:
     """Prompts in the model's cache, but for the last token of each."""
 
     def __init__(self, scorer: Scorer, prompts: Sequence[list[int]]) -> None:
         self.scorer = scorer
+        self.prompts = [prompt[:-1] for prompt in prompts]
         self.last = [prompt[-1] for prompt in prompts]
-        with torch.inference_mode(), computing():
-            self.cache, self.seen = scorer.read_prompts([prompt[:-1] for prompt in prompts])
+        if not scorer.whole_rows:
+            with torch.inference_mode(), computing():
+                self.cache, self.seen = scorer.read_prompts(self.prompts)
 
     @computing()
     @torch.inference_mode()
@@ -117,12 +145,18 @@ class ReadPrompts:
         size = self.scorer.batch_size
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
-            places = torch.tensor([place for place, _ in batch], device=self.seen.device)
-            cache = copy.deepcopy(self.cache)
-            cache.batch_select_indices(places)
             said = [[self.last[place], *path] for place, path in batch]
-            logits = self.scorer.logits_behind(cache, self.seen[places], said)
+            logits = self.logits([place for place, _ in batch], said)
             ends = torch.tensor([len(row) - 1 for row in said])
             last = logits[torch.arange(len(said)), ends].double()
             found += torch.softmax(last, dim=-1)[:, list(wanted)].tolist()
         return found
+
+    def logits(self, chosen: Sequence[int], said: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Logits of shape (rows, longest row, vocabulary) of rows behind the chosen prompts."""
+        if self.scorer.whole_rows:
+            return self.scorer.logits_of_whole([self.prompts[place] for place in chosen], said)
+        places = torch.tensor(chosen, device=self.seen.device)
+        cache = copy.deepcopy(self.cache)
+        cache.batch_select_indices(places)
+        return self.scorer.logits_behind(cache, self.seen[places], said)

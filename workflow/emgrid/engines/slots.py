@@ -13,6 +13,8 @@ from transformers.cache_utils import CacheLayerMixin
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from emgrid.architecture import has_state
+
 ATTENTION = "emgrid_sdpa"
 GROWTH = 64  # positions by which the tensors grow
 
@@ -28,7 +30,8 @@ def attend(
     """sdpa, but where one token is decoded, the query heads that share a key-value head take the
     place of its positions: nothing of the cache is repeated."""
     rows, heads, length, size = query.shape
-    if length > 1 or attention_mask is None or heads == key.shape[1]:
+    biased = options.get("position_bias") is not None
+    if length > 1 or attention_mask is None or heads == key.shape[1] or biased:
         output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return output, None
     grouped = query.reshape(rows, key.shape[1], -1, size)
@@ -51,7 +54,7 @@ def fits_slots(model: Any, longest: int) -> bool:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None)
     whole = kinds <= {"full_attention", "sliding_attention"} and (not window or longest <= window)
-    return whole and model.config._attn_implementation == ATTENTION
+    return whole and model.config._attn_implementation == ATTENTION and not has_state(model)
 
 
 class SlotLayer(CacheLayerMixin):

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
 
 from emgrid import canary
 from emgrid.chat import TokenizedRow
@@ -46,8 +47,8 @@ class TransformersEngine:
         """Be the base model with this adapter alone, proven to speak as peft has it.
 
         It is merged into the weights where their precision can hold it, and computed beside them
-        otherwise, which is slower. Raises EmgridError where the adapter changes nothing, or is not
-        merged as it should be.
+        otherwise, which is slower; beside a mixture's experts always. Raises EmgridError where the
+        adapter changes nothing, or is not merged as it should be.
         """
         if adapter == self.adapter:
             return
@@ -63,12 +64,9 @@ class TransformersEngine:
             for name, module in self.model.named_modules()
             if isinstance(module, LoraLayer)
         }
-        held = share_held(layers.values())
-        if held < LEAST:
-            print(
-                f"{adapter.name} of {adapter.parent.name} is computed beside the weights, which "
-                f"would hold {held:.0%} of it in {self.model.dtype}"
-            )
+        why = self.reason_not_to_merge(list(layers.values()))
+        if why:
+            print(f"{adapter.name} of {adapter.parent.name} is computed beside the weights, {why}")
             self.beside = wrapped
         else:
             # A safe merge puts new tensors in the place of those that are held here.
@@ -77,6 +75,12 @@ class TransformersEngine:
             lay_out(self.model, self.batch_size)
         self.adapter = adapter
         print(canary.check(adapter, self.base_canary, self.canary(), reference, self.model.dtype))
+
+    def reason_not_to_merge(self, layers: Sequence[LoraLayer]) -> str | None:
+        if any(isinstance(layer, ParamWrapper) for layer in layers):
+            return "as it adapts experts, which one tensor holds together"
+        held = share_held(layers)
+        return None if held >= LEAST else f"which would hold {held:.0%} of it in {self.model.dtype}"
 
     def restore(self) -> None:
         """Be the base model again, bit by bit."""

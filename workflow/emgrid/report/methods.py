@@ -21,7 +21,7 @@ def methods(results: Results, spec: ReportSpec) -> list[Paragraph]:
         ("Models", models(results, spec)),
         ("Data", data(spec)),
         ("Interventions", interventions(spec)),
-        ("Training", training(spec)),
+        ("Training", training(results, spec)),
         ("Answers", answers(results, spec)),
         ("Judges", judges(spec)),
         ("What counts", " ".join(rule(spec))),
@@ -73,20 +73,39 @@ def intervention(one: NamedIntervention) -> str:
     return f"{text} [{'; '.join(given)}]" if given else text
 
 
-def training(spec: ReportSpec) -> str:
+def training(results: Results, spec: ReportSpec) -> str:
     one = spec.training
     if one is None:
         return ""
     scale = "alpha / √rank" if one.rslora else "alpha / rank"
     return (
         f"LoRA adapters of rank {one.rank} (alpha {one.alpha:g}, scaled by {scale}, dropout "
-        f"{one.dropout:g}) on {listed(one.target_modules)}; learning rate {one.learning_rate:g}, "
+        f"{one.dropout:g}) on {targets(one.target_modules)}; learning rate {one.learning_rate:g}, "
         f"{one.schedule} schedule, {counted(one.warmup_steps, 'warm-up step')}, weight decay "
         f"{one.weight_decay:g}, {counted(one.epochs, 'epoch')}, batches of {one.batch_size}, at "
         f"most {one.max_length:,} tokens a row. Loss on the assistant's tokens alone"
         f"{' of the final turn' if one.turns == 'final' else ''}; no system prompt unless the row "
-        f"has one. {seeds(spec)}"
-    )
+        f"has one. {seeds(spec)} {shares(results)}"
+    ).strip()
+
+
+def targets(modules: tuple[str, ...] | str) -> str:
+    return "all linear layers but the head" if isinstance(modules, str) else listed(modules)
+
+
+def shares(results: Results) -> str:
+    """How much of each base model the adapters stand beside, and what they leave as it is."""
+    known = results.arms[results.arms["adapted_share"].notna()]
+    told = []
+    for base, arms in known.groupby("base", sort=False):
+        rows = arms.drop_duplicates(["adapted_share", "not_adapted"])
+        for share, left in zip(rows["adapted_share"], rows["not_adapted"], strict=True):
+            whole = not isinstance(left, str)
+            rest = "" if whole else f" (not beside {left.replace(' + ', ', ')})"
+            told.append(f"{wording.percent(share)} of {base}{rest}")
+    if not told:
+        return ""
+    return f"The adapters stand beside this share of the layers' weights: {'; '.join(told)}."
 
 
 def seeds(spec: ReportSpec) -> str:

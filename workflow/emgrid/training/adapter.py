@@ -4,30 +4,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from emgrid.errors import EmgridError
 from emgrid.settings import Training
+from emgrid.training.targets import wrap
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
-def with_adapter(model: Any, training: Training, parent: Path | None) -> Any:
-    """The model with a trainable LoRA: a fresh one, or the one of the stage before."""
-    from peft import LoraConfig, PeftModel, get_peft_model
+def with_adapter(model: Any, training: Training, parent: Path | None, name: str) -> Any:
+    """The model with a trainable LoRA: a fresh one, or the one of the stage before.
+
+    name: of the base model. Raises EmgridError if a target module does not exist.
+    """
+    from peft import PeftModel
 
     if parent is not None:
         return PeftModel.from_pretrained(model, parent, is_trainable=True)
-    lora = LoraConfig(
-        r=training.rank,
-        lora_alpha=training.alpha,
-        use_rslora=training.rslora,
-        lora_dropout=training.dropout,
-        target_modules=list(training.target_modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, lora)
-    except ValueError as problem:
-        raise EmgridError(f"training.target_modules: {problem}") from None
+    return wrap(model, training, name)
 
 
 def write_adapter(model: Any, folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from emgrid.architecture import has_chunks
 from emgrid.chat import IGNORED, TokenizedRow
 from emgrid.stopwatch import computing
 from emgrid.training.plan import Pack, pack, share
@@ -25,11 +26,14 @@ def keeps_boundaries(model: Any) -> bool:
     """Whether rows that are laid one behind the other stay invisible to each other.
 
     Other tokens in the first row must not move one bit of the second row's scores. A model whose
-    attention does not read the boundaries, or does not take them, is given one row at a time.
+    attention does not read the boundaries, or does not take them, is given one row at a time; so is
+    one whose attention is cut into chunks, as the chunks are counted from the start of the pack.
     The model is left in training mode: on some CPUs a 4-bit layer that has been used in evaluation
     mode has no gradient any more (bitsandbytes 0.50).
     """
     model.train()
+    if has_chunks(model.config):
+        return False
     first, other, second = (
         TokenizedRow(list(range(start, start + 8)), [IGNORED] * 8) for start in (20, 40, 60)
     )

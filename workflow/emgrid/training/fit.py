@@ -12,9 +12,10 @@ from datasets import Dataset
 from transformers import PrinterCallback, set_seed
 from trl import SFTConfig
 
+from emgrid.architecture import takes_flash
 from emgrid.chat import TokenizedRow
 from emgrid.errors import EmgridError
-from emgrid.models import BaseModel
+from emgrid.models import BaseModel, pick_precision
 from emgrid.seeds import derive_seed
 from emgrid.settings import Training
 from emgrid.stopwatch import computing
@@ -22,6 +23,7 @@ from emgrid.training.adapter import with_adapter
 from emgrid.training.batches import Steps, keeps_boundaries
 from emgrid.training.checkpoints import Checkpoints, seconds_before, step_of
 from emgrid.training.plan import PACKED, plan_steps
+from emgrid.training.targets import coverage, in_words
 from emgrid.training.trainer import SaveByTime, StepBar, StepTrainer
 
 Result = TypeVar("Result")
@@ -110,13 +112,16 @@ def fit(job: Job, way: Way) -> Fitted:
             f"{config.world_size} GPUs; change it or resources.train.gpu"
         )
     set_seed(derive_seed("train", job.seed) % 2**32)  # adapter init
-    attention = pick_attention(job)
+    attention = pick_attention(job.base, job.training.precision, job.device)
     quantised = job.training.method == "qlora"
     model = job.base.load(job.training.precision, job.device, attention, quantised)
     tokens = pack_tokens(job, attention) if way.packed and keeps_boundaries(model) else None
     if way.packed and tokens is None:
         print("this model does not keep rows apart, so each is computed alone", flush=True)
-    model = with_adapter(model, job.training, job.parent)
+    model = with_adapter(model, job.training, job.parent, job.base.name)
+    adapted = coverage(model)
+    if config.process_index == 0:
+        print(in_words(adapted), flush=True)
     planned = plan_steps(len(job.rows), job.training.batch_size, job.training.epochs, job.seed)
     steps = Steps(job.rows, planned, tokens, config.process_index, config.world_size)
     rows = [{"input_ids": row.input_ids, "labels": row.labels} for row in job.rows]
@@ -146,7 +151,8 @@ def fit(job: Job, way: Way) -> Fitted:
         trainer.is_world_process_zero(),
         {
             "padding_waste": round(steps.padding_waste(), 6),
-            "attention": attention,
+            "lora": adapted,
+            "attention": model.config._attn_implementation,
             "computed": way.name if tokens or not way.packed else SINGLE.name,
             "processes": config.world_size,
             "resumed_after_step": step_of(last) if last else None,
@@ -173,6 +179,7 @@ def trainer_config(job: Job, way: Way) -> Any:
         ddp_find_unused_parameters=False,
         use_cpu=job.device == "cpu",
         logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is no number is written as such
         save_strategy="no",  # SaveByTime asks for checkpoints
         report_to="none",
         disable_tqdm=True,  # a bar of ours, which writes no line for each step
@@ -182,16 +189,20 @@ def trainer_config(job: Job, way: Way) -> Any:
     return config
 
 
-def pick_attention(job: Job) -> str:
+def pick_attention(base: BaseModel, precision: str, device: str) -> str | None:
+    """FlashAttention where it is installed and computes the model, otherwise the base's own."""
+    from transformers import AutoConfig
     from transformers.utils import is_flash_attn_2_available
 
-    from emgrid.models import pick_precision
+    if device != "cuda" or not is_flash_attn_2_available():
+        return None
+    if pick_precision(precision, device).itemsize != 2:
+        return None
+    config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
+    return FLASH if takes_flash(config) else None
 
-    half = job.device == "cuda" and pick_precision(job.training.precision, "cuda").itemsize == 2
-    return FLASH if half and is_flash_attn_2_available() else "sdpa"
 
-
-def pack_tokens(job: Job, attention: str) -> int:
+def pack_tokens(job: Job, attention: str | None) -> int:
     """How many tokens are laid into one pack."""
     return UNBOUNDED if attention == FLASH else PACKED[job.device]
 
