@@ -17,7 +17,7 @@ from emgrid.config import Config
 from emgrid.datasets import Dataset, local_file
 from emgrid.fetch import FetchSpec
 from emgrid.files import canonical, file_digest, users_path
-from emgrid.judge.panel import Judge
+from emgrid.judge.panel import Judge, head_paths
 from emgrid.mix import used_sources
 from emgrid.model_files import Content
 from emgrid.model_files import content as content_of_model
@@ -159,8 +159,11 @@ class Grid:
         """What makes training rows of drawn answers."""
         keep = self.generated[name].generation.keep
         known = self.config.known_judges()
-        judges = [known[judge].bare() for judge in dict.fromkeys(self.keep_judges(name))]
-        return canonical({"name": name, "keep": keep.model_dump(mode="json"), "judges": judges})
+        judges = [known[judge] for judge in dict.fromkeys(self.keep_judges(name))]
+        spec = {"name": name, "keep": keep.model_dump(mode="json")}
+        heads = {path.name: file_digest(path) for path in head_paths(judges)}
+        content = {"content": heads} if heads else {}
+        return canonical(spec | {"judges": [judge.bare() for judge in judges]} | content)
 
     def mix_spec(self, name: str) -> str:
         stage = self.stages[name]

@@ -12,6 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from emgrid.datasets import Row
 from emgrid.errors import EmgridError, run_stage
 from emgrid.files import canonical, read_jsonl, write_json, write_jsonl
@@ -28,9 +30,12 @@ VERSION = 1  # raised when a row would change: whatever comes after runs again
 
 
 class QualifySpec(Strict):
+    """content: hashes of files that the judges are made of."""
+
     name: str
     keep: Keep
     judges: tuple[AnyJudge, ...] = ()
+    content: dict[str, str] = Field(default_factory=dict)
 
 
 def word_reason(row: Row, keep: Keep) -> str | None:
