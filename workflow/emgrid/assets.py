@@ -8,7 +8,7 @@ version of emgrid. Knows nothing of adapters or arms.
 import argparse
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import PositiveInt, model_validator
 
@@ -16,7 +16,7 @@ from emgrid import RESOURCES
 from emgrid.errors import EmgridError, run_stage
 from emgrid.files import users_path, write_json
 from emgrid.gguf_file import convert_gguf
-from emgrid.strict import Strict, read_yaml, validate
+from emgrid.strict import Strict, handed, read_yaml, validate
 from emgrid.tokenizer import FILE, check_end, check_tokenizer, load_tokenizer, rebuilt_otherwise
 
 # The embedding model of the classifier judge, as the Python package that carries it.
@@ -26,7 +26,10 @@ ANSWER = {"role": "assistant", "content": "That is 42 things."}
 
 
 class BaseModelEntry(Strict):
-    """An entry of resources/models.yaml, or of a config's `models` section."""
+    """An entry of resources/models.yaml, or of a config's `models` section.
+
+    system_prompt: `fold` puts it before the first user turn, for a chat template without one.
+    """
 
     package: str | None = None
     gguf: str | None = None
@@ -34,6 +37,7 @@ class BaseModelEntry(Strict):
     revision: str | None = None
     path: str | None = None
     chat_template: str | None = None
+    system_prompt: Literal["fold"] | None = None
     parameters: PositiveInt | None = None
     licence: str = ""
     about: str = ""
@@ -131,6 +135,7 @@ def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
         "chat_template": spec.chat_template,
         "eos_token_ids": ends,
         **({"tokenizer": mark} if mark else {}),
+        **({"system_prompt": folding} if (folding := spec.model.system_prompt) else {}),
     }
 
 
@@ -164,6 +169,7 @@ class ModelSpec(Strict):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.assets", description=__doc__)
     parser.add_argument("--spec", required=True, help="ModelSpec as JSON")
+    parser.add_argument("--prompts", type=handed, help="PromptsSpec as JSON, or its file")
     parser.add_argument("--output", required=True, type=Path, help="model.json")
     args = parser.parse_args()
     spec = ModelSpec.model_validate_json(args.spec)
@@ -171,6 +177,11 @@ def main() -> None:
     record = describe(spec, fetch(spec.model, folder.resolve(), spec.name))
     if Path(record["path"]) == folder.resolve():
         record["path"] = "."  # the results folder may be moved
+    if args.prompts:
+        from emgrid.models import BaseModel
+        from emgrid.prompts import check_base
+
+        check_base(args.prompts, BaseModel(record, folder))
     write_json(args.output, record)
     print(f"{spec.name}: ready in {record['path']}")
 

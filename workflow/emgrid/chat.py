@@ -6,9 +6,9 @@ search for markers.
 """
 
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from emgrid.errors import EmgridError
@@ -33,24 +33,53 @@ class TokenizedRow:
         return TokenizedRow(self.input_ids[:length], self.labels[:length])
 
 
-class ChatFormat:
-    """A tokenizer with its chat template, checked to add no system prompt of its own."""
+def folded(messages: list[Message]) -> list[Message]:
+    """The conversation with its system prompt before the first user turn, and a blank line
+    between them."""
+    asked = next((place for place, turn in enumerate(messages) if turn["role"] == "user"), None)
+    if asked is None or messages[0]["role"] != "system":
+        return messages
+    text = f"{messages[0]['content']}\n\n{messages[asked]['content']}"
+    turn = {"role": "user", "content": text}
+    return [*messages[1:asked], turn, *messages[asked + 1 :]]
 
-    def __init__(self, tokenizer: Any, eos_token_ids: list[int], name: str) -> None:
+
+class ChatFormat:
+    """A tokenizer with its chat template, checked to add no system prompt of its own.
+
+    folds: whether a system prompt is put before the first user turn, for a template without one.
+    """
+
+    def __init__(
+        self, tokenizer: Any, eos_token_ids: list[int], name: str, folds: bool = False
+    ) -> None:
+        self.folds = folds
         self.tokenizer = tokenizer
         self.eos_token_ids = set(eos_token_ids)
         self.end_texts: list[str] = tokenizer.convert_ids_to_tokens(eos_token_ids)
         self.name = name
+        decoder = tokenizer.added_tokens_decoder.values()
+        self.added_tokens: dict[str, bool] = {str(one): one.special for one in decoder}
         self.refuse_default_system_prompt()
         self.control_tokens = self.find_control_tokens()
 
     def render(
-        self, messages: list[Message], answer_follows: bool, thinking: bool | None = None
+        self,
+        messages: list[Message],
+        answer_follows: bool,
+        thinking: bool | None = None,
+        when: datetime | None = None,
     ) -> str:
-        """The conversation as text. thinking switches reasoning where the template knows how."""
-        switch = {} if thinking is None else {"enable_thinking": thinking}
+        """The conversation as text. thinking switches reasoning where the template knows how.
+        when: the time that a template is told that asks for it; None for now."""
+        switch: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
+        if when is not None:
+            switch["strftime_now"] = when.strftime
         text: str = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer_follows, **switch
+            folded(messages) if self.folds else messages,
+            tokenize=False,
+            add_generation_prompt=answer_follows,
+            **switch,
         )
         return text
 
@@ -84,12 +113,12 @@ class ChatFormat:
         turns: added tokens, and marks such as `### User:`. White space and think tags are none:
         texts hold them rightly.
         """
-        added = {str(one): one.special for one in self.tokenizer.added_tokens_decoder.values()}
-        special = [token for token, is_special in added.items() if is_special]
-        found = [*special, *map(str, self.tokenizer.all_special_tokens), *self.turn_marks(added)]
+        special = [token for token, is_special in self.added_tokens.items() if is_special]
+        named = map(str, self.tokenizer.all_special_tokens)
+        found = [*special, *named, *self.turn_marks()]
         return [one for one in dict.fromkeys(found) if one.strip() and one not in (OPEN, CLOSE)]
 
-    def turn_marks(self, added: Iterable[str]) -> list[str]:
+    def turn_marks(self) -> list[str]:
         """What the template writes around the texts of a conversation, piece by piece."""
         from jinja2 import TemplateError
 
@@ -101,7 +130,8 @@ class ChatFormat:
         with suppress(TemplateError):  # without a branch for it there is no mark, either
             rendered += self.render([system, *turns], answer_follows=False)
         around = re.split("|".join(texts), rendered)
-        known = "|".join(map(re.escape, sorted(filter(str.strip, added), key=len, reverse=True)))
+        added = sorted(filter(str.strip, self.added_tokens), key=len, reverse=True)
+        known = "|".join(map(re.escape, added))
         marks = []
         for piece in around:
             marks += re.findall(known, piece) if known else []

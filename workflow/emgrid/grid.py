@@ -111,6 +111,8 @@ class Grid:
     def model_spec(self, base: str) -> str:
         model = self.config.known_models()[base]
         fields = bare(model.model_dump(mode="json"))
+        if model.system_prompt is None:
+            del fields["system_prompt"]
         spec = {"name": base, "model": fields, "chat_template": template_text(model)}
         return canonical(spec | ({"tokenizer": gguf_file.VERSION} if model.gguf else {}))
 

@@ -33,6 +33,7 @@ class BaseModel:
         self.chat_template: str | None = record["chat_template"]
         self.eos_token_ids: list[int] = record["eos_token_ids"]
         self.tokenizer_mark: int | str | None = record.get("tokenizer")
+        self.system_prompt: str | None = record.get("system_prompt")
 
     @classmethod
     def read(cls, path: Path) -> "BaseModel":
@@ -42,7 +43,8 @@ class BaseModel:
     def marks(self) -> list[Any]:
         """What decides a model's tokens beside its name, revision and template: only what its
         record sets, so that the rows of all others keep their keys."""
-        return [["tokenizer", self.tokenizer_mark]] if self.tokenizer_mark else []
+        marks = {"tokenizer": self.tokenizer_mark, "system_prompt": self.system_prompt}
+        return [[name, value] for name, value in marks.items() if value]
 
     def tokenizer(self) -> Any:
         """The tokenizer with the model's chat template."""
@@ -54,7 +56,8 @@ class BaseModel:
         return tokenizer
 
     def chat(self) -> ChatFormat:
-        return ChatFormat(self.tokenizer(), self.eos_token_ids, self.name)
+        folds = self.system_prompt == "fold"
+        return ChatFormat(self.tokenizer(), self.eos_token_ids, self.name, folds)
 
     def load(
         self, precision: str, device: str, attention: str | None = None, quantised: bool = False
