@@ -23,7 +23,7 @@ from emgrid.reference import reference_note
 from emgrid.report import numbers, wording
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
-from emgrid.report.findings import VERDICTS, headline, matrix, one_seed
+from emgrid.report.findings import VERDICTS, equal_adapters, headline, matrix, one_seed
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
@@ -127,6 +127,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         title=spec.title or f"Grid {spec.name}",
         headline=headline(results, spec),
         matrix=matrix(results, spec),
+        equal_adapters=equal_adapters(results, spec),
         one_seed=one_seed(results, spec),
         verdicts=VERDICTS,
         rates=numbers.rate_cells(results, spec),
