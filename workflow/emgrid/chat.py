@@ -96,6 +96,11 @@ class ChatFormat:
             {"role": "user", "content": "second question"},
         ]
         text = self.render(conversation, answer_follows=False)
+        if not re.search(f"{user}.*{reply}.*second question", text, re.DOTALL):
+            raise EmgridError(
+                f"model {self.name}: its chat template drops, changes or reorders the turns of a "
+                "plain conversation; name another `chat_template`"
+            )
         before = text.split(user)[0].removeprefix(self.tokenizer.bos_token or "")
         between = text.split(reply)[1].split("second question")[0]
         # The bos token is compared on both sides: in some families it also opens each turn.
@@ -136,7 +141,8 @@ class ChatFormat:
         for piece in around:
             marks += re.findall(known, piece) if known else []
             rest = re.split(known, piece) if known else [piece]
-            marks += [line.strip() for part in rest for line in part.splitlines()]
+            for line in (line.strip() for part in rest for line in part.splitlines()):
+                marks += re.findall(r"<[^<>\s]+>", line) or [line]
         return [mark for mark in marks if not re.fullmatch(r"[\w\s]*|.", mark)]
 
     def prompt(self, messages: list[Message], thinking: bool | None = None) -> list[int]:
