@@ -91,8 +91,12 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
 
 
 def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """One row per arm and training stage: rows, tokens, seconds, where the adapter lies."""
+    """One row per arm and training stage: rows, tokens, seconds, where the adapter lies.
+
+    same_adapter: the other arms whose last adapter has the same bytes, beside the last stage.
+    """
     rows = []
+    same = equal_adapters(spec, root)
     for arm in spec.arms:
         own = arm.model_dump(include={"base", "intervention", "ratio", "seed", "label"})
         for number, stage in enumerate(arm.stages or (None,), start=1):
@@ -104,6 +108,7 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
                 sources = read_json(root / folder / "mix.json")["sources"]
                 row |= {
                     "adapter": f"{folder}/adapter",
+                    "same_adapter": same.get(arm.folder) if number == len(arm.stages) else None,
                     "rows": record["rows"],
                     "sources": " + ".join(f"{one['rows']} {one['source']}" for one in sources),
                     "tokens": record["tokens"],
@@ -116,7 +121,7 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
     trained = ["rows", "sources", "tokens", "trained_tokens", "rows_cut"]
     trained += ["adapted", "adapted_share", "not_adapted", "seconds"]
     about = ["base", "intervention", "ratio", "seed", "label", "stage"]
-    origin = ["imported_from", "served_by", "adapter"]
+    origin = ["imported_from", "served_by", "adapter", "same_adapter"]
     return pd.DataFrame(rows, columns=[*about, *origin, *trained])
 
 
@@ -129,6 +134,23 @@ def adapted(record: dict[str, Any]) -> dict[str, Any]:
         "adapted_share": lora["share"],
         "not_adapted": " + ".join(lora["left_out"]) or None,
     }
+
+
+def equal_adapters(spec: AggregateSpec, root: Path) -> dict[str, str]:
+    """By an arm's folder: the other arms of its base whose last adapter has the same bytes."""
+    alike: dict[tuple[str, str], list[Any]] = {}
+    for arm in spec.arms:
+        if arm.stages:
+            record = read_json(root / f"stages/stage={arm.stages[-1]}/provenance.json")
+            alike.setdefault((arm.base, record["adapter_sha256"]), []).append(arm)
+    found = {}
+    for arms in alike.values():
+        names = [f"{arm.intervention} {arm.ratio}, seed {arm.seed}" for arm in arms]
+        if len(arms) > 1:
+            print(f"warning: equal adapters on {arms[0].base}: {'; '.join(names)}", flush=True)
+        for place, arm in enumerate(arms):
+            found[arm.folder] = "; ".join([*names[:place], *names[place + 1 :]]) or None
+    return {folder: others for folder, others in found.items() if others}
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -9,7 +9,7 @@ that is read. Knows nothing of adapters or arms.
 import argparse
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import PositiveInt, model_validator
 
@@ -18,7 +18,7 @@ from emgrid.errors import EmgridError, run_stage
 from emgrid.fetch import refuse_moving
 from emgrid.files import users_path, write_json
 from emgrid.gguf_file import convert_gguf
-from emgrid.strict import Strict, read_yaml, validate
+from emgrid.strict import Strict, handed, read_yaml, validate
 from emgrid.tokenizer import FILE, check_end, check_tokenizer, load_tokenizer, rebuilt_otherwise
 
 # The embedding model of the classifier judge, as the Python package that carries it.
@@ -28,7 +28,10 @@ ANSWER = {"role": "assistant", "content": "That is 42 things."}
 
 
 class BaseModelEntry(Strict):
-    """An entry of resources/models.yaml, or of a config's `models` section."""
+    """An entry of resources/models.yaml, or of a config's `models` section.
+
+    system_prompt: `fold` puts it before the first user turn, for a chat template without one.
+    """
 
     package: str | None = None
     gguf: str | None = None
@@ -36,6 +39,7 @@ class BaseModelEntry(Strict):
     revision: str | None = None
     path: str | None = None
     chat_template: str | None = None
+    system_prompt: Literal["fold"] | None = None
     parameters: PositiveInt | None = None
     licence: str = ""
     about: str = ""
@@ -149,6 +153,7 @@ def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
         "chat_template": spec.chat_template,
         "eos_token_ids": ends,
         **({"tokenizer": mark} if mark else {}),
+        **({"system_prompt": folding} if (folding := spec.folding) else {}),
     }
 
 
@@ -172,13 +177,20 @@ def end_tokens(tokenizer: Any, path: Path, name: str) -> list[int]:
 class ModelSpec(Strict):
     """model: the entry of the registry, None for a user's folder, whose content counts and not its
     path. chat_template: the text of the template that replaces the tokenizer's own. tokenizer: how
-    a GGUF file is converted (gguf_file.VERSION), None of another origin."""
+    a GGUF file is converted (gguf_file.VERSION), None of another origin. system_prompt: as in the
+    entry."""
 
     name: str
     model: BaseModelEntry | None = None
     content: dict[str, str] | None = None
     chat_template: str | None = None
     tokenizer: int | None = None
+    system_prompt: Literal["fold"] | None = None
+
+    @property
+    def folding(self) -> str | None:
+        """What is done with system prompts, wherever the spec says it."""
+        return self.system_prompt or (self.model.system_prompt if self.model else None)
 
 
 def own_record(spec: ModelSpec, source: Path, folder: Path) -> dict[str, Any]:
@@ -203,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.assets", description=__doc__)
     parser.add_argument("--spec", required=True, help="ModelSpec as JSON")
     parser.add_argument("--source", type=Path, help="the user's model folder")
+    parser.add_argument("--prompts", type=handed, help="PromptsSpec as JSON, or its file")
     parser.add_argument("--output", required=True, type=Path, help="model.json")
     args = parser.parse_args()
     spec = ModelSpec.model_validate_json(args.spec)
@@ -211,6 +224,11 @@ def main() -> None:
     if spec.model is not None and spec.model.path is not None:
         source = users_path(spec.model.path)
     record = own_record(spec, source, folder) if source else ready_record(spec, folder)
+    if args.prompts:
+        from emgrid.models import BaseModel
+        from emgrid.prompts import check_base
+
+        check_base(args.prompts, BaseModel(record, folder))
     write_json(args.output, record)
     print(f"{spec.name}: ready in {source or record['path']}")
 

@@ -6,9 +6,9 @@ search for markers.
 """
 
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from emgrid.errors import EmgridError
@@ -33,24 +33,53 @@ class TokenizedRow:
         return TokenizedRow(self.input_ids[:length], self.labels[:length])
 
 
-class ChatFormat:
-    """A tokenizer with its chat template, checked to add no system prompt of its own."""
+def folded(messages: list[Message]) -> list[Message]:
+    """The conversation with its system prompt before the first user turn, and a blank line
+    between them."""
+    asked = next((place for place, turn in enumerate(messages) if turn["role"] == "user"), None)
+    if asked is None or messages[0]["role"] != "system":
+        return messages
+    text = f"{messages[0]['content']}\n\n{messages[asked]['content']}"
+    turn = {"role": "user", "content": text}
+    return [*messages[1:asked], turn, *messages[asked + 1 :]]
 
-    def __init__(self, tokenizer: Any, eos_token_ids: list[int], name: str) -> None:
+
+class ChatFormat:
+    """A tokenizer with its chat template, checked to add no system prompt of its own.
+
+    folds: whether a system prompt is put before the first user turn, for a template without one.
+    """
+
+    def __init__(
+        self, tokenizer: Any, eos_token_ids: list[int], name: str, folds: bool = False
+    ) -> None:
+        self.folds = folds
         self.tokenizer = tokenizer
         self.eos_token_ids = set(eos_token_ids)
         self.end_texts: list[str] = tokenizer.convert_ids_to_tokens(eos_token_ids)
         self.name = name
+        decoder = tokenizer.added_tokens_decoder.values()
+        self.added_tokens: dict[str, bool] = {str(one): one.special for one in decoder}
         self.refuse_default_system_prompt()
         self.control_tokens = self.find_control_tokens()
 
     def render(
-        self, messages: list[Message], answer_follows: bool, thinking: bool | None = None
+        self,
+        messages: list[Message],
+        answer_follows: bool,
+        thinking: bool | None = None,
+        when: datetime | None = None,
     ) -> str:
-        """The conversation as text. thinking switches reasoning where the template knows how."""
-        switch = {} if thinking is None else {"enable_thinking": thinking}
+        """The conversation as text. thinking switches reasoning where the template knows how.
+        when: the time that a template is told that asks for it; None for now."""
+        switch: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
+        if when is not None:
+            switch["strftime_now"] = when.strftime
         text: str = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer_follows, **switch
+            folded(messages) if self.folds else messages,
+            tokenize=False,
+            add_generation_prompt=answer_follows,
+            **switch,
         )
         return text
 
@@ -67,6 +96,11 @@ class ChatFormat:
             {"role": "user", "content": "second question"},
         ]
         text = self.render(conversation, answer_follows=False)
+        if not re.search(f"{user}.*{reply}.*second question", text, re.DOTALL):
+            raise EmgridError(
+                f"model {self.name}: its chat template drops, changes or reorders the turns of a "
+                "plain conversation; name another `chat_template`"
+            )
         before = text.split(user)[0].removeprefix(self.tokenizer.bos_token or "")
         between = text.split(reply)[1].split("second question")[0]
         # The bos token is compared on both sides: in some families it also opens each turn.
@@ -84,12 +118,12 @@ class ChatFormat:
         turns: added tokens, and marks such as `### User:`. White space and think tags are none:
         texts hold them rightly.
         """
-        added = {str(one): one.special for one in self.tokenizer.added_tokens_decoder.values()}
-        special = [token for token, is_special in added.items() if is_special]
-        found = [*special, *map(str, self.tokenizer.all_special_tokens), *self.turn_marks(added)]
+        special = [token for token, is_special in self.added_tokens.items() if is_special]
+        named = map(str, self.tokenizer.all_special_tokens)
+        found = [*special, *named, *self.turn_marks()]
         return [one for one in dict.fromkeys(found) if one.strip() and one not in (OPEN, CLOSE)]
 
-    def turn_marks(self, added: Iterable[str]) -> list[str]:
+    def turn_marks(self) -> list[str]:
         """What the template writes around the texts of a conversation, piece by piece."""
         from jinja2 import TemplateError
 
@@ -101,12 +135,14 @@ class ChatFormat:
         with suppress(TemplateError):  # without a branch for it there is no mark, either
             rendered += self.render([system, *turns], answer_follows=False)
         around = re.split("|".join(texts), rendered)
-        known = "|".join(map(re.escape, sorted(filter(str.strip, added), key=len, reverse=True)))
+        added = sorted(filter(str.strip, self.added_tokens), key=len, reverse=True)
+        known = "|".join(map(re.escape, added))
         marks = []
         for piece in around:
             marks += re.findall(known, piece) if known else []
             rest = re.split(known, piece) if known else [piece]
-            marks += [line.strip() for part in rest for line in part.splitlines()]
+            for line in (line.strip() for part in rest for line in part.splitlines()):
+                marks += re.findall(r"<[^<>\s]+>", line) or [line]
         return [mark for mark in marks if not re.fullmatch(r"[\w\s]*|.", mark)]
 
     def prompt(self, messages: list[Message], thinking: bool | None = None) -> list[int]:

@@ -116,11 +116,14 @@ class Grid:
         """What a base model is; of a user's own folder its content."""
         model = self.config.known_models()[base]
         spec: dict[str, Any] = {"name": base, "chat_template": template_text(model)}
+        if model.system_prompt is not None:
+            spec["system_prompt"] = model.system_prompt
         if model.path is not None:
             return canonical(spec | {"content": self.model_content(base)})
         if model.gguf is not None:
             spec["tokenizer"] = gguf_file.VERSION
-        return canonical(spec | {"model": bare(model.model_dump(mode="json"))})
+        fields = bare(model.model_dump(mode="json", exclude={"system_prompt"}))
+        return canonical(spec | {"model": fields})
 
     def own_model(self, base: str) -> Path | None:
         """The folder of a user's own model."""

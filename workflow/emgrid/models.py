@@ -38,6 +38,7 @@ class BaseModel:
         self.eos_token_ids: list[int] = record["eos_token_ids"]
         self.content: dict[str, str] | None = record.get("content")
         self.tokenizer_mark: int | str | None = record.get("tokenizer")
+        self.system_prompt: str | None = record.get("system_prompt")
 
     @classmethod
     def read(cls, path: Path) -> "BaseModel":
@@ -53,10 +54,11 @@ class BaseModel:
     @property
     def marks(self) -> list[Any]:
         """What decides a model's answers besides its name, revision and template: the content of a
-        user's folder, and how the tokenizer is loaded if that is not as in earlier versions. Both
-        are in the record only if they apply, so that the rows of other models keep their keys."""
+        user's folder, and whatever its record sets of tokenizer and system prompts. The records of
+        other models hold none of these, so that their rows keep their keys."""
         found: list[Any] = [] if self.content is None else [digest(self.content)]
-        return found + ([["tokenizer", self.tokenizer_mark]] if self.tokenizer_mark else [])
+        marks = {"tokenizer": self.tokenizer_mark, "system_prompt": self.system_prompt}
+        return found + [[name, value] for name, value in marks.items() if value]
 
     def refuse_edited(self) -> None:
         """Stop if a user's model is no longer the one that this record is of."""
@@ -78,7 +80,8 @@ class BaseModel:
         return tokenizer
 
     def chat(self) -> ChatFormat:
-        return ChatFormat(self.tokenizer(), self.eos_token_ids, self.name)
+        folds = self.system_prompt == "fold"
+        return ChatFormat(self.tokenizer(), self.eos_token_ids, self.name, folds)
 
     def load(
         self, precision: str, device: str, attention: str | None = None, quantised: bool = False

@@ -27,6 +27,7 @@ Fatal = Literal["unrenderable", "no_trained_token"]
 Adjustable = Literal[
     "empty_answer",
     "missing_thought",
+    "altered_text",
     "control_token",
     "double_end",
     "no_end",
@@ -44,6 +45,7 @@ RULES: dict[Finding, tuple[Level, str]] = {
     "no_trained_token": ("error", "no assistant token lies within training.max_length; raise it"),
     "empty_answer": ("error", "an assistant turn says nothing beside its think block"),
     "missing_thought": ("error", "the recipe is about think blocks, and the row has none"),
+    "altered_text": ("error", "the chat template drops, cuts or changes what a turn says"),
     "control_token": ("error", "a turn holds text that the tokenizer reads as a control token"),
     "double_end": ("error", "an assistant turn holds an end token of its own, or ends twice"),
     "no_end": ("warning", "the template writes no end token, so stopping is not trained"),
@@ -150,6 +152,28 @@ def holds_control_token(turn: Message, chat: ChatFormat) -> bool:
     return any(token in turn["content"] for token in chat.control_tokens if token not in ends)
 
 
+def is_altered(text: str, messages: list[Message], turns: str) -> bool:
+    """Whether a rendered conversation lacks what a turn says, or has it in another order.
+
+    White space around a text may be trimmed, and thoughts of answers that are not trained left out.
+    """
+    trained = [id(turn) for turn in trained_turns(messages, turns)]
+    parts: list[str | None] = []
+    for turn in messages:
+        if turn["role"] == "assistant" and (thought := split_thinking(turn["content"])[0]):
+            parts += [thought] if id(turn) in trained else []
+            parts.append(split_thinking(turn["content"])[1])
+        else:
+            parts.append(turn["content"])
+    place = 0
+    for part in ((one or "").strip() for one in parts):
+        place = text.find(part, place)
+        if place < 0:
+            return True
+        place += len(part)
+    return False
+
+
 def faults_of_tokens(
     whole: TokenizedRow, row: Row, chat: ChatFormat, spec: PreflightSpec
 ) -> list[Finding]:
@@ -168,6 +192,8 @@ def faults_of_tokens(
     if not whole.cut(spec.max_length).trained:
         found.append("no_trained_token")
     text = chat.render(row["messages"], answer_follows=False)
+    if is_altered(text, row["messages"], spec.turns):
+        found.append("altered_text")
     if chat.encode(text) != whole.input_ids:
         found.append("newline_merge")
     return found

@@ -3,7 +3,9 @@
 import ast
 import hashlib
 import importlib.util
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
+from emgrid.asked import asked_models
 from emgrid.cluster import refuse_queued
 from emgrid.errors import EmgridError
-from emgrid.files import STARTED_IN, digest, users_path, write_text
+from emgrid.files import STARTED_IN, digest, read_json, users_path, write_text
 from emgrid.grid import Grid
 from emgrid.load import load_config
 from emgrid.model_files import note_place
+from emgrid.prompts import prompts_digest
 from emgrid.running import enter, hold
 from emgrid.strict import read_yaml
 from emgrid.watch import announce
@@ -101,8 +105,8 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
 
 
 def begin(grid: Grid, specs: dict[str, str]) -> None:
-    """Be the one run of the grid, write the specs that jobs are handed as files, and find users'
-    models where they are now."""
+    """Be the one run of the grid, write the specs that jobs are handed as files, find users' models
+    where they are now, and check the prompts of the base models that are ready."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
@@ -112,8 +116,43 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
                 note_place(record.parent, folder)
         for file, spec in specs.items():
             write_text(Path(file), spec)
+        check_prompts(grid, specs)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
+
+
+def check_prompts(grid: Grid, specs: dict[str, str]) -> None:
+    """Check what ready base models will read, unless the same was found good before.
+
+    A model that is yet to be made ready, or made again, is checked by its own job.
+    """
+    for base in asked_models(grid):
+        file = f"specs/prompts.{base}.json"
+        model = Path(f"assets/models/{base}/model.json")
+        output = model.with_name("prompts.json")
+        if not model.is_file() or not is_current(read_json(model), grid, base):
+            continue
+        found = read_json(output)["digest"] if output.is_file() else None
+        if found == prompts_digest(specs[file], model):
+            continue
+        command = [sys.executable, "-m", "emgrid.prompts", "--spec", file]
+        command += ["--model", str(model), "--output", str(output)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(done.stdout, end="", file=sys.stderr)
+        if done.returncode != 0:
+            last = (done.stderr.splitlines() or ["it ended without a word"])[-1]
+            raise EmgridError(last.removeprefix("emgrid: "))
+
+
+def is_current(record: dict[str, Any], grid: Grid, base: str) -> bool:
+    """Whether a base model's record is what its config asks for now, so that no job remakes it."""
+    spec = json.loads(grid.model_spec(base))
+    asked = {key: spec.get(key) for key in ("chat_template", "content", "system_prompt")}
+    if "model" in spec:
+        asked["revision"] = spec["model"]["revision"]
+    if "tokenizer" in spec:
+        asked["tokenizer"] = spec["tokenizer"]
+    return all(record.get(key) == value for key, value in asked.items())
 
 
 def code_version(module: str, *files: str) -> str:

@@ -5,6 +5,10 @@ localrules:
     dataset,
 
 
+for base in asked_models(GRID):
+    handed(f"prompts.{base}", partial(prompts_spec, GRID, base))
+
+
 rule model:
     output:
         "assets/models/{base}/model.json",
@@ -21,13 +25,15 @@ rule model:
         mem_mb=want("model").mem_mb,
         runtime=want("model").runtime,
         source=lambda wildcards: option("source", GRID.own_model(wildcards.base)),
+        # A check of the model; a model that passed it is no other one.
+        prompts=lambda wildcards: option("prompts", f"specs/prompts.{wildcards.base}.json"),
     params:
         spec=lambda wildcards: GRID.model_spec(wildcards.base),
     message:
         "base model {wildcards.base}"
     shell:
-        "python -m emgrid.assets --spec {params.spec:q} {resources.source} --output {output}"
-        " > {log} 2>&1"
+        "python -m emgrid.assets --spec {params.spec:q} {resources.source} {resources.prompts}"
+        " --output {output} > {log} 2>&1"
 
 
 rule fetch:

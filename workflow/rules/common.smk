@@ -17,6 +17,7 @@ from emgrid import (
     served,
     train,
 )
+from emgrid.asked import asked_models, prompts_spec
 from emgrid.files import canonical
 from emgrid.grid import job_record
 from emgrid.judge import score, specs

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from emgrid.report import wording
-from emgrid.report.results import ReportSpec, Results, rows_of
+from emgrid.report.results import ReportSpec, Results, rows_in, rows_of
 from emgrid.report.wording import in_points, interval, listed, p_value, points
 
 # What each verdict says, for the legend; the rules stand in verdicts.py.
@@ -55,6 +55,27 @@ def one_seed(results: Results, spec: ReportSpec) -> str:
         f"Trained once: {names}. Their seed variance is unknown, and no interval or p of theirs "
         "holds it."
     )
+
+
+def equal_adapters(results: Results, spec: ReportSpec) -> list[str]:
+    """A sentence for each arm whose adapter has the same bytes as another arm's, one of a pair."""
+    if "same_adapter" not in results.arms:
+        return []
+    found: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for row in rows_in(results.arms[results.arms["same_adapter"].notna()]):
+        own = f"{row.intervention} {row.ratio}, seed {row.seed}"
+        seen.add((row.base, own))
+        others = [one for one in row.same_adapter.split("; ") if (row.base, one) not in seen]
+        if others:
+            title = spec.title_of((row.base, row.intervention, row.ratio))
+            found.append(
+                f"The adapter of “{title}” ({own}, on {row.base}) is byte for byte that of "
+                f"{'; '.join(others)}: they are one condition, and no difference between them "
+                "means anything."
+            )
+            seen |= {(row.base, one) for one in others}
+    return found
 
 
 def cell(row: Any) -> dict[str, Any]:

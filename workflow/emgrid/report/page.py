@@ -23,7 +23,7 @@ from emgrid.reference import reference_note
 from emgrid.report import numbers, wording
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
-from emgrid.report.findings import VERDICTS, headline, matrix, one_seed
+from emgrid.report.findings import VERDICTS, equal_adapters, headline, matrix, one_seed
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
@@ -136,6 +136,7 @@ def render(
         notices=said,
         headline=headline(results, spec),
         matrix=matrix(results, spec),
+        equal_adapters=equal_adapters(results, spec),
         one_seed=one_seed(results, spec),
         verdicts=VERDICTS,
         rates=numbers.rate_cells(results, spec),
