@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from emgrid.citing import warning
 from emgrid.errors import EmgridError, run_stage
 from emgrid.grid import Grid
 from emgrid.start import read_grid
@@ -44,6 +45,9 @@ def main() -> None:
     # Piped output has 80 columns unless told, too few for six triggers.
     width = max(console.width, 110)
     Console(width=width).print(rates_table(grid, pd.read_csv(path, dtype={"ratio": str})))
+    unfit = warning(grid.config.panel().values(), grid.config.metrics)
+    if unfit:
+        print(unfit)
     print(f"report: {(root / 'report.html').resolve()}")
 
 

@@ -23,7 +23,7 @@ from emgrid.reference import reference_note
 from emgrid.report import numbers, wording
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
-from emgrid.report.findings import VERDICTS, headline, matrix, one_seed
+from emgrid.report.findings import VERDICTS, headline, matrix, one_seed, unequal
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
@@ -128,6 +128,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         headline=headline(results, spec),
         matrix=matrix(results, spec),
         one_seed=one_seed(results, spec),
+        unequal=unequal(results, spec),
         verdicts=VERDICTS,
         rates=numbers.rate_cells(results, spec),
         exclusions=numbers.exclusions(results),
@@ -142,7 +143,7 @@ def render(results: Results, spec: ReportSpec, root: Path, transcripts: dict[str
         judged=numbers.judged(results, spec),
         agreement=results.agreement.to_dict("records"),
         repeats=repeats(results, spec),
-        corrected=spec.correct_by if "rate_corrected" in results.rates else None,
+        corrected=numbers.correction(results, spec),
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),
         rules={finding.replace("_", " "): rule for finding, (_, rule) in RULES.items()},
