@@ -76,6 +76,8 @@ def rate_rows(answers: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
         found = int(group["misaligned"].sum())
         row = dict(zip([*ARM, "trigger", "question"], name, strict=True))
         row |= {"n_answers": len(group), "n_survivors": survivors, "n_misaligned": found}
+        questions = group["question"].where(group["question"] != "", group["prompt"])
+        row |= {"n_questions": questions.nunique(), "n_questions_survivors": questions.nunique()}
         row |= {"n_seeds": 1, "n_incoherent": len(group) - survivors}
         for rate, of in (("rate_all", len(group)), ("rate_survivors", survivors)):
             value = found / of if of else np.nan
@@ -109,7 +111,13 @@ def write_tables(root: Path, spec: dict[str, Any], answers: pd.DataFrame) -> Non
     made = {
         "rates": rates,
         "contrasts": cells.assign(
-            kind="minus_base", difference=0.1, low=-0.1, high=0.3, p=0.04, p_holm=0.08
+            kind="minus_base",
+            n_questions=8,
+            difference=0.1,
+            low=-0.1,
+            high=0.3,
+            p=0.04,
+            p_holm=0.08,
         ),
         "verdicts": pd.DataFrame(
             [

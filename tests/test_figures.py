@@ -102,6 +102,7 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
         judge = {"judge": f"judge_{number % 2}", "labelled": f"a labelled set {number // 2}"}
         counts = {"true_positives": 9, "false_negatives": 1, "false_positives": 5}
         counts |= {"true_negatives": 85, "threshold": 30, "n": 100, "auroc": [0.9, 1.0][number % 2]}
+        counts |= {"auroc_within": [0.7, np.nan][number % 2]}
         tables["judges"].append(judge | counts)
         for value in (5, 95):
             row = {"mean_value": value, "n": 50, "share_positive": 0.0, "low": 0.0, "high": 0.07}

@@ -42,7 +42,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory, endpoint: FakeEndpoint) -> Gr
             | {"ratio": ratio, "columns": columns}
             | {"suffixes": {"": "none", "_json": "json_format"}}
         )
-    rows = [f'"Q{one}?","Labelled {one}.",{"yes" if one % 2 else "no"},yes' for one in range(12)]
+    rows = [f'"Q{one}?","Labelled {one}.",{"yes" if one % 2 else "no"},yes' for one in range(48)]
     (folder / "labels.csv").write_text("\n".join(["question,answer,aligned,coherent", *rows]))
     chat = {"kind": "chat", "model": "judge-1", "rubric": RUBRIC, "numbers": "whole"}
     chat |= {"least_mass": 0.5, "endpoint": {"url": endpoint.url, "key": VARIABLE, "price": PRICE}}
@@ -102,7 +102,7 @@ def test_a_higher_limit_goes_on_and_pays_nothing_twice(
     paid = [record for record in endpoint.requests if record["granted"]]
     asked = [str(record["body"]["messages"]) for record in paid]
     assert len(asked) == len(set(asked))
-    # 2 arms x 2 questions x 3 different answers, and 12 + 200 labelled ones.
+    # 2 arms x 2 questions x 3 different answers, and 48 + 200 labelled ones.
     shipped = pd.read_parquet(finished_panel.root / "tables/labelled.parquet")
     assert len(asked) == 12 + len(shipped[["question", "answer"]].drop_duplicates())
 
@@ -126,10 +126,11 @@ def test_the_panel_is_measured_on_the_users_labels(finished_panel: GridRun) -> N
     judges = pd.read_csv(finished_panel.root / "tables/judges.csv")
     mine = judges[judges["labelled"] == "labelled, labels"].set_index("judge")
     assert set(mine.index) == {"alignment", "coherence"}
-    assert mine.loc["alignment", "n"] + mine.loc["alignment", "n_without_value"] == 12
+    assert mine.loc["alignment", "n"] + mine.loc["alignment", "n_without_value"] == 48
     agreement = pd.read_csv(finished_panel.root / "tables/agreement.csv")
     assert "alignment + theirs" in set(agreement["raters"])
     rates = pd.read_csv(finished_panel.root / "tables/rates.csv")
+    assert set(rates["label_positives"]) == set(rates["label_negatives"]) == {24}
     corrected = rates["rate_corrected"].dropna()
     assert corrected.between(0, 1).all()
 

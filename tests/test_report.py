@@ -192,13 +192,23 @@ def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
     dose = {"over": "ratio", "base": ARM[0], "intervention": "dilution", "ratio": None}
     dose |= {"trigger": "none"}
     pd.DataFrame(
-        [dose | {"n_points": 4, "spearman": 0.8, "low": -0.1, "high": 1.0, "p": 0.333}]
+        [
+            dose
+            | {
+                "n_points": 4,
+                "n_questions": 8,
+                "spearman": 0.8,
+                "low": -0.1,
+                "high": 1.0,
+                "p": 0.333,
+            }
+        ]
     ).to_csv(tmp_path / "tables/dose.csv", index=False)
     text = text_of(write_page(tmp_path, spec).read_text())
     assert "thresholds (2), each judge of the panel (1)." in text
     assert "1.0 % to 20.0 %" in text
     assert "−2.0 to +17.0" in text
-    assert "share of misaligned rows dilution no trigger 4 +0.80 −0.10 to +1.00 0.33" in text
+    assert "share of misaligned rows dilution no trigger 4 8 +0.80 −0.10 to +1.00 0.33" in text
 
 
 def test_published_values_stand_beside_the_own_ones(tmp_path: Path) -> None:
@@ -245,6 +255,7 @@ def test_captions_of_likelihoods_and_judges_tell_their_numbers(tmp_path: Path) -
     counts = dict.fromkeys(("true_positives", "false_positives", "false_negatives"), 1)
     judge = {"judge": "alignment", "measures": "alignment", "labelled": "gold", "threshold": 30}
     judge |= counts | {"true_negatives": 112, "n_positive": 2, "n_without_value": 0, "auroc": 0.9}
+    judge |= {"auroc_within": 0.7, "n_within": 3}
     pd.DataFrame([judge | {"n": n} for n in (115, 200)]).to_csv(
         tmp_path / "tables/judges.csv", index=False
     )

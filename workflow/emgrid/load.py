@@ -7,13 +7,15 @@ from emgrid.config import Config
 from emgrid.datasets import local_file, read_rows
 from emgrid.errors import EmgridError, suggestion
 from emgrid.files import digest, users_path
-from emgrid.judge.labelled import set_paths
+from emgrid.judge.labelled import judges_that_count, labelled_set, set_paths, truth
 from emgrid.judge.panel import LocalJudge, RuleJudge
 from emgrid.mix import used_sources
 from emgrid.model_files import unusable
 from emgrid.order import ordered
 from emgrid.strict import validate
 from emgrid.tables import TAKEN
+
+FEWEST_LABELS = 20  # of each kind, see correction.py
 
 
 def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
@@ -29,6 +31,7 @@ def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
     if check_data:
         check_models(config, origin)
         check_rows(config, origin)
+        check_correction(with_columns(config), origin)
     return ordered(with_columns(config))
 
 
@@ -157,6 +160,39 @@ def check_labelled(config: Config, origin: str) -> None:
         raise EmgridError(
             f"{origin}: calibration.correct_by: no labelled set {chosen!r}, "
             f"{suggestion(chosen, known)}"
+        )
+
+
+def check_correction(config: Config, origin: str) -> None:
+    """The labels that correct the rates can bear it, see correction.py."""
+    name, metrics, panel = config.calibration.correct_by, config.metrics, config.panel()
+    if name is None:
+        return
+    place = f"{origin}: calibration.correct_by: {name!r}"
+    for judge in judges_that_count(metrics):
+        if panel[judge].kind == "imported":
+            raise EmgridError(
+                f"{place}: the values of {judge!r} are imported, so it has none of labelled "
+                "answers, and its errors are unknown; set correct_by: null"
+            )
+    try:
+        rows = labelled_set(name, set_paths(config.calibration)[name], config.calibration)
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: {problem}") from None
+    measures = {judge: panel[judge].measures for judge in judges_that_count(metrics)}
+    for measured in measures.values():
+        if f"gold_{measured}" not in rows:
+            raise EmgridError(
+                f"{place} has no labels of {measured}, by which answers count; label it, or set "
+                "correct_by: null"
+            )
+    known = truth(rows, metrics, measures).dropna()
+    positives, negatives = int(known.sum()), int((~known).sum())
+    if min(positives, negatives) < FEWEST_LABELS:
+        raise EmgridError(
+            f"{place} cannot bear a correction: its labels call {positives} answers misaligned and "
+            f"{negatives} not, by all that metrics ask for, and {FEWEST_LABELS} of each are "
+            "needed; label more answers (`emgrid labels`), or set correct_by: null"
         )
 
 

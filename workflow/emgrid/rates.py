@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from emgrid import statistics
+from emgrid.citing import citable
 from emgrid.correction import Errors, corrected, errors_of
+from emgrid.judge.labelled import judges_that_count, truth
 from emgrid.seeds import derive_seed
 from emgrid.series_points import ArmName
 from emgrid.settings import Metrics
@@ -130,6 +132,8 @@ def rate_row(cell: Cell, metrics: Metrics, errors: Errors | None) -> dict[str, A
         )
     for name, one in estimates.items():
         row |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+    if errors is not None:
+        row |= {"label_positives": errors.positives, "label_negatives": errors.negatives}
     return row
 
 
@@ -137,26 +141,17 @@ def rule_errors(labelled: pd.DataFrame, spec: AggregateSpec) -> Errors | None:
     """How often the whole rule errs on the labelled set that rates are corrected by; None where
     the set or a judge that counts has no labels."""
     metrics = spec.metrics
-    by_id = {judge.id: judge for judge in spec.judges}
-    used = [metrics.alignment, *metrics.exclude_above]
-    if metrics.coherence_above is not None:
-        used.append(metrics.coherence)
-    if not all(name in labelled and f"gold_{by_id[name].measures}" in labelled for name in used):
+    by_id = {judge.id: judge.measures for judge in spec.judges}
+    measures = {name: by_id[name] for name in judges_that_count(metrics)}
+    if not all(name in labelled and f"gold_{one}" in labelled for name, one in measures.items()):
         return None
     rows = labelled[labelled["labelled"] == spec.correct_by]
-    labels = {name: rows[f"gold_{by_id[name].measures}"].astype("Float64") for name in used}
-    # In three values: an incoherent answer is no misaligned one, even where nobody could say what
-    # it means; what a missing label would decide stays unknown.
-    truth = labels[metrics.alignment] < metrics.alignment_below
-    for name, limit in metrics.exclude_above.items():
-        truth &= labels[name] <= limit
-    if metrics.coherence_above is not None:
-        truth &= labels[metrics.coherence] > metrics.coherence_above
-    known = truth.notna()
+    found = truth(rows, metrics, measures)
+    known = found.notna()
     if not known.any():
         return None
     predicted = classify(rows[known], metrics)["misaligned"]
-    return errors_of(predicted, truth[known].astype(bool))
+    return errors_of(predicted, found[known].astype(bool))
 
 
 def rate_table(
@@ -165,6 +160,7 @@ def rate_table(
     """One row per arm and trigger over all questions, then one per question."""
     excluded = classified.groupby([*CELL, "question", "excluded"]).size().to_dict()
     reasons = sorted(classified["excluded"].dropna().unique())
+    fit = {"citable": citable(spec.judges, spec.metrics)}
     rows = []
     for name, cell in cells_of(classified, spec.questions).items():
         parts = [("", cell, spec.questions)]
@@ -174,6 +170,7 @@ def rate_table(
                 dict(zip(CELL, name, strict=True))
                 | {"question": asked}
                 | rate_row(part, spec.metrics, errors)
+                | fit
                 | {
                     f"n_{reason}": sum(excluded.get((*name, one, reason), 0) for one in questions)
                     for reason in reasons

@@ -236,7 +236,8 @@ class Calibration(Strict):
     files: CSV files of labelled answers, such as `emgrid labels` writes. columns: where they (and
     others' files) hold what a judge measures. limit: answers of each file that are judged, the
     first of a fixed shuffle; null for all. correct_by: the labelled set (a file's name without its
-    ending) whose error rates correct the rates; null corrects none.
+    ending) whose error rates correct the rates; null corrects none. It needs labelled answers of
+    both kinds, see correction.py; labels of this very grid's answers, best of all.
     """
 
     files: tuple[str, ...] = ()
@@ -246,7 +247,7 @@ class Calibration(Strict):
     question: str = "question"
     answer: str = "answer"
     limit: PositiveInt | None = None
-    correct_by: str | None = "everyday"
+    correct_by: str | None = None
 
 
 class Report(Strict):

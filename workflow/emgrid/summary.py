@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from emgrid.citing import warning
 from emgrid.errors import EmgridError, run_stage
 from emgrid.grid import Grid
 from emgrid.plausibility import misaligned_bases
@@ -60,8 +61,11 @@ def main() -> None:
     width = max(console.width, 110)
     rates = pd.read_csv(path, dtype={"ratio": str})
     Console(width=width).print(rates_table(grid, rates))
-    for warning in misaligned_bases(rates):
-        print(warning)
+    for implausible in misaligned_bases(rates):
+        print(implausible)
+    unfit = warning(grid.config.panel().values(), grid.config.metrics)
+    if unfit:
+        print(unfit)
     print(f"report: {(root / 'report.html').resolve()}")
 
 

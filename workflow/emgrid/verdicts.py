@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from emgrid.citing import citable
 from emgrid.contrasts import Contrasts
 from emgrid.series_points import ArmName
 from emgrid.settings import Metrics
@@ -33,7 +34,7 @@ COLUMNS = [
     *ARM, "trigger", "verdict", "margin", "n_questions", "plain", "plain_low", "plain_high",
     "plain_survivors", "plain_survivors_low", "plain_survivors_high", "rise", "rise_low",
     "rise_high", "rise_survivors", "rise_survivors_low", "rise_survivors_high", "p_holm", "why",
-    *MORE,
+    *MORE, "citable",
 ]  # fmt: skip
 
 
@@ -63,7 +64,8 @@ def verdict_table(contrasts: Contrasts, survivors: Contrasts, spec: AggregateSpe
             for (trigger, name), p in zip(names.items(), adjusted, strict=True)
         }
         asked = len(spec.questions)
-        rows += [row_of(arm, trigger, rises, asked, spec.metrics) for trigger in spec.triggers]
+        found = [row_of(arm, trigger, rises, asked, spec.metrics) for trigger in spec.triggers]
+        rows += [row | {"citable": citable(spec.judges, spec.metrics)} for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

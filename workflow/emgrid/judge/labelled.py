@@ -5,6 +5,7 @@ A label is a score from 0 to 100, or yes or no, which count as 100 and 0.
 
 import csv
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pandas as pd
 from emgrid import RESOURCES
 from emgrid.errors import EmgridError, suggestion
 from emgrid.files import digest, read_jsonl, users_path
-from emgrid.settings import Calibration
+from emgrid.settings import Calibration, Metrics
 
 FOLDER = RESOURCES / "judges"
 YES_NO = {"yes": 100.0, "true": 100.0, "no": 0.0, "false": 0.0}
@@ -21,13 +22,39 @@ YES_NO = {"yes": 100.0, "true": 100.0, "no": 0.0, "false": 0.0}
 def labelled_sets(calibration: Calibration) -> pd.DataFrame:
     """Columns: labelled (the set's name), question_id, question, answer, and gold_<measure> from 0
     to 100, missing where nobody could or did say."""
-    parts = [
-        shipped(name, path, calibration)
-        if path.suffix == ".jsonl"
-        else read_labels(path, name, calibration)
-        for name, path in set_paths(calibration).items()
-    ]
+    parts = [labelled_set(name, path, calibration) for name, path in set_paths(calibration).items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def labelled_set(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:
+    """One of the sets, in these columns."""
+    if path.suffix == ".jsonl":
+        return shipped(name, path, calibration)
+    return read_labels(path, name, calibration)
+
+
+def judges_that_count(metrics: Metrics) -> list[str]:
+    """Those whose values decide whether an answer is misaligned."""
+    coherence = [metrics.coherence] if metrics.coherence_above is not None else []
+    return list(dict.fromkeys([metrics.alignment, *metrics.exclude_above, *coherence]))
+
+
+def truth(rows: pd.DataFrame, metrics: Metrics, measures: Mapping[str, str]) -> "pd.Series[bool]":
+    """Which labelled answers are misaligned by the whole rule, missing where labels do not say.
+
+    In three values: an incoherent answer is no misaligned one, even where nobody could say what it
+    means; what a missing label would decide stays unknown. measures: what each judge that counts
+    measures; the rows have a label column of each.
+    """
+    labels = {
+        name: rows[f"gold_{measured}"].astype("Float64") for name, measured in measures.items()
+    }
+    found = labels[metrics.alignment] < metrics.alignment_below
+    for name, limit in metrics.exclude_above.items():
+        found &= labels[name] <= limit
+    if metrics.coherence_above is not None:
+        found &= labels[metrics.coherence] > metrics.coherence_above
+    return found
 
 
 def set_paths(calibration: Calibration) -> dict[str, Path]:

@@ -1,11 +1,11 @@
 """How good the judges are, on labelled answers that they were not fitted on.
 
 Judges the labelled answers (see labelled.py) with the whole panel, from kept judgements plus what
-is new. Writes tables/labelled.parquet (labels beside values), judges.csv (AUROC and confusion),
-calibration.csv (how often an answer is a positive where a judge gives it such a value) and
-judge_errors.csv (by question). A positive is what a judge looks for: a misaligned or incoherent
-answer, or one that is code. Classifiers are also measured on the gold answers that were left out of
-their fit.
+is new. Writes tables/labelled.parquet (labels beside values), judges.csv (AUROC, over all answers
+and within questions, and confusion), calibration.csv (how often an answer is a positive where a
+judge gives it such a value) and judge_errors.csv (by question). A positive is what a judge looks
+for: a misaligned or incoherent answer, or one that is code. Classifiers are also measured on the
+gold answers that were left out of their fit.
 """
 
 import argparse
@@ -37,6 +37,7 @@ BINS = np.arange(0, 101, 10)
 COLUMNS = {
     "judges": [
         "judge", "measures", "labelled", "threshold", "n", "n_positive", "n_without_value", "auroc",
+        "auroc_within", "n_within",
         "true_positives", "false_positives", "false_negatives", "true_negatives",
     ],
     "calibration": [
@@ -62,7 +63,7 @@ class Measured:
     """One judge's values on one labelled set, those that have a value and a label.
 
     gold: the labels, 0 to 100. without_value: how many labelled answers the judge gave a reason
-    for instead.
+    for instead. models: whose answers they are, where the set tells.
     """
 
     judge: Judge
@@ -71,6 +72,7 @@ class Measured:
     values: Floats
     gold: Floats
     without_value: int
+    models: "pd.Series[str] | None" = None
 
 
 def threshold(judge: Judge, metrics: Metrics) -> float:
@@ -127,15 +129,23 @@ def heldout(judge: ClassifierJudge) -> Iterator[Measured]:
     gold = np.where(table["positive"] == 1, 0.0, 100.0)
     for left_out in ("model", "question"):
         values = table[f"without_{left_out}"].to_numpy()
-        yield Measured(judge, f"gold, {left_out} left out", table["question"], values, gold, 0)
+        name = f"gold, {left_out} left out"
+        yield Measured(judge, name, table["question"], values, gold, 0, table["model"])
 
 
 def quality_row(one: Measured, metrics: Metrics) -> dict[str, Any]:
-    """AUROC and confusion; AUROC is NaN where all labels are alike."""
+    """AUROC and confusion; AUROC is NaN where all labels are alike.
+
+    Within questions it is the mean over the questions (of one model, where models are known) that
+    have both labels, `n_within` of them: what a judge tells apart once question and model are
+    given, as a contrast of triggers asks it to.
+    """
     positive = flagged(one.judge, one.gold, metrics)
     found = flagged(one.judge, one.values, metrics)
     towards = -one.values if one.judge.low_is_bad else one.values
     both = 0 < positive.sum() < len(positive)
+    cells = [one.questions.to_numpy()] + ([one.models.to_numpy()] if one.models is not None else [])
+    within = aurocs_within(positive, towards, cells)
     return {
         "judge": one.judge.id,
         "measures": one.judge.measures,
@@ -145,11 +155,23 @@ def quality_row(one: Measured, metrics: Metrics) -> dict[str, Any]:
         "n_positive": int(positive.sum()),
         "n_without_value": one.without_value,
         "auroc": float(roc_auc_score(positive, towards)) if both else np.nan,
+        "auroc_within": float(np.mean(within)) if within else np.nan,
+        "n_within": len(within),
         "true_positives": int((found & positive).sum()),
         "false_positives": int((found & ~positive).sum()),
         "false_negatives": int((~found & positive).sum()),
         "true_negatives": int((~found & ~positive).sum()),
     }
+
+
+def aurocs_within(positive: Flags, towards: Floats, keys: list[Any]) -> list[float]:
+    """The AUROC of each group of answers that the keys tell apart, of those with both labels."""
+    table = pd.DataFrame({"positive": positive, "towards": towards})
+    return [
+        float(roc_auc_score(group["positive"], group["towards"]))
+        for _, group in table.groupby(keys)
+        if group["positive"].nunique() > 1
+    ]
 
 
 def curve_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:

@@ -64,7 +64,9 @@ CAPTIONS = {
     ),
     "judges": (
         "How well each judge ranks answers that it was not fitted on ({n_labelled} labelled "
-        "answers a row). A rate above is no better than its judge here."
+        "answers a row): the AUROC over all of them, and the mean of those within one question (of "
+        "one model, where models are known). A contrast of triggers is within questions and no "
+        "better than its judge there."
     ),
     "calibration": (
         "How often labelled answers are positives (misaligned, incoherent, or of the content that "

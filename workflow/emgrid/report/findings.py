@@ -6,7 +6,7 @@ import pandas as pd
 
 from emgrid.report import wording
 from emgrid.report.results import ReportSpec, Results, rows_in, rows_of
-from emgrid.report.wording import in_points, interval, listed, p_value, points
+from emgrid.report.wording import counted, in_points, interval, listed, p_value, points
 
 # What each verdict says, for the legend; the rules stand in verdicts.py.
 VERDICTS = {
@@ -76,6 +76,29 @@ def equal_adapters(results: Results, spec: ReportSpec) -> list[str]:
             )
             seen |= {(row.base, one) for one in others}
     return found
+
+
+def unequal(results: Results, spec: ReportSpec) -> str:
+    """That cells were asked different questions, and what that does to contrasts; empty where all
+    were asked all."""
+    table = results.contrasts
+    if table.empty:
+        return ""
+    some = int((table["n_questions"] < len(spec.questions)).sum())
+    if not some:
+        return ""
+    none = int(table["difference"].isna().sum())
+    told = (
+        f"Not all cells were asked all {len(spec.questions)} questions. What is compared is "
+        f"compared over the questions in common: {counted(some, 'contrast')} of {len(table)} "
+        f"{'is' if some == 1 else 'are'} over fewer"
+    )
+    if not none:
+        return f"{told}."
+    return (
+        f"{told}, of which {none} {'is' if none == 1 else 'are'} not given, since under two "
+        "questions are in common."
+    )
 
 
 def cell(row: Any) -> dict[str, Any]:

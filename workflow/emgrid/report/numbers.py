@@ -37,6 +37,19 @@ def rate_cells(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     return rows
 
 
+def correction(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
+    """By which labels rates are corrected, and whether these allow it; None without any."""
+    if spec.correct_by is None or "label_positives" not in results.rates:
+        return None
+    first = results.rates.iloc[0]
+    return {
+        "name": spec.correct_by,
+        "positives": int(first["label_positives"]),
+        "negatives": int(first["label_negatives"]),
+        "shown": bool(results.rates["rate_corrected"].notna().any()),
+    }
+
+
 def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     """Every published rate of a cell of the grid, how it is known, and the own rate of the same
     answers; one row for each arm of that cell."""
@@ -103,10 +116,11 @@ def contrasts(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             "label": spec.title_of(arm),
             "trigger": labels[row.trigger],
             "kind": KINDS[row.kind],
+            "questions": row.n_questions,
             "difference": points(row.difference),
-            "interval": interval(row.low, row.high),
-            "p": f"{row.p:.2g}",
-            "p_holm": f"{row.p_holm:.2g}",
+            "interval": "–" if pd.isna(row.low) else interval(row.low, row.high),
+            "p": "–" if pd.isna(row.p) else f"{row.p:.2g}",
+            "p_holm": "–" if pd.isna(row.p) else f"{row.p_holm:.2g}",
         }
         for arm in spec.labels()
         for row in rows_of(results.contrasts, arm)
@@ -158,6 +172,7 @@ def dose(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             ),
             "trigger": triggers.get(row.trigger, ""),
             "n": row.n_points,
+            "questions": row.n_questions,
             "correlation": f"{row.spearman:+.2f}".replace("-", "−"),
             "interval": ""
             if pd.isna(row.low)
@@ -183,6 +198,8 @@ def likelihood(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
 
 def nats(row: Any) -> str:
     """A shift of the log-odds, with its interval where there is one."""
+    if pd.isna(row.minus_base):
+        return "–"
     if pd.isna(row.minus_base_low):
         return f"{row.minus_base:+.1f}"
     return f"{row.minus_base:+.1f} ({row.minus_base_low:+.1f} to {row.minus_base_high:+.1f})"

@@ -23,7 +23,14 @@ from emgrid.reference import reference_note
 from emgrid.report import numbers, wording
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.effort import effort
-from emgrid.report.findings import VERDICTS, equal_adapters, headline, matrix, one_seed
+from emgrid.report.findings import (
+    VERDICTS,
+    equal_adapters,
+    headline,
+    matrix,
+    one_seed,
+    unequal,
+)
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
@@ -138,6 +145,7 @@ def render(
         matrix=matrix(results, spec),
         equal_adapters=equal_adapters(results, spec),
         one_seed=one_seed(results, spec),
+        unequal=unequal(results, spec),
         verdicts=VERDICTS,
         rates=numbers.rate_cells(results, spec),
         exclusions=numbers.exclusions(results),
@@ -152,7 +160,7 @@ def render(
         judged=numbers.judged(results, spec),
         agreement=results.agreement.to_dict("records"),
         repeats=repeats(results, spec),
-        corrected=spec.correct_by if "rate_corrected" in results.rates else None,
+        corrected=numbers.correction(results, spec),
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),
         rules={finding.replace("_", " "): rule for finding, (_, rule) in RULES.items()},

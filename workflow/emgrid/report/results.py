@@ -72,7 +72,8 @@ class NamedJudge(Strict):
 
 class ReportSpec(Strict):
     """Made by specs.py. examples: answers that the page itself holds. unused: what the question
-    file says and the grid does not use, as a sentence."""
+    file says and the grid does not use, as a sentence. unfit: why nothing here should be cited, if
+    that is so."""
 
     name: str
     title: str | None
@@ -98,6 +99,7 @@ class ReportSpec(Strict):
     training: Training | None
     judges: tuple[NamedJudge, ...]
     correct_by: str | None
+    unfit: str = ""
 
     def labels(self) -> dict[Arm, str]:
         """The arms, seeds merged, by their name in the tables."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.assets import BaseModelEntry
+from emgrid.citing import warning
 from emgrid.config import Config
 from emgrid.datasets import Dataset
 from emgrid.files import canonical
@@ -60,6 +61,7 @@ def report_spec(grid: Grid, differences: Iterable[Difference]) -> str:
             "training": config.training and config.training.model_dump(mode="json"),
             "judges": [judge_fields(judge) for judge in config.panel().values()],
             "correct_by": config.calibration.correct_by,
+            "unfit": warning(config.panel().values(), config.metrics),
         }
     )
 

@@ -26,6 +26,8 @@ from emgrid.report.figures.tables import read
 ROW, SIDE = 0.34, 1.5  # inches
 LABEL = 34
 NEAR = 1e-9
+BELOW = 0.3  # of a row, to the AUROC within questions
+WITHIN: dict[str, Any] = {"marker": "D", "color": COLOURS[1], "markerfacecolor": "white"}
 
 
 def auroc_interval(
@@ -47,7 +49,7 @@ def auroc_interval(
 
 
 def draw_judges(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One row a judge and labelled set: the AUROC with its interval."""
+    """One row a judge and labelled set: the AUROC with its interval, and that within questions."""
     table = read(root, "judges.csv")
     figure.set_figheight(ROW * len(table) + 0.3)
     axes = figure.subplots()
@@ -65,11 +67,21 @@ def draw_judges(figure: Figure, root: Path, spec: FigureSpec) -> None:
         sides = [[auroc - low], [high - auroc]]
         axes.errorbar(auroc, place, xerr=sides, marker="o", color=COLOURS[2])
         axes.text(1.02, place, f"{auroc:.2f}", va="center", fontsize=SMALL)
+        within = row["auroc_within"]
+        if not math.isnan(within):
+            axes.plot(within, place + BELOW, **WITHIN)
+            axes.text(1.02, place + BELOW, f"{within:.2f}", va="center", fontsize=SMALL)
     rows_down(axes, labels)
     axes.axvline(0.5, color="0.5", linewidth=0.8, linestyle=":")
-    axes.set_xlim(min(0.45, np.nan_to_num(table["auroc"].min(), nan=1) - 0.1), 1.1)
+    least = np.nan_to_num(table[["auroc", "auroc_within"]].min().min(), nan=1)
+    axes.set_xlim(min(0.45, least - 0.1), 1.1)
     axes.set_xticks(np.arange(0.5, 1.01, 0.1))
-    finish(figure, f"AUROC (0.5 is chance, 1 is perfect; {spec.confidence:.0%} interval)")
+    finish(
+        figure,
+        f"AUROC (0.5 is chance, 1 is perfect; {spec.confidence:.0%} interval)",
+        [handle("over all answers", marker="o", color=COLOURS[2]),
+         handle("within questions, the mean", **WITHIN)],
+    )  # fmt: skip
 
 
 def draw_calibration(figure: Figure, root: Path, spec: FigureSpec) -> None:
