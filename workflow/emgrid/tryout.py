@@ -83,9 +83,15 @@ def train_once(base: BaseModel, training: Training, device: str, folder: Path) -
 
 
 def try_transformers(
-    base: BaseModel, precision: str, device: str, folder: Path, trained: dict[str, Any] | None
+    base: BaseModel,
+    precision: str,
+    device: str,
+    folder: Path,
+    trained: dict[str, Any] | None,
+    for_vllm: bool,
 ) -> tuple[dict[str, Any], list[float]]:
-    """Canary, one likelihood and one answer; what was found, and the live adapter's reference."""
+    """Canary, one likelihood and one answer; what was found, and the live adapter's reference if
+    vLLM is to be compared with it."""
     from emgrid.engines.transformers import TransformersEngine
 
     engine = TransformersEngine(base, precision, device, batch_size=2)
@@ -95,6 +101,8 @@ def try_transformers(
     whole = as_defined(engine, row.input_ids)
     scored = [value for value, label in zip(whole, row.labels[1:], strict=True) if label != IGNORED]
     agree(base, "reading the canary", plain, scored, limit)
+    [likelihood] = engine.log_likelihoods([row])
+    agree(base, "scoring", [likelihood / len(plain)], [float(np.mean(plain))], limit)
     reference: list[float] = []
     if trained is not None:
         loss = -float(np.mean(plain))
@@ -102,10 +110,9 @@ def try_transformers(
             agree(base, "the loss of training", [trained["loss"]], [loss], limit)
         empty = engine.reference(folder / "empty")
         agree(base, "reading the canary with an empty LoRA", empty, plain, EQUAL)
-        reference = engine.reference(folder / "live")
+        if for_vllm:
+            reference = engine.reference(folder / "live")
         engine.use(folder / "live")
-    [likelihood] = engine.log_likelihoods([row])
-    agree(base, "scoring", [likelihood / len(plain)], [float(np.mean(engine.canary()))], limit)
     drawn = engine.row(request(), sampling(precision))
     for _ in engine.decode([drawn], sampling(precision)):
         pass
@@ -196,7 +203,10 @@ def run(base: BaseModel, trial: Trial, device: str, folder: Path) -> dict[str, A
         advice = "take another base model, or sampling.engine: vllm if that computes it"
         with trying(base, "scoring or sampling by transformers", advice):
             release()
-            told, reference = try_transformers(base, one.precision, device, folder, trained)
+            for_vllm = one.engine == "vllm"
+            told, reference = try_transformers(
+                base, one.precision, device, folder, trained, for_vllm
+            )
         if one.engine == "vllm":
             release()
             advice = "take sampling.engine: transformers, or another base model"
