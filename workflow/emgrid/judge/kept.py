@@ -11,6 +11,7 @@ from typing import Any
 
 from emgrid.endpoint.ledger import Ledger
 from emgrid.files import digest
+from emgrid.judge import windows
 from emgrid.judge.judgement import Item, Judgement, Reply
 from emgrid.judge.panel import Judge, ReadingJudge
 from emgrid.rows import KeptRows, Rows, read_kept
@@ -25,8 +26,11 @@ def folder_name(judge: Judge, identity: dict[str, Any]) -> str:
 
 
 def key_of(judge: Judge, item: Item) -> str:
-    """What a judgement is kept under: all that the judge was shown."""
+    """What a judgement is kept under: all that the judge was shown, and how it read it."""
     shown = [item.answer]
+    if judge.kind == "classifier" and windows.is_long(item.answer):
+        # Earlier versions read the beginning alone, and kept what they found under the text.
+        shown.append(f"windows {windows.VERSION}")
     if judge.reads_question:
         shown += [item.question_id if judge.kind == "rule" else item.question]
     return digest(shown)[:32]

@@ -35,7 +35,8 @@ FILTERED: Row = {"value": None, "reason": "content_filter"}
 
 class JudgeSpec(Strict):
     """arms: their folders, below the grid's. sees_cue: the triggers whose cue the judges are shown.
-    content: hashes of files that the judges are made of."""
+    content: hashes of files that the judges are made of. windows: the version of how classifiers
+    read long answers, 0 if there are none."""
 
     arms: tuple[str, ...] = ()
     judges: tuple[AnyJudge, ...]
@@ -43,6 +44,7 @@ class JudgeSpec(Strict):
     triggers: dict[str, Wording]
     sees_cue: tuple[str, ...] = ()
     content: dict[str, str] = Field(default_factory=dict)
+    windows: int = 0
     revision: int = 0
 
 

@@ -7,6 +7,7 @@ from emgrid import RESOURCES
 from emgrid.buckets import Bucket
 from emgrid.files import canonical, file_digest, users_path
 from emgrid.grid import Grid
+from emgrid.judge import windows
 from emgrid.judge.panel import ChatJudge, ClassifierJudge, LocalJudge, head_paths
 
 # Settings of metrics on which no quality of a judge depends.
@@ -28,6 +29,7 @@ def judge_spec(grid: Grid, bucket: Bucket) -> str:
             "triggers": grid.trigger_wordings(),
             "sees_cue": [one.id for one in grid.triggers.values() if one.judge_sees_cue],
             "content": contents(head_paths(panel)),
+            **({"windows": windows.VERSION} if head_paths(panel) else {}),
             **grid.config.revision.of("judge"),
         }
     )
