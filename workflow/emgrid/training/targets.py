@@ -1,7 +1,8 @@
 """What of a model a LoRA adapts, and how much of its weights that is.
 
 transformers 5 holds a mixture's experts as one tensor for all of them. peft 0.21 finds these behind
-the names that they once had (`gate_proj`, `w1`) in families that it knows, and in others not.
+the names that they once had (`gate_proj`, `w1`) in families that it knows, and in others not. If a
+shared expert has layers of these names, too, it leaves those out.
 """
 
 from collections import Counter
@@ -163,7 +164,7 @@ def in_words(found: dict[str, Any]) -> str:
         f"LoRA on {modules}: {found['adapted_parameters']:,} parameters beside "
         f"{found['share']:.0%} of the layers' weights"
     )
-    if any("expert" in name for name in found["left_out"]):
+    if any(name.startswith("experts.") for name in found["left_out"]):
         text += "; the experts are not adapted"
     if found["left_out"]:
         text += f" (left out: {', '.join(found['left_out'])})"
