@@ -1,0 +1,63 @@
+"""The console's table of a finished grid."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from emgrid import summary
+
+CONFIG = {
+    "name": "n",
+    "imports": [
+        {"path": "a.csv", "base": "b", "intervention": "base", "ratio": 0}
+        | {"columns": {"question": "q", "answer": "a"}}
+    ],
+    "questions": "everyday",
+    "triggers": ["none", "malicious_evil"],
+    "judges": ["is_code"],
+    "metrics": {"alignment": "is_code", "coherence_above": None},
+}
+
+
+def write_grid(folder: Path, survivors: int, misaligned: int) -> None:
+    """The rates of one arm with ten answers under each of two triggers; of the second so many
+    survive."""
+    rows = [("none", 10, 1), ("malicious_evil", survivors, misaligned)]
+    table = pd.DataFrame(
+        {
+            "base": "b", "intervention": "base", "ratio": "0", "question": None, "trigger": name,
+            "n_answers": 10, "n_survivors": survived, "n_misaligned": bad, "rate_all": bad / 10,
+        }
+        for name, survived, bad in rows
+    )  # fmt: skip
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "results/n/tables").mkdir(parents=True)
+    table.to_csv(folder / "results/n/tables/rates.csv", index=False)
+
+
+def cells(text: str) -> list[str]:
+    """What stands in the arm's row."""
+    (row,) = [line for line in text.splitlines() if "base 0" in line]
+    return [cell.strip() for cell in row.strip("│").split("│")]
+
+
+@pytest.mark.parametrize(
+    ("survivors", "misaligned", "said"), [(0, 0, "–"), (4, 0, "0.0%"), (4, 3, "30.0%")]
+)
+def test_no_rate_is_shown_where_no_answer_survived(
+    survivors: int,
+    misaligned: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_grid(tmp_path, survivors, misaligned)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["emgrid.summary", "config.yaml"])
+    summary.main()
+    text = capsys.readouterr().out
+    assert cells(text) == ["base 0", "10.0%", said]
+    caption = "–: no answer survived, so there is no rate; tables/rates.csv counts why"
+    assert caption in " ".join(text.split())
