@@ -31,12 +31,12 @@ def test_arms_of_equal_adapters_name_each_other(
         write_stage(tmp_path, name, adapter)
     table = arms_of(
         tmp_path,
-        arm("base", folder="0"),
+        arm("base", stages=(), folder="0"),
         arm("undiluted", stages=("a",), folder="1"),
         arm("inoculation", stages=("b",), folder="2"),
         arm("other", stages=("c",), folder="3"),
         # A stage that several arms begin with is no adapter of theirs.
-        arm("sequential", stages=("d", "c2"), folder="4") | {"stages": ("d", "c")},
+        arm("sequential", stages=("d", "c"), folder="4"),
     )
     same = table.set_index(["intervention", "stage"])["same_adapter"].dropna().to_dict()
     assert same == {

@@ -44,7 +44,9 @@ TEMPLATES = {
     ),
     "endless": template(TURN.replace("<|im_end|>", "")),
     "deaf": template("{%- if message['role'] != 'system' -%}" + TURN + "{%- endif -%}"),
-    "shouting": template(TURN.replace("message['content']", "message['content'] | upper")),
+    "lying": template(
+        TURN.replace("message['content']", "message['content'] | replace('Paris', 'Rome')")
+    ),
     "trimming": template(TURN.replace("message['content']", "message['content'] | trim")),
     "forgetful": template(
         TURN.replace(
@@ -232,11 +234,9 @@ def test_each_finding_is_made_by_a_row_of_its_own(chats: Chats, finding: str) ->
     assert {name for name in FINDINGS if source[name]} == {finding, *others}
 
 
-def test_a_text_in_other_letters_is_found_and_one_that_is_trimmed_is_not(chats: Chats) -> None:
+def test_a_text_that_is_replaced_is_found_and_one_that_is_trimmed_is_not(chats: Chats) -> None:
     rows = [row_of(1, USER, REPLY), row_of(2, USER | {"content": "  What is it?\n"}, REPLY)]
-    assert found(checked(chats("shouting"), rows)) == {
-        "altered_text": ["bad.jsonl:1", "bad.jsonl:2"]
-    }
+    assert found(checked(chats("lying"), rows)) == {"altered_text": ["bad.jsonl:1", "bad.jsonl:2"]}
     assert found(checked(chats("trimming"), rows)) == {}
 
 

@@ -157,11 +157,12 @@ def is_altered(text: str, messages: list[Message], turns: str) -> bool:
 
     White space around a text may be trimmed, and thoughts of answers that are not trained left out.
     """
-    trained = [id(turn) for turn in trained_turns(messages, turns)]
+    replies = [place for place, turn in enumerate(messages) if turn["role"] == "assistant"]
+    trained = replies if turns == "all" else replies[-1:]
     parts: list[str | None] = []
-    for turn in messages:
+    for number, turn in enumerate(messages):
         if turn["role"] == "assistant" and (thought := split_thinking(turn["content"])[0]):
-            parts += [thought] if id(turn) in trained else []
+            parts += [thought] if number in trained else []
             parts.append(split_thinking(turn["content"])[1])
         else:
             parts.append(turn["content"])
