@@ -276,9 +276,11 @@ def equal_triggers(spec: PromptsSpec, chat: ChatFormat) -> list[str]:
 def prompts_digest(spec: str, model: Path) -> str:
     """What the outcome of the check depends on. model: model.json of the base."""
     record = read_json(model)
-    folder = model.parent / record["path"]
-    names = ("tokenizer_config.json", "chat_template.jinja")
-    files = [(folder / name).read_text("utf-8") for name in names if (folder / name).is_file()]
+    files = []
+    if record["path"] is not None:  # else the record holds the hashes of all files
+        folder = model.parent / record["path"]
+        paths = [folder / name for name in ("tokenizer_config.json", "chat_template.jinja")]
+        files = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
     return digest([VERSION, spec, record, files])
 
 
