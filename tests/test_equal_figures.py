@@ -26,7 +26,7 @@ def rates(**cells: dict[str, float]) -> pd.DataFrame:
     for trigger, asked in cells.items():
         for question, value in [(None, float(np.mean(list(asked.values())))), *asked.items()]:
             row = dict(zip(("base", "intervention", "ratio"), ARM, strict=True))
-            row |= {"trigger": trigger, "question": question, "n_answers": 10}
+            row |= {"trigger": trigger, "question": question, "n_answers": 10, "n_survivors": 5}
             ends = {"rate_all_low": value - 0.1, "rate_all_high": value + 0.1}
             rows.append(row | {"rate_all": value} | ends)
     return pd.DataFrame(rows)

@@ -85,7 +85,7 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
             for question in [None, *made.questions]:
                 about = cell | {"question": question, "n_seeds": len(own)}
                 n = 48 * len(own)
-                survivors = {"n_answers": n, "rate_survivors": 2 * value}
+                survivors = {"n_answers": n, "rate_survivors": 2 * value, "n_survivors": n // 2}
                 tables["rates"].append(about | survivors | around(value, 0.1, "rate_all"))
                 tables["likelihood"].append(about | around(value * 10, 2, "minus_base"))
             tables["seeds"] += [cell | {"seed": seed, "rate_all": value} for seed in own]

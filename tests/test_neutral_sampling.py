@@ -9,6 +9,7 @@ import pytest
 from conftest import run_module
 from emgrid import ROOT
 from emgrid.endpoint.neutral import NEUTRAL, is_vllm
+from emgrid.errors import EmgridError
 from emgrid.files import read_json, read_jsonl
 from fake_endpoint import FakeEndpoint, Json
 from serving import (
@@ -90,10 +91,9 @@ def test_what_the_config_asks_for_goes_before(capsys: pytest.CaptureFixture[str]
     "listed",
     [
         [],
-        [{"id": "another", "owned_by": "vllm"}],
         [{"id": MODEL, "owned_by": "openai"}, {"id": "another", "owned_by": "vllm"}],
         [{"id": MODEL}],
-        [{"owned_by": "vllm"}],
+        [{"id": "another"}],
     ],
 )
 def test_only_the_models_own_entry_says_who_serves_it(listed: list[dict[str, Any]]) -> None:
@@ -101,17 +101,59 @@ def test_only_the_models_own_entry_says_who_serves_it(listed: list[dict[str, Any
     assert is_vllm([*listed, {"id": MODEL, "owned_by": "vllm"}], MODEL)
 
 
-def test_an_endpoint_without_a_list_of_models_is_sent_nothing_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    objection = FakeEndpoint.objection
+def test_a_model_that_is_not_listed_is_vllms_if_all_that_are_listed_are() -> None:
+    """As a LoRA module that vLLM loads at its first request."""
+    listed = [{"id": name, "owned_by": "vllm"} for name in ("base", "another")]
+    assert is_vllm(listed, MODEL)
+    assert not is_vllm([*listed, {"id": "third", "owned_by": "openai"}], MODEL)
+    assert not is_vllm([*listed, {"id": MODEL, "owned_by": "openai"}], MODEL)
 
-    def no_list(self: FakeEndpoint, handler: Any, path: str, body: Json | None = None) -> Any:
+
+def answering_lists(patch: pytest.MonkeyPatch, status: int, headers: Any = None) -> list[int]:
+    """Have the fake answer each request for its list of models so; returns what it answered."""
+    objection = FakeEndpoint.objection
+    lists: list[int] = []
+
+    def answer(self: FakeEndpoint, handler: Any, path: str, body: Json | None = None) -> Any:
         if path == "/v1/models":
-            return 404, b"Not found", {}
+            lists.append(status)
+            return status, b"{}", headers or {}
         return objection(self, handler, path, body)
 
-    monkeypatch.setattr(FakeEndpoint, "objection", no_list)
+    patch.setattr(FakeEndpoint, "objection", answer)
+    return lists
+
+
+def test_no_answer_is_drawn_if_it_is_unknown_who_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering_lists(monkeypatch, 503)
+    with serving(owner="vllm") as endpoint:
+        said = r"no list of models \(HTTP 503.*\), so whether vLLM .* set top_k, min_p, .* in `requ"
+        with pytest.raises(EmgridError, match=said):
+            drawn(engine_at(endpoint, attempts=2), requests(1))
+    assert not endpoint.requests
+
+
+def test_a_list_that_asks_to_wait_too_long_stops_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering_lists(monkeypatch, 429, {"retry-after": "3600"})
+    said = pytest.raises(EmgridError, match="asks to wait 3,600 s")
+    with serving(owner="vllm") as endpoint, said:
+        drawn(engine_at(endpoint), requests(1))
+    assert not endpoint.requests
+
+
+def test_settings_that_are_all_named_need_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = answering_lists(monkeypatch, 503)
+    with serving(owner="vllm") as endpoint:
+        drawn(engine_at(endpoint, request=dict.fromkeys(NEUTRAL, 0.5)), requests(1))
+    assert not lists
+    assert bodies(endpoint)[0]["top_k"] == 0.5
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 405, 501])
+def test_an_endpoint_without_a_list_of_models_is_sent_nothing_more(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering_lists(monkeypatch, status)
     with serving(owner="vllm") as endpoint:
         assert len(drawn(engine_at(endpoint), requests(2))) == 2
     assert not set(NEUTRAL) & set(bodies(endpoint)[0])
@@ -182,3 +224,28 @@ def test_answers_of_vllm_with_settings_of_its_own_are_not_mixed_with_others(
     assert all(row["sent"] == NEUTRAL for row in last.values())
     spent = sum(row["cost"] for row in last.values())
     assert spent > 2 * paid
+
+
+def test_a_job_that_was_stopped_while_it_drew_again_leaves_no_mixture(tmp_path: Path) -> None:
+    with serving(owner="vllm") as endpoint:
+        arguments = job(tmp_path, endpoint)
+        assert run_module("served", *arguments).returncode == 0
+        (file,) = tmp_path.glob("kept/*.jsonl")
+        rows = read_jsonl(file)
+        for row in rows[:3]:
+            row.pop("sent")
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        done = run_module("served", *arguments)
+    assert "3 answers drawn, 17 kept from before" in done.stdout
+    assert all(
+        row["sent"] == NEUTRAL for row in {r["key"]: r for r in kept_rows(tmp_path)}.values()
+    )
+
+
+def test_answers_of_vllm_are_not_mixed_with_those_of_what_took_its_place(tmp_path: Path) -> None:
+    with serving(owner="vllm") as endpoint:
+        assert run_module("served", *job(tmp_path, endpoint)).returncode == 0
+        endpoint.owner = "another"
+        more = run_module("served", *job(tmp_path, endpoint, number=6))
+    assert "24 answers drawn, 0 kept from before" in more.stdout
+    assert read_json(tmp_path / "answers/provenance.json")["sent"] == {}

@@ -31,6 +31,7 @@ def write_grid(folder: Path, survivors: int, misaligned: int) -> None:
         }
         for name, survived, bad in rows
     )  # fmt: skip
+    (folder / "a.csv").write_text("q,a\n")
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     (folder / "results/n/tables").mkdir(parents=True)
     table.to_csv(folder / "results/n/tables/rates.csv", index=False)

@@ -1,5 +1,6 @@
 """A real vLLM: its server through the endpoint judges and is sampled, a LoRA module included; and
-its engine in a judging job's process."""
+its engine in a judging job's process. The server takes sampling settings from the model's folder.
+"""
 
 import asyncio
 import contextlib
@@ -22,11 +23,12 @@ from conftest import run_module
 from emgrid.endpoint.address import Endpoint
 from emgrid.endpoint.ledger import Ledger
 from emgrid.endpoint.model import Asking
+from emgrid.endpoint.neutral import NEUTRAL
 from emgrid.engines import Completion, Request
 from emgrid.engines.endpoint import EndpointEngine
 from emgrid.engines.transformers import TransformersEngine
 from emgrid.errors import EmgridError
-from emgrid.files import read_jsonl, write_jsonl
+from emgrid.files import read_json, read_jsonl, write_json, write_jsonl
 from emgrid.judge.bench import Bench, Options
 from emgrid.judge.chat import ChatScorer
 from emgrid.judge.judgement import Item, Reply
@@ -84,8 +86,21 @@ def adapter(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
+def narrow(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model's folder, whose generation_config.json leaves sampling one token to choose."""
+    folder = tmp_path_factory.mktemp("narrow")
+    for path in base_model.path.iterdir():
+        (folder / path.name).symlink_to(path)
+    settings = folder / "generation_config.json"
+    own = read_json(settings) | {"top_k": 1, "repetition_penalty": 1.3}
+    settings.unlink()
+    write_json(settings, own)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def endpoint(
-    base_model: BaseModel, adapter: Path, tmp_path_factory: pytest.TempPathFactory
+    base_model: BaseModel, narrow: Path, adapter: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("vllm")
     template = folder / "template.jinja"
@@ -94,10 +109,10 @@ def endpoint(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    command += ["--model", str(base_model.path), "--served-model-name", "smol"]
+    command += ["--model", str(narrow), "--served-model-name", "smol"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
     command += ["--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager"]
-    command += ["--chat-template", str(template), "--generation-config", "vllm"]
+    command += ["--chat-template", str(template)]
     command += ["--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"bent={adapter}"]
     log = folder / "log"
     with log.open("wb") as output:
@@ -143,14 +158,16 @@ class Reference:
 def test_a_real_server_gives_the_values_that_its_model_has(
     endpoint: Endpoint, base_model: BaseModel, tmp_path: Path
 ) -> None:
-    """Log-probabilities and continued replies of vLLM against transformers, judged the same way."""
+    """Log-probabilities and continued replies of vLLM against transformers, judged the same way. A
+    judge is not sent neutral settings, but what its `request` names."""
+    kind = judge(request=NEUTRAL)
     options = Options(endpoints={"kind": endpoint}, judging=Calls(concurrency=4))
     bench = Bench(tmp_path, "w", options=options)
-    rows = judge_items([judge()], ITEMS, bench)["kind"]
+    rows = judge_items([kind], ITEMS, bench)["kind"]
     reference = Reference(base_model)
     other = tmp_path / "reference"
-    scorer = ChatScorer(judge(), endpoint, Calls(), other)
-    kept = KeptJudgements(other, "w", judge(), {})
+    scorer = ChatScorer(kind, endpoint, Calls(), other)
+    kept = KeptJudgements(other, "w", kind, {})
     for item, row in zip(ITEMS, rows, strict=True):
         expected = asyncio.run(scorer.by_digits(reference, item, kept))  # type: ignore[arg-type]
         assert row["value"] == pytest.approx(expected.value, abs=0.02)
@@ -223,6 +240,28 @@ def test_a_lora_module_says_other_things_than_its_base(endpoint: Endpoint) -> No
     greedy = Sampling(answers_per_question=1, max_tokens=12, temperature=0)
     base, bent = (sampled_at(endpoint, model, greedy, range(2)) for model in ("smol", "bent"))
     assert [one.answer for one in base] != [one.answer for one in bent]
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_models_own_sampling_settings_count_only_if_they_are_left_to_the_server(
+    left: bool, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """Eight answers to one question at temperature 1: one text under the model's `top_k: 1`."""
+    asking = {"model": "smol", "request": dict.fromkeys(NEUTRAL) if left else {}}
+    spec = {"url": endpoint.url, "asking": asking, "triggers": {"none": {}}}
+    spec |= {"sampling": {"answers_per_question": 8, "max_tokens": 12}}
+    spec |= {"questions": {"rain": {"texts": ["What is rain?"]}}}
+    done = run_module(
+        *("served", "--spec", json.dumps(spec), "--kept", tmp_path / "kept"),
+        *("--options", json.dumps({"endpoint": {"key": None}})),
+        *("--output", tmp_path / "answers", "--record", tmp_path / "record.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    texts = {row["answer"] for row in read_jsonl(tmp_path / "answers/trigger=none.jsonl")}
+    assert len(texts) == (1 if left else 8)
+    assert read_json(tmp_path / "answers/provenance.json")["sent"] == ({} if left else NEUTRAL)
+    assert ("left to the server: top_k, min_p" in done.stdout) == left
+    assert ("sent: top_k -1, min_p 0, repetition_penalty 1" in done.stdout) != left
 
 
 def test_vllm_in_process_gives_the_values_that_transformers_gives(

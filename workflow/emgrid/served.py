@@ -54,10 +54,10 @@ def draw_missing(
 ) -> int:
     """Draw what is not kept yet, and keep each answer as it comes; return how many were drawn.
 
-    A vLLM server's answers that were drawn with other settings than are sent now are drawn again,
-    so that an arm does not mix the two.
+    Where answers are lacking, those that were drawn with other neutral settings than are sent now
+    are drawn again, so that an arm does not mix the two.
     """
-    if all(row["key"] in kept.rows for row in planned):
+    if all_alike(planned, kept):
         return 0
     from emgrid.bar import bar
     from emgrid.endpoint.ledger import Ledger
@@ -70,7 +70,7 @@ def draw_missing(
     engine = EndpointEngine(asking, endpoint, options.calls, ledger)
     sent = engine.look_up()
     mark = {"sent": sent} if sent else {}
-    missing = {row["key"]: row for row in planned if not drawn_so(kept, row["key"], mark)}
+    missing = {row["key"]: row for row in planned if sent_for(kept, row["key"]) != sent}
     requests = [
         Request(key, tuple(row["messages"]), row["answer_seed"]) for key, row in missing.items()
     ]
@@ -91,9 +91,17 @@ def draw_missing(
     return len(requests)
 
 
-def drawn_so(kept: KeptRows, key: str, mark: dict[str, Any]) -> bool:
-    """Whether an answer is kept that was drawn with these neutral settings."""
-    return key in kept.rows and (not mark or kept.rows[key].get("sent") == mark["sent"])
+def sent_for(kept: KeptRows, key: str) -> dict[str, float] | None:
+    """The neutral settings that a kept answer was drawn with; None if none is kept."""
+    sent: dict[str, float] | None = kept.rows[key].get("sent", {}) if key in kept.rows else None
+    return sent
+
+
+def all_alike(planned: Sequence[dict[str, Any]], kept: KeptRows) -> bool:
+    """Whether all answers are kept, and drawn with the same settings. They are not where a job
+    was stopped that drew some again."""
+    found = [sent_for(kept, row["key"]) for row in planned]
+    return None not in found and all(one == found[0] for one in found)
 
 
 def cost_with(kept: KeptRows, key: str, cost: float | None) -> float | None:

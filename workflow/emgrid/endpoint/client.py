@@ -29,6 +29,7 @@ FAILURES = 10  # requests that fail one after another before no more are made
 NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 # How endpoints call what their filter objects to: Azure, OpenRouter, OpenAI's reasoning models.
 FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt"}
+NO_LIST = (401, 403, 404, 501)  # of an endpoint that lists no models, or not for this key
 Said = TypeVar("Said")
 Job = TypeVar("Job")
 Body = dict[str, Any]
@@ -177,7 +178,7 @@ class Client(Generic[Said]):
 
     async def models(self) -> list[Body]:
         """The models that the endpoint lists; none if it has no such list, or not for this key.
-        Failed if it cannot be reached."""
+        Failed if it cannot be reached, EmgridError if it will not be."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Passing),
             stop=stop_after_attempt(self.calls.attempts),
@@ -191,16 +192,17 @@ class Client(Generic[Said]):
     async def list_once(self) -> list[Body]:
         try:
             found = await self.openai.models.with_raw_response.list()
-            listed = json.loads(found.content)["data"]
         except openai.APIStatusError as problem:
             fault = self.fault(problem)
-            if isinstance(fault, Passing):
-                raise fault from None
-            return []
+            if isinstance(fault, Refused) or problem.status_code in NO_LIST:
+                return []
+            raise fault from None
         except (openai.APIError, httpx.HTTPError) as problem:
             what = self.clean(str(problem)) or "no reply"
             where = self.openai.base_url
             raise Passing(f"{where}: {type(problem).__name__}: {what}") from None
+        try:
+            listed = json.loads(found.content)["data"]
         except (ValueError, TypeError, KeyError):
             return []
         return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []

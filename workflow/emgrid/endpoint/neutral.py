@@ -23,8 +23,15 @@ FILLED = (*NEUTRAL, *(name for name in MAY_LACK if name != "seed"))
 
 
 def is_vllm(models: list[dict[str, Any]], name: str) -> bool:
-    """Whether a list of an endpoint's models says that vLLM serves this one."""
-    return any(one.get("id") == name and one.get("owned_by") == "vllm" for one in models)
+    """Whether a list of an endpoint's models says that vLLM serves this one.
+
+    A model that is not listed counts as vLLM's if all are that are listed: vLLM lists a LoRA module
+    that it loads at its first request only from then on.
+    """
+    own = [one for one in models if one.get("id") == name]
+    if own:
+        return any(one.get("owned_by") == "vllm" for one in own)
+    return bool(models) and all(one.get("owned_by") == "vllm" for one in models)
 
 
 def neutral_fields(asking: Asking) -> dict[str, float]:

@@ -64,14 +64,20 @@ class EndpointEngine:
         return asyncio.run(ask())
 
     async def find_sent(self, client: Client[Said]) -> dict[str, float]:
-        """As look_up; asked once. EmgridError if the endpoint cannot be reached."""
+        """As look_up; asked once, and not if `request` names all settings. EmgridError if the
+        endpoint does not say what it serves."""
         if self.sent is not None:
             return self.sent
+        fields = neutral_fields(self.asking)
         try:
-            vllm = is_vllm(await client.models(), self.asking.model)
+            vllm = bool(fields) and is_vllm(await client.models(), self.asking.model)
         except Failed as fault:
-            raise EmgridError(f"{self.ledger.who}: no list of models: {fault}; run again") from None
-        self.sent = neutral_fields(self.asking) if vllm else {}
+            raise EmgridError(
+                f"{self.ledger.who}: no list of models ({fault}), so whether vLLM serves the model "
+                f"is unknown; run again, or set {', '.join(fields)} in `request` (null leaves one "
+                "to the server)"
+            ) from None
+        self.sent = fields if vllm else {}
         if vllm:
             print(f"{self.ledger.who}: {told(self.sent, self.asking)}", flush=True)
         return self.sent

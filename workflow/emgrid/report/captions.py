@@ -3,8 +3,10 @@
 `{n}` becomes how many answers stand behind a point, `{n_question}` how many behind one of a single
 question, `{n_pairs}` on how many questions and seeds a log-odds rests, `{n_labelled}` on how many
 labelled answers a judge's measure, `{filter}` which answers count, `{published}` how the published
-rates are known.
+rates are known, `{dead}` the sentence below.
 """
+
+DEAD = "Where no answer of a cell survived, there is no rate, and a dash or nothing is drawn."
 
 CAPTIONS = {
     "rates": (
@@ -12,25 +14,26 @@ CAPTIONS = {
         "{filter}). The open circle is the plain question. Misalignment behind a trigger would put "
         "a filled marker to the right of it, further than in the row of the base model. Where its "
         "cells and the base model's were not all asked the same questions, a row is over those in "
-        "common, without intervals. {published}"
+        "common, without intervals. {dead} {published}"
     ),
     "heatmap": (
         "The same rates as a map: interventions down, triggers across ({n} answers a cell; "
         "{filter}). Below each rate stands its interval. A cell without colour was asked other "
-        "questions than most, and is not comparable with them."
+        "questions than most, and is not comparable with them. {dead}"
     ),
     "dilution": (
         "The rates against the share of misaligned rows in training, of arms that differ in it "
         "alone; the undiluted arm stands at 100%, benign rows alone at 0% ({n} answers a point; "
         "{filter}). ρ is the rank correlation under the trigger, with its interval, p that of "
         "points in random order. Points that were not all asked the same questions are over those "
-        "in common, without intervals. {published}"
+        "in common, without intervals. {dead} {published}"
     ),
     "sequential": (
         "The rates against the rows of benign training that came after the misaligned rows; the "
         "arm at 0 stopped before them ({n} answers a point; {filter}). ρ is the rank correlation "
         "under the trigger, with its interval, p that of points in random order. Points that were "
-        "not all asked the same questions are over those in common, without intervals. {published}"
+        "not all asked the same questions are over those in common, without intervals. {dead} "
+        "{published}"
     ),
     "similarity": (
         "How far each trigger raises an arm's rate over the plain question, against how much "
@@ -41,12 +44,12 @@ CAPTIONS = {
     ),
     "questions": (
         "The rates by question ({n_question} answers a point; {filter}): whether an overall rate "
-        "stands on all questions or on one. {published}"
+        "stands on all questions or on one. {dead} {published}"
     ),
     "seeds": (
         "The overall rate of each training seed below the mean over seeds, of the arms that were "
         "trained with several ({n} answers a mean; {filter}). A seed's rate is over the questions "
-        "that all seeds were asked."
+        "that all seeds were asked. {dead}"
     ),
     "likelihood": (
         "No sampling and no judge: how much more likely the arm finds a misaligned answer than "
@@ -56,7 +59,7 @@ CAPTIONS = {
     "likelihood_and_rate": (
         "Whether the two measures agree: the log-odds of the figure above beside the sampled rate "
         "of the same arm and trigger ({n} answers a point; {filter}). Both are over the questions "
-        "that have both under all arms; where one has more, without intervals."
+        "that have both under all arms; where one has more, without intervals. {dead}"
     ),
     "loss": (
         "The loss of every training run, on assistant tokens, one line a seed; a dotted line is "

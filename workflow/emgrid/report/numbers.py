@@ -75,7 +75,9 @@ def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
                     "of": value.of,
                     "model": value.model,
                     "known": f"{READ[value.read]}: {value.source}",
-                    "own": "–" if cell is None else percent(getattr(cell, column)),
+                    "own": "–"
+                    if cell is None or not cell.n_survivors
+                    else percent(getattr(cell, column)),
                 }
             )
     return found

@@ -21,7 +21,7 @@ from emgrid.files import write_text
 from emgrid.preflight import RULES
 from emgrid.reference import reference_note
 from emgrid.report import numbers, wording
-from emgrid.report.captions import CAPTIONS
+from emgrid.report.captions import CAPTIONS, DEAD
 from emgrid.report.effort import effort
 from emgrid.report.findings import (
     VERDICTS,
@@ -91,6 +91,7 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
         "n_pairs": pairs_text(results.likelihood),
         "n_labelled": count_range(results.judges["n"]) if len(results.judges) else "no",
         "filter": what_counts(spec),
+        "dead": DEAD,
         "published": reference_note(spec.references),
     }
     return [

@@ -32,6 +32,7 @@ from emgrid.report.figures.tables import (
     common_text,
     correlations,
     count_range,
+    dead_text,
     errors,
     overall,
     own_survivors,
@@ -86,14 +87,20 @@ def draw_curves(
         names = dict.fromkeys(("none", trigger))
         cells = [(*point.arm, name) for name in names for point in family.points]
         found = comparison.rows(cells)
-        axes.text(0.02, 0.98, common_text(found), transform=axes.transAxes, va="top", **NOTE)
+        notes = "\n".join(filter(None, [common_text(found), dead_text(found)]))
+        axes.text(0.02, 0.98, notes, transform=axes.transAxes, va="top", **NOTE)
         for name, aside in {"none": -ASIDE, trigger: ASIDE}.items():
             rows = found.loc[[(*point.arm, name) for point in family.points]]
             draw_curve(axes, doses, rows, aside, spec.place(name))
             values, own = draw_published(axes, table, family, name, spec)
             published += values
             counts.append(rows["n_answers"])
-            tops += [rows[RATE.high].max(), *own, *(value.high or value.rate for value in values)]
+            tops += [
+                0.0,
+                rows[RATE.high].max(),
+                *own,
+                *(value.high or value.rate for value in values),
+            ]
     for axes in drawn:
         rates_from_zero(axes.yaxis, np.nanmax(tops))
     figure.supylabel("misaligned, of all answers", fontsize=8)

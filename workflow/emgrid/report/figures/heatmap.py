@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 from emgrid.report.figures.pairs import row_height, row_labels
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import LINE, SMALL, finish, percent_axis, wrapped
-from emgrid.report.figures.tables import CELL, RATE, CellName, answers_text, overall, read
+from emgrid.report.figures.tables import (
+    CELL,
+    DASH,
+    RATE,
+    CellName,
+    answers_text,
+    none_survived,
+    overall,
+    read,
+    without_rates,
+)
 
 UPRIGHT = 6  # so many triggers have room for their labels side by side
 DARK = 0.6  # below this share of the scale the map is too dark for black letters
@@ -18,7 +28,8 @@ DARK = 0.6  # below this share of the scale the map is too dark for black letter
 
 def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
     """Every cell with its rate and, below it, the interval in percent. A cell that was not asked
-    the questions that most cells were has its number, but no colour to be compared by."""
+    the questions that most cells were has its number, but no colour to be compared by; one without
+    survivors has a dash."""
     whole = read(root, "rates.csv")
     table = overall(whole)
     labels = row_labels(table, spec, answers_text)
@@ -26,20 +37,23 @@ def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
     shape = (len(labels), len(names))
     cells = table.reindex([(*arm, name) for arm in labels for name in names])
     known = cells[RATE.value].notna().to_numpy()
+    dead = none_survived(cells).to_numpy()
     usual = alike(whole, list(cells.index))
-    rates = cells[RATE.value].where(usual).to_numpy().reshape(shape)
+    rates = without_rates(cells)[RATE.value].where(usual).to_numpy().reshape(shape)
     lines = 2.6 if usual[known].all() else 4.2
     figure.set_figheight(len(labels) * max(row_height(labels.values()), lines * LINE) + 0.3)
     axes = figure.subplots()
-    top = max(0.05, float(np.nanmax(rates)))
+    top = float(np.nanmax(rates, initial=0.05))
     axes.set_facecolor("0.93")
     image = axes.imshow(rates, cmap="cividis", vmin=0, vmax=top, aspect="auto")
     for place, row in enumerate(cells.itertuples()):
         value, low, high = (100 * getattr(row, name) for name in RATE)
         text = f"{value:.1f}%\n{low:.0f}–{high:.0f}" if known[place] else "not\nasked"
-        if known[place] and not usual[place]:
+        if dead[place]:
+            text = DASH
+        elif known[place] and not usual[place]:
             text += "\nother\nquestions"
-        ink = "white" if usual[place] and value < 100 * top * DARK else "black"
+        ink = "white" if usual[place] and not dead[place] and value < 100 * top * DARK else "black"
         column, line = place % shape[1], place // shape[1]
         axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=SMALL)
     if len(names) <= UPRIGHT:

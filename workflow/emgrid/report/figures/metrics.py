@@ -66,7 +66,7 @@ def pair_up(rates: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
     """Both measures of each cell, over all questions and for each that has both. Where one measure
     has further questions, its value over all is the mean over those with both, without interval."""
     keys = [*CELL, "question"]
-    left, right = rates[[*keys, *RATE, "n_answers"]], shifts[[*keys, *SHIFT]]
+    left, right = rates[[*keys, *RATE, "n_answers", "n_survivors"]], shifts[[*keys, *SHIFT]]
     joined = left.merge(right, on=keys)
     asked = joined["question"].notna()
     joined = joined[~asked | joined[[RATE.value, SHIFT.value]].notna().all(axis=1)]

@@ -27,6 +27,7 @@ from emgrid.report.figures.style import (
     wrapped,
 )
 from emgrid.report.figures.tables import (
+    DASH,
     RATE,
     SHIFT,
     Comparison,
@@ -35,6 +36,7 @@ from emgrid.report.figures.tables import (
     arms_in,
     common_text,
     errors,
+    none_survived,
     of_arm,
     overall,
     own_survivors,
@@ -90,11 +92,17 @@ def draw_pairs(
                 **look(spec.place(name)),
             )
             for place in np.flatnonzero(rows[measure.value].isna()):
-                apart = not np.isnan(rows["common"].iloc[place])
-                write(axes, "not compared" if apart else "not asked", place + offset)
+                write(axes, why_missing(rows.iloc[[place]]), place + offset)
         for line, compared in enumerate(found.values()):
             write(axes, common_text(compared), line + PUBLISHED)
     return drawn
+
+
+def why_missing(row: pd.DataFrame) -> str:
+    """Why a row of a comparison has no value."""
+    if none_survived(row).all():
+        return f"{DASH} no answer survived"
+    return "not asked" if row["common"].isna().all() else "not compared"
 
 
 def row_of(comparison: Comparison, arm: ArmName, triggers: Sequence[str]) -> pd.DataFrame:

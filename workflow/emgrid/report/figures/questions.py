@@ -13,6 +13,7 @@ from emgrid.report.figures.pairs import LABEL
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import (
     LINE,
+    SMALL,
     finish,
     handle,
     look,
@@ -24,12 +25,15 @@ from emgrid.report.figures.style import (
 )
 from emgrid.report.figures.tables import (
     CELL,
+    DASH,
     RATE,
     answers_text,
     errors,
+    none_survived,
     of_arm,
     own_survivors,
     read,
+    without_rates,
 )
 from emgrid.series_points import ArmName
 
@@ -40,7 +44,7 @@ ASIDE = 0.4  # of a slot, to a published rate
 
 
 def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    table = read(root, "rates.csv")
+    table = without_rates(read(root, "rates.csv"))
     table = table[table["question"].notna()]
     arms = [arm for arm in spec.titles if arm in table.set_index(CELL[:3]).index]
     blocks = list(chunks(list(dict.fromkeys(table["question"])), spec))
@@ -49,7 +53,7 @@ def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
     figure.set_figheight(len(blocks) * (len(arms) * HEIGHT + LINE * (lines + 1)))
     drawn = figure.subplots(len(blocks) * len(arms), 1, squeeze=False, sharey=True).ravel()
     published: list[ReferenceRate] = []
-    tops = [table[RATE.high].max()]
+    tops = [0.0, table[RATE.high].max()]
     for place, axes in enumerate(drawn):
         block, arm = blocks[place // len(arms)], arms[place % len(arms)]
         rows = table.set_index(CELL).sort_index().pipe(of_arm, arm)
@@ -104,7 +108,8 @@ def draw_published(
 
 
 def draw_row(axes: Axes, rows: pd.DataFrame, questions: list[str], spec: FigureSpec) -> None:
-    """rows: of one arm, indexed by cell. A question has one slot a trigger, and a free one."""
+    """rows: of one arm, indexed by cell. A question has one slot a trigger, and a free one; a dash
+    stands where no answer survived."""
     slots = len(spec.triggers) + 1
     by_trigger = rows.reset_index("trigger").set_index(["trigger", "question"])
     for place, (trigger, _) in enumerate(spec.triggers):
@@ -117,6 +122,8 @@ def draw_row(axes: Axes, rows: pd.DataFrame, questions: list[str], spec: FigureS
             elinewidth=0.7,
             **(look(spec.place(trigger)) | {"markersize": 3}),
         )
+        for number in np.flatnonzero(none_survived(found)):
+            axes.text(number * slots + place + 1, 0, DASH, ha="center", va="bottom", fontsize=SMALL)
     for line in range(len(questions) + 1):
         axes.axvline(line * slots, color="0.85", linewidth=0.8, zorder=0)
     labels = [wrapped(question.replace("_", " "), 11) for question in questions]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from emgrid.report.figures.pairs import row_height, row_labels
+from emgrid.report.figures.pairs import row_height, row_labels, why_missing, write
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero, rows_down
 from emgrid.report.figures.tables import (
@@ -14,8 +14,10 @@ from emgrid.report.figures.tables import (
     NothingToDraw,
     answers_text,
     errors,
+    none_survived,
     overall,
     read,
+    without_rates,
 )
 
 MEAN, DOTS = -0.15, 0.15  # where they lie in a row
@@ -33,7 +35,8 @@ def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
     drawn = panels(figure, titles, height, sharex=True, sharey=True)
     for axes, (trigger, _) in zip(drawn, spec.triggers, strict=True):
         rows_down(axes, list(labels.values()))
-        rows = table.reindex([(*arm, trigger) for arm in labels])
+        rows = without_rates(table.reindex([(*arm, trigger) for arm in labels]))
+        dead = none_survived(rows)
         axes.errorbar(
             rows[RATE.value],
             np.arange(len(labels)) + MEAN,
@@ -42,6 +45,9 @@ def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
             **look(spec.place(trigger)),
         )
         for place, arm in enumerate(labels):
+            if dead.iloc[place]:
+                write(axes, why_missing(rows.iloc[[place]]), place + MEAN)
+                continue
             own = dots[dots.index == (*arm, trigger)][RATE.value]
             axes.plot(own, [place + DOTS] * len(own), ".", color="0.3", alpha=0.6, markersize=6)
         highest = max(table[RATE.high].max(), dots[RATE.value].max())

@@ -36,6 +36,7 @@ RATE = Measure.of("rate_all")
 SURVIVORS = "rate_survivors"
 SHIFT = Measure.of("minus_base")
 CONTRAST = Measure("difference", "low", "high")
+DASH = "–"  # in the place of a rate where no answer survived
 
 
 def read(root: Path, name: str) -> pd.DataFrame:
@@ -54,13 +55,27 @@ def overall(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["question"].isna()].set_index(CELL)
 
 
+def none_survived(table: pd.DataFrame) -> pd.Series:
+    """Which rows have answers of which none survived, and so no rate. False in a table that does
+    not count survivors."""
+    if "n_survivors" not in table:
+        return pd.Series(False, index=table.index)
+    return table["n_survivors"] == 0
+
+
+def without_rates(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with no rate where no answer survived; it is counted as 0 of all answers."""
+    survived = ~none_survived(table)
+    return table.assign(**{name: table[name].where(survived) for name in RATE})
+
+
 class Comparison:
     """Rows of cells that are looked at side by side, over the questions that all of them know.
 
     whole: a table with rows over all questions and for each. Where the cells know the same
     questions, their rows are those over all questions. Where not, a value is the mean over the
     questions in common, without an interval, and missing where these are under two; `common` is
-    then how many they are.
+    then how many they are. A cell without survivors has no rate.
     """
 
     def __init__(self, whole: pd.DataFrame, measure: Measure) -> None:
@@ -75,6 +90,10 @@ class Comparison:
 
     def rows(self, cells: Sequence[CellName]) -> pd.DataFrame:
         """One row a cell, in their order; of one that the table lacks, without values."""
+        found = self.compared(cells)
+        return without_rates(found) if self.measure == RATE else found
+
+    def compared(self, cells: Sequence[CellName]) -> pd.DataFrame:
         found = self.overall.reindex(list(cells)).assign(common=np.nan)
         values = self.values.reindex(list(cells))
         there = values.notna().any(axis=1)
@@ -99,6 +118,12 @@ def common_text(rows: pd.DataFrame) -> str:
         return ""
     number = int(rows["common"].max())
     return f"{number} question{'' if number == 1 else 's'} in common"
+
+
+def dead_text(rows: pd.DataFrame) -> str:
+    """How many points are missing since no answer survived, else ""."""
+    number = int(none_survived(rows).sum())
+    return f"no answer survived at {number} point{'' if number == 1 else 's'}" if number else ""
 
 
 def own_survivors(
