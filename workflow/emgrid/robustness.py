@@ -1,7 +1,7 @@
 """How the rates hang on choices: thresholds, one question or seed left out, another judge.
 
 Point estimates, over all arms and triggers at once. Differences are over the questions that all
-that is compared was asked, missing where these are under two. The published analyses fixed all of
+compared cells were asked, and missing if these are fewer than two. The published analyses fixed all of
 these.
 """
 
