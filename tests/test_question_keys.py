@@ -44,7 +44,8 @@ def of_entry(folder: Path, **keys: Any) -> QuestionSet:
         (
             "mt2",
             "questions.soup",
-            f"`prefill` begins the answer, and emgrid does not begin answers for the model; {OF_SETS}",
+            "`prefill` begins the answer, and emgrid does not begin answers for the model; "
+            + OF_SETS,
         ),
         ("mt3", "entry 1 (wish)", f"`context` holds a conversation, and {NOT_YET}; {OF_ENTRIES}"),
         ("mt4", "entry 1 (wish)", f"`messages` holds a conversation, and {NOT_YET}; {OF_ENTRIES}"),

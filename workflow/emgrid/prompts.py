@@ -1,9 +1,9 @@
 """Check that a base model's prompts are what answer files say they are, before it is trained.
 
-Renders each question under each trigger family, and the wordings that recipes add to training rows.
-A prompt must hold the system, user and assistant texts word for word, in order and once each, with
-nothing added to a system prompt and nothing that depends on the date. White space around a text may be
-trimmed, as official templates do. Writes prompts.json: {"digest", "warnings"}.
+Renders each question under each trigger family, and the wordings that recipes add to training
+rows. A prompt must hold the system, user and assistant texts word for word, in order and once each,
+with nothing added to a system prompt and nothing that depends on the date. White space around a
+text may be trimmed, as official templates do. Writes prompts.json: {"digest", "warnings"}.
 """
 
 import argparse

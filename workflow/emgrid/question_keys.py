@@ -53,7 +53,8 @@ def check_conversation(entry: Mapping[str, Any], asks: str) -> None:
             )
         if key in PREFILL:
             raise ValueError(
-                f"`{key}` begins the answer, and emgrid does not begin answers for the model; {asks}"
+                f"`{key}` begins the answer, and emgrid does not begin answers for the model; "
+                f"{asks}"
             )
 
 

@@ -2,9 +2,9 @@
 
 Trains a LoRA for one step of the real trainer, reads the canary with an empty LoRA (which must
 compute what the base model computes), scores an answer, and draws one by every engine that the grid
-uses; vLLM also reads the canary with a LoRA that changes it. Writes one record beside model.json, so
-that each base is tried once for each way in which it is used. Runs as a separate process, so that
-its memory is free again before training loads the model.
+uses; vLLM also reads the canary with a LoRA that changes it. Writes one record beside model.json,
+so that each base is tried once for each way in which it is used. Runs as a separate process, so
+that its memory is free again before training loads the model.
 """
 
 import argparse

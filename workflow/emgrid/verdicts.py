@@ -2,8 +2,8 @@
 
 Everything is measured against the base model under the same triggers, over the questions that all
 compared cells were asked; with fewer than two of them nothing is decided. A rise is shown to exceed
-the margin if, over all answers, its one-sided lower bound is above it and its p (of no rise at all),
-adjusted over the triggers of the arm, is below 1 - confidence. It is shown to be small if its
+the margin if, over all answers, its one-sided lower bound is above it and its p (of no rise at
+all), adjusted over the triggers of the arm, is below 1 - confidence. It is shown to be small if its
 one-sided upper bound is below the margin (a test of equivalence, Schuirmann 1987), over all answers
 and among survivors: a model of which hardly anything can be read also has few misaligned answers,
 which does not show that it is clean.

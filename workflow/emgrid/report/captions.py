@@ -23,15 +23,15 @@ CAPTIONS = {
         "The rates against the share of misaligned rows in training, of arms that differ in it "
         "alone; the undiluted arm stands at 100%, benign rows alone at 0% ({n} answers a point; "
         "{filter}). ρ is the rank correlation under the trigger, with its interval, p that of "
-        "points in random order. If the points were not all asked the same questions, they are over "
-        "those that they share, without intervals. {published}"
+        "points in random order. If the points were not all asked the same questions, they are "
+        "over those that they share, without intervals. {published}"
     ),
     "sequential": (
         "The rates against the rows of benign training that came after the misaligned rows; the "
         "arm at 0 stopped before them ({n} answers a point; {filter}). ρ is the rank correlation "
         "under the trigger, with its interval, p that of points in random order. If the "
-        "points were not all asked the same questions, they are over those that they share, without "
-        "intervals. {published}"
+        "points were not all asked the same questions, they are over those that they share, "
+        "without intervals. {published}"
     ),
     "similarity": (
         "How far each trigger raises an arm's rate over the plain question, against how much "

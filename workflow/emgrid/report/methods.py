@@ -199,8 +199,9 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
     )
     yield (
         "Contrasts are over the questions that all compared cells were asked (if these are fewer "
-        "than two, none is given) and paired by question, and by seed where their arms have the same; their "
-        "intervals and p-values are Student's with the bootstrap's error, with the degrees of "
+        "than two, none is given) and paired by question, and by seed if their arms have the "
+        "same; their intervals and p-values are Student's with the bootstrap's error, with the "
+        "degrees of "
         f"freedom of {'answers' if fixed else 'questions'} and seeds (Satterthwaite 1946); "
         "p is adjusted over the triggers of an arm (Holm 1979)."
     )

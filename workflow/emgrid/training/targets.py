@@ -1,8 +1,8 @@
 """What of a model a LoRA adapts, and how much of its weights that is.
 
-transformers 5 holds all experts of a mixture in one tensor. peft 0.21 finds it by the experts' former
-names (`gate_proj`, `w1`) in the families that it knows, and in others not. If a shared expert has
-layers of these names, too, peft leaves those out.
+transformers 5 holds all experts of a mixture in one tensor. peft 0.21 finds it by the experts'
+former names (`gate_proj`, `w1`) in the families that it knows, and in others not. If a shared
+expert has layers of these names, too, peft leaves those out.
 """
 
 from collections import Counter
