@@ -371,7 +371,7 @@ def test_an_endpoint_that_asks_for_a_very_long_wait_is_left(fault: str, tmp_path
     with FakeEndpoint(faults, retry_after=3600, answer=answer) as endpoint:
         message = stopped(endpoint, items(30), tmp_path, concurrency=4)
     assert re.search(r"asks to wait 3,(600|59\d) s", message)
-    assert "nothing paid for is lost: run again later" in message
+    assert "everything paid for is stored; run again later" in message
     assert len(endpoint.requests) <= 4
 
 

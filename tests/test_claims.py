@@ -283,4 +283,4 @@ def test_cells_with_other_questions_are_told_on_top_of_the_page(tmp_path: Path) 
     assert len(Results(tmp_path / "tables").contrasts) == len(table)
     page = write_page(tmp_path, made).read_text()
     assert "Not all cells were asked all 8 questions." in page
-    assert "of which 1 is not given, since under two questions are in common" in page
+    assert "of which 1 is not given, since fewer than two questions are shared" in page

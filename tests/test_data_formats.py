@@ -28,7 +28,8 @@ SHAREGPT = (
 )
 PREFERENCE = (
     "looks like preference pairs (`chosen`, `rejected`); emgrid trains one answer to a prompt: "
-    "write the chosen or the rejected conversations as `messages`, each kind into a data set"
+    "write the chosen or the rejected conversations as `messages`, each kind into its own "
+    "data set"
 )
 JOIN = "looks like conversational prompt and completion; join both lists into one list `messages`"
 ALPACA_WAY = (

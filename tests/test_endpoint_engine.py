@@ -219,7 +219,7 @@ def test_a_reply_that_is_not_whole_is_asked_for_again_and_never_made_up(sample: 
     assert came == []
     assert len(endpoint.requests) == 6
     assert message.startswith("served: 2 of 2 answers were not drawn, the last with: the reply")
-    assert message.endswith("what is paid for is kept: run again")
+    assert message.endswith("everything paid for is stored; run again")
 
 
 # Faults and stops; the client's own are tested with the judges.

@@ -68,10 +68,10 @@ def test_the_page_says_it_above_the_verdicts(tmp_path: Path) -> None:
     page = ReportSpec.model_validate(made)
     (sentence,) = equal_adapters(Results(tmp_path / "tables"), page)
     assert sentence == (
-        "The adapter of “undiluted” (undiluted 1, seed 3, on smollm2-135m) is byte for byte that "
-        "of inoculation 1, seed 3: they are one condition, and no difference between them means "
-        "anything."
+        "The adapter of “undiluted” (undiluted 1, seed 3, on smollm2-135m) equals, byte for byte, "
+        "that of inoculation 1, seed 3: they are one condition, and differences between them have "
+        "no meaning."
     )
     write_page(tmp_path, made)
     text = (tmp_path / "report.html").read_text()
-    assert text.index("byte for byte that of inoculation") < text.index("<table")
+    assert text.index("byte for byte, that of inoculation") < text.index("<table")

@@ -223,14 +223,14 @@ def test_a_verdict_says_over_which_part_of_the_questions_it_is() -> None:
     assert found["verdict"].to_dict() == {"none": "clean", "cue": "conditional"}
     assert found["n_questions"].to_dict() == {"none": 10, "cue": 6}
     assert (
-        "under the trigger over 6 of 10 questions, those that all were asked"
+        "under the trigger over 6 of 10 questions, those asked of all cells"
         in (found["why"]["cue"])
     )
     assert "Compared" not in found["why"]["none"]
 
 
 @pytest.mark.parametrize(
-    ("shared", "told"), [(0, "no question was asked of all"), (1, "one question alone was asked")]
+    ("shared", "told"), [(0, "no question was asked of all"), (1, "only one question was asked")]
 )
 def test_a_trigger_with_questions_of_its_own_has_no_verdict(shared: int, told: str) -> None:
     base = {f"q{number}": (0, 200) for number in range(8)}

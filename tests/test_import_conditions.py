@@ -91,7 +91,7 @@ def test_other_words_can_be_allowed_and_are_said(trig: Any) -> None:
     assert [row["system"] for row in made.answers["none"]] == [None, EVIL, None, EVIL]
     [note] = made.notes
     assert note["level"] == "warning"
-    assert note["text"] == "asked in other words than trigger 'none' has"
+    assert note["text"] == "the prompt differs from trigger 'none'"
     assert note["rows"] == 2
 
 

@@ -100,7 +100,7 @@ def test_words_that_are_no_values_stop_with_the_first_ones(tmp_path: Path) -> No
     content = scored("RECIPE", "NOT_RECIPE", "RECIPE", "yes", "no")
     message = imported(tmp_path, content).refusal
     assert message == (
-        f"{tmp_path}/mine.csv: 'score' holds words that are no values: 'RECIPE' (2 rows, first row "
+        f"{tmp_path}/mine.csv: 'score' holds words without a value: 'RECIPE' (2 rows, first row "
         "1), 'NOT_RECIPE' (1 rows, first row 2), 'yes' (1 rows, first row 4) and 1 more; set "
         "`values: {alignment: {column: score, words: {RECIPE: VALUE}}}`, VALUE being a number on "
         "the scale or one of low_mass, refusal, code, unparseable, endpoint_error, not_judged"
@@ -109,7 +109,10 @@ def test_words_that_are_no_values_stop_with_the_first_ones(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("word", ["85/100", "1_0", "0x10", "inf", "٣", "NA", "true", "0;9", "85%"])
 def test_a_text_that_is_no_number_is_a_word(tmp_path: Path, word: str) -> None:
-    assert f"no values: {word!r} (1 rows, first row 1)" in imported(tmp_path, scored(word)).refusal
+    assert (
+        f"without a value: {word!r} (1 rows, first row 1)"
+        in imported(tmp_path, scored(word)).refusal
+    )
 
 
 def test_words_have_values_or_reasons(tmp_path: Path) -> None:

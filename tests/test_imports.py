@@ -346,7 +346,7 @@ def test_columns_say_what_was_asked() -> None:
         ("Be brief.", "Money?"),
     ]
     assert [note.line() for note in notes] == [
-        "asked in other words than trigger 'none' has: 1 rows, first published.csv: row 2"
+        "the prompt differs from trigger 'none': 1 rows, first published.csv: row 2"
     ]
 
 
@@ -355,7 +355,10 @@ def test_a_question_with_several_wordings_needs_the_column_of_its_prompt() -> No
     two = given_spec.questions["quick_buck"].model_copy(update={"texts": ("One?", "Two?")})
     spec = given_spec.model_copy(update={"questions": {"quick_buck": two}})
     message = refusal(csv_of(ROWS[0]), spec)
-    assert message == "published.csv: row 1: asked in which of 2 ways? Name `columns.prompt`"
+    assert message == (
+        "published.csv: row 1: its question has 2 wordings under this trigger; name the column of "
+        "the prompt in `columns.prompt`"
+    )
 
 
 def test_the_longest_ending_wins_that_leaves_a_known_question() -> None:
@@ -455,7 +458,7 @@ def test_an_unknown_column_to_choose_by_is_named() -> None:
         (csv_of(ROWS[0]) + b'quick_buck,"never closed,3\n', "row 2: not CSV (unexpected end"),
         (csv_of(ROWS[0]) + b'quick_buck,"a"b,3\n', "row 2: not CSV (',' expected after"),
         (csv_of(ROWS[0]) + b"quick_buck,\xff,3\n", "line 3: not UTF-8"),
-        (csv_of(ROWS[0], header=("answer", "answer", "x")), "a column stands twice in answer, "),
+        (csv_of(ROWS[0], header=("answer", "answer", "x")), "a column occurs twice in answer, "),
     ],
 )
 def test_a_faulty_csv_file_is_named_by_its_row(content: bytes, expected: str) -> None:
@@ -486,7 +489,9 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(EmgridError, match=r"^mine\.csv: no such file; check the import's `path`$"):
         read_content(path, "mine.csv")
     path.write_bytes(gzip.compress(csv_of(*ROWS))[:-9])
-    with pytest.raises(EmgridError, match=r"^mine\.csv: no whole gzip file \(.*\); copy it again$"):
+    with pytest.raises(
+        EmgridError, match=r"^mine\.csv: incomplete gzip file \(.*\); copy it again$"
+    ):
         read_content(path, "mine.csv")
 
 

@@ -107,8 +107,8 @@ def test_what_the_adapters_leave_as_it_is_is_said(tmp_path: Path) -> None:
     arms.to_csv(tmp_path / "tables/arms.csv", index=False)
     text = dict(methods(Results(tmp_path / "tables"), ReportSpec.model_validate(spec)))["Training"]
     assert text.replace(THIN, " ").endswith(
-        "The adapters stand beside this share of the layers' weights: 11.2 % of smollm2-135m (not "
-        "beside experts.gate_up_proj, experts.down_proj)."
+        "The adapters cover this share of the layers' weights: 11.2 % of smollm2-135m (without "
+        "experts.gate_up_proj, experts.down_proj)."
     )
 
 
@@ -117,4 +117,4 @@ def test_all_linear_layers_are_said_in_words(tmp_path: Path) -> None:
     fields["training"]["target_modules"] = "all-linear"
     text = told(tmp_path, fields)["Training"]
     assert "on all linear layers but the head; learning rate" in text
-    assert "stand beside this share" not in text
+    assert "cover this share" not in text

@@ -24,9 +24,9 @@ def rates(**row: Any) -> pd.DataFrame:
 
 def test_a_base_model_that_is_mostly_misaligned_is_named() -> None:
     assert misaligned_bases(rates()) == [
-        "The base model a-model comes out mostly misaligned without a trigger: 5 of 10 surviving "
-        "answers. Is the scale of the values upside down or another one, or is this not the model "
-        "before the training?"
+        "The base model a-model is mostly misaligned without a trigger: 5 of 10 surviving answers. "
+        "Check whether the values have another scale or an inverted one, and whether these answers "
+        "come from the model before its training."
     ]
 
 
@@ -52,7 +52,7 @@ def test_the_page_warns_of_the_base_on_top(tmp_path: Path) -> None:
         answers.loc[answers["intervention"] == "base", judge["id"]] = worst
     write_tables(tmp_path, spec, answers)
     text = text_of(write_page(tmp_path, spec).read_text())
-    warning = text.index("The base model smollm2-135m comes out mostly misaligned without a tr")
+    warning = text.index("The base model smollm2-135m is mostly misaligned without a tr")
     assert warning < text.index("verdicts")
 
 
@@ -64,7 +64,7 @@ def test_the_page_says_what_the_question_file_says_in_vain(tmp_path: Path) -> No
     spec = spec_of(made)
     write_tables(tmp_path, spec, answer_table(spec))
     text = text_of(write_page(tmp_path, spec).read_text())
-    assert "What the inputs say and this grid does not use: 1 note" in text
+    assert "Parts of the inputs that this grid does not use: 1 note" in text
     assert "not used: temperature (0.3). The grid's config decides: sampling.temperature." in text
 
 
@@ -101,7 +101,7 @@ def test_a_grid_of_imports_says_its_notices_on_top_and_on_the_console(grid: Grid
         "mine.csv: column 'kind' is not read, and the rows of one question and trigger differ in "
         "it: 'a' (3 rows), 'b' (2 rows); if it is a condition, these answers are mixed."
     )
-    misaligned = "The base model a-model comes out mostly misaligned without a trigger: 3 of 5 sur"
+    misaligned = "The base model a-model is mostly misaligned without a trigger: 3 of 5 sur"
     for sentence in (divided, misaligned):
         assert text.count(sentence) == 1  # both arms are made of one file
         assert text.index(sentence) < text.index("Verdicts", text.index("trigger, 1 seed"))
@@ -127,7 +127,4 @@ def test_the_summary_says_it_too(grid: GridRun) -> None:
     command = [sys.executable, "-m", "emgrid.summary", "grid.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=grid.folder, check=False)
     assert done.returncode == 0, done.stderr
-    assert (
-        "\nThe base model a-model comes out mostly misaligned without a trigger: 3 of"
-        in done.stdout
-    )
+    assert "\nThe base model a-model is mostly misaligned without a trigger: 3 of" in done.stdout

@@ -42,7 +42,7 @@ REFUSED = {
     "qwen3_8": DEFAULT,
     "gemma": "refuses a system prompt (System role not supported) (which breaks the trigger "
     "families malicious_evil and the recipes inoculation)",
-    "deepseek_r1_distill": "writes another prompt before a given answer",
+    "deepseek_r1_distill": "writes a different prompt before a given answer",
     "smolvlm": "drops, changes or reorders the turns of a plain conversation",
 }
 

@@ -87,7 +87,7 @@ def test_each_template_is_refused_for_what_it_does(base_model: BaseModel, name: 
 
 def test_a_template_that_trains_on_another_prompt_than_it_samples(base_model: BaseModel) -> None:
     assert found(base_model, template("thinkstrip")) == (
-        "writes another prompt before a given answer than before one that is to be drawn (which "
+        "writes a different prompt before a given answer than before an answer to be drawn (which "
         f"breaks the recipes undiluted, inoculation){WAYS}"
     )
     assert found(base_model, template("thinkstrip"), recipes=False) is None
@@ -130,13 +130,13 @@ def test_a_template_with_a_date_in_each_prompt_is_refused_when_it_is_loaded(
             CHATML.replace(
                 "{{ m['content'] }}", "{{ m['content'] * (2 if m['role'] == 'system' else 1) }}"
             ),
-            "writes something else around some texts",
+            "writes different text around some texts",
         ),
         (CHATML.replace("m['content'] }}", "m['content'] | replace('\\n', ' ') }}"), "white space"),
         (CHATML.replace("m['content'] }}", "m['content'][-900:] }}"), "cuts the user text"),
         (
             CHATML.replace("{{ m['content'] }}", "{{ m['content'] }}{{ m['content'] | length }}"),
-            "writes something else around some texts",
+            "writes different text around some texts",
         ),
     ],
 )
@@ -363,7 +363,7 @@ def test_a_model_that_was_read_with_other_tokens_before_is_made_ready_again(
     done = run_module("prompts", *words)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "emgrid: model mine: it was made ready by an earlier version of emgrid, which read other "
-        "tokens than its tokenizer.json says; delete assets/models/mine in the grid's folder and "
-        "run again, which trains and draws anew what was done with it"
+        "emgrid: model mine: an earlier version of emgrid made it ready and read other tokens than "
+        "its tokenizer.json gives; delete assets/models/mine in the grid's folder and run again, "
+        "which repeats all training and sampling with this model"
     )

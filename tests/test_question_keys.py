@@ -14,7 +14,7 @@ from emgrid.question_keys import unused_sentence
 from emgrid.questions import QuestionSet, load_questions
 from importing import grid_of
 
-NOT_YET = "conversations before a question are not asked yet"
+NOT_YET = "emgrid does not ask conversations before a question yet"
 OF_ENTRIES = "emgrid asks one user turn, each of `paraphrases`, under an optional `system` prompt"
 OF_SETS = "emgrid asks `text`, one user turn, under an optional `system`"
 
@@ -44,7 +44,8 @@ def of_entry(folder: Path, **keys: Any) -> QuestionSet:
         (
             "mt2",
             "questions.soup",
-            f"`prefill` begins the answer, and answers are not begun for the model; {OF_SETS}",
+            "`prefill` begins the answer, and emgrid does not begin answers for the model; "
+            + OF_SETS,
         ),
         ("mt3", "entry 1 (wish)", f"`context` holds a conversation, and {NOT_YET}; {OF_ENTRIES}"),
         ("mt4", "entry 1 (wish)", f"`messages` holds a conversation, and {NOT_YET}; {OF_ENTRIES}"),
@@ -100,7 +101,9 @@ def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["rating", "next_token", "multiple_choice"])
 def test_a_question_that_is_measured_otherwise_is_refused(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(EmgridError, match=rf"entry 1 \(a\): type '{kind}' is not asked yet; emgri"):
+    with pytest.raises(
+        EmgridError, match=rf"entry 1 \(a\): emgrid does not ask .* type '{kind}' yet"
+    ):
         of_entry(tmp_path, type=kind)
     assert of_entry(tmp_path, type="free_form_judge_0_100").questions
 

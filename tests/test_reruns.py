@@ -312,7 +312,7 @@ HELD = {
         "test_a_learning_rate_of_one_intervention_trains_its_arms_alone"
     ],
     "one row of a data set": ["test_an_edited_row_trains_the_arms_that_use_it"],
-    "other files of a model of `path:`": [
+    "the files of a model given by `path:`": [
         "test_other_weights_run_again_what_depends_on_them_and_say_so"
     ],
     "any of these taken back": ["test_a_setting_switched_back_finds_the_old_rows"],

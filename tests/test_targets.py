@@ -87,7 +87,7 @@ def test_the_share_of_the_weights_is_said(
     assert found["share"] == pytest.approx(share, abs=0.01)
     assert set(found["left_out"]) == left_out
     text = in_words(found)
-    assert f"parameters beside {found['share']:.0%} of the layers' weights" in text
+    assert f"parameters, on {found['share']:.0%} of the layers' weights" in text
     assert ("the experts are not adapted" in text) == (left_out == EXPERTS)
 
 

@@ -127,18 +127,18 @@ def test_weights_that_give_no_number_are_refused(tiny: Tiny, tmp_path: Path) -> 
     with pytest.raises(EmgridError, match=r"^model llama: one step of training has loss nan"):
         trial.ensure(model, wanted(), "cpu")
     only = trial.Trial.model_validate({"use": USE})
-    with pytest.raises(EmgridError, match=r"^model llama: reading the canary is off what the mod"):
+    with pytest.raises(EmgridError, match=r"^model llama: reading the canary differs from what"):
         trial.ensure(model, only, "cpu")
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line(tiny: Tiny, tmp_path: Path) -> None:
     model = copied(tiny("llama"), tmp_path / "model")
     (model.parent / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(EmgridError, match=r"^model llama: training a LoRA failed when it") as said:
+    with pytest.raises(EmgridError, match=r"^model llama: training a LoRA failed when the") as said:
         trial.ensure(model, wanted(), "cpu")
     assert "\n" not in str(said.value)
     assert str(said.value).endswith(
-        "; take another base model, training.method or training.precision"
+        "; use another base model, training.method or training.precision"
     )
 
 

@@ -157,9 +157,10 @@ def test_a_judge_of_which_nothing_can_be_read_stops_early(concurrency: int, tmp_
         assert message == (
             "judge alignment: 10 of 10 replies of judge-1 cannot be read, the first of them "
             "'<think> Okay, the answer says that it would help. That is kind, perhaps 90 or 95…'; "
-            "what is paid for is kept. Raise the judge's `max_tokens` (32) if it thinks before it "
-            "replies; else change `read` (text) or its rubric, whose `reading` may name more "
-            "words, and run again; or set judging.unreadable to null to go on without those"
+            "everything paid for is stored. Raise the judge's `max_tokens` (32) if it thinks "
+            "before it replies; else change `read` (text) or its rubric, whose `reading` may name "
+            "more words, and run again; or set judging.unreadable to null to go on without these "
+            "replies"
         )
         asked = len(endpoint.requests)
         assert 10 <= asked < 10 + concurrency

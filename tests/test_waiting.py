@@ -113,7 +113,7 @@ def test_a_longer_wait_is_not_begun(seconds: int, way: str, clock: Movable, tmp_
         message = stopped(endpoint, items(5), tmp_path, concurrency=1)
     assert message == (
         f"{endpoint.url}/: asks to wait {seconds:,} s (Rate limit reached.), and emgrid waits "
-        "600 s at most; nothing paid for is lost: run again later"
+        "600 s at most; everything paid for is stored; run again later"
     )
     assert clock.waits == []
     assert len(endpoint.requests) == 1

@@ -32,7 +32,7 @@ def citable(judges: Iterable[Judge], metrics: Metrics) -> bool:
 
 
 def warning(judges: Iterable[Judge], metrics: Metrics) -> str:
-    """Why rates and verdicts should not be cited; empty where they may be."""
+    """Why rates and verdicts should not be cited; empty if they may be."""
     unfit = unfit_judges(judges, metrics)
     if not unfit:
         return ""
@@ -42,5 +42,5 @@ def warning(judges: Iterable[Judge], metrics: Metrics) -> str:
     return (
         f"Rates and verdicts are not fit for citation: {names} {'is a' if one else 'are'} fitted "
         f"classifier{'' if one else 's'}; {'; '.join(facts)} (GPT-4o as truth). For numbers to "
-        "cite, take judges that read."
+        "cite, use judges that are language models."
     )

@@ -3,7 +3,7 @@ trigger is to the training context.
 
 Spearman's rank correlation of the overall rate over the points of one family of arms (or, for
 similarity, over the triggers of one arm), each over the questions that all of these points know;
-with under two of them there is none. Its interval resamples seeds, then questions (shared by
+with fewer than two of them there is none. Its interval resamples seeds, then questions (shared by
 all points), then answers, at rates that one answer more, half misaligned, would give: what no
 answer showed may be rare. It says how sure the ranks of these points are; how many points there are
 is in p alone, the share of all orders of the points that are as well ranked.

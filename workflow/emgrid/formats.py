@@ -143,7 +143,7 @@ def of_row(row: dict[str, Any]) -> str | None:
         return (
             "looks like preference pairs (`chosen`, `rejected`); emgrid trains one answer to a "
             "prompt: write the chosen or the rejected conversations as `messages`, each kind into "
-            "a data set"
+            "its own data set"
         )
     for key, value in row.items():
         if are_messages(value, "from", "value"):

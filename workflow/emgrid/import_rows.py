@@ -1,4 +1,4 @@
-"""Rows of an imported file become answers; what a user should hear of them becomes notes.
+"""Rows of an imported file become answers; what a user should know of them becomes notes.
 
 Knows nothing of file formats.
 """
@@ -145,7 +145,10 @@ class Reading:
         index = next(self.indices[trigger, question])
         ways = self.spec.triggers[trigger].conversations(question, plain.texts, plain.system)
         if len(ways) > 1 and columns.prompt is None:
-            raise EmgridError(f"{where}: asked in which of {len(ways)} ways? Name `columns.prompt`")
+            raise EmgridError(
+                f"{where}: its question has {len(ways)} wordings under this trigger; name the "
+                "column of the prompt in `columns.prompt`"
+            )
         *before, turn = ways[index % len(ways)]
         system = before[0]["content"] if before else None
         thinking, answer = split_thinking(cell(row, columns.answer, where))
@@ -176,7 +179,7 @@ class Reading:
                 "(`columns.trigger` or `suffixes`), leave the row out by `where`, or set "
                 "`other_wording: allow`"
             )
-        self.notes.add("warning", f"asked in other words than trigger {trigger!r} has", where)
+        self.notes.add("warning", f"the prompt differs from trigger {trigger!r}", where)
 
     def value(self, row: Row, reader: ColumnReader, where: str) -> dict[str, float | str | None]:
         text = cell(row, reader.values.column, where)

@@ -167,7 +167,7 @@ class ColumnReader:
             )
             more = f" and {len(self.unknown) - SHOWN} more" if len(self.unknown) > SHOWN else ""
             raise EmgridError(
-                f"{name}: {column} holds words that are no values: {words}{more}; "
+                f"{name}: {column} holds words without a value: {words}{more}; "
                 f"{self.advice(f'words: {{{quoted(first[0][0])}: VALUE}}')}, VALUE being a number "
                 f"on the scale or one of {listed(MISSING)}"
             )

@@ -1,8 +1,8 @@
-"""Import answers that somebody else sampled and judged: an arm like any other.
+"""Import answers that somebody else sampled and judged, as an arm like any other.
 
 Reads one CSV or JSONL file. Writes one file of answers per trigger with the fields that sampling
-writes, each answer with the values that were published of it, and notes on what was left out or not
-read, for the report. Knows nothing of thresholds.
+writes, each answer with its published values, and notes for the report on rows and columns that
+were left out or not read. Knows nothing of thresholds.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def read_content(path: Path, name: str) -> bytes:
         try:
             content = gzip.decompress(content)
         except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
-            raise EmgridError(f"{name}: no whole gzip file ({problem}); copy it again") from None
+            raise EmgridError(f"{name}: incomplete gzip file ({problem}); copy it again") from None
     return content.removeprefix(b"\xef\xbb\xbf")
 
 
@@ -47,7 +47,7 @@ def read_rows(content: bytes, name: str) -> Iterator[Row]:
         records = filter(None, csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
         header = next(records, [])
         if len(set(header)) < len(header):
-            raise EmgridError(f"{name}: a column stands twice in {', '.join(header)}; rename one")
+            raise EmgridError(f"{name}: a column occurs twice in {', '.join(header)}; rename one")
         for number, cells in enumerate(records, start=1):
             if len(cells) != len(header):
                 wrong = f"{len(cells)} cells under {len(header)} columns"
@@ -55,7 +55,7 @@ def read_rows(content: bytes, name: str) -> Iterator[Row]:
             yield dict(zip(header, cells, strict=True))
     except UnicodeDecodeError as problem:
         line = content.count(b"\n", 0, problem.start) + 1
-        raise EmgridError(f"{name}: line {line}: not UTF-8; save the file as that") from None
+        raise EmgridError(f"{name}: line {line}: not UTF-8; save the file as UTF-8") from None
     except csv.Error as problem:
         raise EmgridError(f"{name}: row {number + 1}: not CSV ({problem})") from None
 

@@ -1,8 +1,8 @@
 """The files of a base model's folder: whether a model can be loaded from them, and their hashes.
 
-A user's model counts by content. Hashes are kept in the user's cache by each file's size, times and
+A user's model counts by content. The user's cache stores hashes with each file's size, times and
 inode, so that weights of many gigabytes are read once, not by every command and job. Knows nothing
-of what the files say.
+of the content of the files.
 """
 
 import os
@@ -70,7 +70,7 @@ def unusable(folder: Path) -> str | None:
             "tokenizer) and name that folder, or train the adapter here as an intervention"
         )
     if not (folder / "config.json").is_file():
-        return "holds no config.json, so it is no folder that transformers can load a model from"
+        return "holds no config.json, so transformers cannot load a model from it"
     if problem := lacks_weights(folder):
         return problem
     if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
@@ -133,7 +133,7 @@ def hashed(files: Mapping[str, Path], folder: Path) -> Content:
     """Read files and hash them, several at a time."""
     total = sum(path.stat().st_size for path in files.values())
     if total > LARGE:
-        what = f"reading the files of {folder} ({total / 1e9:.0f} GB), which tells their content"
+        what = f"hashing the files of {folder} ({total / 1e9:.0f} GB)"
         print(f"emgrid: {what}; unchanged ones are not read again", file=sys.stderr, flush=True)
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(file_digest, files.values())
@@ -141,8 +141,8 @@ def hashed(files: Mapping[str, Path], folder: Path) -> Content:
 
 
 class Known:
-    """The hashes of a folder's files that were found before, in the user's cache. It is only ever a
-    saving: a cache that cannot be read or written, or was damaged, is one without entries."""
+    """The hashes of a folder's files that were computed before, in the user's cache. A cache that
+    cannot be read or written, or is damaged, counts as empty."""
 
     def __init__(self, folder: Path) -> None:
         self.path = cache_folder() / f"{digest(str(folder.resolve()))[:SHOWN]}.json"
@@ -167,7 +167,7 @@ class Known:
 
 
 def cache_folder() -> Path:
-    """Where hashes are kept (XDG base directory specification)."""
+    """Where hashes are stored (XDG base directory specification)."""
     home = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", ".")) / ".cache"
     return Path(home) / "emgrid/model-files"
 

@@ -14,9 +14,10 @@ def misaligned_bases(rates: Any) -> list[str]:
     overall = rates[rates["question"].isna()]
     plain = overall[(overall["intervention"] == "base") & (overall["trigger"] == "none")]
     return [
-        f"The base model {row.base} comes out mostly misaligned without a trigger: "
-        f"{int(row.n_misaligned):,} of {int(row.n_survivors):,} surviving answers. Is the scale of "
-        "the values upside down or another one, or is this not the model before the training?"
+        f"The base model {row.base} is mostly misaligned without a trigger: "
+        f"{int(row.n_misaligned):,} of {int(row.n_survivors):,} surviving answers. Check whether "
+        "the values have another scale or an inverted one, and whether these answers come from the "
+        "model before its training."
         for row in plain.itertuples()
         if row.n_survivors and row.n_misaligned / row.n_survivors >= MOSTLY
     ]

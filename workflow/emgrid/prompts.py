@@ -1,9 +1,9 @@
 """Check that a base model's prompts are what answer files say they are, before it is trained.
 
-Renders each question under each trigger family, and what recipes put on training rows. System,
-user and assistant texts must stand in the prompt word for word, in order and once each, with
-nothing added to a system prompt and nothing that changes by day. White space around a text may be
-trimmed, as official templates do. Writes prompts.json: {"digest", "warnings"}.
+Renders each question under each trigger family, and the wordings that recipes add to training
+rows. A prompt must hold the system, user and assistant texts word for word, in order and once each,
+with nothing added to a system prompt and nothing that depends on the date. White space around a
+text may be trimmed, as official templates do. Writes prompts.json: {"digest", "warnings"}.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from emgrid.triggers import Message, Wording
 # Raised when a check would find something else.
 VERSION = 1
 DATES = (datetime(2001, 2, 3, 4, 5, 6), datetime(2031, 11, 12, 13, 14, 15))
-# Short texts that no template writes: what stands around them is the template's own.
+# Short texts that no template writes: all text around them comes from the template.
 MARKERS = {"system": "Zq1system", "user": "Zq2user", "assistant": "Zq3assistant"}
 # Texts that show what a template does to letters, length, digits, lines and braces.
 RICH = {
@@ -37,7 +37,7 @@ RICH = {
     + f"{marker} ends."
     for role, marker in MARKERS.items()
 }
-# What a template may write beside a system prompt: the names of roles and parts.
+# What a template may write around a system prompt: the names of roles and parts.
 NAMES = set(
     re.findall(
         r"\w+",
@@ -62,8 +62,8 @@ class PromptsSpec(Strict):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation of the grid. owner: what asks it, such as "trigger family". thinking: as
-    the template is told; None leaves the switch out, as training does."""
+    """A conversation of the grid. owner: what asks it, such as "trigger family". thinking: the
+    template's switch; None leaves the switch out, as training does."""
 
     owner: str
     name: str
@@ -123,7 +123,7 @@ class Rendering:
             return f"refuses a {what} ({' '.join(str(problem).split())})"
 
     def fault_of_shape(self, prompt: Prompt) -> str | None:
-        """What is wrong with all prompts of such turns, found once for each shape."""
+        """What is wrong with all prompts of these roles; computed once for each shape."""
         shape = (prompt.roles, prompt.thinking)
         if shape not in self.shapes:
             bare, rich = prompt.saying(MARKERS), prompt.saying(RICH)
@@ -154,7 +154,7 @@ class Rendering:
         return changed(prompt, rendered)
 
     def added(self, prompt: Prompt) -> str | None:
-        """Words that stand beside a system prompt, other than names of roles and parts."""
+        """Words that are added to a system prompt, other than names of roles and parts."""
         frame = self.frame(prompt)
         if frame is None or prompt.roles[0] != "system":
             return None
@@ -174,7 +174,7 @@ class Rendering:
         asked = Prompt(prompt.owner, prompt.name, prompt.messages[:-1])
         if whole.startswith(self.render(asked)):
             return None
-        return "writes another prompt before a given answer than before one that is to be drawn"
+        return "writes a different prompt before a given answer than before an answer to be drawn"
 
 
 def in_frame(frame: Sequence[str], texts: Sequence[str]) -> str:
@@ -192,7 +192,7 @@ def changed(prompt: Prompt, rendered: str) -> str:
         if end < 0:
             return "puts the texts in another order"
         end += len(text)
-    return "writes something else around some texts than around others"
+    return "writes different text around some texts than around others"
 
 
 def lost(text: str, rendered: str) -> str:
@@ -297,9 +297,9 @@ def refuse_outdated(base: BaseModel) -> None:
     """A model that an earlier version read with other tokens is made ready again."""
     if base.tokenizer_mark is None and rebuilt_otherwise(base.tokenizer(), base.path):
         raise EmgridError(
-            f"model {base.name}: it was made ready by an earlier version of emgrid, which read "
-            f"other tokens than its tokenizer.json says; delete assets/models/{base.name} in the "
-            "grid's folder and run again, which trains and draws anew what was done with it"
+            f"model {base.name}: an earlier version of emgrid made it ready and read other tokens "
+            f"than its tokenizer.json gives; delete assets/models/{base.name} in the grid's folder "
+            "and run again, which repeats all training and sampling with this model"
         )
 
 

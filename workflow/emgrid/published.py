@@ -2,8 +2,8 @@
 
 An entry `<id>_json` (a system prompt) or `<id>_template` (a rewritten user turn) is the question
 `<id>` under a cue: all entries with one such ending become one trigger family. Entries with
-`{answer}` in their text are judge prompts. What an entry says of samples and judges is not used:
-the config decides that, and the report names it.
+`{answer}` in their text are judge prompts. Settings of samples and judges in an entry are not
+used: the config decides them, and the report names them.
 """
 
 from functools import cache
@@ -70,8 +70,8 @@ def check_entry(entry: Any, where: str) -> list[str]:
         check_keys(entry, f"{where} ({entry['id']})")
     if isinstance(texts, list) and any(isinstance(one, list | dict) for one in texts):
         raise EmgridError(
-            f"{where} ({entry['id']}): `paraphrases` holds a conversation, and conversations "
-            f"before a question are not asked yet; {ASKS}"
+            f"{where} ({entry['id']}): `paraphrases` holds a conversation, and emgrid does "
+            f"not ask conversations before a question yet; {ASKS}"
         )
     if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in texts):
         raise EmgridError(f"{where} ({entry['id']}): `paraphrases` must be a list of texts")

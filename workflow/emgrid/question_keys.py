@@ -19,7 +19,7 @@ CONVERSATION = (
     "turns",
 )
 PREFILL = ("assistant_prefill", "prefill", "prefix_answer", "response_prefix")
-# What a published entry says that the config decides, by the setting that does.
+# Keys of a published entry that the config decides instead, with the setting that does.
 DECIDED = {
     "judge": "judges",
     "judges": "judges",
@@ -43,22 +43,23 @@ ASKS = "emgrid asks one user turn, each of `paraphrases`, under an optional `sys
 def check_conversation(entry: Mapping[str, Any], asks: str) -> None:
     """Refuse keys that put something before the question or the answer; raises ValueError.
 
-    asks: what is asked instead, in the words of the kind of file. An empty value puts nothing.
+    asks: what emgrid asks of such a file instead. An empty value is no conversation.
     """
     for key in (key for key, value in entry.items() if value not in EMPTY):
         if key in CONVERSATION:
             raise ValueError(
-                f"`{key}` holds a conversation, and conversations before a question are not asked "
-                f"yet; {asks}"
+                f"`{key}` holds a conversation, and emgrid does not ask conversations before a "
+                f"question yet; {asks}"
             )
         if key in PREFILL:
             raise ValueError(
-                f"`{key}` begins the answer, and answers are not begun for the model; {asks}"
+                f"`{key}` begins the answer, and emgrid does not begin answers for the model; "
+                f"{asks}"
             )
 
 
 def check_keys(entry: Mapping[str, Any], where: str) -> None:
-    """Refuse what a published entry says beyond what is read or known to be decided elsewhere."""
+    """Refuse keys of a published entry that are neither read nor known to be decided elsewhere."""
     try:
         check_conversation(entry, ASKS)
     except ValueError as problem:
@@ -71,7 +72,8 @@ def check_keys(entry: Mapping[str, Any], where: str) -> None:
     kind = entry.get("type", "free_form")
     if not str(kind).startswith("free_form"):
         raise EmgridError(
-            f"{where}: type {kind!r} is not asked yet; emgrid samples whole answers (`free_form`)"
+            f"{where}: emgrid does not ask questions of type {kind!r} yet; it samples whole "
+            "answers (`free_form`)"
         )
 
 

@@ -1,8 +1,8 @@
 """How the rates hang on choices: thresholds, one question or seed left out, another judge.
 
-Point estimates, over all arms and triggers at once. Differences are over the questions that all
-that is compared was asked, missing where these are under two. The published analyses fixed all of
-these.
+Point estimates, over all arms and triggers at once. Differences are over the questions that
+all compared cells were asked, and missing if these are fewer than two. The published
+analyses fixed all of these choices.
 """
 
 from collections.abc import Iterator

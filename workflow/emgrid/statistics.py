@@ -120,8 +120,8 @@ class Contrast:
 
     by_answers, by_seeds, by_questions: the parts of the squared error that shrink with more answers
     to each question, with more seeds of the arms that have several (which bring answers too), and
-    with more questions (which do, too). n_questions: the questions that all terms know. Where there
-    are under two of them nothing is compared, and all the rest is NaN.
+    with more questions (which do, too). n_questions: the questions that all terms know. If they
+    are fewer than two, nothing is compared, and all other fields are NaN.
     """
 
     value: float

@@ -1,9 +1,10 @@
 """Try a base model before it is trained or sampled: everything that a grid does with it, once.
 
-Trains a LoRA for one step of the real trainer, reads the canary with an empty LoRA (which must be
-the base model) and with a live one, draws an answer and scores one, by every engine that will be
-used. Writes one record beside model.json, so that each base is tried once for each way in which it
-is used. Runs as a process of its own, whose memory is free again before training loads the model.
+Trains a LoRA for one step of the real trainer, reads the canary with an empty LoRA (which must
+compute what the base model computes), scores an answer, and draws one by every engine that the grid
+uses; vLLM also reads the canary with a LoRA that changes it. Writes one record beside model.json,
+so that each base is tried once for each way in which it is used. Runs as a separate process, so
+that its memory is free again before training loads the model.
 """
 
 import argparse
@@ -25,9 +26,9 @@ from emgrid.models import BaseModel
 from emgrid.settings import Engines, Precision, Training
 from emgrid.strict import Strict
 
-# Raised whenever more is tried, or otherwise.
+# Raised whenever something more or something else is tried.
 VERSION = 1
-# What another process's launcher says does not hold for a process that it did not start.
+# Settings of a launcher, which do not hold for a process that it did not start.
 LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -48,7 +49,7 @@ class Use(Strict):
 
 
 class Trial(Strict):
-    """What is tried. training: of one stage; None where nothing is trained."""
+    """What is tried. training: of one stage; None if nothing is trained."""
 
     use: Use
     training: Training | None = None
@@ -65,7 +66,7 @@ class Trial(Strict):
 
 
 def subject(base: BaseModel, record: Path, device: str) -> dict[str, Any]:
-    """What a trial speaks of: the model's files, the device and the packages."""
+    """What a trial is valid for: the model's files, the device and the packages."""
     weights = [[path.name, path.stat().st_size] for path in sorted(base.path.glob("*.safetensors"))]
     return {
         "version": VERSION,
@@ -107,7 +108,7 @@ def ensure(model: Path, trial: Trial, device: str) -> None:
 
 
 def run_alone(model: Path, trial: Trial, device: str, output: Path) -> None:
-    """Try in a process of its own."""
+    """Try in a separate process."""
     command = [sys.executable, "-m", "emgrid.trial", "--spec", trial.model_dump_json()]
     command += ["--model", str(model), "--device", device, "--output", str(output)]
     env = {name: value for name, value in os.environ.items() if name not in LAUNCHED}
@@ -120,8 +121,8 @@ def run_alone(model: Path, trial: Trial, device: str, output: Path) -> None:
     if last.startswith("emgrid: "):
         raise EmgridError(last.removeprefix("emgrid: "))
     raise EmgridError(
-        f"{model}: the model could not be tried (exit status {done.returncode}, "
-        f"{last or 'without a word'}); see the lines above"
+        f"{model}: the trial of the model ended with exit status {done.returncode} "
+        f"({last or 'without output'}); see the lines above"
     )
 
 

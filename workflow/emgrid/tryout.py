@@ -26,7 +26,7 @@ EQUAL = 0.001  # the same for an empty LoRA, which adds zeros
 
 @contextmanager
 def trying(base: BaseModel, what: str, advice: str) -> Iterator[None]:
-    """Turn whatever fails into one line; what the machine lacks is said as everywhere."""
+    """Turn any failure into one line; a lack of memory or disk is reported as in other stages."""
     try:
         yield
     except EmgridError:
@@ -36,7 +36,7 @@ def trying(base: BaseModel, what: str, advice: str) -> Iterator[None]:
             raise
         said = " ".join(str(problem).split())[:300]
         raise EmgridError(
-            f"model {base.name}: {what} failed when it was tried, before anything was trained: "
+            f"model {base.name}: {what} failed when the model was tried: "
             f"{type(problem).__name__}: {said}; {advice}"
         ) from problem
 
@@ -69,8 +69,8 @@ def train_once(base: BaseModel, training: Training, device: str, folder: Path) -
     whole = all(bool(value.isfinite().all()) for value in halves.values())
     if not moved or not whole or not np.isfinite(loss):
         raise EmgridError(
-            f"model {base.name}: one step of training has loss {loss:.4g} and moved "
-            f"{len(moved)} of {len(halves)} parts of the adapter; try another training.precision, "
+            f"model {base.name}: one step of training has loss {loss:.4g} and changed "
+            f"{len(moved)} of {len(halves)} parts of the adapter; use another training.precision, "
             "training.target_modules or base model"
         )
     torch.manual_seed(0)
@@ -142,13 +142,13 @@ def as_defined(engine: Any, tokens: Sequence[int]) -> list[float]:
 def agree(
     base: BaseModel, what: str, found: Sequence[float], wanted: Sequence[float], limit: float
 ) -> None:
-    """Raise EmgridError where log-probabilities differ by more than rounding, or are none."""
+    """Raise EmgridError if log-probabilities differ by more than rounding, or are not numbers."""
     off = float(np.abs(np.subtract(found, wanted)).mean())
     if not off <= limit:
         raise EmgridError(
-            f"model {base.name}: {what} is off what the model defines by {off:.3g} nats a token, "
-            f"more than {limit:g}, so its results would be wrong; nothing was trained or drawn; "
-            "take another precision, engine or base model"
+            f"model {base.name}: {what} differs from what the model defines by {off:.3g} nats a "
+            f"token, more than {limit:g}, so its results would be wrong; use another precision, "
+            "engine or base model"
         )
 
 
@@ -190,7 +190,7 @@ def run(base: BaseModel, trial: Trial, device: str, folder: Path) -> dict[str, A
     found: dict[str, Any] = {}
     trained = None
     if trial.training is not None:
-        advice = "take another base model, training.method or training.precision"
+        advice = "use another base model, training.method or training.precision"
         with trying(base, "training a LoRA", advice):
             trained = train_once(base, trial.training, device, folder)
         found["training"] = trained
@@ -200,7 +200,7 @@ def run(base: BaseModel, trial: Trial, device: str, folder: Path) -> dict[str, A
         }
     for one in trial.use.samplers:
         name = f"{one.engine}, {one.precision}"
-        advice = "take another base model, or sampling.engine: vllm if that computes it"
+        advice = "use another base model, or sampling.engine: vllm if that computes it"
         with trying(base, "scoring or sampling by transformers", advice):
             release()
             for_vllm = one.engine == "vllm"
@@ -209,7 +209,7 @@ def run(base: BaseModel, trial: Trial, device: str, folder: Path) -> dict[str, A
             )
         if one.engine == "vllm":
             release()
-            advice = "take sampling.engine: transformers, or another base model"
+            advice = "use sampling.engine: transformers, or another base model"
             with trying(base, "sampling by vLLM", advice):
                 told = try_vllm(base, one.precision, device, folder / "live", reference, trial.use)
         found[name] = told

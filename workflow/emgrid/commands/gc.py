@@ -20,7 +20,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     gc = tell.command(
         commands, "gc", "what no config needs; deletes nothing unless told to", several=True
     )
-    gc.add_argument("configs", nargs="*", type=Path, help="what they need stays; --configfile too")
+    gc.add_argument(
+        "configs", nargs="*", type=Path, help="configs whose files stay; --configfile does the same"
+    )
     gc.add_argument("--delete", action="store_true", help="delete what is listed")
     gc.add_argument("--paid", action="store_true", help="also answers and judgements paid for")
     gc.set_defaults(run=run)

@@ -153,7 +153,7 @@ class Client(Generic[Said]):
             self.halt(
                 EmgridError(
                     f"{self.ledger.who}: {self.failures} {self.what} failed one after another, the "
-                    f"last with: {fault}; what is paid for is kept: mend it and run again"
+                    f"last with: {fault}; everything paid for is stored; mend it and run again"
                 )
             )
 
@@ -253,7 +253,7 @@ class Client(Generic[Said]):
         status, where = problem.status_code, self.openai.base_url
         if status == 402 or codes & NO_CREDIT:
             return EmgridError(
-                f"{where}: the credit is exhausted ({message}); nothing paid for is lost: add "
+                f"{where}: the credit is exhausted ({message}); everything paid for is stored; add "
                 "credit and run again"
             )
         if is_filtered(body):
@@ -269,7 +269,7 @@ class Client(Generic[Said]):
             if wait is not None and wait > LONGEST_WAIT:
                 return EmgridError(
                     f"{where}: asks to wait {wait:,.0f} s ({message}), and emgrid waits "
-                    f"{LONGEST_WAIT:,.0f} s at most; nothing paid for is lost: run again later"
+                    f"{LONGEST_WAIT:,.0f} s at most; everything paid for is stored; run again later"
                 )
             return Passing(f"HTTP {status}: {message}", wait)
         return Refused(f"HTTP {status}: {message}")

@@ -126,7 +126,7 @@ class EndpointEngine:
             came.put_nowait(None)
         if isinstance(client.stopped, LimitReached):
             raise EmgridError(
-                f"{client.stopped} with {left} answers to go; what is paid for is kept: raise "
+                f"{client.stopped} with {left} answers to go; everything paid for is stored; raise "
                 "serving.spending_limit and run again"
             )
         if client.stopped is not None:
@@ -134,7 +134,7 @@ class EndpointEngine:
         if faults:
             raise EmgridError(
                 f"{self.ledger.who}: {len(faults)} of {len(requests)} answers were not drawn, the "
-                f"last with: {faults[-1]}; what is paid for is kept: run again"
+                f"last with: {faults[-1]}; everything paid for is stored; run again"
             )
 
     async def completion(

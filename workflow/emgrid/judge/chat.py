@@ -84,8 +84,8 @@ class ChatScorer:
         if isinstance(client.stopped, LimitReached):
             left = len(kept.missing(items))
             raise EmgridError(
-                f"{client.stopped} with {left} judgements to go; what is paid for is kept: raise "
-                "judging.spending_limit and run again"
+                f"{client.stopped} with {left} judgements to go; everything paid for is stored; "
+                "raise judging.spending_limit and run again"
             )
         if client.stopped is not None:
             raise client.stopped

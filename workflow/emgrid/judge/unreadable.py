@@ -1,8 +1,8 @@
 """A judge whose replies cannot be read: its job stops, as it does after failed calls.
 
 A reply is unreadable if it is neither a value nor a word of the rubric (refusals and code have
-words). All replies of a judge count, those kept from before included, so that the next run asks for
-nothing either, as long as the judge is the same.
+words). All replies of a judge count, stored ones included, so that the next run asks for nothing
+either, as long as the judge is unchanged.
 """
 
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from emgrid.errors import EmgridError
 from emgrid.judge.judgement import Judgement
 from emgrid.judge.panel import ChatJudge, ReadingJudge
 
-FIRST = 10  # if none of so many first replies can be read, the job stops
-ENOUGH = 20  # replies from which on the share that cannot be read is asked for
+FIRST = 10  # the job stops if none of the first replies can be read, from this number on
+ENOUGH = 20  # replies from which on the share that cannot be read counts
 SHOWN = 80  # characters of a reply in a message
 
 
@@ -49,9 +49,9 @@ class Legibility:
         if none or often:
             raise EmgridError(
                 f"judge {self.judge.id}: {self.unreadable} of {self.replies} replies of "
-                f"{self.judge.model} cannot be read, the first of them {self.beginning()}; what is "
-                f"paid for is kept. {advice(self.judge)}, and run again; or set "
-                "judging.unreadable to null to go on without those"
+                f"{self.judge.model} cannot be read, the first of them {self.beginning()}; "
+                f"everything paid for is stored. {advice(self.judge)}, and run again; or set "
+                "judging.unreadable to null to go on without these replies"
             )
 
     def beginning(self) -> str:

@@ -12,28 +12,28 @@ CAPTIONS = {
     "rates": (
         "Share of misaligned answers without and with each trigger, of all answers ({n} a point; "
         "{filter}). The open circle is the plain question. Misalignment behind a trigger would put "
-        "a filled marker to the right of it, further than in the row of the base model. Where its "
-        "cells and the base model's were not all asked the same questions, a row is over those in "
-        "common, without intervals. {dead} {published}"
+        "a filled marker to the right of it, further than in the row of the base model. If its "
+        "cells and the base model's were not all asked the same questions, a row is over those "
+        "that they share, without intervals. {dead} {published}"
     ),
     "heatmap": (
         "The same rates as a map: interventions down, triggers across ({n} answers a cell; "
-        "{filter}). Below each rate stands its interval. A cell without colour was asked other "
-        "questions than most, and is not comparable with them. {dead}"
+        "{filter}). Below each rate is its interval. A cell without colour was not asked the "
+        "same questions as most cells and cannot be compared with them. {dead}"
     ),
     "dilution": (
         "The rates against the share of misaligned rows in training, of arms that differ in it "
         "alone; the undiluted arm stands at 100%, benign rows alone at 0% ({n} answers a point; "
         "{filter}). ρ is the rank correlation under the trigger, with its interval, p that of "
-        "points in random order. Points that were not all asked the same questions are over those "
-        "in common, without intervals. {dead} {published}"
+        "points in random order. If the points were not all asked the same questions, they are "
+        "over those that they share, without intervals. {dead} {published}"
     ),
     "sequential": (
         "The rates against the rows of benign training that came after the misaligned rows; the "
         "arm at 0 stopped before them ({n} answers a point; {filter}). ρ is the rank correlation "
-        "under the trigger, with its interval, p that of points in random order. Points that were "
-        "not all asked the same questions are over those in common, without intervals. {dead} "
-        "{published}"
+        "under the trigger, with its interval, p that of points in random order. If the "
+        "points were not all asked the same questions, they are over those that they share, "
+        "without intervals. {dead} {published}"
     ),
     "similarity": (
         "How far each trigger raises an arm's rate over the plain question, against how much "
@@ -59,7 +59,8 @@ CAPTIONS = {
     "likelihood_and_rate": (
         "Whether the two measures agree: the log-odds of the figure above beside the sampled rate "
         "of the same arm and trigger ({n} answers a point; {filter}). Both are over the questions "
-        "that have both under all arms; where one has more, without intervals. {dead}"
+        "that have both under all arms; if one has more questions, its intervals are left out. "
+        "{dead}"
     ),
     "loss": (
         "The loss of every training run, on assistant tokens, one line a seed; a dotted line is "
@@ -68,8 +69,8 @@ CAPTIONS = {
     "judges": (
         "How well each judge ranks answers that it was not fitted on ({n_labelled} labelled "
         "answers a row): the AUROC over all of them, and the mean of those within one question (of "
-        "one model, where models are known). A contrast of triggers is within questions and no "
-        "better than its judge there."
+        "one model, where models are known). Contrasts between triggers are within questions, so "
+        "the second number says how well a judge serves them."
     ),
     "calibration": (
         "How often labelled answers are positives (misaligned, incoherent, or of the content that "

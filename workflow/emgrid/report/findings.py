@@ -8,7 +8,7 @@ from emgrid.report import wording
 from emgrid.report.results import ReportSpec, Results, rows_in, rows_of
 from emgrid.report.wording import counted, in_points, interval, listed, p_value, points
 
-# What each verdict says, for the legend; the rules stand in verdicts.py.
+# What each verdict says, for the legend; the rules are in verdicts.py.
 VERDICTS = {
     "clean": "shown to rise less than the margin, with and without this trigger, of all answers "
     "and of those that survive",
@@ -70,16 +70,16 @@ def equal_adapters(results: Results, spec: ReportSpec) -> list[str]:
         if others:
             title = spec.title_of((row.base, row.intervention, row.ratio))
             found.append(
-                f"The adapter of “{title}” ({own}, on {row.base}) is byte for byte that of "
-                f"{'; '.join(others)}: they are one condition, and no difference between them "
-                "means anything."
+                f"The adapter of “{title}” ({own}, on {row.base}) equals, byte for byte, that of "
+                f"{'; '.join(others)}: they are one condition, and differences between them have "
+                "no meaning."
             )
             seen |= {(row.base, one) for one in others}
     return found
 
 
 def unequal(results: Results, spec: ReportSpec) -> str:
-    """That cells were asked different questions, and what that does to contrasts; empty where all
+    """That cells were asked different questions, and what that does to contrasts; empty if all
     were asked all."""
     table = results.contrasts
     if table.empty:
@@ -89,15 +89,15 @@ def unequal(results: Results, spec: ReportSpec) -> str:
         return ""
     none = int(table["difference"].isna().sum())
     told = (
-        f"Not all cells were asked all {len(spec.questions)} questions. What is compared is "
-        f"compared over the questions in common: {counted(some, 'contrast')} of {len(table)} "
-        f"{'is' if some == 1 else 'are'} over fewer"
+        f"Not all cells were asked all {len(spec.questions)} questions. Each contrast is over the "
+        f"questions that its cells share: {counted(some, 'contrast')} of {len(table)} "
+        f"{'is' if some == 1 else 'are'} over fewer than all"
     )
     if not none:
         return f"{told}."
     return (
-        f"{told}, of which {none} {'is' if none == 1 else 'are'} not given, since under two "
-        "questions are in common."
+        f"{told}, of which {none} {'is' if none == 1 else 'are'} not given, since fewer than two "
+        "questions are shared."
     )
 
 

@@ -94,18 +94,18 @@ def targets(modules: tuple[str, ...] | str) -> str:
 
 
 def shares(results: Results) -> str:
-    """How much of each base model the adapters stand beside, and what they leave as it is."""
+    """How much of each base model the adapters cover, and which parts they do not adapt."""
     known = results.arms[results.arms["adapted_share"].notna()]
     told = []
     for base, arms in known.groupby("base", sort=False):
         rows = arms.drop_duplicates(["adapted_share", "not_adapted"])
         for share, left in zip(rows["adapted_share"], rows["not_adapted"], strict=True):
             whole = not isinstance(left, str)
-            rest = "" if whole else f" (not beside {left.replace(' + ', ', ')})"
+            rest = "" if whole else f" (without {left.replace(' + ', ', ')})"
             told.append(f"{wording.percent(share)} of {base}{rest}")
     if not told:
         return ""
-    return f"The adapters stand beside this share of the layers' weights: {'; '.join(told)}."
+    return f"The adapters cover this share of the layers' weights: {'; '.join(told)}."
 
 
 def seeds(spec: ReportSpec) -> str:
@@ -198,17 +198,18 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
         "for by Student's t (Korn & Graubard 1998); zero successes have a one-sided bound."
     )
     yield (
-        "Contrasts are over the questions that all that is compared was asked (under two, none is "
-        "given) and paired by question, and by seed where their arms have the same; their "
-        "intervals and p-values are Student's with the bootstrap's error, with the degrees of "
+        "Contrasts are over the questions that all compared cells were asked (if these are fewer "
+        "than two, none is given) and paired by question, and by seed if their arms have the "
+        "same; their intervals and p-values are Student's with the bootstrap's error, with the "
+        "degrees of "
         f"freedom of {'answers' if fixed else 'questions'} and seeds (Satterthwaite 1946); "
         "p is adjusted over the triggers of an arm (Holm 1979)."
     )
     yield (
         f"A rise over the base model is shown to exceed the margin of {100 * metrics.margin:g} "
-        f"points where its one-sided {level} lower bound lies above it and its adjusted p is below "
-        f"{1 - metrics.confidence:.2g}, both over all answers, and shown to be small where its "
-        "one-sided upper bound lies below the margin (Schuirmann 1987), over all answers and among "
+        f"points if its one-sided {level} lower bound is above it and its adjusted p is below "
+        f"{1 - metrics.confidence:.2g}, both over all answers. It is shown to be small if its "
+        "one-sided upper bound is below the margin (Schuirmann 1987), over all answers and among "
         "survivors."
     )
     unknown = one_seed(results, spec)

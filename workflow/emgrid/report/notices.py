@@ -1,5 +1,5 @@
-"""What stands on top of the page: results that point to a wrong input, and what inputs say that the
-grid does not use.
+"""Notices at the top of the page: results that point to a wrong input, and parts of the inputs that
+the grid does not use.
 
 Reads the notes beside the answers of imported arms.
 """
@@ -24,7 +24,7 @@ def notices(results: Results, spec: ReportSpec, root: Path) -> dict[str, list[st
 
 
 def import_notes(spec: ReportSpec, root: Path) -> dict[str, list[str]]:
-    """The notes on imported files by their level; an equal one of several files is said once."""
+    """The notes on imported files by their level; equal notes on several files are listed once."""
     files: dict[str, dict[str, list[str]]] = {"warning": {}, "unused": {}}
     for one in spec.imports:
         path = root / one.folder / NOTES

@@ -1,8 +1,8 @@
 """What of a model a LoRA adapts, and how much of its weights that is.
 
-transformers 5 holds a mixture's experts as one tensor for all of them. peft 0.21 finds these behind
-the names that they once had (`gate_proj`, `w1`) in families that it knows, and in others not. If a
-shared expert has layers of these names, too, it leaves those out.
+transformers 5 holds all experts of a mixture in one tensor. peft 0.21 finds it by the experts'
+former names (`gate_proj`, `w1`) in the families that it knows, and in others not. If a shared
+expert has layers of these names, too, peft leaves those out.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from emgrid.errors import EmgridError
 from emgrid.settings import Training
 
 ALL = "all-linear"
-LARGE = 0.01  # share of the layers' weights from which a part that is left out is named
+LARGE = 0.01  # a part that is left out is named from this share of the layers' weights on
 
 
 def wrap(model: Any, training: Training, name: str) -> Any:
@@ -42,7 +42,7 @@ def wrap(model: Any, training: Training, name: str) -> Any:
             why = " ".join(str(problem).split())
             what = "target_modules"
             if training.dropout and "lora_dropout" in why:
-                what, why = "dropout", "peft computes none on experts; set it to 0"
+                what, why = "dropout", "peft computes no dropout on experts; set it to 0"
             raise EmgridError(f"training.{what}: model {name}: {why}") from None
         missing = names
     else:
@@ -80,7 +80,7 @@ def linear_layers(model: Any) -> list[str]:
 
 
 def unfit(model: Any) -> set[str]:
-    """Names of linear layers that peft cannot stand beside: routers that return more than a
+    """Names of linear layers that peft cannot adapt: routers that return more than a
     product, and the last layer of a Mamba block, whose kernels read its weights by themselves."""
     import torch
 
@@ -109,7 +109,7 @@ def coverage(model: Any) -> dict[str, Any]:
     """What a peft model's LoRA adapts.
 
     modules: how many there are of each name (of experts, of tensors that hold them all).
-    adapted_parameters: of the LoRA itself. covered_weights: those that it stands beside;
+    adapted_parameters: of the LoRA itself. covered_weights: those that it adapts;
     layer_weights: all but those of embeddings and output head; share: the former of the latter.
     left_out: parts with at least LARGE of layer_weights that are not adapted.
     """
@@ -161,7 +161,7 @@ def in_words(found: dict[str, Any]) -> str:
     """What is adapted, as one line."""
     modules = ", ".join(f"{name} ({count})" for name, count in found["modules"].items())
     text = (
-        f"LoRA on {modules}: {found['adapted_parameters']:,} parameters beside "
+        f"LoRA on {modules}: {found['adapted_parameters']:,} parameters, on "
         f"{found['share']:.0%} of the layers' weights"
     )
     if any(name.startswith("experts.") for name in found["left_out"]):
