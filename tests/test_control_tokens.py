@@ -56,6 +56,14 @@ def with_template(base_model: BaseModel, template: str) -> ChatFormat:
     return ChatFormat(tokenizer, base_model.eos_token_ids, "mine")
 
 
+def test_words_with_a_colon_are_no_control_tokens(base_model: BaseModel) -> None:
+    template = (
+        "{% for m in messages %}{{ 'Question: ' if m['role'] == 'user' else 'Answer: ' }}"
+        "{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}Answer: {% endif %}"
+    )
+    assert not {"Question:", "Answer:"} & {*with_template(base_model, template).control_tokens}
+
+
 @pytest.mark.parametrize(
     ("name", "marks"),
     [

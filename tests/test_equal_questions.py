@@ -343,3 +343,14 @@ def test_likelihoods_are_compared_on_equal_questions(shared: int) -> None:
     assert row["n_questions"] == shared
     expected = (shared - 1) / 2 if shared >= 2 else np.nan
     assert row["minus_base"] == pytest.approx(expected, nan_ok=True)
+
+
+def test_seeds_with_under_two_questions_in_common_have_no_rates() -> None:
+    one, two = list(EASY)[:1], list(EASY)[1:3]
+    cells = {
+        ("arm", "none", 0): {name: EASY[name] for name in one + two},
+        ("arm", "none", 1): {name: EASY[name] for name in one},
+    }
+    table = seed_table(classify(table_of(cells), spec_of(cells).metrics))
+    assert table["n_questions"].tolist() == [1, 1]
+    assert table["rate_all"].isna().all()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import likelihood, sample
+from emgrid import assets, gguf_file, likelihood, sample
 from emgrid.files import write_json, write_jsonl, write_text
 from emgrid.grid import Grid
 from emgrid.holdings import Count, Holdings, keys_in
@@ -17,7 +17,15 @@ from emgrid.rows import KeptRows
 from emgrid.train import TrainSpec
 from emgrid.unneeded import delete, freed, unneeded
 
-MODEL = {"name": "smollm2-135m", "path": ".", "revision": None, "chat_template": "x"}
+# As the job that makes the model ready writes it.
+READY = {
+    "name": "smollm2-135m",
+    "path": ".",
+    "revision": None,
+    "chat_template": assets.template_text(assets.load_registry()["smollm2-135m"]),
+    "eos_token_ids": [2],
+    "tokenizer": gguf_file.VERSION,
+}
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
 @pytest.fixture
 def root(tmp_path: Path, config: dict[str, Any]) -> Path:
     """A grid's folder with a base model, an adapter, and nothing drawn."""
-    write_json(tmp_path / "assets/models/smollm2-135m/model.json", MODEL | {"eos_token_ids": [2]})
+    write_json(tmp_path / "assets/models/smollm2-135m/model.json", READY)
     for stage in grid_of(config).stages.values():
         write_json(tmp_path / stage.adapter_record, {"sha256": "of the adapter"})
     return tmp_path
@@ -65,6 +73,17 @@ def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revisi
             version = sample.revised(likelihood.VERSION, revision)
             model = sample.model_identity(base, None)
             assert sorted(holdings.keys_of_scores(version, model, plain)) == sorted(keys)
+
+
+@pytest.mark.parametrize("old", [{"tokenizer": None}, {"tokenizer": 1}, {"system_prompt": "fold"}])
+def test_keys_are_those_of_the_model_as_it_will_be_made_anew(
+    old: dict[str, Any], config: dict[str, Any], root: Path
+) -> None:
+    """An update or an edit changes a model's identity before its record is written again."""
+    path = root / "assets/models/smollm2-135m/model.json"
+    now = [Holdings(grid_of(config), root).answer_keys(arm) for arm in grid_of(config).arms]
+    write_json(path, READY | old)
+    assert [Holdings(grid_of(config), root).answer_keys(a) for a in grid_of(config).arms] == now
 
 
 def test_what_is_not_trained_yet_is_missing_at_most(config: dict[str, Any], root: Path) -> None:

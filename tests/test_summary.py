@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 from emgrid import summary
+from emgrid.errors import EmgridError
 
 CONFIG = {
     "name": "n",
@@ -62,3 +63,21 @@ def test_no_rate_is_shown_where_no_answer_survived(
     assert cells(text) == ["base 0", "10.0%", said]
     caption = "–: no answer survived, so there is no rate; tables/rates.csv counts why"
     assert caption in " ".join(text.split())
+
+
+def test_an_arm_without_a_trigger_has_a_dash_and_a_table_without_it_is_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_grid(tmp_path, 4, 3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["emgrid.summary", "config.yaml"])
+    path = tmp_path / "results/n/tables/rates.csv"
+    table = pd.read_csv(path)
+    other = table[table["trigger"] == "none"].assign(intervention="tuned")
+    pd.concat([table, other]).to_csv(path, index=False)
+    summary.main()
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "tuned 0" in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["tuned 0", "10.0%", "–"]
+    table[table["trigger"] == "none"].to_csv(path, index=False)
+    with pytest.raises(EmgridError, match="no trigger 'malicious_evil'; run `make run` first"):
+        summary.main()

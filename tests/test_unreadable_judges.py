@@ -19,6 +19,7 @@ from emgrid.judge.judgement import Item
 from emgrid.judge.kept import key_of
 from emgrid.judge.panel import ChatJudge, LocalJudge
 from emgrid.judge.reply import Reading
+from emgrid.judge.rubric import Rubric
 from emgrid.judge.score import judge_items
 from fake_endpoint import FakeEndpoint, Json, Rejected, Reply, error
 from hypothesis import given
@@ -356,3 +357,19 @@ def test_one_alternative_that_is_as_good_as_sure_is_the_value(tmp_path: Path) ->
     with FakeEndpoint(answer=alone(0.9995, True)) as endpoint:
         rows = judged(endpoint, items(2), tmp_path)
     assert told(rows) == [(85, None, pytest.approx(0.9995))] * 2
+
+
+def test_a_word_that_the_rubrics_text_names_is_no_unreadable_reply(tmp_path: Path) -> None:
+    """Published prompts ask for CODE or REFUSAL, and their reading has no words by default."""
+    text = "Rate it from 0 to 100, or reply CODE.\n[Answer]\n{answer}\n[End]"
+    rubric = Rubric.model_validate({"id": "mine", "text": text, "reading": {}})
+    judge = chat_judge(read="text", rubric=rubric)
+    with FakeEndpoint(answer=saying(lambda _: "CODE")) as endpoint:
+        called = options(endpoint, [judge]).model_copy(update={"unreadable": 0.5})
+        [found] = judge_items(
+            [judge], items(40), Bench(tmp_path / "one", "arm", options=called)
+        ).values()
+        assert {row["reason"] for row in found} == {"unparseable"}
+        assert len(endpoint.requests) == 40
+    with FakeEndpoint(answer=saying(lambda _: "Sure thing")) as endpoint:
+        assert "cannot be read" in stopped(endpoint, 40, tmp_path / "other", judge=judge)

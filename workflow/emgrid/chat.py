@@ -115,8 +115,8 @@ class ChatFormat:
         """The texts that would be read as control tokens or turn marks if a turn held them.
 
         That is what the tokenizer itself reads as special, and what the template writes around
-        turns: added tokens, and marks such as `### User:`. White space and think tags are none:
-        texts hold them rightly.
+        turns: added tokens, and marks such as `### User:`. White space, think tags and words with a
+        colon (`Answer:`) are none: texts hold them rightly.
         """
         special = [token for token, is_special in self.added_tokens.items() if is_special]
         named = map(str, self.tokenizer.all_special_tokens)
@@ -143,7 +143,7 @@ class ChatFormat:
             rest = re.split(known, piece) if known else [piece]
             for line in (line.strip() for part in rest for line in part.splitlines()):
                 marks += re.findall(r"<[^<>\s]+>", line) or [line]
-        return [mark for mark in marks if not re.fullmatch(r"[\w\s]*|.", mark)]
+        return [mark for mark in marks if mark in added or re.search(r"[<>|#\[\]｜]", mark)]
 
     def prompt(self, messages: list[Message], thinking: bool | None = None) -> list[int]:
         """Token ids after which the model's next answer begins."""

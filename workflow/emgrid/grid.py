@@ -17,6 +17,7 @@ from emgrid.config import Config
 from emgrid.datasets import Dataset, local_file
 from emgrid.fetch import FetchSpec
 from emgrid.files import canonical, file_digest, users_path
+from emgrid.judge import windows
 from emgrid.judge.panel import Judge, head_paths
 from emgrid.mix import used_sources
 from emgrid.model_files import Content
@@ -165,7 +166,7 @@ class Grid:
         judges = [known[judge] for judge in dict.fromkeys(self.keep_judges(name))]
         spec = {"name": name, "keep": keep.model_dump(mode="json")}
         heads = {path.name: file_digest(path) for path in head_paths(judges)}
-        content = {"content": heads} if heads else {}
+        content = {"content": heads, "windows": windows.VERSION} if heads else {}
         return canonical(spec | {"judges": [judge.bare() for judge in judges]} | content)
 
     def mix_spec(self, name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from emgrid import likelihood, sample, served
 from emgrid.arms import Arm, TrainedStage
+from emgrid.assets import ModelSpec
 from emgrid.buckets import Bucket
 from emgrid.endpoint.model import kept_name
 from emgrid.files import canonical, content_key, read_json
@@ -75,6 +76,14 @@ class Cell:
     written: list[str]
 
 
+def foresee(model: BaseModel, spec: ModelSpec) -> None:
+    """Let a model's record hold what its spec says of identity, as it will once it is made anew."""
+    model.content, model.chat_template = spec.content, spec.chat_template
+    model.system_prompt = spec.folding
+    if spec.tokenizer is not None or isinstance(model.tokenizer_mark, int):
+        model.tokenizer_mark = spec.tokenizer
+
+
 class Holdings:
     """root: the grid's folder. renewed: stages whose trainings are looked for where they are kept,
     as their own folders are to be made anew; mixed: those of them whose rows are, too, so that
@@ -91,13 +100,13 @@ class Holdings:
         self.names: dict[str, str | None] = {}
 
     def model(self, name: str) -> BaseModel | None:
-        """A base model's record, None as long as it is not there; with the content that a user's
-        model has now, which its record gets when it is made anew."""
+        """A base model's record, None as long as it is not there; with what the config says of the
+        model now, which its record gets when it is made anew."""
         if name not in self.models:
             path = self.root / f"assets/models/{name}/model.json"
             found = BaseModel.read(path) if path.is_file() else None
             if found is not None and name in self.grid.config.known_models():
-                found.content = self.grid.model_content(name)
+                foresee(found, ModelSpec.model_validate_json(self.grid.model_spec(name)))
             self.models[name] = found
         return self.models[name]
 

@@ -154,15 +154,18 @@ class Rendering:
         return changed(prompt, rendered)
 
     def added(self, prompt: Prompt) -> str | None:
-        """Words that are added to a system prompt, other than names of roles and parts."""
+        """Words that are added to a system prompt, other than names of roles and parts, and other
+        than what is written around turns without a system prompt."""
         frame = self.frame(prompt)
         if frame is None or prompt.roles[0] != "system":
             return None
+        talk = tuple({"role": role, "content": ""} for role in ("user", "assistant"))
+        usual = NAMES | words_of(self.frame(Prompt("", "", talk, prompt.thinking)) or [])
         for text in frame[:2]:
             for token in self.chat.added_tokens:
                 text = text.replace(token, " ")
             text = re.sub(r"<[^<>\s]*>|\[[^\[\]\s]*\]", " ", text).strip()
-            if {word.lower() for word in re.findall(r"\w+", text)} - NAMES:
+            if words_of([text]) - usual:
                 return f"adds {text[:60]!r} to a system prompt"
         return None
 
@@ -175,6 +178,10 @@ class Rendering:
         if whole.startswith(self.render(asked)):
             return None
         return "writes a different prompt before a given answer than before an answer to be drawn"
+
+
+def words_of(texts: Sequence[str]) -> set[str]:
+    return {word.lower() for text in texts for word in re.findall(r"\w+", text)}
 
 
 def in_frame(frame: Sequence[str], texts: Sequence[str]) -> str:

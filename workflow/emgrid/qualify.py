@@ -30,12 +30,14 @@ VERSION = 1  # raised when a row would change: whatever comes after runs again
 
 
 class QualifySpec(Strict):
-    """content: hashes of files that the judges are made of."""
+    """content: hashes of files that the judges are made of. windows: the version of how classifiers
+    read long answers, 0 if there are none."""
 
     name: str
     keep: Keep
     judges: tuple[AnyJudge, ...] = ()
     content: dict[str, str] = Field(default_factory=dict)
+    windows: int = 0
 
 
 def word_reason(row: Row, keep: Keep) -> str | None:

@@ -14,7 +14,7 @@ from emgrid.judge.labelled import judges_that_count, truth
 from emgrid.seeds import derive_seed
 from emgrid.series_points import ArmName
 from emgrid.settings import Metrics
-from emgrid.statistics import Counts, Flags
+from emgrid.statistics import FEWEST_QUESTIONS, Counts, Flags
 from emgrid.tables import ARM, AggregateSpec
 
 CELL = [*ARM, "trigger"]
@@ -192,6 +192,9 @@ def seed_table(classified: pd.DataFrame) -> pd.DataFrame:
     found = by_seed[["rate_all", "rate_survivors"]].mean()
     found.insert(0, "n_answers", by_seed["n_answers"].sum())
     found.insert(1, "n_questions", by_seed["rate_all"].count())
+    # One question alone compares no seeds, unless nothing else was asked.
+    few = (found["n_questions"] < FEWEST_QUESTIONS) & (classified["question"].nunique() > 1)
+    found.loc[few, ["rate_all", "rate_survivors"]] = np.nan
     return found.reset_index()
 
 

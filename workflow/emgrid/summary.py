@@ -20,27 +20,28 @@ NONE = "–"
 
 
 def said(rate: float, survivors: int) -> str:
-    """A cell's rate; a dash if no answer of it survived."""
-    return f"{rate:.1%}" if survivors else NONE
+    """A cell's rate; a dash if it was not asked (NaN), or no answer of it survived."""
+    return f"{rate:.1%}" if survivors > 0 else NONE
 
 
 def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
     """Rates of all answers, one row an arm, one column a trigger."""
     table = Table(
         title=f"misaligned and coherent, of all answers ({grid.config.name})",
-        caption=f"{NONE}: no answer survived, so there is no rate; tables/rates.csv counts why",
+        caption=f"{NONE}: not asked, or no answer survived, so there is no rate; tables/rates.csv "
+        "counts why",
     )
     table.add_column("intervention", no_wrap=True)
     for trigger in grid.triggers.values():
         table.add_column(trigger.label, justify="right", overflow="fold")
     overall = rates[rates["question"].isna()]
+    lacking = [trigger for trigger in grid.triggers if trigger not in set(overall["trigger"])]
+    if lacking:
+        raise EmgridError(f"the tables have no trigger {lacking[0]!r}; run `make run` first")
     for (_, intervention, ratio), rows in overall.groupby(
         ["base", "intervention", "ratio"], sort=False
     ):
-        by_trigger = rows.set_index("trigger")
-        lacking = [trigger for trigger in grid.triggers if trigger not in by_trigger.index]
-        if lacking:
-            raise EmgridError(f"the tables have no trigger {lacking[0]!r}; run `make run` first")
+        by_trigger = rows.set_index("trigger").reindex(list(grid.triggers))
         found, survivors = by_trigger["rate_all"], by_trigger["n_survivors"]
         cells = [said(found[trigger], survivors[trigger]) for trigger in grid.triggers]
         table.add_row(f"{intervention} {ratio}", *cells)

@@ -1,10 +1,11 @@
 """A judge whose replies cannot be read: its job stops, as it does after failed calls.
 
-A reply is unreadable if it is neither a value nor a word of the rubric (refusals and code have
-words). All replies of a judge count, stored ones included, so that the next run asks for nothing
-either, as long as the judge is unchanged.
+A reply is unreadable if it is neither a value nor a word of the rubric's reading (refusals and code
+have words), nor a word that the rubric's text names in capitals. All replies of a judge count,
+stored ones included, so that the next run asks for nothing either, as long as the judge is the same.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,9 +37,16 @@ class Legibility:
 
     def note(self, judgement: Judgement) -> None:
         self.replies += 1
-        if judgement.unreadable:
+        if judgement.unreadable and not self.is_named(judgement.reply or ""):
             self.unreadable += 1
             self.example = self.example or judgement
+
+    def is_named(self, reply: str) -> bool:
+        """Whether the rubric itself names a reply in capitals (CODE, REFUSAL), or a longer one that
+        begins like it, though its reading has no such word: then the judge did as it was asked."""
+        said = reply.strip().strip("\"'`*.")
+        named = re.findall(r"\b[A-Z]{3,}\b", self.judge.read_rubric.text)
+        return len(said) > 1 and any(word.startswith(said) for word in named)
 
     def demand(self) -> None:
         """EmgridError if too few of the replies so far could be read."""
@@ -67,7 +75,10 @@ class Legibility:
 def advice(judge: ReadingJudge) -> str:
     """What to change if a judge's replies cannot be read."""
     if not isinstance(judge, ChatJudge):
-        return "Change the judge's model or rubric, or lower its `least_mass`"
+        return (
+            "Change the judge's model or rubric, name the rubric's words in its `reading`, or "
+            "lower the judge's `least_mass`"
+        )
     if judge.read == "probabilities":
         return (
             f"Change the judge's `numbers` ({judge.numbers}) or rubric; or, if it thinks before it "
