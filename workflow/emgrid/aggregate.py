@@ -91,7 +91,7 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
 
 
 def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """One row per arm and training stage: rows, tokens, seconds, where the adapter lies.
+    """One row per arm and training stage: rows, tokens, seconds, the folder of the adapter.
 
     same_adapter: the other arms whose last adapter has the same bytes, beside the last stage.
     """

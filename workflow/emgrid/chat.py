@@ -71,7 +71,7 @@ class ChatFormat:
         when: datetime | None = None,
     ) -> str:
         """The conversation as text. thinking switches reasoning where the template knows how.
-        when: the time that a template is told that asks for it; None for now."""
+        when: the time for a template that asks for it; None for now."""
         switch: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
         if when is not None:
             switch["strftime_now"] = when.strftime

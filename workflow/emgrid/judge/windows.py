@@ -54,8 +54,8 @@ def is_long(text: str) -> bool:
 
 
 def windows(tokens: Sequence[int], size: int) -> list[list[int]]:
-    """Parts of so many tokens that cover all of them, each but the last half over the next; the
-    last ends where the tokens end."""
+    """Parts of `size` tokens that cover all tokens. Each overlaps the next by half; the last one
+    ends with the last token and may overlap more."""
     last = max(len(tokens) - size, 0)
     starts = [*range(0, last, size // 2), last]
     return [list(tokens[start : start + size]) for start in starts]

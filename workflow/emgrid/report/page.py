@@ -130,7 +130,7 @@ def render(
     transcripts: dict[str, Any],
     said: dict[str, list[str]],
 ) -> str:
-    """The page. said: what stands on top of it, see notices.py."""
+    """The page. said: the notices at its top, see notices.py."""
     templates = environment()
     style = asset(templates, "style.css", "transcripts.css", "print.css")
     script = asset(templates, *SCRIPTS)
