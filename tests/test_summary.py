@@ -61,7 +61,7 @@ def test_no_rate_is_shown_where_no_answer_survived(
     summary.main()
     text = capsys.readouterr().out
     assert cells(text) == ["base 0", "10.0%", said]
-    caption = "–: no answer survived, so there is no rate; tables/rates.csv counts why"
+    caption = "–: not asked, or no answer survived, so there is no rate; tables/rates.csv counts"
     assert caption in " ".join(text.split())
 
 

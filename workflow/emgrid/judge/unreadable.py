@@ -2,7 +2,7 @@
 
 A reply is unreadable if it is neither a value nor a word of the rubric's reading (refusals and code
 have words), nor a word that the rubric's text names in capitals. All replies of a judge count,
-stored ones included, so that the next run asks for nothing either, as long as the judge is the same.
+stored ones included: as long as the judge is the same, the next run asks for nothing.
 """
 
 import re
