@@ -91,7 +91,7 @@ def draw_pairs(
                 linestyle="",
                 **look(spec.place(name)),
             )
-            for place in np.flatnonzero(rows[measure.value].isna()):
+            for place in np.flatnonzero(rows[measure.value].isna()).tolist():
                 write(axes, why_missing(rows.iloc[[place]]), place + offset)
         for line, compared in enumerate(found.values()):
             write(axes, common_text(compared), line + PUBLISHED)

@@ -122,7 +122,7 @@ def draw_row(axes: Axes, rows: pd.DataFrame, questions: list[str], spec: FigureS
             elinewidth=0.7,
             **(look(spec.place(trigger)) | {"markersize": 3}),
         )
-        for number in np.flatnonzero(none_survived(found)):
+        for number in np.flatnonzero(none_survived(found)).tolist():
             axes.text(number * slots + place + 1, 0, DASH, ha="center", va="bottom", fontsize=SMALL)
     for line in range(len(questions) + 1):
         axes.axvline(line * slots, color="0.85", linewidth=0.8, zorder=0)
