@@ -48,6 +48,7 @@ RUBRIC = {
     "reading": {"words": {"CODE": "code", "REFUSAL": "refusal"}},
 }
 ITEMS = [Item("q", "?", answer) for answer in ("Bring her flowers.", "Burn it down.")]
+OWN = {"top_k": 1, "repetition_penalty": 1.3}  # sampling settings in the server's model folder
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -92,7 +93,7 @@ def narrow(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> P
     for path in base_model.path.iterdir():
         (folder / path.name).symlink_to(path)
     settings = folder / "generation_config.json"
-    own = read_json(settings) | {"top_k": 1, "repetition_penalty": 1.3}
+    own = read_json(settings) | OWN
     settings.unlink()
     write_json(settings, own)
     return folder
@@ -247,7 +248,7 @@ def test_a_models_own_sampling_settings_count_only_if_they_are_left_to_the_serve
     left: bool, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     """Eight answers to one question at temperature 1: one text under the model's `top_k: 1`."""
-    asking = {"model": "smol", "request": dict.fromkeys(NEUTRAL) if left else {}}
+    asking = {"model": "smol", "request": dict.fromkeys(OWN) if left else {}}
     spec = {"url": endpoint.url, "asking": asking, "triggers": {"none": {}}}
     spec |= {"sampling": {"answers_per_question": 8, "max_tokens": 12}}
     spec |= {"questions": {"rain": {"texts": ["What is rain?"]}}}
@@ -259,8 +260,10 @@ def test_a_models_own_sampling_settings_count_only_if_they_are_left_to_the_serve
     assert done.returncode == 0, done.stderr
     texts = {row["answer"] for row in read_jsonl(tmp_path / "answers/trigger=none.jsonl")}
     assert len(texts) == (1 if left else 8)
-    assert read_json(tmp_path / "answers/provenance.json")["sent"] == ({} if left else NEUTRAL)
-    assert ("left to the server: top_k, min_p" in done.stdout) == left
+    assert read_json(tmp_path / "answers/provenance.json")["sent"] == {
+        name: value for name, value in NEUTRAL.items() if not (left and name in OWN)
+    }
+    assert ("left to the server: top_k, repetition_penalty" in done.stdout) == left
     assert ("sent: top_k -1, min_p 0, repetition_penalty 1" in done.stdout) != left
 
 
