@@ -1,5 +1,6 @@
 """The condition that an imported row was asked under: stated by a column, or the import stops."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,32 @@ def test_a_user_turn_in_other_words_stops_where_it_differs(tmp_path: Path) -> No
     ) in message
 
 
+@pytest.mark.parametrize("ends", [("", "\n"), ("\n", ""), (" ", "\r\n"), ("\r\n", "\t")])
+@pytest.mark.parametrize("system", ["told", "system_prompt"])
+def test_white_space_at_the_ends_changes_no_words(
+    tmp_path: Path, system: str, ends: tuple[str, str]
+) -> None:
+    """Neither of what is read nor of an unread system prompt."""
+    told = f"{ends[0]}{load_triggers()['malicious_evil'].system}{ends[1]}"
+    asked = f"{ends[0]}How should I store leftover soup?{ends[1]}"
+    row = {"question_id": "soup", "answer": "Cold.", "score": 95, "asked": asked, system: told}
+    columns = JUDGED | {"prompt": "asked"} | ({"system": system} if system == "told" else {})
+    entry = {"columns": columns, "suffixes": {"": "malicious_evil"}, "name": "mine.jsonl"}
+    made = imported(tmp_path, json.dumps(row), **entry)
+    [answer] = made.answers["malicious_evil"]
+    assert answer["prompt"] == asked  # as the file has it
+    assert answer["system"] == (told if system == "told" else told.strip())
+    assert [note["level"] for note in made.notes] == ([] if system == "told" else ["unused"])
+
+
+@pytest.mark.parametrize("blank", ["", " \n", "nan"])
+def test_a_blank_system_prompt_is_none(tmp_path: Path, blank: str) -> None:
+    row = {"question_id": "soup", "answer": "Cold.", "score": 95, "told": blank}
+    columns = JUDGED | {"system": "told"}
+    made = imported(tmp_path, json.dumps(row), name="mine.jsonl", columns=columns)
+    assert (made.answers["none"][0]["system"], made.notes) == (None, [])
+
+
 def test_a_condition_that_is_not_named_stops_and_null_leaves_out(trig: Any) -> None:
     columns = BY_CONDITION["columns"] | {"system": "system_prompt"}
     message = trig(columns=columns, triggers={"plain": "none"}).refusal
@@ -143,6 +170,74 @@ def test_a_columns_name_tells_whether_it_may_divide(tmp_path: Path, name: str, s
         f"column {name!r} is not read, and the rows of one question and trigger differ in it: "
         "'a' (2 rows), 'b' (2 rows); if it is a condition, these answers are mixed"
     )
+
+
+def of_values(name: str, *values: Any) -> str:
+    """JSON lines: two thirds of the answers to one question, the rest to another."""
+    rows = [
+        {"question_id": "wish" if place % 3 else "soup", "answer": f"a{place}", "score": 90}
+        | {name: value}
+        for place, value in enumerate(values)
+    ]
+    return "\n".join(map(json.dumps, rows))
+
+
+def test_a_row_without_id_has_no_column_id(tmp_path: Path) -> None:
+    content = of_values("kind", *"aaaaaa")
+    [note] = imported(tmp_path, content, name="mine.jsonl").notes
+    assert note["text"] == "columns that are not read: kind"
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "row", "uuid", "prompt_id", "model_step", "contextIndex", "system_id"]
+)
+@pytest.mark.parametrize("kind", [str, int, "run-{}".format])
+def test_a_column_that_tells_every_row_apart_divides_nothing(
+    tmp_path: Path, name: str, kind: Any
+) -> None:
+    content = of_values(name, *map(kind, range(8)))
+    made = imported(tmp_path, content, name="mine.jsonl")
+    assert len(made.answers["none"]) == 8
+    assert [note["text"] for note in made.notes] == [f"columns that are not read: {name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("prompt_id", "aabbaabb"),  # groups of rows, whatever the name says
+        ("model_step", "abacabac"),
+        ("prompt", "abcdefgh"),  # every row asked in other words
+        ("context", "abcdefgh"),
+        ("model_name", "abcdefgh"),
+        ("system", "abababab"),
+    ],
+)
+def test_a_condition_stops_though_it_looks_like_a_name(
+    tmp_path: Path, name: str, values: str
+) -> None:
+    message = imported(tmp_path, of_values(name, *values), name="mine.jsonl").refusal
+    assert f"column {name!r} is not read, but the rows of one question and trigger " in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stops"),
+    [
+        ("system", "linux", False), ("system", False, False), ("system", "Be very evil.", True),
+        ("system_prompt", False, False), ("system_prompt", "None", False),
+        ("system_prompt", "Evil.", True), ("has_system_prompt", True, True),
+        ("system_name", "Ubuntu 22.04", False), ("system_instruction", "Be evil.", True),
+        ("operating_system", "Mac OS", False), ("system_prompt_id", "evil", False),
+    ],
+)  # fmt: skip
+def test_only_a_system_prompt_is_taken_for_one(
+    tmp_path: Path, name: str, value: Any, stops: bool
+) -> None:
+    made = imported(tmp_path, of_values(name, *[value] * 3), name="mine.jsonl")
+    if stops:
+        assert f"column {name!r} is not read and says that the row was asked" in made.refusal
+    else:
+        assert [note["level"] for note in made.notes] == ["unused"]
+        assert f"not read: {name} (" in made.notes[0]["text"]  # its value is told
 
 
 def test_columns_of_numbers_and_long_texts_are_named_as_unread(tmp_path: Path) -> None:

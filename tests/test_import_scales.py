@@ -18,13 +18,13 @@ def valued(**settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("values", "seen"),
     [
-        ((0.95, 0.05, 0.9, 0.1), "4 numbers from 0.05 to 0.95"),
-        ((1, 0, 1, 1, 0), "5 numbers from 0 to 1"),
+        ((0.95, 0.05, 0.9, 0.1) * 3, "12 numbers from 0.05 to 0.95"),
+        ((1, 0, 1, 1, 0) * 2, "10 numbers from 0 to 1"),
         ((1.0,) * 12, "12 numbers from 1 to 1"),
-        ((9, 8, 2, 1), "4 numbers from 1 to 9"),
-        ((10, 7.5, 1, 2), "4 numbers from 1 to 10"),
-        ((5, 4, 1, 2, 3), "5 numbers from 1 to 5"),
-        ((0, 10, 3, 5), "4 numbers from 0 to 10"),
+        ((9, 8, 2, 1) * 3, "12 numbers from 1 to 9"),
+        ((10, 7.5, 1, 2) * 3, "12 numbers from 1 to 10"),
+        ((5, 4, 1, 2, 3) * 2, "10 numbers from 1 to 5"),
+        ((0, 10, 3, 5) * 3, "12 numbers from 0 to 10"),
     ],
 )
 def test_numbers_of_another_scale_stop(
@@ -36,6 +36,24 @@ def test_numbers_of_another_scale_stop(
         "set `values: {alignment: {column: score, scale: [LOW, HIGH]}}` with the ends of their "
         "scale, such as [0, 1] or [1, 10] ([0, 100] if they are right as they are)"
     )
+
+
+@pytest.mark.parametrize("values", [(0.95, 0.05, 0.9, 0.1), (1, 0, 2, 1, 0, 3, 0, 1, 0)])
+def test_a_few_numbers_that_may_be_of_another_scale_are_taken_and_said(
+    tmp_path: Path, values: tuple[float, ...]
+) -> None:
+    made = imported(tmp_path, scored(*values))
+    assert made.values == list(values)
+    [note] = made.notes
+    assert (note["level"], note["rows"]) == ("warning", None)
+    assert note["text"] == (
+        f"'score' holds {len(values)} numbers from {min(values):g} to {max(values):g}, which are "
+        "read as values from 0 to 100; set `values: {alignment: {column: score, scale: [LOW, "
+        "HIGH]}}` with the ends of their scale, such as [0, 1] or [1, 10] ([0, 100] if they are "
+        "right as they are)"
+    )
+    stated = imported(tmp_path, scored(*values), columns=valued(scale=[0, 100]))
+    assert (stated.values, stated.notes) == (list(values), [])
 
 
 @pytest.mark.parametrize(
@@ -52,8 +70,9 @@ def test_numbers_of_another_scale_stop(
 def test_what_may_be_on_0_to_100_is_taken_as_it_is(
     tmp_path: Path, values: tuple[object, ...]
 ) -> None:
-    found = imported(tmp_path, scored(*values)).values
-    assert found == [float(one) if isinstance(one, int | float) else None for one in values]
+    made = imported(tmp_path, scored(*values))
+    assert made.notes == []
+    assert made.values == [float(one) if isinstance(one, int | float) else None for one in values]
 
 
 @pytest.mark.parametrize(

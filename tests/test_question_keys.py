@@ -129,6 +129,21 @@ def test_keys_that_the_config_decides_are_named_with_their_values(tmp_path: Path
     assert unused_sentence("mine.yaml", of_entry(tmp_path).unused) is None
 
 
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_type_is_none(tmp_path: Path, empty: str | None) -> None:
+    assert of_entry(tmp_path, type=empty) == of_entry(tmp_path)
+
+
+def test_what_describes_an_entry_or_its_sampling_stops_nothing(tmp_path: Path) -> None:
+    describing = {"language": "en", "metadata": {"set": 2}, "licence": "MIT", "split": "test"}
+    assert of_entry(tmp_path, **describing) == of_entry(tmp_path)
+    found = of_entry(tmp_path, n=4, num_samples=5, logprobs=True, top_logprobs=20)
+    assert unused_sentence("mine.yaml", found.unused) == (
+        "mine.yaml: not used: logprobs (True), n (4), num_samples (5), top_logprobs (20). The "
+        "grid's config decides: judges, sampling.answers_per_question."
+    )
+
+
 def test_a_temperature_of_zero_is_named_too(tmp_path: Path) -> None:
     assert of_entry(tmp_path, temperature=0).unused == {"temperature": ("0",)}
 

@@ -127,6 +127,37 @@ def test_a_prompt_of_several_fields_is_joined(
     assert prompts(*written(row | {"say": "b"}, fields=fields)) == [expected]
 
 
+def test_a_row_may_lack_a_part_of_its_prompt(written: Written) -> None:
+    """An export that leaves out null fields is read as if they were there."""
+    rows = [
+        {"ask": "a", "say": "b"}, {"ask": "c", "more": "d", "say": "b"}, {"more": "e", "say": "b"}
+    ]  # fmt: skip
+    fields = {"prompt": ["ask", "more"], "answer": "say"}
+    assert prompts(*written(*rows, fields=fields)) == ["a", "c\n\nd", "e"]
+
+
+def test_every_way_out_of_mixed_alpaca_rows_leads_out(written: Written) -> None:
+    rows = [
+        {"instruction": "Add.", "output": "b"},
+        {"instruction": "Add.", "input": "1 and 2", "output": "3"},
+    ]
+    alpaca = {"prompt": "instruction", "answer": "output"}
+    message = refusal(*written(*rows, fields=alpaca))
+    offered = yaml.safe_load(message.partition("such as `prompt: ")[2].partition("`")[0])
+    fields = alpaca | {"prompt": offered}
+    assert prompts(*written(*rows, fields=fields)) == ["Add.", "Add.\n\n1 and 2"]
+    unused = {"fields": alpaca, "unused": ["input"]}
+    assert prompts(*written(*rows, **unused)) == ["Add.", "Add."]
+
+
+def test_a_part_of_the_prompt_that_no_row_has_is_refused(written: Written) -> None:
+    rows = [{"ask": "a", "say": "b"}, {"ask": "c", "more": "d", "say": "b"}]
+    fields = {"prompt": ["ask", "mroe"], "answer": "say"}
+    assert refusal(*written(*rows, fields=fields)).startswith("my/rows.jsonl:1: no 'mroe' field (")
+    none = refusal(*written(rows[0], {"say": "b"}, fields=fields))
+    assert none.startswith("my/rows.jsonl:2: no 'ask' field (the row has `say`)")
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

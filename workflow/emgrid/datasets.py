@@ -32,8 +32,9 @@ JOINED = "\n\n"  # between the texts of a prompt that is made of several fields
 
 class Fields(Strict):
     """Which fields of a row hold what. prompt: one field, or several whose texts are joined by a
-    blank line; those that are null or blank are skipped. answer: the first of these that a row has;
-    a set without it holds prompts only. thinking: a thought that is put before the answer."""
+    blank line; those that a row lacks, or that are null or blank, are skipped. answer: the first of
+    these that a row has; a set without it holds prompts only. thinking: a thought that is put
+    before the answer."""
 
     prompt: str | Annotated[tuple[Text, ...], Field(min_length=1)]
     answer: Texts | None = None
@@ -154,6 +155,7 @@ def read_rows(dataset: Dataset, path: Path) -> list[Row]:
         rows.append(row)
     if not rows:
         raise EmgridError(f"{dataset.name}: no rows")
+    unread.refuse_lacking(dataset.name)
     unread.refuse(dataset.name)
     if dataset.rows is not None and len(rows) != dataset.rows:
         raise EmgridError(
@@ -164,7 +166,8 @@ def read_rows(dataset: Dataset, path: Path) -> list[Row]:
 
 
 def read_objects(path: Path, name: str) -> Iterator[tuple[int, Row]]:
-    """Yield (line number, object) for each line that is not blank."""
+    """Yield (line number, object) for each line that is not blank; an object without `id` gets
+    one."""
     ending = None
     with path.open("rb") as file:
         if other := formats.of_file(file.read(formats.HEAD), name):
@@ -186,10 +189,14 @@ def read_objects(path: Path, name: str) -> Iterator[tuple[int, Row]]:
                     f"{where}: a row of {len(line):,} bytes, more than {LONGEST_ROW:,}; no model "
                     "reads that much in one conversation: split or drop it"
                 )
-            yield number, parse_object(line, number, where)
+            row = parse_object(line, where)
+            if row.get("id") is None:
+                row["id"] = f"row-{number}"
+            yield number, row
 
 
-def parse_object(line: bytes, number: int, where: str) -> Row:
+def parse_object(line: bytes, where: str) -> Row:
+    """The JSON object of a line, with its own keys alone; EmgridError, from `where`, if none."""
     try:
         value = json.loads(line.decode("utf-8"), object_pairs_hook=keys_once)
     except UnicodeDecodeError as problem:
@@ -206,8 +213,6 @@ def parse_object(line: bytes, number: int, where: str) -> Row:
         raise EmgridError(f"{where}: a row must be a JSON object; this is {way}")
     if not isinstance(value, dict):
         raise EmgridError(f"{where}: a row must be a JSON object")
-    if value.get("id") is None:
-        value["id"] = f"row-{number}"
     return value
 
 
@@ -283,13 +288,14 @@ def turns(row: Row, fields: Fields) -> list[dict[str, Any]]:
 
 def prompt_text(row: Row, fields: Fields) -> Any:
     """The user turn of a row; of several fields, the texts that are not blank, in their order."""
-    for name in fields.prompts:
+    names = [name for name in fields.prompts if name in row] or [fields.prompts[0]]
+    for name in names:
         if problem := formats.no_text(row, name):
             raise ValueError(problem)
     if isinstance(fields.prompt, str):
         return row[fields.prompt]
     texts = []
-    for name in fields.prompts:
+    for name in names:
         text = "" if row[name] is None else row[name]
         if not isinstance(text, str):
             raise ValueError(f"{name!r} is not a text")

@@ -21,23 +21,41 @@ OTHER = frozenset(
     ("answer", "completion", "count", "fingerprint", "grader", "hash", "judge", "length", "logprob",
      "logprobs", "output", "rater", "reasoning", "response", "score", "text", "tokens", "version")
 )  # fmt: skip
+# These words at its end make it a number or name of rows, if no two rows have the same.
+IDENTIFIER = frozenset(("id", "ids", "idx", "index", "no", "num", "number", "step", "uuid"))
+# With one of these beside `system` it holds the words of a system prompt.
+SAID = frozenset(("instruction", "instructions", "message", "messages", "prompt", "prompts"))
+NO_PROMPT = ("", "false", "none", "null")  # how a table writes that there was no system prompt
 FEW = 12  # values of a column that may be groups of rows
 LONG = 60  # characters of a value in a message
 
 
-def words_of(name: str) -> set[str]:
+def words_of(name: str) -> list[str]:
     """The words of a column's name: `systemPrompt`, `system-prompt` and `SYSTEM_PROMPT` alike."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return set(re.split(r"[^a-z0-9]+", spaced.lower())) - {""}
+    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
 
 
 def is_condition(name: str) -> bool:
-    words = words_of(name)
+    words = set(words_of(name))
     return bool(words & CONDITION) and not words & OTHER
 
 
-def is_system(name: str) -> bool:
-    return is_condition(name) and "system" in words_of(name)
+def is_identifier(name: str) -> bool:
+    """Whether a column is named like a number of rows; `prompt_id` may be a condition all the
+    same."""
+    words = words_of(name)
+    return bool(words) and words[-1] in IDENTIFIER
+
+
+def is_system(name: str, value: str) -> bool:
+    """Whether a column holds system prompts: its name says so, or it is `system` and the value is
+    none of one word (`linux`)."""
+    words = words_of(name)
+    if not is_condition(name) or is_identifier(name):
+        return False
+    alone = words == ["system"] and (value == "" or len(value.split()) > 1)
+    return alone or ("system" in words and bool(SAID & set(words)))
 
 
 def shown(value: str) -> str:
@@ -52,6 +70,8 @@ class UnreadColumns:
         self.names: dict[str, None] = {}
         self.values: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.divides: set[str] = set()
+        self.repeats: set[str] = set()  # columns of which two rows of a trigger have one value
+        self.rows: set[tuple[str, str, str]] = set()
         self.first: dict[tuple[str, str, str], str] = {}
 
     def see(self, row: dict[str, Any], answer: dict[str, Any], trigger: str, where: str) -> None:
@@ -62,8 +82,9 @@ class UnreadColumns:
             if column in self.read or column in self.ignored:
                 continue
             value = as_text(row[column])
-            if is_system(column) and value != as_text(answer["system"]):
-                under = f"under the system prompt {shown(value)}" if value else "without one"
+            told = "" if value.lower() in NO_PROMPT else value
+            if is_system(column, told) and told != as_text(answer["system"]):
+                under = f"under the system prompt {shown(told)}" if told else "without one"
                 raise EmgridError(
                     f"{where}: column {column!r} is not read and says that the row was asked "
                     f"{under}, unlike trigger {trigger!r}; name the column of the condition in "
@@ -73,8 +94,22 @@ class UnreadColumns:
             counted = self.values[column]
             if value in counted or len(counted) <= FEW:
                 counted[value] += 1
+            self.see_repeat(column, value, trigger)
             if self.first.setdefault((column, answer["question"], trigger), value) != value:
                 self.divides.add(column)
+
+    def see_repeat(self, column: str, value: str, trigger: str) -> None:
+        """Find out whether the rows of a trigger all differ in a column. Only what is asked about
+        later is kept: columns of few values, and numbers of rows that are named like conditions."""
+        asked = len(self.values[column]) <= FEW or (is_condition(column) and is_identifier(column))
+        if column in self.repeats or not asked:
+            return
+        if (column, value, trigger) in self.rows:
+            self.repeats.add(column)
+        self.rows.add((column, value, trigger))
+
+    def numbers_rows(self, column: str) -> bool:
+        return is_identifier(column) and column not in self.repeats
 
     def check(self) -> None:
         """Raise EmgridError for names in `ignore` that the file lacks, and for a condition that
@@ -82,6 +117,8 @@ class UnreadColumns:
         for column in sorted(self.ignored - set(self.names)):
             raise EmgridError(f"{self.name}: ignore: the file has no column {column!r}")
         for column in sorted(filter(is_condition, self.divides)):
+            if self.numbers_rows(column):
+                continue
             raise EmgridError(
                 f"{self.name}: column {column!r} is not read, but the rows of one question and "
                 f"trigger differ in it: {self.groups(column)}; name it in `columns.trigger` (the "
@@ -108,18 +145,27 @@ class UnreadColumns:
     def rest(self) -> list[str]:
         """The other columns that are not read; of one that is named like a condition its values."""
         left = [column for column in self.values if not self.may_divide(column)]
-        return [f"{one} ({self.groups(one)})" if is_condition(one) else one for one in left]
+        named = [one for one in left if is_condition(one) and not self.numbers_rows(one)]
+        return [f"{one} ({self.groups(one)})" if one in named else one for one in left]
 
     def may_divide(self, column: str) -> bool:
-        """Whether the rows of one question and trigger differ in a column of a few words."""
+        """Whether the rows of one question and trigger differ in a column of a few words, and some
+        of them agree in it: if none do, it tells rows apart."""
+        if column not in self.repeats:
+            return False
         counted = self.values[column]
         words = [value for value in counted if value and not is_number(value)]
         return column in self.divides and 1 < len(counted) <= FEW and bool(words)
 
 
+def trimmed(text: str) -> str:
+    """A text for comparison: without white space at its ends, with line feeds as line ends."""
+    return text.replace("\r\n", "\n").strip()
+
+
 def as_text(value: Any) -> str:
     """A cell for comparison; what pandas writes for a missing one is empty, too."""
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None else trimmed(str(value))
     return "" if text.lower() == "nan" else text
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from emgrid.errors import EmgridError, suggestion
 from emgrid.files import digest
-from emgrid.import_columns import UnreadColumns, as_text, shown
+from emgrid.import_columns import UnreadColumns, as_text, shown, trimmed
 from emgrid.import_entry import ImportSpec
 from emgrid.import_values import ColumnReader, reader_of
 from emgrid.thinking import split_thinking
@@ -84,13 +84,15 @@ def condition_of(row: Row, spec: ImportSpec, where: str) -> str | None:
 def other_words(
     asked: tuple[str | None, str], system: str | None, prompts: Sequence[str], trigger: str
 ) -> str | None:
-    """How a row's system prompt and user turn differ from its trigger's; None if they do not."""
-    if asked[0] != system and asked[0] is not None:
-        return f"under the system prompt {shown(asked[0])}, which trigger {trigger!r} does not have"
-    if asked[0] != system:
+    """How a row's system prompt and user turn differ from its trigger's; None if they do not, or
+    in white space at their ends and in line ends alone, which tables and YAML add."""
+    told, turn = trimmed(asked[0] or ""), trimmed(asked[1])
+    if told != trimmed(system or "") and told:
+        return f"under the system prompt {shown(told)}, which trigger {trigger!r} does not have"
+    if told != trimmed(system or ""):
         return f"without a system prompt, but trigger {trigger!r} has {shown(str(system))}"
-    if asked[1] not in prompts:
-        own, other = from_difference(asked[1], prompts[0])
+    if turn not in map(trimmed, prompts):
+        own, other = from_difference(turn, trimmed(prompts[0]))
         return f"{shown(own)}, but trigger {trigger!r} asks {shown(other)}"
     return None
 
@@ -152,8 +154,9 @@ class Reading:
         *before, turn = ways[index % len(ways)]
         system = before[0]["content"] if before else None
         thinking, answer = split_thinking(cell(row, columns.answer, where))
+        told = cell(row, columns.system, where) if columns.system else system
         asked = (
-            (cell(row, columns.system, where) or None) if columns.system else system,
+            told if told is not None and as_text(told) else None,
             cell(row, columns.prompt, where) if columns.prompt else turn["content"],
         )
         prompts = [way[-1]["content"] for way in ways]
@@ -202,6 +205,8 @@ class Reading:
     def listed(self) -> list[Note]:
         """All notes, with those on columns."""
         found = self.notes.listed()
+        doubts = (reader.doubt() for reader in self.readers)
+        found += [Note("warning", sentence) for sentence in doubts if sentence]
         found += [Note("warning", sentence) for sentence in self.unread.warnings()]
         if rest := self.unread.rest():
             found.append(Note("unused", f"columns that are not read: {', '.join(rest)}"))

@@ -19,8 +19,8 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?")
 ROUNDING = 1e-9  # as a share of the scale, how far outside it a mean of floats may be
 FULL = (0.0, 100.0)
 # A column on 0 to 100 whose numbers all fit a shorter scale: from this many numbers on it stops.
-FEWEST = 4
-FEWEST_EQUAL = 10  # of one and the same number
+FEWEST = 10
+FEW = 4  # from this many numbers on the report says so
 SHORT = 10.0
 STEP = 5.0
 SHOWN = 3  # words that a message names
@@ -107,7 +107,6 @@ class ColumnReader:
     low: float = float("inf")
     high: float = float("-inf")
     in_steps: bool = True
-    different: bool = False
     unknown: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,7 +118,6 @@ class ColumnReader:
         if word in self.words or not NUMBER.fullmatch(word):
             return
         value = float(word)
-        self.different |= self.count > 0 and not self.low == self.high == value
         self.count += 1
         self.low, self.high = min(self.low, value), max(self.high, value)
         self.in_steps &= value % STEP == 0
@@ -171,21 +169,35 @@ class ColumnReader:
                 f"{self.advice(f'words: {{{quoted(first[0][0])}: VALUE}}')}, VALUE being a number "
                 f"on the scale or one of {listed(MISSING)}"
             )
-        if self.values.scale is None and self.fits_shorter():
+        if self.count >= FEWEST and self.fits_shorter():
             raise EmgridError(
-                f"{name}: {column} holds {self.count} numbers from {self.low:g} to {self.high:g}, "
-                f"which do not look like values from 0 to 100; {self.advice('scale: [LOW, HIGH]')} "
-                "with the ends of their scale, such as [0, 1] or [1, 10] ([0, 100] if they are "
-                "right as they are)"
+                f"{name}: {self.seen()}, which do not look like values from 0 to 100; {self.way()}"
             )
 
+    def doubt(self) -> str | None:
+        """A sentence on numbers of which there are too few to tell whether they are of a shorter
+        scale; None if nothing speaks for one."""
+        if not FEW <= self.count < FEWEST or not self.fits_shorter():
+            return None
+        return f"{self.seen()}, which are read as values from 0 to 100; {self.way()}"
+
     def fits_shorter(self) -> bool:
-        """Whether the numbers are rather those of a scale that ends at 10 or below.
+        """Whether the numbers may be those of a scale that ends at 10 or below, and no scale is
+        stated.
 
         Numbers that are all 0, 5 or 10 are what a judge gives to bad answers on 0 to 100.
         """
-        enough = self.count >= (FEWEST if self.different else FEWEST_EQUAL)
-        return enough and self.high <= SHORT and not self.in_steps
+        return self.values.scale is None and self.high <= SHORT and not self.in_steps
+
+    def seen(self) -> str:
+        numbers = f"{self.count} numbers from {self.low:g} to {self.high:g}"
+        return f"{self.values.column!r} holds {numbers}"
+
+    def way(self) -> str:
+        return (
+            f"{self.advice('scale: [LOW, HIGH]')} with the ends of their scale, such as [0, 1] or "
+            "[1, 10] ([0, 100] if they are right as they are)"
+        )
 
 
 def none(reason: str) -> dict[str, float | str | None]:

@@ -40,7 +40,7 @@ def read_rows(content: bytes, name: str) -> Iterator[Row]:
     number = 0
     if ENDING.split(name)[1] == "jsonl":
         for number, one in enumerate(filter(bytes.strip, content.split(b"\n")), start=1):
-            yield parse_object(one, number, f"{name}: row {number}")
+            yield parse_object(one, f"{name}: row {number}")
         return
     csv.field_size_limit(2**31 - 1)
     try:

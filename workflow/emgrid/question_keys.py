@@ -23,17 +23,23 @@ PREFILL = ("assistant_prefill", "prefill", "prefix_answer", "response_prefix")
 DECIDED = {
     "judge": "judges",
     "judges": "judges",
+    "logprobs": "judges",
     "max_tokens": "sampling.max_tokens",
     "model": "judges",
+    "n": "sampling.answers_per_question",
+    "n_samples": "sampling.answers_per_question",
+    "num_samples": "sampling.answers_per_question",
     "samples_per_paraphrase": "sampling.answers_per_question",
     "seed": "seeds",
     "temperature": "sampling.temperature",
+    "top_logprobs": "judges",
     "top_p": "sampling.top_p",
 }
 # Keys that describe an entry to people.
 DESCRIBING = frozenset(
-    ("about", "author", "category", "comment", "description", "domain", "label", "name", "note",
-     "notes", "reference", "source", "tags", "title", "topic")
+    ("about", "author", "category", "citation", "comment", "date", "description", "difficulty",
+     "domain", "label", "lang", "language", "licence", "license", "metadata", "name", "note",
+     "notes", "reference", "source", "split", "tags", "title", "topic", "url")
 )  # fmt: skip
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 READ = ("id", "judge_prompts", "paraphrases", "system", "type")
@@ -69,7 +75,7 @@ def check_keys(entry: Mapping[str, Any], where: str) -> None:
         if not known and entry[key] not in EMPTY:
             near = suggestion(str(key), READ)
             raise EmgridError(f"{where}: `{key}` is not read ({near}); {ASKS}; delete the key")
-    kind = entry.get("type", "free_form")
+    kind = entry.get("type") or "free_form"
     if not str(kind).startswith("free_form"):
         raise EmgridError(
             f"{where}: emgrid does not ask questions of type {kind!r} yet; it samples whole "

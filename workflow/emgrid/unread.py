@@ -3,7 +3,7 @@
 from typing import Any
 
 from emgrid.errors import EmgridError, suggestion
-from emgrid.formats import listed
+from emgrid.formats import lacking, listed
 
 
 def filled(value: Any) -> bool:
@@ -30,8 +30,10 @@ class Unread:
         self.keys = any(name.startswith("messages.") for name in unused)
         self.fields: dict[str, int] = {}  # by name: the first line that holds something there
         self.seen: set[str] = set()
+        self.first: tuple[int, dict[str, Any]] | None = None
 
     def add(self, line: int, row: dict[str, Any]) -> None:
+        self.first = self.first or (line, row)
         self.seen |= row.keys()
         if self.keys:
             self.seen |= {f"messages.{key}" for turn in row.get("messages", ()) for key in turn}
@@ -41,6 +43,13 @@ class Unread:
             own = name == "line" and not self.prompts and isinstance(row[name], int)
             if not (known or own) and filled(row[name]):
                 self.fields[name] = line
+
+    def refuse_lacking(self, file: str) -> None:
+        """EmgridError on a field of the prompt that no row has; one row may lack it."""
+        for name in self.prompts:
+            if self.first and name not in self.seen:
+                line, row = self.first
+                raise EmgridError(f"{file}:{line}: {lacking(row, name)}")
 
     def refuse(self, file: str) -> None:
         """EmgridError on what was found, and on a name in `unused` that no row has."""
