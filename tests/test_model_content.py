@@ -9,6 +9,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+import torch
 from conftest import run_module
 from emgrid import model_files
 from emgrid.assets import BaseModelEntry, fetch
@@ -150,6 +151,16 @@ def test_the_content_is_equal_for_equal_bytes_and_no_others(
 # The cache of hashes.
 
 
+def recorded(folder: Path, content: dict[str, str] | None = None) -> Path:
+    """The record of a user's model, with the note of its place."""
+    place = folder.parent / "record"
+    place.mkdir(exist_ok=True)
+    model_files.note_place(place, folder)
+    fields = {"name": "mine", "path": None, "revision": None, "chat_template": None}
+    write_json(place / "model.json", fields | {"eos_token_ids": [2], "content": content})
+    return place / "model.json"
+
+
 def settle(folder: Path) -> None:
     """Make files look as if they had been written long ago, as hashes of fresh ones are not
     kept."""
@@ -194,6 +205,71 @@ def test_other_bytes_of_equal_size_and_time_are_seen(mine: Path, hashed: list[st
     assert hashed == ["model.safetensors"]
 
 
+def test_other_numbers_of_device_and_inode_do_not_matter(
+    mine: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another machine of a cluster may number the files of a network file system."""
+    first = model_files.content(mine)
+    model_files.HERE.clear()
+    hashed.clear()
+    real = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        about = real(path, follow_symlinks=follow_symlinks)
+        plain, extra = about.__reduce__()[1]
+        mode, inode, device, *rest = plain
+        return os.stat_result((mode, inode + 1, device + 1, *rest), extra)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert model_files.content(mine) == first
+    assert hashed == []
+
+
+def test_a_process_reads_the_weights_once_even_without_a_cache(
+    mine: Path, tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = BaseModel.read(recorded(mine, model_files.content(mine)))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    model_files.HERE.clear()
+    hashed.clear()
+    base.tokenizer()
+    assert hashed
+    assert not any(name.endswith(".safetensors") for name in hashed)
+    base.load("float32", "cpu")
+    base.load("float32", "cpu")
+    base.tokenizer()
+    assert sorted(hashed) == sorted(base.content or {})
+
+
+def test_what_was_hashed_for_a_tokenizer_leaves_the_weights_hash_kept(
+    mine: Path, hashed: list[str]
+) -> None:
+    model_files.content(mine)
+    os.utime(mine / "config.json", (2, 2))
+    model_files.content(mine, weights=False)
+    model_files.HERE.clear()
+    hashed.clear()
+    model_files.content(mine)
+    assert hashed == []
+
+
+def test_a_tokenizer_that_was_edited_stops_what_reads_it(mine: Path) -> None:
+    base = BaseModel.read(recorded(mine, model_files.content(mine)))
+    EDITS["tokenizer_config.json"](mine)
+    with pytest.raises(EmgridError, match=r"tokenizer_config.json has changed since the run began"):
+        base.tokenizer()
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", '{"path": 3}'])
+def test_a_damaged_note_of_a_models_place_is_written_again(
+    mine: Path, tmp_path: Path, damaged: str
+) -> None:
+    (tmp_path / model_files.PLACE).write_text(damaged)
+    model_files.note_place(tmp_path, mine)
+    assert model_files.find(tmp_path) == mine
+
+
 def test_a_file_that_was_just_written_is_read_again(mine: Path) -> None:
     first = model_files.content(mine)
     assert not any(Path(os.environ["XDG_CACHE_HOME"]).rglob("*.json")) or all(
@@ -235,8 +311,15 @@ def only_pickles(folder: Path) -> None:
 
 
 def without_a_shard(folder: Path) -> None:
-    shards = {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}
+    first = "model-00001-of-00002.safetensors"
+    (folder / "model.safetensors").rename(folder / first)
+    shards = {"a": first, "b": "model-00002-of-00002.safetensors"}
     write_json(folder / "model.safetensors.index.json", {"weight_map": shards})
+
+
+def with_a_damaged_index(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / model_files.INDEX).write_text("[]")
 
 
 def without_tokenizer(folder: Path) -> None:
@@ -266,10 +349,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "weights of an adapter": (renamed_adapter, "holds no weights (*.safetensors)"),
     "pickles": (only_pickles, "holds pytorch_model.bin, but no weights in safetensors"),
     "lost shard": (without_a_shard, "lacks model-00002-of-00002.safetensors, which model.safe"),
-    "damaged index": (
-        lambda folder: (folder / model_files.INDEX).write_text("[]"),
-        "holds a damaged model.safetensors.index.json",
-    ),
+    "damaged index": (with_a_damaged_index, "holds a damaged model.safetensors.index.json"),
     "no tokenizer": (without_tokenizer, "holds no tokenizer"),
     "no config": (no_model, "holds no config.json"),
 }
@@ -285,6 +365,15 @@ def test_what_is_no_base_model_is_refused_with_the_config(mine: Path, name: str)
     assert message.startswith(f"grid.yaml: models.plain: {mine}: ")
     assert expected in message
     assert "\n" not in message
+
+
+def test_an_index_of_earlier_shards_does_not_matter_beside_whole_weights(mine: Path) -> None:
+    wanted = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
+    write_json(mine / model_files.INDEX, {"weight_map": {"a": "model-00001-of-00002.safetensors"}})
+    load_config(config_of(mine), "grid.yaml")
+    found = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_an_adapter_is_refused_by_the_job_too(mine: Path, tmp_path: Path) -> None:
@@ -376,10 +465,11 @@ def test_an_edit_behind_a_record_stops_what_loads_the_model(mine: Path, tmp_path
     assert done.returncode == 0, done.stderr
     base = BaseModel.read(folder / "model.json")
     base.tokenizer()
+    base.load("float32", "cpu")
     other_weights(mine)
-    for load in (base.tokenizer, lambda: base.load("float32", "cpu")):
-        with pytest.raises(EmgridError, match=r"model.safetensors has changed since the run began"):
-            load()
+    base.tokenizer()  # which reads no weights
+    with pytest.raises(EmgridError, match=r"model.safetensors has changed since the run began"):
+        base.load("float32", "cpu")
     done = run_module("assets", "--spec", spec, "--source", mine, "--output", folder / "again.json")
     assert done.returncode == 1
     assert "model.safetensors has changed since the run began; run again" in done.stderr

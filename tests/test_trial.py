@@ -1,8 +1,13 @@
 """A base model is tried before it is trained: it works, or one line says why not."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +16,9 @@ import pytest
 import torch
 from architectures import write_model
 from conftest import run_module, small_config
-from emgrid import trial
+from emgrid import trial, tryout
 from emgrid.config import Config
+from emgrid.engines.transformers import TransformersEngine
 from emgrid.errors import EmgridError
 from emgrid.files import read_json, write_json
 from emgrid.grid import Grid
@@ -219,3 +225,150 @@ def test_the_default_base_passes(model_json: Path, tmp_path: Path) -> None:
     [record] = map(read_json, records(model))
     assert record["lora"]["share"] > 0.99
     assert record["found"]["training"]["computed"] == "packed rows"
+
+
+# What the machine of a training cannot try.
+
+
+VLLM: dict[str, Any] = USE | {"samplers": [{"engine": "vllm", "precision": "float32"}]}
+
+
+def breaking(folder: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vLLM that does not start, first of the modules that a job finds."""
+    lines = ["import os, signal", "class SamplingParams: pass", "class LLM:"]
+    lines += ["    def __init__(self, **settings):", f"        {how}"]
+    folder.mkdir()
+    (folder / "vllm.py").write_text("\n".join(lines))
+    before = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *([before] if before else [])]))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "raise RuntimeError('Engine core initialization failed')",
+        "raise RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+    ],
+)
+def test_a_vllm_that_does_not_start_is_left_to_the_job_that_samples(
+    how: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    model = copied(tiny("llama"), tmp_path / "model")
+    breaking(tmp_path / "broken", how, monkeypatch)
+    trial.ensure(model, wanted(VLLM), "cpu")
+    said = "".join(capfd.readouterr())
+    assert "not tried here" in said
+    assert "the sample job tries it" in said
+    [record] = records(model)
+    found = read_json(record)
+    assert found["tried"]["samplers"] == []
+    assert found["left"] == VLLM["samplers"]
+    assert found["tried"]["training"] is not None
+    trial.ensure(model, wanted(VLLM), "cpu")  # nor is it tried by another training
+    assert records(model) == [record]
+    with pytest.raises(EmgridError):
+        trial.ensure(model, trial.Trial.model_validate({"use": VLLM}), "cpu")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "raise ValueError(\"Model architectures ['X'] are not supported for now.\")",
+        "raise ValueError('LlamaForCausalLM does not support LoRA yet.')",
+    ],
+)
+def test_a_model_that_vllm_does_not_know_still_stops_the_training(
+    how: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = copied(tiny("llama"), tmp_path / "model")
+    breaking(tmp_path / "broken", how, monkeypatch)
+    with pytest.raises(EmgridError, match=r"^vLLM ended while starting: ValueError: "):
+        trial.ensure(model, wanted(VLLM), "cpu")
+    assert records(model) == []
+
+
+def test_memory_that_runs_out_by_sampling_does_not_refuse_a_training(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(TransformersEngine, "__init__", full)
+    base = trial.BaseModel.read(tiny("llama"))
+    found, left = tryout.run(base, wanted(), "cpu", tmp_path)
+    assert list(found) == ["training"]
+    assert [one.engine for one in left] == ["transformers"]
+    only = trial.Trial.model_validate({"use": USE})
+    with pytest.raises(EmgridError, match=r"^memory ran out .*resources\.sample\.batch_size"):
+        tryout.run(base, only, "cpu", tmp_path)
+
+
+def test_four_bits_on_a_gpu_leave_the_whole_model_to_the_job_that_samples(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tryout, "train_once", lambda *_: {"loss": 1.0})
+    base = trial.BaseModel.read(tiny("llama"))
+    found, left = tryout.run(base, wanted(method="qlora"), "cuda", tmp_path)
+    assert list(found) == ["training"]
+    assert [one.engine for one in left] == ["transformers"]
+
+
+def test_a_trial_is_no_rank_of_the_training_that_asks_for_it(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables that torchelastic sets are seen by a worker that it starts."""
+    seen = tmp_path / "seen.json"
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        "import json, os, pathlib\n"
+        f"pathlib.Path({str(seen)!r}).write_text(json.dumps(dict(os.environ)))\n"
+    )
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", str(worker)]
+    subprocess.run(start, check=True, capture_output=True)
+    launched = read_json(seen)
+    assert launched["TORCHELASTIC_USE_AGENT_STORE"] == "True"
+    left = trial.without_launcher(launched)
+    assert {name: left[name] for name in left if left[name] != os.environ.get(name)} == {}
+    assert left["PATH"] == os.environ["PATH"]
+    for name in ("TORCHELASTIC_USE_AGENT_STORE", "ACCELERATE_USE_FSDP", "ROLE_NAME"):
+        monkeypatch.setenv(name, "True")
+    model = copied(tiny("llama"), tmp_path / "model")
+    how = "raise RuntimeError(str([n for n in os.environ if n.startswith(('TORCHEL', 'ACCEL'))]))"
+    breaking(tmp_path / "broken", how, monkeypatch)
+    with pytest.raises(EmgridError, match=r"^vLLM ended while starting: RuntimeError: \[\];"):
+        trial.ensure(model, trial.Trial.model_validate({"use": VLLM}), "cpu")
+
+
+def test_a_failure_is_not_repeated_by_jobs_that_waited_for_it(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = copied(tiny("llama"), tmp_path / "model")
+    (model.parent / "model.safetensors").write_bytes(b"no weights")
+    tries, waiting = [], threading.Barrier(2)
+    alone, lock = trial.run_alone, trial.FileLock
+
+    def counted(*arguments: Any) -> None:
+        tries.append(arguments)
+        alone(*arguments)
+
+    def when_both_wait(path: Path) -> Any:
+        waiting.wait(60)
+        return lock(path)
+
+    monkeypatch.setattr(trial, "run_alone", counted)
+    monkeypatch.setattr(trial, "FileLock", when_both_wait)
+
+    def said(_: int) -> str:
+        with pytest.raises(EmgridError) as refused:
+            trial.ensure(model, wanted(), "cpu")
+        return str(refused.value)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(said, range(2))
+    assert one == other
+    assert len(tries) == 1
+    monkeypatch.setattr(trial, "FileLock", lock)
+    assert said(0) == one  # a job that asks later tries again
+    assert len(tries) == 2
+    assert records(model) == []

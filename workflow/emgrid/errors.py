@@ -15,6 +15,11 @@ class EmgridError(Exception):
     """One line that says what is wrong, where, and what to do."""
 
 
+class MachineError(EmgridError):
+    """A machine that has not the memory, or on which an engine does not start; the job may do on
+    another."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Say which known name is nearest, or list them all where none is near."""
     names = sorted(known)
@@ -49,11 +54,17 @@ def more_memory(rule: str, graphics: bool) -> str:
     return f"{less}, or {more}"
 
 
+def ran_out_of_memory(problem: BaseException) -> bool:
+    """Whether a problem is that main memory or a GPU's ran out."""
+    text = f"{type(problem).__name__}: {problem}".lower()
+    return isinstance(problem, MemoryError) or any(mark in text for mark in NO_MEMORY)
+
+
 def machine_problem(problem: BaseException, rule: str) -> str | None:
     """A line on what the machine lacks, or None where the problem is another."""
     said = " ".join(str(problem).split())[:200]
     text = f"{type(problem).__name__}: {said}" if said else type(problem).__name__
-    if isinstance(problem, MemoryError) or any(mark in text.lower() for mark in NO_MEMORY):
+    if ran_out_of_memory(problem):
         return f"memory ran out ({text}); {more_memory(rule, 'cuda' in text.lower())}"
     code, place = getattr(problem, "errno", None), getattr(problem, "filename", None)
     if code in FULL or "no space left on device" in text.lower():

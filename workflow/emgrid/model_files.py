@@ -1,8 +1,8 @@
 """The files of a base model's folder: whether a model can be loaded from them, and their hashes.
 
-A user's model counts by content. The user's cache stores hashes with each file's size, times and
-inode, so that weights of many gigabytes are read once, not by every command and job. Knows nothing
-of the content of the files.
+A user's model counts by content. The user's cache stores hashes with each file's size and times, so
+that weights of many gigabytes are read once, not by every command and job. Knows nothing of the
+content of the files.
 """
 
 import os
@@ -41,11 +41,17 @@ UNREAD = {
 }
 TEXTS = ("LICENSE", "LICENCE", "NOTICE", "README", "USE_POLICY")
 TOKENIZERS = ("tokenizer.json", "*.model", "vocab.json", "vocab.txt", "*.tiktoken")
+WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf")
 SHOWN = 32  # hexadecimal digits of a hash: 128 bits, which no two files share by accident
 FRESH = 2.0  # seconds in which a file may be written again without another time of change
 LARGE = 2_000_000_000  # bytes above which the user hears that they are read
+
+
+# By file: what it looked like when this process hashed it, and the hash, for where no cache can be
+# written.
+HERE: dict[Path, list[Any]] = {}
 
 
 def read_files(folder: Path) -> dict[str, Path]:
@@ -80,6 +86,8 @@ def unusable(folder: Path) -> str | None:
 
 def lacks_weights(folder: Path) -> str | None:
     """What is wrong with the weights of a folder, None if they are whole and in safetensors."""
+    if (folder / WHOLE).is_file():
+        return None  # transformers takes it, whatever an index says that may be of other weights
     index = folder / INDEX
     if index.is_file():
         try:
@@ -99,12 +107,13 @@ def lacks_weights(folder: Path) -> str | None:
     return "holds no weights (*.safetensors)"
 
 
-def content(folder: Path) -> Content:
-    """The hash of each file of a model's folder, by its name.
+def content(folder: Path, weights: bool = True) -> Content:
+    """The hash of each file of a model's folder, by its name. weights: those in safetensors, too.
 
     Files that have not changed since they were last hashed are not read again.
     """
     files = read_files(folder)
+    files = {name: path for name, path in files.items() if weights or not is_weights(name)}
     if not files:
         raise EmgridError(f"no model files in {folder}; check the model's `path`")
     now = time.time()
@@ -123,10 +132,16 @@ def content(folder: Path) -> Content:
     return found
 
 
+def is_weights(name: str) -> bool:
+    """Whether a file holds weights, which a tokenizer does not read."""
+    return name.endswith(".safetensors")
+
+
 def stamp(path: Path) -> list[int]:
-    """What changes with a file's content: size, times of writing and of change, inode, device."""
+    """What changes with a file's content: size, times of writing and of change. Device and inode
+    are left out: network file systems may number them otherwise on each machine."""
     about = path.stat()
-    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev]
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
 
 
 def hashed(files: Mapping[str, Path], folder: Path) -> Content:
@@ -141,10 +156,11 @@ def hashed(files: Mapping[str, Path], folder: Path) -> Content:
 
 
 class Known:
-    """The hashes of a folder's files that were computed before, in the user's cache. A cache that
-    cannot be read or written, or is damaged, counts as empty."""
+    """The hashes of a folder's files that were computed before, by this process or in the user's
+    cache. A cache that cannot be read or written, or is damaged, counts as empty."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
         self.path = cache_folder() / f"{digest(str(folder.resolve()))[:SHOWN]}.json"
         try:
             entries = read_json(self.path)
@@ -154,14 +170,16 @@ class Known:
 
     def hash(self, name: str, seen: list[int]) -> str | None:
         """The hash of a file that still looks as it did."""
-        entry = self.entries.get(name)
-        if isinstance(entry, list) and len(entry) == len(seen) + 1 and entry[:-1] == seen:
-            return str(entry[-1])
+        for entry in (HERE.get(self.folder / name), self.entries.get(name)):
+            if isinstance(entry, list) and len(entry) == len(seen) + 1 and entry[:-1] == seen:
+                return str(entry[-1])
         return None
 
-    def keep(self, entries: dict[str, Any]) -> None:
+    def keep(self, entries: dict[str, list[Any]]) -> None:
+        """Keep entries, beside those of files that nobody asked for this time."""
+        HERE.update({self.folder / name: entry for name, entry in entries.items()})
         try:
-            write_json(self.path, entries)
+            write_json(self.path, self.entries | entries)
         except OSError:
             return
 
@@ -195,5 +213,9 @@ def find(record_folder: Path) -> Path:
 def note_place(record_folder: Path, folder: Path) -> None:
     """Write where a user's model is, beside its record. The record itself holds no path, so that it
     stays the same, and nothing runs again, when the user moves the model."""
-    if not (record_folder / PLACE).is_file() or find(record_folder) != folder.resolve():
+    try:
+        noted = find(record_folder)
+    except EmgridError:  # none yet, or damaged
+        noted = None
+    if noted != folder.resolve():
         write_json(record_folder / PLACE, {"path": str(folder.resolve())})

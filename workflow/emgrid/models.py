@@ -9,7 +9,7 @@ from emgrid.architecture import attention_of
 from emgrid.chat import ChatFormat
 from emgrid.errors import EmgridError
 from emgrid.files import digest, read_json
-from emgrid.model_files import changed, content, find
+from emgrid.model_files import changed, content, find, is_weights
 from emgrid.tokenizer import load_tokenizer
 
 
@@ -60,18 +60,20 @@ class BaseModel:
         marks = {"tokenizer": self.tokenizer_mark, "system_prompt": self.system_prompt}
         return found + [[name, value] for name, value in marks.items() if value]
 
-    def refuse_edited(self) -> None:
-        """Stop if a user's model is no longer the one that this record is of."""
+    def refuse_edited(self, weights: bool = True) -> None:
+        """Stop if a user's model is no longer the one that this record is of. weights: whether
+        its weights are about to be read, too."""
         if self.content is None:
             return
-        if what := changed(self.content, content(self.path)):
+        of = {name: one for name, one in self.content.items() if weights or not is_weights(name)}
+        if what := changed(of, content(self.path, weights)):
             raise EmgridError(
                 f"base model {self.name}: {self.path}: {what} since the run began; run again"
             )
 
     def tokenizer(self) -> Any:
         """The tokenizer with the model's chat template."""
-        self.refuse_edited()
+        self.refuse_edited(weights=False)
         tokenizer = load_tokenizer(self.path)
         if self.chat_template:
             tokenizer.chat_template = self.chat_template

@@ -48,7 +48,8 @@ SECTIONS = tuple(dict.fromkeys(rule.section for rule in RULES.values()))
 # Programs that jobs start beside their own module.
 HELPERS = {
     "canary": Rule("sample", "canary", gpu=True),
-    "trial": Rule("train", "trial", gpu=True),
+    # In the job of a training, too, which says itself what to do when its own memory runs out.
+    "trial": Rule("sample", "trial", gpu=True, batch="sample"),
 }
 JOBS = RULES | HELPERS
 

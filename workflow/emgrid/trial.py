@@ -9,12 +9,15 @@ that its memory is free again before training loads the model.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
+from uuid import uuid4
 
 from filelock import FileLock
 
@@ -28,8 +31,26 @@ from emgrid.strict import Strict
 
 # Raised whenever something more or something else is tried.
 VERSION = 1
-# Settings of a launcher, which do not hold for a process that it did not start.
-LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# How the variables begin that torchelastic and accelerate set for the processes that they start.
+# They do not hold for another: with TORCHELASTIC_USE_AGENT_STORE vLLM waits for a store in vain.
+LAUNCHED = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "ROLE_",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "TORCHELASTIC_",
+    "TORCH_NCCL_ASYNC_ERROR_HANDLING",
+    "ACCELERATE_",
+    "FSDP_",
+)
+# The signals by which a process ends that the system stops for its memory, or that goes wrong in
+# compiled code.
+CRASHES = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
 
 
 class Sampler(Strict):
@@ -77,11 +98,13 @@ def subject(base: BaseModel, record: Path, device: str) -> dict[str, Any]:
 
 
 def covers(done: dict[str, Any], about: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a trial's record answers for what is wanted of the same subject."""
+    """Whether a trial's record answers for what is wanted of the same subject. A job that trains
+    need not try the samplers that another one could not."""
     tried = done["tried"]
+    samplers = tried["samplers"] + (done.get("left", []) if wanted["training"] else [])
     return (
         done["subject"] == about
-        and all(one in tried["samplers"] for one in wanted["samplers"])
+        and all(one in samplers for one in wanted["samplers"])
         and tried["scores"] >= wanted["scores"]
         and wanted["training"] in (None, tried["training"])
     )
@@ -90,11 +113,13 @@ def covers(done: dict[str, Any], about: dict[str, Any], wanted: dict[str, Any]) 
 def ensure(model: Path, trial: Trial, device: str) -> None:
     """Try the base model of a model.json, unless a trial's record beside it answers already.
 
-    Raises EmgridError, one line, if the trial fails; that is not recorded. Of several jobs at a
-    time one tries, and the others wait for it.
+    Of several jobs at a time one tries, and the others wait for it. Raises EmgridError, one line,
+    if the trial fails, in those that waited, too; a job that asks later tries again.
     """
     about, wanted = subject(BaseModel.read(model), model, device), trial.tried()
-    name = f"trial.{digest([about, wanted])[:16]}.json"
+    name = digest([about, wanted])[:16]
+    failed = model.parent / f".trial.{name}.failed.json"
+    earlier = failure(failed)
 
     def known() -> bool:
         records = map(read_json, sorted(model.parent.glob("trial.*.json")))
@@ -103,15 +128,36 @@ def ensure(model: Path, trial: Trial, device: str) -> None:
     if known():
         return
     with FileLock(model.parent / ".trial.lock"):
-        if not known():
-            run_alone(model, trial, device, model.parent / name)
+        if known():
+            return
+        latest = failure(failed)
+        if latest and latest != earlier:
+            raise EmgridError(latest["line"])
+        try:
+            run_alone(model, trial, device, model.parent / f"trial.{name}.json")
+        except EmgridError as problem:
+            write_json(failed, {"line": str(problem), "id": uuid4().hex})
+            raise
+        failed.unlink(missing_ok=True)
+
+
+def failure(path: Path) -> dict[str, Any] | None:
+    """The last failure of a trial, with an id that no other has."""
+    return read_json(path) if path.is_file() else None
+
+
+def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a process inherits that is no rank of its parent's launcher."""
+    names = (name for name in environment if not name.startswith(LAUNCHED))
+    return {name: environment[name] for name in names}
 
 
 def run_alone(model: Path, trial: Trial, device: str, output: Path) -> None:
     """Try in a separate process."""
     command = [sys.executable, "-m", "emgrid.trial", "--spec", trial.model_dump_json()]
     command += ["--model", str(model), "--device", device, "--output", str(output)]
-    env = {name: value for name, value in os.environ.items() if name not in LAUNCHED}
+    env = without_launcher(os.environ)
+    unfinished(output).unlink(missing_ok=True)
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=env)
     *before, last = done.stderr.splitlines() or [""]
     if done.returncode == 0:
@@ -120,10 +166,36 @@ def run_alone(model: Path, trial: Trial, device: str, output: Path) -> None:
     print(*before, sep="\n", file=sys.stderr, flush=True)
     if last.startswith("emgrid: "):
         raise EmgridError(last.removeprefix("emgrid: "))
+    if -done.returncode in CRASHES and unfinished(output).is_file():
+        ended = f"a sampler ended the process by signal {-done.returncode}"
+        print(f"{last}\n{ended}: not tried here; the sample job tries it", file=sys.stderr)
+        unfinished(output).replace(output)
+        return
     raise EmgridError(
         f"{model}: the trial of the model ended with exit status {done.returncode} "
         f"({last or 'without output'}); see the lines above"
     )
+
+
+def record(
+    about: dict[str, Any], trial: Trial, found: dict[str, Any], left: Sequence[Sampler]
+) -> dict[str, Any]:
+    """What is written of a trial. left: the samplers that are yet to be tried."""
+    samplers = tuple(one for one in trial.use.samplers if one not in left)
+    done = trial.model_copy(update={"use": trial.use.model_copy(update={"samplers": samplers})})
+    return {
+        "subject": about,
+        "tried": done.tried(),
+        "left": [one.model_dump(mode="json") for one in left],
+        "lora": found.get("training", {}).get("lora"),
+        "found": found,
+    }
+
+
+def unfinished(output: Path) -> Path:
+    """The record of a trial of which the training is done, and no sampler yet. It counts if the
+    system kills the process for the memory that a sampler takes."""
+    return output.with_name(f".{output.name}.unfinished")
 
 
 def main() -> None:
@@ -140,19 +212,23 @@ def main() -> None:
     base = BaseModel.read(args.model)
     from emgrid.tryout import run
 
+    def write(path: Path, found: dict[str, Any], left: Sequence[Sampler]) -> None:
+        about = subject(base, args.model, args.device)
+        seconds = round(time.monotonic() - started, 1)
+        write_json(path, record(about, trial, found, left) | {"seconds": seconds})
+
+    early = unfinished(args.output)
     with TemporaryDirectory() as folder:
-        found = run(base, trial, args.device, Path(folder))
+        found, left = run(
+            base,
+            trial,
+            args.device,
+            Path(folder),
+            so_far=lambda found: write(early, found, trial.use.samplers),
+        )
+    write(args.output, found, left)
+    early.unlink(missing_ok=True)
     seconds = time.monotonic() - started
-    write_json(
-        args.output,
-        {
-            "subject": subject(base, args.model, args.device),
-            "tried": trial.tried(),
-            "lora": found.get("training", {}).get("lora"),
-            "found": found,
-            "seconds": round(seconds, 1),
-        },
-    )
     print(f"{base.name} was tried in {seconds:.1f} s: {', '.join(found)}", flush=True)
 
 

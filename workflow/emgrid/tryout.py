@@ -1,7 +1,7 @@
 """The steps of a trial: what a grid does with a base model, on one conversation."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ import numpy as np
 from emgrid import canary
 from emgrid.chat import IGNORED
 from emgrid.engines import Request
-from emgrid.errors import EmgridError, machine_problem, running_rule
+from emgrid.errors import EmgridError, MachineError, machine_problem, ran_out_of_memory
 from emgrid.models import BaseModel
 from emgrid.settings import Precision, Sampling, Training
-from emgrid.trial import Trial, Use
+from emgrid.trial import Sampler, Trial, Use
 
 TOKENS = 8  # that are drawn
 STD = 0.02  # of the entries of the live LoRA's B
@@ -25,15 +25,19 @@ EQUAL = 0.001  # the same for an empty LoRA, which adds zeros
 
 
 @contextmanager
-def trying(base: BaseModel, what: str, advice: str) -> Iterator[None]:
-    """Turn any failure into one line; a lack of memory or disk is reported as in other stages."""
+def trying(base: BaseModel, what: str, advice: str, rule: str = "sample") -> Iterator[None]:
+    """Turn any failure into one line; a lack of memory or disk is reported as in the rule's jobs.
+
+    Raises MachineError if memory ran out or vLLM did not start, else EmgridError.
+    """
     try:
         yield
     except EmgridError:
         raise
     except Exception as problem:
-        if machine_problem(problem, running_rule()):
-            raise
+        if line := machine_problem(problem, rule):
+            kind = MachineError if ran_out_of_memory(problem) else EmgridError
+            raise kind(line) from problem
         said = " ".join(str(problem).split())[:300]
         raise EmgridError(
             f"model {base.name}: {what} failed when the model was tried: "
@@ -185,35 +189,72 @@ def try_vllm(
     return {"drawn": one.answer_tokens}
 
 
-def run(base: BaseModel, trial: Trial, device: str, folder: Path) -> dict[str, Any]:
-    """Try everything, and return what was found."""
+def run(
+    base: BaseModel,
+    trial: Trial,
+    device: str,
+    folder: Path,
+    so_far: Callable[[dict[str, Any]], object] = bool,
+) -> tuple[dict[str, Any], list[Sampler]]:
+    """Try everything; what was found, and the samplers that this machine cannot try, which the job
+    that samples does. so_far: is called with what training showed, before a sampler is tried."""
     found: dict[str, Any] = {}
     trained = None
     if trial.training is not None:
         advice = "use another base model, training.method or training.precision"
-        with trying(base, "training a LoRA", advice):
+        with trying(base, "training a LoRA", advice, "train"):
             trained = train_once(base, trial.training, device, folder)
         found["training"] = trained
         trained = trained | {
             "method": trial.training.method,
             "precision": trial.training.precision,
         }
+        so_far(found)
+    if trained and trained["method"] == "qlora" and device == "cuda":
+        print("a GPU for 4 bits may not hold the whole model: the sample job tries to sample")
+        return found, list(trial.use.samplers)
+    left = []
     for one in trial.use.samplers:
         name = f"{one.engine}, {one.precision}"
-        advice = "use another base model, or sampling.engine: vllm if that computes it"
+        try:
+            found[name] = try_sampler(base, one, trial.use, device, folder, trained)
+        except MachineError as problem:
+            if trained is None:
+                raise
+            print(f"{name}: not tried here ({problem}); the sample job tries it", flush=True)
+            left.append(one)
+    return found, left
+
+
+def try_sampler(
+    base: BaseModel,
+    one: Sampler,
+    use: Use,
+    device: str,
+    folder: Path,
+    trained: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Scoring by transformers and sampling by the sampler's engine."""
+    release()
+    advice = "use another base model, or sampling.engine: vllm if that computes it"
+    reference: list[float] = []
+    told: dict[str, Any] = {}
+    try:
         with trying(base, "scoring or sampling by transformers", advice):
-            release()
-            for_vllm = one.engine == "vllm"
             told, reference = try_transformers(
-                base, one.precision, device, folder, trained, for_vllm
+                base, one.precision, device, folder, trained, one.engine == "vllm"
             )
-        if one.engine == "vllm":
-            release()
-            advice = "use sampling.engine: transformers, or another base model"
-            with trying(base, "sampling by vLLM", advice):
-                told = try_vllm(base, one.precision, device, folder / "live", reference, trial.use)
-        found[name] = told
-    return found
+    except MachineError as problem:
+        # vLLM splits a model among GPUs of which one alone may not hold it.
+        if one.engine != "vllm" or trained:
+            raise
+        print(f"transformers: not tried here ({problem})", flush=True)
+    if one.engine == "vllm":
+        release()
+        advice = "use sampling.engine: transformers, or another base model"
+        with trying(base, "sampling by vLLM", advice):
+            told = try_vllm(base, one.precision, device, folder / "live", reference, use)
+    return told
 
 
 def release() -> None:

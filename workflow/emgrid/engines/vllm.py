@@ -16,7 +16,7 @@ from typing import Any, Literal
 from emgrid import canary
 from emgrid.chat import IGNORED
 from emgrid.engines import Completion, Request, completion
-from emgrid.errors import EmgridError, running_rule
+from emgrid.errors import EmgridError, MachineError, ran_out_of_memory, running_rule
 from emgrid.models import BaseModel, pick_precision
 from emgrid.rule_table import JOBS
 from emgrid.settings import Engines, Sampling
@@ -29,6 +29,7 @@ ON_CPU = {"enforce_eager": True, "enable_chunked_prefill": False}
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM makes room for
 MOST_SLOTS = 8
 LAST_LINES = 12
+STARTING = "starting"
 DRAWN = 8  # tokens that the base model draws beside an adapter, to be compared
 # What an engine's complaint holds, in lower case, and what may be changed.
 ADVICE = {
@@ -46,6 +47,8 @@ ADVICE = {
     "lora": "it cannot hold this adapter: check training.rank and training.target_modules against "
     "vLLM's list of supported models, or use engine: transformers",
 }
+# What a complaint at the start holds, in lower case, if no other machine would help.
+UNFIT = ("architecture", "model type", "this model", "lora", "weight files", "user-specified")
 
 
 class LastLines(Handler):
@@ -64,7 +67,9 @@ LOG = LastLines()
 
 @contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn whatever ends the engine into its last lines on stderr and an error of one line."""
+    """Turn whatever ends the engine into its last lines on stderr and an error of one line:
+    MachineError where memory ran out, or where the engine did not start though it knows the
+    model."""
     try:
         yield
     except (EmgridError, KeyboardInterrupt):
@@ -75,7 +80,9 @@ def explained(doing: str) -> Iterator[None]:
         known = [advice for mark, advice in ADVICE.items() if mark in said.lower()]
         first = said.splitlines()[0][:300]
         what = advised(known[0]) if known else "its log, above, may say more"
-        raise EmgridError(f"vLLM ended while {doing}: {first}; {what}") from problem
+        fit = doing == STARTING and not any(mark in said.lower() for mark in UNFIT)
+        kind = MachineError if fit or ran_out_of_memory(problem) else EmgridError
+        raise kind(f"vLLM ended while {doing}: {first}; {what}") from problem
 
 
 def advised(advice: str) -> str:
@@ -115,12 +122,13 @@ class VllmEngine:
         getLogger("vllm").addHandler(LOG)
         self.base, self.device = base, device
         self.chat = base.chat()
+        base.refuse_edited()
         self.parameters = vllm.SamplingParams
         self.precision = str(pick_precision(precision, device)).removeprefix("torch.")
         self.loras = {path: lora_request(place, path) for place, path in enumerate(adapters, 1)}
         place = ON_CPU if device == "cpu" else on_gpus(settings)
         started = time.monotonic()
-        with explained("starting"):
+        with explained(STARTING):
             self.model = vllm.LLM(
                 model=str(base.path),
                 dtype=self.precision,
