@@ -109,7 +109,6 @@ def test_an_adapter_of_all_linear_layers_is_computed_as_peft_defines_it(
     found = coverage(model)
     named = {one.rpartition(".")[2] for one in linear_layers(reference(base))}
     # peft takes the names of Qwen3-Next's shared expert for those of the others; that is said.
-    assert (name == "qwen3next") == bool(found["left_out"])
     assert named <= set(found["modules"]) | {one.rpartition(".")[2] for one in found["left_out"]}
     torch.manual_seed(3)
     for part, weight in model.named_parameters():  # type: ignore[attr-defined]
