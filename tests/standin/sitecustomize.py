@@ -1,7 +1,7 @@
 """On PYTHONPATH, Python runs this first: stages then compute nothing, and only write their outputs.
 
 For the tests of what runs again, of kills and of size, which need thousands of jobs and no model.
-Three modules are replaced, all that the stages do beside computing is real.
+Four modules are replaced, all that the stages do beside computing is real.
 """
 
 import sys
@@ -14,6 +14,7 @@ from typing import Any
 REPLACED = {
     "emgrid.engines.transformers": "engine.py",
     "emgrid.training.fit": "fit.py",
+    "emgrid.tryout": "tryout.py",
     "emgrid.judge.classifier": "classifier.py",
 }
 
