@@ -30,8 +30,8 @@ from emgrid.strict import Strict
 
 # Raised whenever more is tried, or otherwise.
 VERSION = 1
-# How the variables begin that torchelastic and accelerate set for the processes that they start. They
-# do not hold for another: with TORCHELASTIC_USE_AGENT_STORE vLLM waits for a store in vain.
+# How the variables begin that torchelastic and accelerate set for the processes that they start.
+# They do not hold for another: with TORCHELASTIC_USE_AGENT_STORE vLLM waits for a store in vain.
 LAUNCHED = (
     "RANK",
     "LOCAL_RANK",
