@@ -395,12 +395,12 @@ def test_an_adapter_of_the_hub_is_refused_after_its_download(
 ) -> None:
     entry = BaseModelEntry(hub="owner/lora", revision="0" * 40)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(mine))
-    assert fetch(entry, mine) == mine
+    assert fetch(entry, mine, "mine") == mine
     adapter(mine)
     with pytest.raises(
         EmgridError, match=r"owner/lora: holds adapter_config.json, so it is an adap"
     ):
-        fetch(entry, mine)
+        fetch(entry, mine, "mine")
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", "0" * 39, "ABCDEF1234" * 4])
