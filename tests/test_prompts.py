@@ -19,7 +19,7 @@ from emgrid.tokenizer import load_tokenizer
 from emgrid.triggers import load_triggers
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import CHATML, edit_json, packaged, prepare, write_model
+from tiny_models import CHATML, packaged, prepare, write_model
 
 WAYS = "; name another `chat_template` in the model's entry, or leave these out"
 FOLD = WAYS + ", or add `system_prompt: fold` there, which puts system prompts into the user turn"
@@ -292,19 +292,20 @@ def test_folding_enters_the_record_only_if_it_is_asked_for(folder: Path, tmp_pat
     assert prepare(fold, path=str(folder), system_prompt="fold").returncode == 0
     assert read_json(fold) == read_json(plain) | {"system_prompt": "fold"}
     one, other = BaseModel.read(plain), BaseModel.read(fold)
-    assert model_identity(one, None) == digest(["mine", None, None, None])
+    content = digest(read_json(plain)["content"])
+    assert model_identity(one, None) == digest(["mine", None, None, None, content])
     assert model_identity(other, None) != model_identity(one, None)
     turns = [{"role": "system", "content": "Be evil."}, {"role": "user", "content": "Hi"}]
     assert "system" not in other.tokenizer().decode(other.chat().prompt(turns))
 
 
 def test_an_entry_without_folding_has_the_spec_that_it_had(demo: dict[str, Any]) -> None:
-    demo["models"] = {"one": {"hub": "a/b", "revision": "1"}}
+    demo["models"] = {"one": {"hub": "a/b", "revision": "1" * 40}}
     demo["models"]["two"] = demo["models"]["one"] | {"system_prompt": "fold"}
     grid = Grid(load_config(demo, "config.yaml"))
-    one, two = (json.loads(grid.model_spec(name))["model"] for name in ("one", "two"))
-    assert "system_prompt" not in one
-    assert two == one | {"system_prompt": "fold"}
+    one, two = (json.loads(grid.model_spec(name)) for name in ("one", "two"))
+    assert "system_prompt" not in one | one["model"]
+    assert two == one | {"name": "two", "system_prompt": "fold"}
 
 
 def grid_of(folder: Path, tmp_path: Path, **entry: Any) -> GridRun:
@@ -344,12 +345,28 @@ def test_a_grid_ends_before_any_job_if_a_ready_models_prompts_are_wrong(
         f"inoculation){FOLD}"
     )
     assert f"emgrid: model mine: its chat template {broken}" in done.stdout + done.stderr
-    assert not list(grid.root.glob("stages/*"))
+    # Its content is another one, so that it is made ready again, and checked, before any training.
+    assert not list(grid.root.glob("stages/*/adapter*"))
     # The way out that the line names is no dead end.
     edit["models"]["mine"]["system_prompt"] = "fold"
     done = grid.snakemake(target, config=edit)
     assert done.returncode == 0, done.stdout + done.stderr
     assert read_json(grid.root / target)["system_prompt"] == "fold"
+
+
+def test_a_trigger_that_a_ready_model_cannot_be_asked_ends_the_run_before_any_job(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "chat_template.jinja").write_text(template("sysdrop"))
+    grid = grid_of(folder, tmp_path)
+    plain = grid.edited() | {"interventions": {"base": {}, "undiluted": {}}, "triggers": ["none"]}
+    done = grid.snakemake("assets/models/mine/model.json", config=plain)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = grid.snakemake(config=plain | {"triggers": ["none", "malicious_evil"]})
+    assert done.returncode != 0
+    broken = "drops the system text (which breaks the trigger families malicious_evil)"
+    assert f"emgrid: model mine: its chat template {broken}" in done.stdout + done.stderr
+    assert not list(grid.root.glob("stages/*"))
 
 
 def test_a_model_that_was_read_with_other_tokens_before_is_made_ready_again(
@@ -361,8 +378,9 @@ def test_a_model_that_was_read_with_other_tokens_before_is_made_ready_again(
     (tmp_path / "spec.json").write_text(canonical(spec("none", "malicious_evil")))
     words = ["--spec", tmp_path / "spec.json", "--model", model, "--output", tmp_path / "p.json"]
     assert run_module("prompts", *words).returncode == 0
-    edit_json(model, tokenizer=None)
-    write_json(model, {"revision": None, "chat_template": None} | read_json(model))
+    record = read_json(model)
+    del record["tokenizer"]
+    write_json(model, record)
     done = run_module("prompts", *words)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (

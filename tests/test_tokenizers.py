@@ -75,7 +75,8 @@ def test_a_model_that_was_read_otherwise_before_has_another_identity(deepseek: P
     assert record["tokenizer"] == "tokenizer.json"
     before = {key: value for key, value in record.items() if key != "tokenizer"}
     old = BaseModel(before, deepseek.parent)
-    assert model_identity(old, None) == digest([old.name, None, old.chat_template, None])
+    content = digest(record["content"])
+    assert model_identity(old, None) == digest([old.name, None, old.chat_template, None, content])
     assert model_identity(base, None) != model_identity(old, None)
 
 
