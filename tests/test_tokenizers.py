@@ -277,7 +277,14 @@ def test_a_plain_folder_is_ready_and_its_record_is_as_before(folder: Path) -> No
     done = prepare(folder / "ready/model.json", path=str(folder))
     assert done.returncode == 0, done.stderr
     record = read_json(folder / "ready/model.json")
-    assert set(record) == {"name", "path", "revision", "chat_template", "eos_token_ids"}
+    assert set(record) == {
+        "name",
+        "path",
+        "revision",
+        "chat_template",
+        "eos_token_ids",
+        "content",
+    }
 
 
 def test_a_config_that_changes_what_tokenizer_json_says_is_refused(folder: Path) -> None:
