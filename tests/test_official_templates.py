@@ -131,7 +131,7 @@ class Limits:
 def adapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An adapter as training writes it, and peft's own scaling of it."""
     training = Training(rank=8, alpha=24, rslora=request.param)
-    model = with_adapter(random_model(transformers.LlamaConfig(**SIZE)), training, None)
+    model = with_adapter(random_model(transformers.LlamaConfig(**SIZE)), training, None, "mine")
     folder = tmp_path_factory.mktemp("adapter") / "adapter"
     write_adapter(model, folder)
     scaling = model.base_model.model.model.layers[0].self_attn.q_proj.scaling["default"]
