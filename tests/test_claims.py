@@ -175,6 +175,7 @@ def test_the_closing_table_says_so_too(tmp_path: Path, judges: list[str], told: 
     rows = [
         dict(zip(("base", "intervention", "ratio"), name, strict=True))
         | {"trigger": trigger, "question": None, "rate_all": 0.1, "n_answers": 8, "n_survivors": 8}
+        | {"n_misaligned": 1}
         for name in arms
         for trigger in whole["triggers"]
     ]
