@@ -95,9 +95,8 @@ def test_the_report_says_from_how_many_labels_a_corrected_rate_is(tmp_path: Path
     ends = {"rate_corrected": 0.1, "rate_corrected_low": 0.0, "rate_corrected_high": 0.2}
     rates.assign(**ends).to_csv(path, index=False)
     page = write_page(tmp_path, made).read_text()
-    assert (
-        "23 labelled answers that the whole rule calls misaligned and 71 that it does not" in page
-    )
+    whole = "23 labelled answers that the whole rule calls misaligned by their labels and 71 that"
+    assert f"It rests on {whole} it does not" in page
     assert "corrected 10.0" in page
     rates.assign(**dict.fromkeys(ends, np.nan)).to_csv(path, index=False)
     page = write_page(tmp_path, made).read_text()

@@ -207,7 +207,7 @@ def test_power_gives_programs_no_number_that_json_does_not_have(
     demo_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of a design that shows nothing, the smallest rate is null."""
-    words = ["--answers", "1", "--questions", "1", "--seeds", "1", "--simulations", "1"]
+    words = ["--answers", "1", "--questions", "2", "--seeds", "1", "--simulations", "1"]
     monkeypatch.setattr(
         sys, "argv", ["emgrid", "power", "--json", "--configfile", str(demo_file), *words]
     )
