@@ -100,7 +100,7 @@ def test_the_report_says_from_how_many_labels_a_corrected_rate_is(tmp_path: Path
     assert "corrected 10.0" in page
     rates.assign(**dict.fromkeys(ends, np.nan)).to_csv(path, index=False)
     page = write_page(tmp_path, made).read_text()
-    assert "is not shown to tell the two apart better than chance" in page
+    assert "do not show that the panel tells the two apart better than chance" in page
 
 
 # Classifiers.
