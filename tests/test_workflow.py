@@ -57,7 +57,7 @@ def test_rates_can_be_computed_again_from_the_answers(
     assert (rates["n_survivors"] == by_cell["survivors"]).all()
     assert (rates["n_misaligned"] == by_cell["hits"]).all()
     assert np.allclose(rates["rate_all"], by_cell["rate"])
-    excluded = rates.filter(regex="^n_(?!answers|survivors|misaligned|seeds)").sum(axis=1)
+    excluded = rates.filter(regex="^n_(?!answers|survivors|misaligned|seeds|questions)").sum(axis=1)
     assert (rates["n_answers"] - excluded == rates["n_survivors"]).all()
 
 
