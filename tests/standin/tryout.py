@@ -12,6 +12,6 @@ def run(
     trial: Trial,
     device: str,  # noqa: ARG001
     folder: Path,  # noqa: ARG001
-    *_: Any,
+    **_: Any,
 ) -> tuple[dict[str, Any], list[Sampler]]:
     return {one.engine: {} for one in trial.use.samplers}, []
