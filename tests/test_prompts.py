@@ -17,7 +17,7 @@ from emgrid.prompts import PromptsSpec, check_prompts
 from emgrid.sample import model_identity
 from emgrid.tokenizer import load_tokenizer
 from emgrid.triggers import load_triggers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CHATML, packaged, prepare, write_model
 
@@ -183,6 +183,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 def test_any_text_passes_a_template_that_writes_it(base_model: BaseModel) -> None:
     chats = [chat(base_model, text) for text in (CHATML, OFFICIAL["gemma"])]
 
+    @settings(max_examples=25)
     @given(question=texts, system=texts)
     def passes(question: str, system: str) -> None:
         asked = spec(questions={"q": {"texts": [question]}}, triggers={"cue": {"system": system}})
