@@ -31,7 +31,7 @@ rule import_answers:
     input:
         fetched=lambda wildcards: fetched_import(imported_arm(wildcards)),
     output:
-        job_record("import", CELL),
+        record=job_record("import", CELL),
         notes=f"{IMPORTED}/notes.json",
     log:
         f"logs/import/{CELL}.log",
@@ -54,4 +54,4 @@ rule import_answers:
         "import {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:
         "python -m emgrid.imports --spec {params.spec:q} {resources.source}"
-        " --output {params.folder:q} --record {output[0]:q} > {log} 2>&1"
+        " --output {params.folder:q} --record {output.record:q} > {log} 2>&1"
