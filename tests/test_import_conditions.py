@@ -237,7 +237,7 @@ def test_only_a_system_prompt_is_taken_for_one(
         assert f"column {name!r} is not read and says that the row was asked" in made.refusal
     else:
         assert [note["level"] for note in made.notes] == ["unused"]
-        assert f"not read: {name} (" in made.notes[0]["text"]  # its value is told
+        assert f"not read: {name} (" in made.notes[0]["text"]  # with its value
 
 
 def test_columns_of_numbers_and_long_texts_are_named_as_unread(tmp_path: Path) -> None:

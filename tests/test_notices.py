@@ -1,4 +1,4 @@
-"""What stands on top of a report: results that point to a wrong input, and what is not used."""
+"""Notices on top of a report: results that point to a wrong input, and what is not used."""
 
 import copy
 import subprocess

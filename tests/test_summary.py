@@ -39,7 +39,7 @@ def write_grid(folder: Path, survivors: int, misaligned: int) -> None:
 
 
 def cells(text: str) -> list[str]:
-    """What stands in the arm's row."""
+    """The cells of the arm's row."""
     (row,) = [line for line in text.splitlines() if "base 0" in line]
     return [cell.strip() for cell in row.strip("│").split("│")]
 

@@ -45,7 +45,7 @@ def folded(messages: list[Message]) -> list[Message]:
 
 
 class ChatFormat:
-    """A tokenizer with its chat template, checked to add no system prompt of its own.
+    """A tokenizer with its chat template, checked to add no system prompt.
 
     folds: whether a system prompt is put before the first user turn, for a template without one.
     """

@@ -148,5 +148,6 @@ def rebuilt_otherwise(tokenizer: Any, folder: Path) -> bool:
         other = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return any(ids_of(other, text) != ids_of(tokenizer, text) for text in BATTERY)
     except Exception:
-        # Then no result was ever made with it.
+        # transformers fails in many ways on files that it cannot read. A folder that it cannot load
+        # was never trained or sampled from, so no result has other tokens.
         return False
