@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # A slow or busy machine is no failure.
 settings.register_profile("emgrid", deadline=None)
 settings.load_profile("emgrid")
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """A grid that a test reads in this process sets variables for its jobs, which end with it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.files import read_json, read_jsonl, write_json, write_jsonl
+from emgrid.files import STARTED_IN, read_json, read_jsonl, write_json, write_jsonl
 
 SCRIPT = Path(__file__).parent / "specs_of.py"
 Edit = Callable[[Path], None]
@@ -110,7 +110,11 @@ def imported() -> dict[str, Any]:
 
 
 def specs(folder: Path, file: str = "grid.yaml") -> dict[str, list[Any]]:
-    environment = {"PYTHONPATH": str(folder / "workflow"), "XDG_CACHE_HOME": str(folder / "cache")}
+    environment = {
+        "PYTHONPATH": str(folder / "workflow"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        STARTED_IN: str(folder),
+    }
     done = subprocess.run(
         [sys.executable, str(SCRIPT), file],
         capture_output=True,

@@ -165,7 +165,7 @@ def test_what_was_adapted_is_in_the_record_and_the_log(tiny: Tiny, tmp_path: Pat
     experts = ["experts.down_proj", "experts.gate_up_proj"]
     attention = ["k_proj", "o_proj", "q_proj", "v_proj"]
     assert lora["modules"] == dict.fromkeys([*experts, *attention, "mlp.gate"], 4)
-    assert f"beside {lora['share']:.0%} of the layers' weights" in output
+    assert f"on {lora['share']:.0%} of the layers' weights" in output
 
 
 def test_all_linear_is_a_setting_and_a_list_of_it_is_not() -> None:
