@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import GridRun, run_module
-from emgrid import ROOT
+from emgrid import ROOT, code_version
 from emgrid.grid import Grid
 from emgrid.load import load_config
 from emgrid.reference import ReferenceRate, known, reference_note
@@ -24,7 +24,7 @@ from emgrid.report.figures.judges import auroc_interval
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.series import ratio_series, rows_series
-from emgrid.start import parsed, read_grid
+from emgrid.start import read_grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -176,28 +176,34 @@ def test_every_figure_has_a_caption_a_drawing_and_a_line_in_snakemakes_report() 
 
 
 @pytest.mark.parametrize(
-    ("edited", "again"),
+    ("edited", "old", "again"),
     [
-        ("seeds.py", {"seeds"}),
-        ("judges.py", {"judges", "calibration"}),
-        ("style.py", set(FIGURES)),
-        ("__main__.py", set(FIGURES)),
+        ("seeds.py", "0.15", {"seeds"}),
+        ("judges.py", "0.34", {"judges", "calibration"}),
+        ("style.py", '"font.size": 8', set(FIGURES)),
+        ("__main__.py", "w_pad=0.07", set(FIGURES)),
     ],
 )
 def test_an_edit_of_a_figure_draws_that_figure_again(
-    edited: str, again: set[str], monkeypatch: pytest.MonkeyPatch
+    edited: str, old: str, again: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {name: figure_version(name) for name in FIGURES}
     read = Path.read_text
 
     def with_edit(path: Path, *given: Any, **named: Any) -> str:
         text = read(path, *given, **named)
-        return f"{text}\nEDITED = True\n" if path.name == edited else text
+        return text.replace(old, f"{old}1") if path.name == edited else text
 
-    parsed.cache_clear()
+    fresh()
     monkeypatch.setattr(Path, "read_text", with_edit)
     assert {name for name in FIGURES if figure_version(name) != before[name]} == again
-    parsed.cache_clear()
+    fresh()
+
+
+def fresh() -> None:
+    """Read the package's files again."""
+    for read in (code_version.read_module, code_version.statements_of, code_version.text_of):
+        read.cache_clear()
 
 
 def test_no_lettering_is_cut_off_or_too_small(drawn: dict[str, Figure]) -> None:

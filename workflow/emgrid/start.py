@@ -1,14 +1,10 @@
 """What a Snakefile does first: turn Snakemake's config into a grid."""
 
-import ast
-import hashlib
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,46 +149,3 @@ def is_current(record: dict[str, Any], grid: Grid, base: str) -> bool:
     if "tokenizer" in spec:
         asked["tokenizer"] = spec["tokenizer"]
     return all(record.get(key) == value for key, value in asked.items())
-
-
-def code_version(module: str, *files: str) -> str:
-    """A hash of the syntax trees of a module and of the emgrid modules that it imports.
-
-    Comments and formatting do not change it. files: further files of the package that the stage
-    reads. For cheap stages, which may simply run again.
-    """
-    package = Path(__file__).parent
-    trees = {name: (package / name).read_text(encoding="utf-8") for name in files}
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        if name not in trees and (found := parsed(name)) is not None:
-            trees[name], imported = found
-            todo += imported
-    return hashlib.sha256(repr(sorted(trees.items())).encode()).hexdigest()[:16]
-
-
-@cache
-def parsed(module: str) -> tuple[str, list[str]] | None:
-    """A module's syntax tree as text, and the modules of emgrid that it imports; None where there
-    is no such module."""
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
-        return None
-    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-    imported = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("emgrid"):
-            imported.append(str(node.module))
-            imported += [
-                f"{node.module}.{alias.name}" for alias in node.names if is_module(node, alias)
-            ]
-    return ast.dump(tree), imported
-
-
-def is_module(node: ast.ImportFrom, alias: ast.alias) -> bool:
-    """Whether `from package import name` names a module."""
-    package = importlib.util.find_spec(str(node.module))
-    if package is None or package.submodule_search_locations is None:
-        return False
-    return importlib.util.find_spec(f"{node.module}.{alias.name}") is not None

@@ -18,13 +18,14 @@ from emgrid import (
     train,
 )
 from emgrid.asked import asked_models, prompts_spec
+from emgrid.code_version import code_version
 from emgrid.files import canonical
 from emgrid.grid import job_record
 from emgrid.judge import score, specs
 from emgrid.plan import differences
 from emgrid.report import FIGURES
 from emgrid.report.contents import figure_names
-from emgrid.start import begin, code_version, start
+from emgrid.start import begin, start
 
 BEGUN = time.time()
 GRID = start(config, workflow.configfiles)

@@ -67,7 +67,7 @@ rule report:
         runtime=want("report").runtime,
     params:
         spec=lambda wildcards: report_spec(GRID, DIFFERENCES),
-        version=code_version("emgrid.report.page", *TEMPLATES),
+        version=code_version("emgrid.report.page", files=TEMPLATES),
         file=handed("report", partial(report_spec, GRID, DIFFERENCES)),
     message:
         "report"

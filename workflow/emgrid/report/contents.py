@@ -2,10 +2,10 @@
 
 from collections import Counter
 
+from emgrid.code_version import code_version
 from emgrid.grid import Grid
 from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.series import name_of, ratio_series, rows_series
-from emgrid.start import code_version
 
 
 def figure_names(grid: Grid) -> list[str]:
@@ -28,4 +28,4 @@ def figure_names(grid: Grid) -> list[str]:
 
 def figure_version(name: str) -> str:
     """The version of the code that draws a figure: an edit of another one draws nothing again."""
-    return code_version(FIGURE_MODULES[name], "report/figures/__main__.py")
+    return code_version(FIGURE_MODULES[name], "emgrid.report.figures.__main__")

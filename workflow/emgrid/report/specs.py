@@ -25,7 +25,7 @@ from emgrid.report.contents import figure_names
 
 # Files of the package that the page is made of, beside its modules.
 FOLDER = Path(__file__).parent / "templates"
-TEMPLATES = sorted(f"report/templates/{path.name}" for path in FOLDER.iterdir())
+TEMPLATES = tuple(sorted(FOLDER.iterdir()))
 
 
 def report_spec(grid: Grid, differences: Iterable[Difference]) -> str:
