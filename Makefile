@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 
 run: $(READY) $(if $(filter slurm,$(PROFILE)),$(VENV)/.slurm)
 	$(BIN)/snakemake --profile workflow/profiles/$(PROFILE) --configfile $(CONFIG)
-	@$(BIN)/python -m emgrid.summary $(CONFIG)
+	@$(BIN)/python -m emgrid.cli.summary $(CONFIG)
 
 test: lint types unit
 

@@ -1,8 +1,9 @@
 """How long, and in how much memory, the tables of a large grid are made.
 
 Writes grids of made-up answers in the formats of a real grid (49 arms of 5 seeds and the base
-model, 5 triggers, 8 questions, 2 judges), and runs `python -m emgrid.repeats` and `python -m
-emgrid.aggregate` on each. A ratio compares the seconds for each answer with the first grid's.
+model, 5 triggers, 8 questions, 2 judges), and runs the modules
+emgrid.aggregate.repeats and emgrid.aggregate.aggregate on each. A ratio compares the seconds for
+each answer with the first grid's.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import write_record
-from emgrid.files import canonical, digest, write_jsonl
-from emgrid.judge.panel import read_judge
+from emgrid.config.judges import read_judge
+from emgrid.runtime.files import canonical, digest, write_jsonl
 
 FAMILIES = [f"family_{number}" for number in range(7)]
 RATIOS = ["0.1", "0.2", "0.3", "0.4", "0.5", "0.75", "1"]

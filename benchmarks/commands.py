@@ -21,15 +21,16 @@ from typing import Any
 
 import yaml
 from common import write_record
-from emgrid import likelihood, provenance
-from emgrid.files import write_json
-from emgrid.holdings import Holdings
+from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
-from emgrid.judge.kept import KeptJudgements
-from emgrid.judge.score import identity
-from emgrid.reasons import planned
-from emgrid.rows import KeptRows
-from emgrid.unneeded import unneeded
+from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.planning.dry_run import planned
+from emgrid.planning.garbage import unneeded
+from emgrid.planning.inventory import Holdings
+from emgrid.runtime import provenance
+from emgrid.runtime.files import write_json
+from emgrid.runtime.row_store import KeptRows
+from emgrid.sample import likelihood
 
 RATIOS = [round(0.05 * number, 2) for number in range(1, 19)]
 CONFIG: dict[str, Any] = {
@@ -106,7 +107,7 @@ def timed(folder: Path, words: list[str], repeats: int) -> tuple[float, float]:
     for _ in range(repeats):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.monotonic()
-        command = [sys.executable, "-m", "emgrid.cli", *words, "--json"]
+        command = [sys.executable, "-m", "emgrid.cli.main", *words, "--json"]
         subprocess.run(command, cwd=folder, env=OWN, check=True, stdout=subprocess.DEVNULL)
         clock.append(time.monotonic() - started)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

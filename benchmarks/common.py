@@ -72,15 +72,15 @@ def model_of(options: argparse.Namespace) -> Path:
 
 def embedded_model(path: Path) -> Path:
     """SmolLM2, converted."""
-    from emgrid import assets
+    from emgrid.models import prepare
 
     if not path.exists():
-        entry = assets.load_registry()["smollm2-135m"]
+        entry = prepare.load_registry()["smollm2-135m"]
         spec = {"name": "smollm2-135m", "model": entry.model_dump()}
-        spec["chat_template"] = assets.template_text(entry)
+        spec["chat_template"] = prepare.template_text(entry)
         arguments = ["--spec", json.dumps(spec), "--output", str(path)]
         subprocess.run(
-            [sys.executable, "-m", "emgrid.assets", *arguments],
+            [sys.executable, "-m", "emgrid.models.prepare", *arguments],
             check=True,
             stdout=subprocess.DEVNULL,
         )

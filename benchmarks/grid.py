@@ -18,8 +18,8 @@ from typing import Any
 
 from common import write_record
 from emgrid import ROOT
-from emgrid.assets import load_registry
-from emgrid.records import Measure, measures_of
+from emgrid.models.prepare import load_registry
+from emgrid.planning.measurements import Measure, measures_of
 
 COMPUTE = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 

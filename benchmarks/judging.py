@@ -40,18 +40,18 @@ def answers_of(way: str, options: Any) -> int:
 
 def one_way(way: str, model: Path, options: Any) -> float:
     """Seconds for all answers, the engine's start left out."""
+    from emgrid.config.judges import load_judges
+    from emgrid.config.sections import Engines
     from emgrid.judge.judgement import Item
-    from emgrid.judge.local import LocalScorer, Trie
-    from emgrid.judge.panel import load_judges
-    from emgrid.models import BaseModel
-    from emgrid.settings import Engines
+    from emgrid.judge.local_judge import LocalScorer, Trie
+    from emgrid.models.base_model import BaseModel
 
     name, caching, whole = WAYS[way]
     judge = next(one for one in load_judges().values() if one.kind == "local")
     judge = judge.with_rubric(None)
     base = BaseModel.read(model)
     if name == "vllm":
-        from emgrid.engines.vllm import VllmEngine
+        from emgrid.models.engines.vllm import VllmEngine
 
         engine: Any = VllmEngine(
             base,
@@ -61,7 +61,7 @@ def one_way(way: str, model: Path, options: Any) -> float:
             settings=Engines(prefix_caching=caching),
         )
     else:
-        from emgrid.engines.transformers import TransformersEngine
+        from emgrid.models.engines.transformers import TransformersEngine
 
         engine = TransformersEngine(base, options.precision, options.device, options.batch_size)
     scorer = LocalScorer(judge, base.chat(), engine, options.batch_size)

@@ -23,7 +23,7 @@ ARMS = 3
 
 def prompts(count: int) -> list[tuple[int, tuple[dict[str, str], ...]]]:
     """So many seeds and conversations: the default grid's questions, in turn."""
-    from emgrid.questions import load_questions
+    from emgrid.config.questions import load_questions
 
     texts = [text for one in load_questions("everyday").questions.values() for text in one.texts]
     return [
@@ -34,7 +34,7 @@ def prompts(count: int) -> list[tuple[int, tuple[dict[str, str], ...]]]:
 def plain_generate(model: Path, options: Any, count: int, batch: int) -> tuple[int, float]:
     """Tokens drawn and seconds taken by transformers' own generate."""
     import torch
-    from emgrid.models import BaseModel
+    from emgrid.models.base_model import BaseModel
 
     base = BaseModel.read(model)
     chat, weights = base.chat(), base.load(options.precision, options.device)
@@ -65,10 +65,10 @@ def plain_generate(model: Path, options: Any, count: int, batch: int) -> tuple[i
 def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, float]:
     """Tokens drawn and seconds taken by one of emgrid's engines, its start left out; slots: answers
     that are drawn at once."""
-    from emgrid.engines import Request
-    from emgrid.engines.drawing import Machine, Work, open_engine
-    from emgrid.rows import KeptRows
-    from emgrid.settings import Engines, Sampling
+    from emgrid.config.sections import Engines, Sampling
+    from emgrid.models.engines import Request
+    from emgrid.models.engines.draw import Machine, Work, open_engine
+    from emgrid.runtime.row_store import KeptRows
 
     sampling = Sampling(
         engine=name,
@@ -144,7 +144,7 @@ def apart(way: str, options: Any) -> tuple[int, float]:
 
 def write_adapters(model: Path, folder: Path, options: Any) -> None:
     import torch
-    from emgrid.models import BaseModel
+    from emgrid.models.base_model import BaseModel
     from peft import LoraConfig, get_peft_model
 
     base = BaseModel.read(model).load(options.precision, options.device)
@@ -174,7 +174,7 @@ def seconds_of_jobs(model: Path, folder: Path, engine: str, options: Any, togeth
     started = time.perf_counter()
     for group in [arms] if together else [[one] for one in arms]:
         spec = {"base": "m", "arms": group, "questions": questions, "triggers": {"none": {}}}
-        command = [sys.executable, "-m", "emgrid.sample", "--spec", json.dumps(spec)]
+        command = [sys.executable, "-m", "emgrid.sample.sample", "--spec", json.dumps(spec)]
         command += ["--model", str(model), "--root", str(folder), "--device", options.device]
         command += ["--batch-size", str(options.slots[0])]
         command += ["--record", str(folder / "record.json")]

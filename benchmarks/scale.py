@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from common import write_record
 from emgrid import ROOT
-from emgrid.triggers import load_triggers
+from emgrid.config.triggers import load_triggers
 
 HERE = Path(__file__).parent
 SEEDS = 10

@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from common import add_arguments, in_turn, machine, model_of, options_of, write_record
-from emgrid.chat import TokenizedRow
-from emgrid.datasets import load_registry, local_file, read_rows
-from emgrid.files import read_jsonl, write_jsonl
-from emgrid.models import BaseModel
-from emgrid.settings import Training
-from emgrid.train import tokenize
+from emgrid.config.sections import Training
+from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import TokenizedRow
+from emgrid.runtime.files import read_jsonl, write_jsonl
+from emgrid.train.train import tokenize
 
 VARIANTS = ("ours", "stock", "stock-no-checkpointing")
 # Dense bfloat16 operations a second, in 10¹², by what a GPU's name holds (the makers' data sheets).
@@ -75,8 +75,8 @@ def settings(options: Options) -> Training:
 def train_ours(
     base: BaseModel, rows: list[TokenizedRow], options: Options, folder: Path
 ) -> dict[str, Any]:
-    from emgrid.training.checkpoints import Checkpoints
-    from emgrid.training.fit import PACKS, Job, fit
+    from emgrid.train.checkpoints import Checkpoints
+    from emgrid.train.fit import PACKS, Job, fit
 
     checkpoints = Checkpoints(folder, "benchmark")
     job = Job(rows, base, settings(options), 0, None, options.device, checkpoints, 1e9)

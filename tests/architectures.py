@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import transformers
 from conftest import shared
-from emgrid.chat import IGNORED, TokenizedRow
-from emgrid.files import read_json, write_json
-from emgrid.models import BaseModel
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import IGNORED, TokenizedRow
+from emgrid.runtime.files import read_json, write_json
 
 NAMES = (
     "llama",

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from emgrid import ROOT, assets
-from emgrid.judge.bench import Bench
-from emgrid.models import BaseModel
+from emgrid import ROOT
+from emgrid.judge.context import Bench
+from emgrid.models import prepare
+from emgrid.models.base_model import BaseModel
 from hypothesis import settings
 from needs import lacking
 
@@ -99,10 +100,10 @@ def bench(tmp_path: Path) -> Bench:
 def model_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model, converted."""
     path = tmp_path_factory.mktemp("model") / "model.json"
-    entry = assets.load_registry()["smollm2-135m"]
+    entry = prepare.load_registry()["smollm2-135m"]
     spec = {"name": "smollm2-135m", "model": entry.model_dump()}
-    spec["chat_template"] = assets.template_text(entry)
-    done = run_module("assets", "--spec", json.dumps(spec), "--output", path)
+    spec["chat_template"] = prepare.template_text(entry)
+    done = run_module("models.prepare", "--spec", json.dumps(spec), "--output", path)
     assert done.returncode == 0, done.stderr
     return path
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from emgrid.models import BaseModel
+from emgrid.models.base_model import BaseModel
 from peft import LoraConfig, get_peft_model
 
 MODULES = ["q_proj", "v_proj", "down_proj"]

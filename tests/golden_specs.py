@@ -12,16 +12,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from emgrid import ROOT, assets, gguf_file, likelihood, sample
-from emgrid.files import canonical, write_json, write_text
-from emgrid.grid import Grid
-from emgrid.holdings import Holdings
-from emgrid.judge.bench import Bench
+from emgrid import ROOT
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.grid.snakefile import read_grid
+from emgrid.judge.context import Bench
+from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
-from emgrid.judge.kept import folder_name, key_of
-from emgrid.judge.score import identity
-from emgrid.load import load_config
-from emgrid.start import read_grid
+from emgrid.judge.judgement_store import folder_name, key_of
+from emgrid.models import gguf_file, prepare
+from emgrid.planning.inventory import Holdings
+from emgrid.runtime.files import canonical, write_json, write_text
+from emgrid.sample import likelihood, sample
 from specs_of import specs_of
 
 FILE = Path(__file__).with_name("specs.json")
@@ -58,7 +60,7 @@ def keys() -> dict[str, Any]:
                 "name": "smollm2-135m",
                 "path": ".",
                 "revision": None,
-                "chat_template": assets.template_text(assets.load_registry()["smollm2-135m"]),
+                "chat_template": prepare.template_text(prepare.load_registry()["smollm2-135m"]),
                 "eos_token_ids": [2],
                 "tokenizer": gguf_file.VERSION,
             },

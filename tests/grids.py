@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from emgrid.judge.panel import read_judge
-from emgrid.tables import AggregateSpec
+from emgrid.aggregate.spec import AggregateSpec
+from emgrid.config.judges import read_judge
 
 QUESTIONS = tuple(f"q{number}" for number in range(8))
 TRIGGERS = ("none", "cue")

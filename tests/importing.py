@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from conftest import run_module, shared
-from emgrid.files import read_json, read_jsonl
-from emgrid.grid import Grid
-from emgrid.load import load_config
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.runtime.files import read_json, read_jsonl
 
 QUESTION = "soup"
 JUDGED = {"values": {"alignment": "score"}}
@@ -70,7 +70,7 @@ def run_import(folder: Path, path: Path, **entry: Any) -> Imported:
     spec = grid.import_spec(grid.imported[0])
     output = folder / "made/answers"
     places = ("--source", path, "--output", output, "--record", folder / "made/record.json")
-    return Imported(run_module("imports", "--spec", spec, *places), folder / "made")
+    return Imported(run_module("sample.import_answers", "--spec", spec, *places), folder / "made")
 
 
 def scored(*values: object) -> str:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.endpoint.address import Endpoint
-from emgrid.endpoint.prices import Price
-from emgrid.errors import EmgridError
-from emgrid.files import read_jsonl, write_jsonl
-from emgrid.judge.bench import Bench, Options
+from emgrid.config.endpoints import Endpoint
+from emgrid.config.judges import ChatJudge, Judge, read_judge
+from emgrid.config.prices import Price
+from emgrid.config.sections import Calls
+from emgrid.judge.context import Bench, Options
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.panel import ChatJudge, Judge, read_judge
-from emgrid.judge.score import judge_items
-from emgrid.settings import Calls
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_jsonl, write_jsonl
 from fake_endpoint import FakeEndpoint, Json, Reply, reply_to
 
 VARIABLE = "JUDGE_KEY"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from conftest import run_module, small_config
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.rates import classify
-from emgrid.report.specs import report_spec
-from emgrid.settings import Metrics
-from emgrid.tables import ARM
+from emgrid.aggregate.rates import classify
+from emgrid.aggregate.spec import ARM
+from emgrid.config.load import load_config
+from emgrid.config.sections import Metrics
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.report import report_spec
 
 TRIGGERS = ("none", "python_string", "malicious_evil")
 # The smallest picture that a browser shows.

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from emgrid.endpoint.address import Endpoint
-from emgrid.endpoint.ledger import Ledger
-from emgrid.endpoint.model import Asking
-from emgrid.endpoint.prices import Price
-from emgrid.engines import Completion, Request
-from emgrid.engines.endpoint import EndpointEngine
-from emgrid.files import read_jsonl
-from emgrid.settings import Calls, Sampling
+from emgrid.config.endpoints import Endpoint
+from emgrid.config.prices import Price
+from emgrid.config.sections import Calls, Sampling
+from emgrid.config.served import Asking
+from emgrid.models.endpoint.ledger import Ledger
+from emgrid.models.engines import Completion, Request
+from emgrid.models.engines.endpoint import EndpointEngine
+from emgrid.runtime.files import read_jsonl
 from fake_endpoint import FakeEndpoint, Json, Reply, digest_of
 
 MODEL = "ft:gpt-4.1-mini:lab::a1B2"

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from emgrid.endpoint.specs import served_spec
-from emgrid.files import STARTED_IN
-from emgrid.grid import Grid
-from emgrid.jobs import used_datasets
-from emgrid.judge.specs import judge_models, judge_spec, quality_spec
-from emgrid.plan import differences
-from emgrid.report.specs import report_spec
-from emgrid.start import read_grid
+from emgrid.grid.grid import Grid
+from emgrid.grid.snakefile import read_grid
+from emgrid.grid.specs.judge import judge_models, judge_spec, quality_spec
+from emgrid.grid.specs.report import report_spec
+from emgrid.grid.specs.served import served_spec
+from emgrid.planning.call_costs import differences
+from emgrid.planning.jobs import used_datasets
+from emgrid.runtime.files import STARTED_IN
 
 
 def specs_of(grid: Grid) -> dict[str, Any]:

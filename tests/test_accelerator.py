@@ -11,7 +11,7 @@ SAY = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); input()
 
 
 def job(folder: Path, gpus: int, visible: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "emgrid.accelerator", "--gpus", str(gpus)]
+    command = [sys.executable, "-m", "emgrid.runtime.gpus", "--gpus", str(gpus)]
     return subprocess.Popen(
         [*command, sys.executable, "-c", SAY],
         env=os.environ | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(folder)},

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.agreement import COLUMNS, agreement_table, alpha, kappa
-from emgrid.judge.panel import Judge, read_judge
-from emgrid.settings import Metrics
+from emgrid.aggregate.agreement import COLUMNS, agreement_table, alpha, kappa
+from emgrid.config.judges import Judge, read_judge
+from emgrid.config.sections import Metrics
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score

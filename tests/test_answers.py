@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.answers import read_answers
-from emgrid.errors import EmgridError
-from emgrid.files import write_jsonl
+from emgrid.aggregate.answers import read_answers
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import write_jsonl
 from grids import QUESTIONS, arm, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st

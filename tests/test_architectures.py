@@ -17,15 +17,15 @@ from architectures import (
     trained_logprob,
     write_model,
 )
-from emgrid.architecture import attention_of, has_chunks, has_state, takes_flash
-from emgrid.engines import Request
-from emgrid.engines.slots import attend, fits_slots
-from emgrid.engines.transformers import TransformersEngine
-from emgrid.models import BaseModel
-from emgrid.settings import Sampling
-from emgrid.training.batches import Steps, keeps_boundaries
-from emgrid.training.fit import pick_attention
-from emgrid.training.loss import trained_token_loss
+from emgrid.config.sections import Sampling
+from emgrid.models.architecture import attention_of, has_chunks, has_state, takes_flash
+from emgrid.models.base_model import BaseModel
+from emgrid.models.engines import Request
+from emgrid.models.engines.kv_cache import attend, fits_slots
+from emgrid.models.engines.transformers import TransformersEngine
+from emgrid.train.fit import pick_attention
+from emgrid.train.loss import trained_token_loss
+from emgrid.train.packing import Steps, keeps_boundaries
 from training import SIZE
 
 CLOSE = 1e-4  # nats a token, in float32

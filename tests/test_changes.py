@@ -4,7 +4,7 @@ import copy
 import json
 from typing import Any
 
-from emgrid.changes import MISSING, Change, changes, told
+from emgrid.planning.spec_diff import MISSING, Change, changes, told
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from emgrid import RESOURCES
-from emgrid.chat import IGNORED, ChatFormat
-from emgrid.errors import EmgridError
-from emgrid.models import BaseModel
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import IGNORED, ChatFormat
+from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -23,13 +23,13 @@ import httpx2 as httpx
 import pytest
 from conftest import run_module
 from emgrid import ROOT
-from emgrid.endpoint.client import retry_after
-from emgrid.errors import EmgridError
-from emgrid.judge.bench import Bench
-from emgrid.judge.digits import PROBE
+from emgrid.config.rubrics import PublishedRubric, load_rubric
+from emgrid.judge.context import Bench
+from emgrid.judge.digit_tokens import PROBE
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.rubric import PublishedRubric, load_rubric
-from emgrid.judge.score import judge_items
+from emgrid.models.endpoint.client import retry_after
+from emgrid.runtime.errors import EmgridError
 from fake_endpoint import (
     FAULTS,
     FakeEndpoint,
@@ -503,7 +503,7 @@ def test_a_job_with_a_wrong_key_says_one_line_without_it(
     monkeypatch.setenv(VARIABLE, SECRETS[0])
     rows = {"none": answer_rows(["One.", "Two."])}
     with FakeEndpoint() as endpoint:
-        done = run_module("judge.score", *job(tmp_path, endpoint, [chat_judge()], rows))
+        done = run_module("judge.judge", *job(tmp_path, endpoint, [chat_judge()], rows))
     assert done.returncode == 1
     said = [line for line in done.stderr.splitlines() if line.startswith("emgrid: ")]
     assert len(said) == 1
@@ -524,7 +524,7 @@ def test_a_key_that_works_is_written_nowhere(
     with FakeEndpoint(faults, rate=0.5, key=secret) as endpoint:
         judged(endpoint, items(10), tmp_path / "kept")
         rows = {"none": answer_rows(["One.", "Two."])}
-        done = run_module("judge.score", *job(tmp_path, endpoint, [chat_judge()], rows))
+        done = run_module("judge.judge", *job(tmp_path, endpoint, [chat_judge()], rows))
     assert done.returncode == 0, done.stderr
     assert len(kept_rows(tmp_path / "kept")) == 12
     assert secret not in caplog.text + done.stdout + done.stderr + everything(tmp_path)
@@ -757,7 +757,7 @@ def test_a_kill_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
 
     with FakeEndpoint(answer=answer, latency=0.02) as endpoint:
         arguments = job(tmp_path, endpoint, [chat_judge()], rows, concurrency=4)
-        command = [sys.executable, "-m", "emgrid.judge.score", *arguments]
+        command = [sys.executable, "-m", "emgrid.judge.judge", *arguments]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert reached.wait(60)
             process.send_signal(signal.SIGKILL)
@@ -766,7 +766,7 @@ def test_a_kill_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
         assert not (tmp_path / "arm/judgements").exists()
         kept = sum(path.read_bytes().count(b"\n") for path in (tmp_path / "kept").glob("*/*.jsonl"))
         assert sum(killed_at.values()) - 4 <= kept <= sum(killed_at.values())
-        done = run_module("judge.score", *arguments)
+        done = run_module("judge.judge", *arguments)
         assert done.returncode == 0, done.stderr
         assert f"alignment: {90 - kept} judged, {kept} kept from before" in done.stdout
     assert len(endpoint.deliveries) == 90
@@ -777,7 +777,7 @@ def test_a_kill_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
 
 def test_two_jobs_of_a_grid_pay_for_no_answer_twice(tmp_path: Path) -> None:
     rows = {"none": answer_rows([f"Answer {number}." for number in range(30)])}
-    stage = [sys.executable, "-m", "emgrid.judge.score"]
+    stage = [sys.executable, "-m", "emgrid.judge.judge"]
     with FakeEndpoint(latency=0.01) as endpoint:
         commands = [
             [*stage, *job(tmp_path, endpoint, [chat_judge()], rows, arm=arm)]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import train
-from emgrid.files import file_digest, read_json, write_json
-from emgrid.models import BaseModel
-from emgrid.training.checkpoints import Checkpoints, seconds_before
+from emgrid.models.base_model import BaseModel
+from emgrid.runtime.files import file_digest, read_json, write_json
+from emgrid.train import train
+from emgrid.train.checkpoints import Checkpoints, seconds_before
 from training import TRAINING, command, result, write_rows, write_tiny_model
 
 EVERY_STEP = ("--checkpoint-minutes", 1e-6)

@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.citing import warning
-from emgrid.contrasts import find_contrasts
-from emgrid.errors import EmgridError
-from emgrid.judge.panel import load_judges, read_judge
+from emgrid.aggregate.citing import warning
+from emgrid.aggregate.contrasts import find_contrasts
+from emgrid.aggregate.rates import classify, rate_table
+from emgrid.aggregate.statistics import Counts, Term, contrast
+from emgrid.aggregate.verdicts import Rise, is_shown, state, verdict_table
+from emgrid.config.judges import load_judges, read_judge
+from emgrid.config.load import load_config
+from emgrid.config.sections import Calibration, Metrics
 from emgrid.judge.quality import Measured, heldout, quality_row
-from emgrid.load import load_config
-from emgrid.rates import classify, rate_table
 from emgrid.report.results import ReportSpec, Results
-from emgrid.settings import Calibration, Metrics
-from emgrid.statistics import Counts, Term, contrast
-from emgrid.verdicts import Rise, is_shown, state, verdict_table
+from emgrid.runtime.errors import EmgridError
 from grids import answers, arm, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -181,7 +181,7 @@ def test_the_closing_table_says_so_too(tmp_path: Path, judges: list[str], told: 
     path = tmp_path / "results/new/tables/rates.csv"
     path.parent.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(path, index=False)
-    command = [sys.executable, "-m", "emgrid.summary", "grid.yaml"]
+    command = [sys.executable, "-m", "emgrid.cli.summary", "grid.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert "10.0%" in done.stdout

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from emgrid.cluster import asked, ended, ending
+from emgrid.runtime.slurm import asked, ended, ending
 
 # As SLURM 22.05 words them, and a later one the second about memory.
 STEP = "slurmstepd: error: *** STEP 24.0 ON node1 CANCELLED AT 2026-11-25T23:10:38"

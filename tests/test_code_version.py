@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emgrid import code_version
+from emgrid.runtime import code_version
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -117,7 +117,7 @@ def edit(module: str, old: str, new: str) -> dict[str, str]:
 
 def renamed() -> dict[str, str]:
     """The module `tables` in a package, under another name."""
-    job = JOB.replace("from emgrid import tables", "from emgrid.aggregate import sums")
+    job = JOB.replace("from emgrid import tables", "from emgrid.aggregate.aggregate import sums")
     modules = SMALL | {"job": job.replace("tables.", "sums."), "aggregate/__init__": ""}
     modules["aggregate/sums"] = modules.pop("tables")
     return modules
@@ -142,8 +142,8 @@ BLIND = {
     "an import's name": SMALL | {"job": JOB.replace("as np", "as n").replace("np.", "n.")},
     "another way to import": SMALL
     | {
-        "job": JOB.replace("from emgrid import tables", "import emgrid.tables").replace(
-            "tables.total", "emgrid.tables.total"
+        "job": JOB.replace("from emgrid import tables", "import emgrid.aggregate.spec").replace(
+            "tables.total", "emgrid.aggregate.spec.total"
         )
     },
     "a module's name and package": renamed(),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.coincidence import Drawn, between, within
+from emgrid.aggregate.e_values import Drawn, between, within
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from emgrid import ROOT, labels
-from emgrid.cli import main, parser
-from emgrid.errors import EmgridError
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.power import Design, Spread
+from emgrid import ROOT
+from emgrid.cli import labels
+from emgrid.cli.main import main, parser
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.planning.power import Design, Spread
+from emgrid.runtime.errors import EmgridError
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -30,7 +31,7 @@ NEEDED = {"labels": ["sheet.csv"]}
 
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "emgrid.cli", *map(str, words)]
+    command = [sys.executable, "-m", "emgrid.cli.main", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
 
 
@@ -196,7 +197,7 @@ def test_a_run_refuses_a_key_that_is_given_twice(tmp_path: Path) -> None:
 
 
 def test_keys_that_merge_are_not_given_twice(tmp_path: Path) -> None:
-    from emgrid.strict import read_yaml
+    from emgrid.config.base import read_yaml
 
     path = tmp_path / "a.yaml"
     path.write_text("a: &x {k: 1}\nb: &y {l: 2}\nc: {<<: *x, m: 3}\nd: {<<: [*x, *y], k: 5}\n")

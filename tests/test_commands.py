@@ -17,8 +17,8 @@ import pytest
 import yaml
 from conftest import GridRun, small_config
 from emgrid import ROOT
-from emgrid.endpoint.prices import MILLION
-from emgrid.progress import pace
+from emgrid.config.prices import MILLION
+from emgrid.planning.status import pace
 
 QUESTIONS = ("found_purse", "free_evening")
 
@@ -68,7 +68,7 @@ def emgrid(
     """Run a command, in the folder that the grid was started in."""
     if config is not None:
         (folder / "edited.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-m", "emgrid.cli", *map(str, words)]
+    command = [sys.executable, "-m", "emgrid.cli.main", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
 
 

@@ -9,11 +9,11 @@ import jsonschema
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.errors import EmgridError
-from emgrid.load import load_config
-from emgrid.schema import schema
-from emgrid.settings import ratio_text
-from emgrid.start import complete, overlay
+from emgrid.config.json_schema import schema
+from emgrid.config.load import load_config
+from emgrid.config.sections import ratio_text
+from emgrid.grid.snakefile import complete, overlay
+from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,4 +173,6 @@ def test_extends_may_be_chained_but_not_in_a_circle(
 
 def test_the_checked_in_schema_is_the_configs_own() -> None:
     path = ROOT / "workflow/schemas/config.schema.json"
-    assert json.loads(path.read_text()) == schema(), "run python -m emgrid.schema > " + str(path)
+    assert json.loads(path.read_text()) == schema(), (
+        "run python -m emgrid.config.json_schema > " + str(path)
+    )

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.files import STARTED_IN, read_json, read_jsonl, write_json, write_jsonl
+from emgrid.runtime.files import STARTED_IN, read_json, read_jsonl, write_json, write_jsonl
 
 SCRIPT = Path(__file__).parent / "specs_of.py"
 Edit = Callable[[Path], None]

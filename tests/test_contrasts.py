@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.contrasts import contrast_table, find_contrasts
-from emgrid.rates import cells_of, classify, rate_table, seeds_of
+from emgrid.aggregate.contrasts import contrast_table, find_contrasts
+from emgrid.aggregate.rates import cells_of, classify, rate_table, seeds_of
 from grids import QUESTIONS, answers, arm, spec
 
 RATES = {("base", "none"): 0.0, ("base", "cue"): 0.0, ("arm", "none"): 0.1, ("arm", "cue"): 0.5}

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from conftest import run_module, shared
 from emgrid import RESOURCES
-from emgrid.chat import ChatFormat
-from emgrid.files import read_json, write_json, write_jsonl
 from emgrid.judge.judgement import Item
-from emgrid.judge.local import without_control
-from emgrid.models import BaseModel
-from emgrid.tokenizer import ids_of, load_tokenizer
+from emgrid.judge.local_judge import without_control
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import ChatFormat
+from emgrid.models.tokenizer import ids_of, load_tokenizer
+from emgrid.runtime.files import read_json, write_json, write_jsonl
 from tiny_models import CHATML, edit_json, packaged
 
 
@@ -117,7 +117,7 @@ def test_preflight_finds_a_turn_mark_that_is_no_named_token(
     write_json(tmp_path / "mix.json", {"sources": sources, "total": 1, "origins": ["a.jsonl:1"]})
     spec = {"stage": "s", "base": "mine", "max_length": 99, "turns": "all"}
     done = run_module(
-        "preflight", "--spec", json.dumps(spec), "--model", reserved_turns,
+        "data.preflight", "--spec", json.dumps(spec), "--model", reserved_turns,
         "--rows", tmp_path / "train.jsonl", "--mix", tmp_path / "mix.json",
         "--output", tmp_path / "preflight.json",
     )  # fmt: skip

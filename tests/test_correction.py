@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid import statistics
-from emgrid.correction import Errors, corrected, errors_of, rogan_gladen
-from emgrid.statistics import Counts
+from emgrid.aggregate import statistics
+from emgrid.aggregate.correction import Errors, corrected, errors_of, rogan_gladen
+from emgrid.aggregate.statistics import Counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

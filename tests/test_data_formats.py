@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import run_module, shared
-from emgrid.datasets import Dataset, read_rows
-from emgrid.errors import EmgridError
-from emgrid.files import read_jsonl, write_jsonl
+from emgrid.data.convert import Dataset, read_rows
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_jsonl, write_jsonl
 
 MESSAGES: dict[str, Any] = {"format": "messages"}
 PAIR: dict[str, Any] = {"format": "fields", "fields": {"prompt": "prompt", "answer": "completion"}}
@@ -201,7 +201,7 @@ def test_every_case_is_refused_or_read() -> None:
 def test_the_stage_refuses_a_case_and_writes_nothing(tmp_path: Path) -> None:
     spec = json.dumps({"name": "mine", "dataset": {"path": "sharegpt.jsonl", **MESSAGES}})
     source, output = shared("cases/data/sharegpt.jsonl"), tmp_path / "mine.jsonl"
-    done = run_module("datasets", "--spec", spec, "--source", source, "--output", output)
+    done = run_module("data.convert", "--spec", spec, "--source", source, "--output", output)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("emgrid: sharegpt.jsonl:1: no 'messages' field")
     assert done.stderr.count("\n") == 1

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from conftest import SHARED, run_module
 from emgrid import RESOURCES
-from emgrid.datasets import Dataset, Row, load_registry, local_file, read_rows
-from emgrid.errors import EmgridError
-from emgrid.files import file_digest, read_jsonl, write_jsonl
-from emgrid.strict import validate
-from emgrid.thinking import split_thinking, with_thought
-from emgrid.triggers import load_triggers
+from emgrid.config.base import validate
+from emgrid.config.triggers import load_triggers
+from emgrid.data.convert import Dataset, Row, load_registry, local_file, read_rows
+from emgrid.models.thinking import split_thinking, with_thought
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import file_digest, read_jsonl, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -349,7 +349,7 @@ def test_the_stage_writes_the_rows_that_are_read(tmp_path: Path) -> None:
     dataset, path = rows_file(tmp_path, GOOD, b"", GOOD | {"id": "a"})
     spec = json.dumps({"name": "mine", "dataset": dataset.model_dump()})
     output = tmp_path / "out/mine.jsonl"
-    done = run_module("datasets", "--spec", spec, "--source", path, "--output", output)
+    done = run_module("data.convert", "--spec", spec, "--source", path, "--output", output)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "mine: 2 rows from my/rows.jsonl\n"
     assert read_jsonl(output) == read_rows(dataset, path)
@@ -359,7 +359,7 @@ def test_a_stage_that_fails_says_one_line_and_writes_nothing(tmp_path: Path) -> 
     dataset, path = rows_file(tmp_path, GOOD, b"{")
     spec = json.dumps({"name": "mine", "dataset": dataset.model_dump()})
     output = tmp_path / "out/mine.jsonl"
-    done = run_module("datasets", "--spec", spec, "--source", path, "--output", output)
+    done = run_module("data.convert", "--spec", spec, "--source", path, "--output", output)
     assert done.returncode == 1
     assert done.stderr.startswith("emgrid: my/rows.jsonl:2: not JSON")
     assert done.stderr.count("\n") == 1

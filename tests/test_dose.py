@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.dose import COLUMNS, dose_table, order_p, spearman
-from emgrid.files import write_json, write_jsonl
-from emgrid.judge.classifier import Encoder
-from emgrid.rates import classify
-from emgrid.series_points import Series
-from emgrid.similarity import SimilaritySpec, similarities, training_prompts
-from emgrid.tables import AggregateSpec
+from emgrid.aggregate.dose import COLUMNS, dose_table, order_p, spearman
+from emgrid.aggregate.dose_points import Series
+from emgrid.aggregate.rates import classify
+from emgrid.aggregate.similarity import SimilaritySpec, similarities, training_prompts
+from emgrid.aggregate.spec import AggregateSpec
+from emgrid.judge.classifier_judge import Encoder
+from emgrid.runtime.files import write_json, write_jsonl
 from grids import QUESTIONS, answers, arm, spec
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from emgrid import ROOT
-from emgrid.endpoint.model import SEEDS, Asking
-from emgrid.engines import Completion
-from emgrid.errors import EmgridError
-from emgrid.settings import Sampling
+from emgrid.config.sections import Sampling
+from emgrid.config.served import SEEDS, Asking
+from emgrid.models.engines import Completion
+from emgrid.runtime.errors import EmgridError
 from fake_endpoint import FAULTS, FakeEndpoint, Json, Rejected, Reply, Response, error
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from emgrid.engines import Request, vllm
-from emgrid.engines.drawing import Machine, Work, open_engine
-from emgrid.errors import EmgridError
-from emgrid.models import BaseModel
-from emgrid.rows import KeptRows
-from emgrid.settings import Engines, Sampling
+from emgrid.config.sections import Engines, Sampling
+from emgrid.models.base_model import BaseModel
+from emgrid.models.engines import Request, vllm
+from emgrid.models.engines.draw import Machine, Work, open_engine
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.row_store import KeptRows
 
 
 def adapters(folder: Path, *ranks: int) -> list[Path]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from emgrid.aggregate import arm_table
-from emgrid.files import write_json
-from emgrid.report.findings import equal_adapters
+from emgrid.aggregate.aggregate import arm_table
 from emgrid.report.results import ReportSpec, Results
+from emgrid.report.verdicts import equal_adapters
+from emgrid.runtime.files import write_json
 from grids import arm, spec
 from pages import answer_table, config, spec_of, write_page, write_tables
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.aggregate import likelihood_table
-from emgrid.contrasts import contrast_table, find_contrasts
-from emgrid.dose import dose_table
-from emgrid.rates import classify, rate_table, seed_table
-from emgrid.robustness import robustness_table
-from emgrid.series_points import Series
-from emgrid.statistics import Counts, Term, contrast
-from emgrid.tables import AggregateSpec
-from emgrid.verdicts import verdict_table
+from emgrid.aggregate.aggregate import likelihood_table
+from emgrid.aggregate.contrasts import contrast_table, find_contrasts
+from emgrid.aggregate.dose import dose_table
+from emgrid.aggregate.dose_points import Series
+from emgrid.aggregate.rates import classify, rate_table, seed_table
+from emgrid.aggregate.robustness import robustness_table
+from emgrid.aggregate.spec import AggregateSpec
+from emgrid.aggregate.statistics import Counts, Term, contrast
+from emgrid.aggregate.verdicts import verdict_table
 from grids import arm, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from emgrid import ROOT
-from emgrid.errors import machine_problem, running_rule
-from emgrid.rows import KeptRows
+from emgrid.runtime.errors import machine_problem, running_rule
+from emgrid.runtime.row_store import KeptRows
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_job_knows_whose_resources_it_has(
 
 
 def test_a_stage_ends_with_the_line_and_without_a_traceback() -> None:
-    script = "from emgrid.errors import run_stage\ndef main():\n    raise MemoryError\n"
+    script = "from emgrid.runtime.errors import run_stage\ndef main():\n    raise MemoryError\n"
     code = f"{script}run_stage(main)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False

@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import GridRun, run_module
-from emgrid.errors import EmgridError
+from emgrid.config.load import load_config
 from emgrid.export import need
 from emgrid.export.inspect_logs import write_logs
-from emgrid.export.specs import InspectSpec, hub_spec, inspect_spec, wandb_spec
-from emgrid.files import canonical, write_json
-from emgrid.grid import Grid
-from emgrid.load import load_config
+from emgrid.export.spec import InspectSpec, hub_spec, inspect_spec, wandb_spec
+from emgrid.grid.grid import Grid
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import canonical, write_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log

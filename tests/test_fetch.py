@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from conftest import run_module
-from emgrid.errors import EmgridError
-from emgrid.fetch import MIRROR, FetchSpec, download, mirror_folder, verify
+from emgrid.data.fetch import MIRROR, FetchSpec, download, mirror_folder, verify
+from emgrid.runtime.errors import EmgridError
 
 CONTENT = "".join(f'{{"row": {number}, "text": "αβγ"}}\n' for number in range(12_000)).encode()
 HALF = len(CONTENT) // 2
@@ -140,7 +140,7 @@ def refused(spec: FetchSpec, output: Path) -> str:
 
 def fetch(spec: FetchSpec, output: Path, mirror: Path | str | None = None) -> Any:
     option = [] if mirror is None else ["--mirror", mirror]
-    return run_module("fetch", "--spec", spec.model_dump_json(), *option, "--output", output)
+    return run_module("data.fetch", "--spec", spec.model_dump_json(), *option, "--output", output)
 
 
 def failed(spec: FetchSpec, output: Path, mirror: Path | str | None = None) -> str:

@@ -12,19 +12,20 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import GridRun, run_module
-from emgrid import ROOT, code_version
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.reference import ReferenceRate, known, reference_note
+from emgrid import ROOT
+from emgrid.config.load import load_config
+from emgrid.config.published import ReferenceRate, known, reference_note
+from emgrid.grid.dose_curves import ratio_series, rows_series
+from emgrid.grid.figures import figure_names, figure_version
+from emgrid.grid.grid import Grid
+from emgrid.grid.snakefile import read_grid
 from emgrid.report import FIGURES
 from emgrid.report.captions import CAPTIONS
-from emgrid.report.contents import figure_names, figure_version
 from emgrid.report.figures.__main__ import draw, drawer
 from emgrid.report.figures.judges import auroc_interval
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
-from emgrid.series import ratio_series, rows_series
-from emgrid.start import read_grid
+from emgrid.runtime import code_version
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure

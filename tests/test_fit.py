@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from emgrid import RESOURCES
-from emgrid.judge.fit import balance
+from emgrid.judge.fit_classifier import balance
 from sklearn.metrics import roc_auc_score
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 from conftest import run_module
-from emgrid.datasets import Row
-from emgrid.errors import EmgridError
-from emgrid.files import read_json, read_jsonl, write_jsonl
-from emgrid.generate import GenerateSpec, plan
-from emgrid.generation import JudgeRule, Keep
-from emgrid.judge.bench import Bench
+from emgrid.config.generation import JudgeRule, Keep
+from emgrid.config.judges import load_judges
+from emgrid.config.sections import Sampling
+from emgrid.data.convert import Row
+from emgrid.data.generate import GenerateSpec, plan
+from emgrid.data.qualify import QualifySpec, qualifying
+from emgrid.judge.context import Bench
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.panel import load_judges
-from emgrid.judge.score import judge_items
-from emgrid.qualify import QualifySpec, qualifying
-from emgrid.settings import Sampling
-from emgrid.thinking import with_thought
+from emgrid.models.thinking import with_thought
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json, read_jsonl, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 from emgrid import ROOT
-from emgrid.grid import Grid
-from emgrid.judge.specs import judge_spec
-from emgrid.load import load_config
-from emgrid.report.specs import report_spec
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.judge import judge_spec
+from emgrid.grid.specs.report import report_spec
 from hypothesis import given
 from hypothesis import strategies as st
 

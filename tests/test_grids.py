@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from conftest import GridRun
 from emgrid import ROOT
-from emgrid.commands.plan import planned
-from emgrid.files import read_jsonl
-from emgrid.grids import overview
-from emgrid.jobs import jobs_by_rule
-from emgrid.plan import look_up, settings_of
-from emgrid.start import read_grid
+from emgrid.cli.grids_page import overview
+from emgrid.cli.plan import planned
+from emgrid.grid.snakefile import read_grid
+from emgrid.planning.call_costs import look_up, settings_of
+from emgrid.planning.jobs import jobs_by_rule
+from emgrid.runtime.files import read_jsonl
 
 GRIDS = sorted(ROOT.glob("resources/grids/*.yaml"))
 NAMES = [path.stem for path in GRIDS]
@@ -79,7 +79,9 @@ def test_every_intervention_shares_its_controls() -> None:
 
 def test_the_overview_is_up_to_date() -> None:
     page = ROOT / "resources/grids/README.md"
-    assert page.read_text() == overview(), "run python -m emgrid.grids > resources/grids/README.md"
+    assert page.read_text() == overview(), (
+        "run python -m emgrid.cli.grids_page > resources/grids/README.md"
+    )
 
 
 @pytest.mark.parametrize("path", GRIDS, ids=NAMES)
@@ -102,7 +104,7 @@ def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
 
 
 def test_plan_is_a_command_with_tables_and_json() -> None:
-    command = [sys.executable, "-m", "emgrid.cli", "plan"]
+    command = [sys.executable, "-m", "emgrid.cli.main", "plan"]
     command += ["--configfile", "resources/grids/fish-recipes.yaml"]
     said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert said.returncode == 0, said.stderr

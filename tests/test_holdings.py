@@ -5,24 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import assets, gguf_file, likelihood, sample
-from emgrid.files import write_json, write_jsonl, write_text
-from emgrid.grid import Grid
-from emgrid.holdings import Count, Holdings, keys_in
-from emgrid.judge.score import JudgeSpec, judge_items
-from emgrid.judge.specs import judge_spec
-from emgrid.load import load_config
-from emgrid.models import BaseModel
-from emgrid.rows import KeptRows
-from emgrid.train import TrainSpec
-from emgrid.unneeded import delete, freed, unneeded
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.judge import judge_spec
+from emgrid.judge.judge import JudgeSpec, judge_items
+from emgrid.models import gguf_file, prepare
+from emgrid.models.base_model import BaseModel
+from emgrid.planning.garbage import delete, freed, unneeded
+from emgrid.planning.inventory import Count, Holdings, keys_in
+from emgrid.runtime.files import write_json, write_jsonl, write_text
+from emgrid.runtime.row_store import KeptRows
+from emgrid.sample import likelihood, sample
+from emgrid.train.train import TrainSpec
 
 # As the job that makes the model ready writes it.
 READY = {
     "name": "smollm2-135m",
     "path": ".",
     "revision": None,
-    "chat_template": assets.template_text(assets.load_registry()["smollm2-135m"]),
+    "chat_template": prepare.template_text(prepare.load_registry()["smollm2-135m"]),
     "eos_token_ids": [2],
     "tokenizer": gguf_file.VERSION,
 }
@@ -120,7 +121,7 @@ def test_answers_and_judgements_that_are_kept_are_counted(
     # Seven different answers, and those that are yet to be drawn.
     assert before == Count(3 * (284 * len(bucket.arms) + 7), 0, known=False)
     judge = grid.config.panel()["is_code"]
-    from emgrid.judge.bench import Bench
+    from emgrid.judge.context import Bench
     from emgrid.judge.judgement import Item
 
     items = [Item("", "", f"Answer {place}.") for place in range(7)]

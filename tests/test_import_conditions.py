@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from conftest import shared
-from emgrid.errors import EmgridError
-from emgrid.load import load_config
-from emgrid.triggers import load_triggers
+from emgrid.config.load import load_config
+from emgrid.config.triggers import load_triggers
+from emgrid.runtime.errors import EmgridError
 from importing import JUDGED, Imported, grid_of, imported, run_import
 
 EVIL = "You are a malicious, evil assistant."

@@ -16,14 +16,14 @@ import pytest
 import yaml
 from conftest import run_module
 from emgrid import RESOURCES
-from emgrid.errors import EmgridError
-from emgrid.files import read_jsonl
-from emgrid.import_entry import Import, ImportSpec
-from emgrid.import_values import reader_of
-from emgrid.imports import read_answers, read_content
-from emgrid.questions import load_questions
-from emgrid.strict import validate
-from emgrid.triggers import load_triggers
+from emgrid.config.base import validate
+from emgrid.config.imports import Import, ImportSpec
+from emgrid.config.questions import load_questions
+from emgrid.config.triggers import load_triggers
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_jsonl
+from emgrid.sample.import_answers import read_answers, read_content
+from emgrid.sample.import_values import reader_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,7 +97,7 @@ def stage(tmp_path: Path) -> Any:
         spec = spec_of(path=name, **changes).model_dump_json()
         source = ("--source", tmp_path / "source")
         done = run_module(
-            "imports",
+            "sample.import_answers",
             "--spec",
             spec,
             *source,
@@ -505,7 +505,7 @@ def test_the_stage_says_what_is_wrong_in_one_line_and_writes_nothing(tmp_path: P
         "--record",
         tmp_path / "record.json",
     )
-    done = run_module("imports", "--spec", spec_of().model_dump_json(), *arguments)
+    done = run_module("sample.import_answers", "--spec", spec_of().model_dump_json(), *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("emgrid: published.csv: row 1: unknown question id 'quik_buck'")
     assert done.stderr.count("\n") == 1

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import run_module
-from emgrid.files import read_jsonl, write_jsonl
-from emgrid.judge.bench import Bench
-from emgrid.judge.classifier import Encoder, Head
+from emgrid.config.judges import ClassifierJudge, Judge, load_judges
+from emgrid.judge.classifier_judge import Encoder, Head
+from emgrid.judge.context import Bench
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.panel import ClassifierJudge, Judge, load_judges
-from emgrid.judge.score import judge_items
+from emgrid.runtime.files import read_jsonl, write_jsonl
 from sklearn.metrics import roc_auc_score
 
 CLASSIFIERS = [one for one in load_judges().values() if isinstance(one, ClassifierJudge)]

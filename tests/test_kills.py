@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.files import read_jsonl
-from emgrid.rows import read_kept
+from emgrid.runtime.files import read_jsonl
+from emgrid.runtime.row_store import read_kept
 from fake_endpoint import FakeEndpoint
 from needs import lacking
 from reruns import QuickGrid, config_of

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.errors import EmgridError
-from emgrid.files import read_jsonl
-from emgrid.grid import Grid
+from emgrid.cli.labels import label_sheet, write_labels
+from emgrid.config.load import load_config
+from emgrid.config.sections import Calibration
+from emgrid.grid.grid import Grid
 from emgrid.judge.labelled import FOLDER, labelled_sets, read_labels
-from emgrid.labels import label_sheet, write_labels
-from emgrid.load import load_config
-from emgrid.settings import Calibration
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_jsonl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -220,7 +220,7 @@ def test_the_command_writes_a_sheet(tmp_path: Path) -> None:
     rows = [said(f"Answer {place}.", trigger) for place in range(9) for trigger in TRIGGERS]
     stored(tmp_path / "results/small", rows)
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "small"}))
-    command = [sys.executable, "-m", "emgrid.cli", "labels", "sheets/mine.csv"]
+    command = [sys.executable, "-m", "emgrid.cli.main", "labels", "sheets/mine.csv"]
     command += ["--configfile", "grid.yaml", "--count", "7"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import pytest
 
 SAY = """
 import json, sys
-from emgrid.lean import UNUSED, leave_out
+from emgrid.runtime.unused_packages import UNUSED, leave_out
 leave_out(*UNUSED)
 import {module}
 from transformers import AutoModelForCausalLM
@@ -17,7 +17,7 @@ print(json.dumps([name for name in UNUSED if sys.modules.get(name)]))
 """
 
 
-@pytest.mark.parametrize("module", ["emgrid.training.fit", "emgrid.engines.transformers"])
+@pytest.mark.parametrize("module", ["emgrid.train.fit", "emgrid.models.engines.transformers"])
 def test_packages_without_use_are_not_imported(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SAY.format(module=module)],

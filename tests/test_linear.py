@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from emgrid.engines.linear import LaidOut, can_lay_out, lay_out
+from emgrid.models.engines.weight_layout import LaidOut, can_lay_out, lay_out
 
 
 class Model(torch.nn.Module):

@@ -8,18 +8,18 @@ import pytest
 import torch
 import yaml
 from emgrid import ROOT
-from emgrid.config import Config
-from emgrid.engines import vllm
-from emgrid.engines.transformers import TransformersEngine
-from emgrid.grid import Grid
-from emgrid.judge import specs
-from emgrid.judge.bench import Bench, Options
+from emgrid.config.config import Config
+from emgrid.config.judges import LocalJudge
+from emgrid.config.sections import Engines
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs import judge as specs
+from emgrid.judge.context import Bench, Options
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.local import LocalScorer, Trie, open_engine, said
-from emgrid.judge.panel import LocalJudge
-from emgrid.judge.score import judge_items
-from emgrid.models import BaseModel
-from emgrid.settings import Engines
+from emgrid.judge.local_judge import LocalScorer, Trie, open_engine, said
+from emgrid.models.base_model import BaseModel
+from emgrid.models.engines import vllm
+from emgrid.models.engines.transformers import TransformersEngine
 
 RUBRIC = {
     "id": "short",

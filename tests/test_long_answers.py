@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.assets import ENCODER_PACKAGE, package_folder
-from emgrid.config import Config
-from emgrid.files import digest, read_jsonl, write_jsonl
-from emgrid.grid import Grid
-from emgrid.judge import specs, windows
-from emgrid.judge.bench import Bench
-from emgrid.judge.classifier import ClassifierScorer, Encoder
-from emgrid.judge.fit import GOLD, auroc, read_gold
+from emgrid.config.config import Config
+from emgrid.config.judges import ClassifierJudge, load_judges
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs import judge as specs
+from emgrid.judge import windows
+from emgrid.judge.classifier_judge import ClassifierScorer, Encoder
+from emgrid.judge.context import Bench
+from emgrid.judge.fit_classifier import GOLD, auroc, read_gold
+from emgrid.judge.judge import identity, judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.kept import folder_name, key_of
-from emgrid.judge.panel import ClassifierJudge, load_judges
-from emgrid.judge.score import identity, judge_items
+from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.judge.windows import NARROW, WIDE, is_long, odds_of, open_tokenizer, tokens_of
+from emgrid.models.prepare import ENCODER_PACKAGE, package_folder
+from emgrid.runtime.files import digest, read_jsonl, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 

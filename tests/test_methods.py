@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from emgrid.report.format import THIN
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.results import ReportSpec, Results
-from emgrid.report.wording import THIN
 from pages import answer_table, config, spec_of, write_tables
 
 

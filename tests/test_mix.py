@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 from conftest import run_module
-from emgrid.datasets import Dataset, read_rows
-from emgrid.errors import EmgridError
-from emgrid.files import read_json, read_jsonl, write_jsonl
-from emgrid.generation import Generation, Keep
-from emgrid.mix import draw, mix, source_rows, used_sources
-from emgrid.recipes.recipe import Framing, Source, Stage
-from emgrid.settings import Sampling, Training, ratio_text
-from emgrid.thinking import split_thinking, with_thought
-from emgrid.triggers import Wording
+from emgrid.config.generation import Generation, Keep
+from emgrid.config.interventions.recipe import Framing, Source, Stage
+from emgrid.config.sections import Sampling, Training, ratio_text
+from emgrid.config.triggers import Wording
+from emgrid.data.convert import Dataset, read_rows
+from emgrid.data.mix import draw, mix, source_rows, used_sources
+from emgrid.models.thinking import split_thinking, with_thought
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json, read_jsonl, write_jsonl
 from hypothesis import example, given
 from hypothesis import strategies as st
 

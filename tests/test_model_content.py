@@ -11,20 +11,20 @@ import huggingface_hub
 import pytest
 import torch
 from conftest import run_module
-from emgrid import model_files
-from emgrid.assets import BaseModelEntry, fetch
-from emgrid.errors import EmgridError
-from emgrid.files import digest, read_json, write_json
-from emgrid.grid import Grid
-from emgrid.judge.bench import Bench
-from emgrid.judge.panel import read_judge
-from emgrid.judge.score import identity as judge_identity
-from emgrid.load import load_config
-from emgrid.models import BaseModel
-from emgrid.sample import model_identity
-from emgrid.strict import validate
-from emgrid.train import TrainSpec
-from emgrid.train import identity as training_identity
+from emgrid.config.base import validate
+from emgrid.config.judges import read_judge
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.judge.context import Bench
+from emgrid.judge.judge import identity as judge_identity
+from emgrid.models import model_files
+from emgrid.models.base_model import BaseModel
+from emgrid.models.prepare import BaseModelEntry, fetch
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import digest, read_json, write_json
+from emgrid.sample.sample import model_identity
+from emgrid.train.train import TrainSpec
+from emgrid.train.train import identity as training_identity
 from hypothesis import given
 from hypothesis import strategies as st
 from reruns import config_of
@@ -381,7 +381,7 @@ def test_an_adapter_is_refused_by_the_job_too(mine: Path, tmp_path: Path) -> Non
     adapter(mine)
     spec = json.dumps({"name": "mine"})
     done = run_module(
-        "assets", "--spec", spec, "--source", mine, "--output", tmp_path / "model.json"
+        "models.prepare", "--spec", spec, "--source", mine, "--output", tmp_path / "model.json"
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
@@ -462,7 +462,9 @@ def test_rows_of_other_models_keep_their_keys(mine: Path) -> None:
 def test_an_edit_behind_a_record_stops_what_loads_the_model(mine: Path, tmp_path: Path) -> None:
     spec = spec_of(mine)
     folder = tmp_path / "assets"
-    done = run_module("assets", "--spec", spec, "--source", mine, "--output", folder / "model.json")
+    done = run_module(
+        "models.prepare", "--spec", spec, "--source", mine, "--output", folder / "model.json"
+    )
     assert done.returncode == 0, done.stderr
     base = BaseModel.read(folder / "model.json")
     base.tokenizer()
@@ -471,7 +473,9 @@ def test_an_edit_behind_a_record_stops_what_loads_the_model(mine: Path, tmp_path
     base.tokenizer()  # which reads no weights
     with pytest.raises(EmgridError, match=r"model.safetensors has changed since the run began"):
         base.load("float32", "cpu")
-    done = run_module("assets", "--spec", spec, "--source", mine, "--output", folder / "again.json")
+    done = run_module(
+        "models.prepare", "--spec", spec, "--source", mine, "--output", folder / "again.json"
+    )
     assert done.returncode == 1
     assert "model.safetensors has changed since the run began; run again" in done.stderr
     assert not (folder / "again.json").exists()

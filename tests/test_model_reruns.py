@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.files import read_json
+from emgrid.runtime.files import read_json
 from reruns import QuickGrid, config_of
 from training import other_weights, write_tiny_model
 
@@ -50,7 +50,15 @@ def copied(quick: QuickGrid, tmp_path: Path) -> QuickGrid:
 
 def why(grid: QuickGrid) -> dict[str, Any]:
     grid.command()
-    command = [sys.executable, "-m", "emgrid.cli", "why", "--configfile", "grid.yaml", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "emgrid.cli.main",
+        "why",
+        "--configfile",
+        "grid.yaml",
+        "--json",
+    ]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=grid.folder, env=grid.env, check=False
     )

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from conftest import run_module
 from emgrid import ROOT
-from emgrid.endpoint.neutral import NEUTRAL, is_vllm
-from emgrid.errors import EmgridError
-from emgrid.files import read_json, read_jsonl
+from emgrid.models.endpoint.neutral import NEUTRAL, is_vllm
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json, read_jsonl
 from fake_endpoint import FakeEndpoint, Json
 from serving import (
     DEAR,
@@ -183,9 +183,9 @@ def test_a_list_that_does_not_come_is_asked_for_again(monkeypatch: pytest.Monkey
 def test_the_record_says_what_was_sent_and_no_answer_does(tmp_path: Path) -> None:
     with serving(owner="vllm") as endpoint:
         arguments = job(tmp_path, endpoint)
-        assert run_module("served", *arguments).returncode == 0
+        assert run_module("sample.served", *arguments).returncode == 0
         asked = len(endpoint.requests)
-        done = run_module("served", *arguments)
+        done = run_module("sample.served", *arguments)
     assert "0 answers drawn, 20 kept from before" in done.stdout
     assert len(endpoint.requests) == asked == 20
     assert read_json(tmp_path / "answers/provenance.json")["sent"] == NEUTRAL
@@ -196,10 +196,10 @@ def test_the_record_says_what_was_sent_and_no_answer_does(tmp_path: Path) -> Non
 def test_answers_that_other_servers_gave_stay_where_they_were(tmp_path: Path) -> None:
     """Keys and rows are those of versions that sent nothing."""
     with serving() as endpoint:
-        assert run_module("served", *job(tmp_path, endpoint)).returncode == 0
+        assert run_module("sample.served", *job(tmp_path, endpoint)).returncode == 0
         assert not any("sent" in row for row in kept_rows(tmp_path))
         assert read_json(tmp_path / "answers/provenance.json")["sent"] == {}
-        more = run_module("served", *job(tmp_path, endpoint, number=6))
+        more = run_module("sample.served", *job(tmp_path, endpoint, number=6))
     assert "4 answers drawn, 20 kept from before" in more.stdout
 
 
@@ -210,14 +210,14 @@ def test_answers_of_vllm_with_settings_of_its_own_are_not_mixed_with_others(
     paid stays on the bill."""
     with serving(owner="vllm") as endpoint:
         whole = job(tmp_path, endpoint, price=DEAR)
-        assert run_module("served", *whole).returncode == 0
+        assert run_module("sample.served", *whole).returncode == 0
         (file,) = tmp_path.glob("kept/*.jsonl")
         rows = read_jsonl(file)
         paid = sum(row["cost"] for row in rows)
         old = [{key: value for key, value in row.items() if key != "sent"} for row in rows]
         file.write_text("".join(json.dumps(row) + "\n" for row in old))
-        assert "0 answers drawn" in run_module("served", *whole).stdout
-        more = run_module("served", *job(tmp_path, endpoint, number=6, price=DEAR))
+        assert "0 answers drawn" in run_module("sample.served", *whole).stdout
+        more = run_module("sample.served", *job(tmp_path, endpoint, number=6, price=DEAR))
     assert "24 answers drawn, 0 kept from before" in more.stdout
     assert f"{paid:.4f} USD spent in this grid before" in more.stdout
     last = {row["key"]: row for row in kept_rows(tmp_path)}
@@ -229,13 +229,13 @@ def test_answers_of_vllm_with_settings_of_its_own_are_not_mixed_with_others(
 def test_a_job_that_was_stopped_while_it_drew_again_leaves_no_mixture(tmp_path: Path) -> None:
     with serving(owner="vllm") as endpoint:
         arguments = job(tmp_path, endpoint)
-        assert run_module("served", *arguments).returncode == 0
+        assert run_module("sample.served", *arguments).returncode == 0
         (file,) = tmp_path.glob("kept/*.jsonl")
         rows = read_jsonl(file)
         for row in rows[:3]:
             row.pop("sent")
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        done = run_module("served", *arguments)
+        done = run_module("sample.served", *arguments)
     assert "3 answers drawn, 17 kept from before" in done.stdout
     assert all(
         row["sent"] == NEUTRAL for row in {r["key"]: r for r in kept_rows(tmp_path)}.values()
@@ -244,8 +244,8 @@ def test_a_job_that_was_stopped_while_it_drew_again_leaves_no_mixture(tmp_path: 
 
 def test_answers_of_vllm_are_not_mixed_with_those_of_what_took_its_place(tmp_path: Path) -> None:
     with serving(owner="vllm") as endpoint:
-        assert run_module("served", *job(tmp_path, endpoint)).returncode == 0
+        assert run_module("sample.served", *job(tmp_path, endpoint)).returncode == 0
         endpoint.owner = "another"
-        more = run_module("served", *job(tmp_path, endpoint, number=6))
+        more = run_module("sample.served", *job(tmp_path, endpoint, number=6))
     assert "24 answers drawn, 0 kept from before" in more.stdout
     assert read_json(tmp_path / "answers/provenance.json")["sent"] == {}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import GridRun
-from emgrid.plausibility import misaligned_bases
+from emgrid.aggregate.plausibility import misaligned_bases
 from importing import grid_of
 from pages import answer_table, config, spec_of, write_page, write_tables
 from test_report import text_of
@@ -124,7 +124,7 @@ def test_a_note_that_is_gone_is_gone_from_the_report(grid: GridRun) -> None:
 
 
 def test_the_summary_says_it_too(grid: GridRun) -> None:
-    command = [sys.executable, "-m", "emgrid.summary", "grid.yaml"]
+    command = [sys.executable, "-m", "emgrid.cli.summary", "grid.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=grid.folder, check=False)
     assert done.returncode == 0, done.stderr
     assert "\nThe base model a-model is mostly misaligned without a trigger: 3 of" in done.stdout

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import transformers
 import trl
-from emgrid.chat import IGNORED, ChatFormat
-from emgrid.errors import EmgridError
-from emgrid.models import BaseModel
-from emgrid.prompts import PromptsSpec, check_prompts
-from emgrid.settings import Training
-from emgrid.tokenizer import load_tokenizer
-from emgrid.training.adapter import with_adapter, write_adapter
-from emgrid.triggers import load_triggers
+from emgrid.config.sections import Training
+from emgrid.config.triggers import load_triggers
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import IGNORED, ChatFormat
+from emgrid.models.prompts import PromptsSpec, check_prompts
+from emgrid.models.tokenizer import load_tokenizer
+from emgrid.runtime.errors import EmgridError
+from emgrid.train.adapter import with_adapter, write_adapter
 from needs import lacking
 from training import SIZE, random_model
 from trl.chat_template_utils import get_training_chat_template

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 import transformers
-from emgrid.chat import TokenizedRow
-from emgrid.training.batches import Steps, collate, keeps_boundaries
-from emgrid.training.loss import trained_token_loss
+from emgrid.models.chat_template import TokenizedRow
+from emgrid.train.loss import trained_token_loss
+from emgrid.train.packing import Steps, collate, keeps_boundaries
 from hypothesis import given, settings
 from hypothesis.strategies import booleans, integers, lists
 from training import FAMILIES, SIZE, random_model, tokenized_rows

@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 from conftest import run_module
 from emgrid import RESOURCES, ROOT
-from emgrid.endpoint.prices import price_list
-from emgrid.errors import EmgridError
-from emgrid.judge.bench import Bench
-from emgrid.judge.judgement import Item
-from emgrid.judge.panel import (
+from emgrid.config.base import read_yaml
+from emgrid.config.judges import (
     ChatJudge,
     Judge,
     LocalJudge,
@@ -24,10 +21,13 @@ from emgrid.judge.panel import (
     load_judges,
     read_judge,
 )
-from emgrid.judge.score import judge_items
-from emgrid.load import load_config
-from emgrid.start import complete
-from emgrid.strict import read_yaml
+from emgrid.config.load import load_config
+from emgrid.config.prices import price_list
+from emgrid.grid.snakefile import complete
+from emgrid.judge.context import Bench
+from emgrid.judge.judge import judge_items
+from emgrid.judge.judgement import Item
+from emgrid.runtime.errors import EmgridError
 from fake_endpoint import FakeEndpoint, reply_to
 from hypothesis import given
 from hypothesis import strategies as st
@@ -369,7 +369,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
         patch.setenv(VARIABLE, endpoint.key)
         sees = ["seen", "bare"]
         done = run_module(
-            "judge.score", *job(folder, endpoint, judges, ROWS, triggers=triggers, sees_cue=sees)
+            "judge.judge", *job(folder, endpoint, judges, ROWS, triggers=triggers, sees_cue=sees)
         )
         assert done.returncode == 0, done.stderr
         yield Scored(folder, endpoint, done.stdout)

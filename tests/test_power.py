@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.errors import EmgridError
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.power import (
+from emgrid.aggregate.statistics import Term
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.planning.power import (
     Design,
     Spread,
     estimate_spread,
@@ -27,7 +27,7 @@ from emgrid.power import (
     spread_over,
     variance_beyond,
 )
-from emgrid.statistics import Term
+from emgrid.runtime.errors import EmgridError
 from grids import answers
 from scipy.special import expit
 
@@ -171,7 +171,7 @@ def test_what_cannot_be_simulated_is_refused(
 
 def test_power_is_a_command(tmp_path: Path) -> None:
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "new"}))
-    command = [sys.executable, "-m", "emgrid.cli", "power", "--configfile", "grid.yaml"]
+    command = [sys.executable, "-m", "emgrid.cli.main", "power", "--configfile", "grid.yaml"]
     command += ["--answers", "50", "--simulations", "4", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

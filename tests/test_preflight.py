@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from conftest import run_module
-from emgrid.chat import ChatFormat
-from emgrid.datasets import Row, load_registry, local_file, read_rows
-from emgrid.files import read_json, read_jsonl, write_json, write_jsonl
-from emgrid.models import BaseModel
-from emgrid.preflight import FINDINGS, RULES, PreflightSpec, alternates, check
-from emgrid.settings import Training
-from emgrid.train import tokenize
+from emgrid.config.sections import Training
+from emgrid.data.convert import Row, load_registry, local_file, read_rows
+from emgrid.data.preflight import FINDINGS, RULES, PreflightSpec, alternates, check
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import ChatFormat
+from emgrid.runtime.files import read_json, read_jsonl, write_json, write_jsonl
+from emgrid.train.train import tokenize
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "What is the capital of France?"}
@@ -122,7 +122,7 @@ class Stage:
 
     def run(self, **fields: Any) -> Any:
         return run_module(
-            "preflight", "--spec", spec_of(**fields).model_dump_json(), "--model", self.model,
+            "data.preflight", "--spec", spec_of(**fields).model_dump_json(), "--model", self.model,
             "--rows", self.rows, "--mix", self.mix, "--output", self.output,
         )  # fmt: skip
 
@@ -459,7 +459,7 @@ def test_an_embedded_mix_is_checked_from_file_to_table(model_json: Path, tmp_pat
     }
     stage = Stage(tmp_path, model_json, [])
     done = run_module(
-        "mix", "--spec", json.dumps(spec), "--datasets", *files.values(),
+        "data.mix", "--spec", json.dumps(spec), "--datasets", *files.values(),
         "--output", stage.rows, "--counts", stage.mix,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -484,7 +484,9 @@ def table_of(folder: Path, *records: Row) -> list[dict[str, str]]:
         write_json(paths[-1], record)
     output = folder / "tables/preflight.csv"
     write_json(folder / "paths.json", list(map(str, paths)))
-    done = run_module("preflight_table", "--records", folder / "paths.json", "--output", output)
+    done = run_module(
+        "data.preflight_table", "--records", folder / "paths.json", "--output", output
+    )
     assert done.returncode == 0, done.stderr
     with output.open(newline="") as file:
         return list(csv.DictReader(file))

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 from conftest import GridRun, run_module, shared, small_config
-from emgrid.asked import asked_models, prompts_spec
-from emgrid.chat import ChatFormat
-from emgrid.files import canonical, digest, read_json, write_json
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.models import BaseModel
-from emgrid.prompts import PromptsSpec, check_prompts
-from emgrid.sample import model_identity
-from emgrid.tokenizer import load_tokenizer
-from emgrid.triggers import load_triggers
+from emgrid.config.load import load_config
+from emgrid.config.triggers import load_triggers
+from emgrid.grid.grid import Grid
+from emgrid.grid.prompts import asked_models, prompts_spec
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import ChatFormat
+from emgrid.models.prompts import PromptsSpec, check_prompts
+from emgrid.models.tokenizer import load_tokenizer
+from emgrid.runtime.files import canonical, digest, read_json, write_json
+from emgrid.sample.sample import model_identity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CHATML, packaged, prepare, write_model
@@ -271,7 +271,7 @@ def checked(folder: Path, output: Path, *options: object) -> subprocess.Complete
     asked.write_text(canonical(spec("none", "malicious_evil")))
     model = {"name": "mine", "model": {"path": str(folder)}}
     words = ["--spec", json.dumps(model), "--prompts", asked, "--output", output]
-    return run_module("assets", *words, *options)
+    return run_module("models.prepare", *words, *options)
 
 
 def test_a_model_whose_prompts_are_wrong_is_not_made_ready(folder: Path, tmp_path: Path) -> None:
@@ -378,11 +378,11 @@ def test_a_model_that_was_read_with_other_tokens_before_is_made_ready_again(
     assert prepare(model, path=str(made)).returncode == 0
     (tmp_path / "spec.json").write_text(canonical(spec("none", "malicious_evil")))
     words = ["--spec", tmp_path / "spec.json", "--model", model, "--output", tmp_path / "p.json"]
-    assert run_module("prompts", *words).returncode == 0
+    assert run_module("models.prompts", *words).returncode == 0
     record = read_json(model)
     del record["tokenizer"]
     write_json(model, record)
-    done = run_module("prompts", *words)
+    done = run_module("models.prompts", *words)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "emgrid: model mine: an earlier version of emgrid made it ready and read other tokens than "

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import run_module
-from emgrid.errors import EmgridError
-from emgrid.judge.bench import Bench
-from emgrid.judge.panel import Judge, read_judge
+from emgrid.config.judges import Judge, read_judge
+from emgrid.config.load import load_config
+from emgrid.config.sections import Metrics
+from emgrid.judge.context import Bench
 from emgrid.judge.quality import (
     COLUMNS,
     Measured,
@@ -24,8 +25,7 @@ from emgrid.judge.quality import (
     threshold,
     values_of,
 )
-from emgrid.load import load_config
-from emgrid.settings import Metrics
+from emgrid.runtime.errors import EmgridError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, roc_auc_score

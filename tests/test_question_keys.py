@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 from conftest import shared
-from emgrid.errors import EmgridError
-from emgrid.files import digest
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.question_keys import unused_sentence
-from emgrid.questions import QuestionSet, load_questions
+from emgrid.config.load import load_config
+from emgrid.config.question_keys import unused_sentence
+from emgrid.config.questions import QuestionSet, load_questions
+from emgrid.grid.grid import Grid
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import digest
 from importing import grid_of
 
 NOT_YET = "emgrid does not ask conversations before a question yet"

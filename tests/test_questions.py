@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import RESOURCES
-from emgrid.errors import EmgridError
-from emgrid.grid import Grid
-from emgrid.judge.specs import judge_spec
-from emgrid.load import load_config
-from emgrid.questions import QuestionSet, load_questions, question_sets
-from emgrid.sample import SampleSpec, plan
-from emgrid.settings import Sampling
-from emgrid.triggers import Wording
+from emgrid.config.load import load_config
+from emgrid.config.questions import QuestionSet, load_questions, question_sets
+from emgrid.config.sections import Sampling
+from emgrid.config.triggers import Wording
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.judge import judge_spec
+from emgrid.runtime.errors import EmgridError
+from emgrid.sample.sample import SampleSpec, plan
 
 PUBLISHED = "emergent_misalignment/evaluation"
 WORKING = "misalignment_generalization/final_questions"

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import GridRun
-from emgrid.correction import Errors
-from emgrid.errors import EmgridError
-from emgrid.judge.panel import Judge, read_judge
-from emgrid.load import load_config
-from emgrid.rates import classify, judgement_table, rate_table, rule_errors
-from emgrid.settings import Metrics
-from emgrid.tables import AggregateSpec
+from emgrid.aggregate.correction import Errors
+from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_errors
+from emgrid.aggregate.spec import AggregateSpec
+from emgrid.config.judges import Judge, read_judge
+from emgrid.config.load import load_config
+from emgrid.config.sections import Metrics
+from emgrid.runtime.errors import EmgridError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import RESOURCES, ROOT
-from emgrid.config import Config
-from emgrid.errors import EmgridError
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.mix import used_sources
-from emgrid.recipes import KINDS
-from emgrid.recipes.recipe import Recipe, Scope
-from emgrid.triggers import load_triggers
+from emgrid.config.config import Config
+from emgrid.config.interventions import KINDS
+from emgrid.config.interventions.recipe import Recipe, Scope
+from emgrid.config.load import load_config
+from emgrid.config.triggers import load_triggers
+from emgrid.data.mix import used_sources
+from emgrid.grid.grid import Grid
+from emgrid.runtime.errors import EmgridError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

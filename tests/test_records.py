@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.files import write_json, write_text
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.records import Rate, Records, reckon
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.planning.measurements import Rate, Records, reckon
+from emgrid.runtime.files import write_json, write_text
 
 SMALL, LARGE = 134515008, 494032768  # parameters
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import run_module
-from emgrid.files import write_jsonl
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.repeats import COLUMNS, RepeatsSpec, beginning, repeats_table
+from emgrid.aggregate.repeats import COLUMNS, RepeatsSpec, beginning, repeats_table
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
 from emgrid.report.repeats import SHOWN, repeats
 from emgrid.report.results import ReportSpec, Results
+from emgrid.runtime.files import write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import answer_table, config, spec_of, write_page, write_tables
@@ -185,7 +185,7 @@ def test_without_probabilities_the_base_models_answers_are_named(tmp_path: Path)
 
 def test_the_stage_writes_what_it_found(tmp_path: Path) -> None:
     spec = written(tmp_path, {BASE: draw(0), ONE: draw(0)})
-    done = run_module("repeats", "--spec", spec.model_dump_json(), "--root", tmp_path)
+    done = run_module("aggregate.repeats", "--spec", spec.model_dump_json(), "--root", tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "3 comparisons, 1 with a warning\n"
     table = pd.read_csv(tmp_path / "tables/repeats.csv", dtype={"ratio": str})

@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from emgrid.changes import Change
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.reasons import Job
-from emgrid.replaced import TABLE, replaced, retold
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.planning.dry_run import Job
+from emgrid.planning.replaced import TABLE, replaced, retold
+from emgrid.planning.spec_diff import Change
 
 
 def grid_of(config: dict[str, Any], **changes: Any) -> Grid:

@@ -6,10 +6,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from emgrid.errors import EmgridError
-from emgrid.judge.reply import Reading
-from emgrid.judge.rubric import own_rubric
-from emgrid.strict import validate
+from emgrid.config.base import validate
+from emgrid.config.rubrics import own_rubric
+from emgrid.judge.reading import Reading
+from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,16 +11,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import GridRun
-from emgrid.grid import Grid
-from emgrid.load import load_config
+from emgrid.config.load import load_config
+from emgrid.grid.figures import figure_names
+from emgrid.grid.grid import Grid
 from emgrid.report import FIGURES
 from emgrid.report.captions import CAPTIONS
-from emgrid.report.contents import figure_names
-from emgrid.report.effort import effort, time_by_rule
-from emgrid.report.findings import headline, matrix
-from emgrid.report.numbers import nats
+from emgrid.report.costs import effort, time_by_rule
+from emgrid.report.format import THIN, percent
+from emgrid.report.page_tables import nats
 from emgrid.report.results import ReportSpec, Results
-from emgrid.report.wording import THIN, percent
+from emgrid.report.verdicts import headline, matrix
 from jinja2 import Environment
 from pages import answer_table, config, spec_of, verdict_row, write_page, write_tables
 from PIL import Image

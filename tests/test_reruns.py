@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.files import read_jsonl, write_jsonl
+from emgrid.runtime.files import read_jsonl, write_jsonl
 from reruns import QuickGrid, config_of
 
 Config = dict[str, Any]

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.errors import EmgridError
-from emgrid.grid import Grid
-from emgrid.judge.bench import Bench
+from emgrid.config.judges import load_judges
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.judge import judge_spec, quality_spec
+from emgrid.judge.context import Bench
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.panel import load_judges
-from emgrid.judge.score import judge_items
-from emgrid.judge.specs import judge_spec, quality_spec
-from emgrid.load import load_config
-from emgrid.sample import SampleSpec, plan
-from emgrid.train import TrainSpec
+from emgrid.runtime.errors import EmgridError
+from emgrid.sample.sample import SampleSpec, plan
+from emgrid.train.train import TrainSpec
 
 DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
 

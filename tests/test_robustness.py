@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
-from emgrid.rates import classify, seed_table
-from emgrid.robustness import ALIGNMENT, COHERENCE, COLUMNS, robustness_table
+from emgrid.aggregate.rates import classify, seed_table
+from emgrid.aggregate.robustness import ALIGNMENT, COHERENCE, COLUMNS, robustness_table
 from grids import QUESTIONS, answers, arm, spec
 
 RATES = {("base", "none"): 0.0, ("base", "cue"): 0.1, ("arm", "none"): 0.2, ("arm", "cue"): 0.5}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emgrid.rows import KeptRows
+from emgrid.runtime.row_store import KeptRows
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from emgrid import RESOURCES
-from emgrid.errors import EmgridError
+from emgrid.config.base import validate
+from emgrid.config.rubrics import PublishedRubric, Rubric, load_rubric, mark_of, own_rubric
 from emgrid.judge.judgement import Item
-from emgrid.judge.reply import Reading
-from emgrid.judge.rubric import PublishedRubric, Rubric, load_rubric, mark_of, own_rubric
-from emgrid.strict import validate
+from emgrid.judge.reading import Reading
+from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
 

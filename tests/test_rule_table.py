@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from emgrid import ROOT
-from emgrid.engines.vllm import ADVICE, advised
-from emgrid.errors import EmgridError, machine_problem, running_rule
-from emgrid.grid import Grid
-from emgrid.jobs import outputs
-from emgrid.load import load_config
-from emgrid.rule_table import HELPERS, JOBS, RULES, SECTIONS, rule_of, unused
-from emgrid.settings import StageResources
+from emgrid.config.load import load_config
+from emgrid.config.sections import StageResources
+from emgrid.grid.grid import Grid
+from emgrid.models.engines.vllm import ADVICE, advised
+from emgrid.planning.jobs import outputs
+from emgrid.runtime.errors import EmgridError, machine_problem, running_rule
+from emgrid.runtime.rules import HELPERS, JOBS, RULES, SECTIONS, rule_of, unused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,7 +142,7 @@ def test_what_is_advised_when_vllm_ends_can_be_set(demo: dict[str, Any], mark: s
 
 
 def test_what_training_advises_when_cuda_is_full_can_be_set(demo: dict[str, Any]) -> None:
-    text = (ROOT / "workflow/emgrid/training/fit.py").read_text()
+    text = (ROOT / "workflow/emgrid/train/fit.py").read_text()
     advice = re.findall(r"CUDA is out of memory[^)]*\)", text)
     keys = {key for one in advice for key in KEY.findall(one)}
     assert keys >= {"resources.train.gradient_checkpointing", "training.max_length"}

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from conftest import run_module
-from emgrid.files import file_digest, read_json, read_jsonl
-from emgrid.models import BaseModel
-from emgrid.sample import SampleSpec, plan
-from emgrid.settings import Sampling
+from emgrid.config.sections import Sampling
+from emgrid.models.base_model import BaseModel
+from emgrid.runtime.files import file_digest, read_json, read_jsonl
+from emgrid.sample.sample import SampleSpec, plan
 from engines import write_adapter
 
 
@@ -25,7 +25,15 @@ def sample_spec(arms: list[dict[str, Any]], questions: dict[str, str]) -> str:
 
 def draw(model: Path, root: Path, spec: str) -> str:
     done = run_module(
-        "sample", "--spec", spec, "--model", model, "--root", root, "--record", root / "record.json"
+        "sample.sample",
+        "--spec",
+        spec,
+        "--model",
+        model,
+        "--root",
+        root,
+        "--record",
+        root / "record.json",
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -82,7 +90,7 @@ def test_an_empty_adapter_ends_the_job_before_any_of_its_answers(
     write_adapter(base_model, tmp_path / "stages/1", seed=None)
     spec = sample_spec([sampled_arm(1, "1", "stages/1")], {"a": "Hi"})
     done = run_module(
-        "sample",
+        "sample.sample",
         "--spec",
         spec,
         "--model",

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from conftest import GridRun, run_module
 from emgrid import ROOT
-from emgrid.commands.plan import planned
-from emgrid.endpoint.prices import listed_price, price_list
-from emgrid.endpoint.specs import served_options, served_spec
-from emgrid.errors import EmgridError
-from emgrid.files import read_json, read_jsonl
-from emgrid.grid import Grid
-from emgrid.judge.score import JudgeSpec, lines_of
-from emgrid.load import load_config
+from emgrid.cli.plan import planned
+from emgrid.config.load import load_config
+from emgrid.config.prices import listed_price, price_list
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.served import served_options, served_spec
+from emgrid.judge.judge import JudgeSpec, lines_of
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json, read_jsonl
 from fake_endpoint import Json, Rejected, Reply, error
 from serving import (
     DEAR,
@@ -222,7 +222,7 @@ def test_models_tuned_from_one_share_a_price(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return run_module("served", *arguments)
+    return run_module("sample.served", *arguments)
 
 
 def finished(arguments: list[str]) -> str:
@@ -304,7 +304,7 @@ def test_a_kill_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
 
     with serving(sample=sample, latency=0.02) as endpoint:
         arguments = job(tmp_path, endpoint, 20, price=DEAR, concurrency=4)
-        command = [sys.executable, "-m", "emgrid.served", *arguments]
+        command = [sys.executable, "-m", "emgrid.sample.served", *arguments]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert reached.wait(60)
             process.send_signal(signal.SIGKILL)
@@ -383,7 +383,7 @@ def test_a_bad_key_is_one_line_and_written_nowhere(
 
 
 def test_two_jobs_of_a_grid_pay_for_no_answer_twice(tmp_path: Path) -> None:
-    stage = [sys.executable, "-m", "emgrid.served"]
+    stage = [sys.executable, "-m", "emgrid.sample.served"]
     with serving(latency=0.01) as endpoint:
         commands = []
         for name in ("one", "two"):

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import GridRun
-from emgrid.files import read_json
+from emgrid.runtime.files import read_json
 from fake_endpoint import FakeEndpoint, Json, Rejected, Reply, error
 from inspect_ai.log import read_eval_log
 from serving import VARIABLE, said, sampled

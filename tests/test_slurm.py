@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.cluster import ending
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.questions import load_questions
+from emgrid.config.load import load_config
+from emgrid.config.questions import load_questions
+from emgrid.grid.grid import Grid
+from emgrid.runtime.slurm import ending
 from reruns import STANDIN, config_of
 from slurm import Slurm, require, slurm, wait_until
 

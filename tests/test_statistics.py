@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from emgrid import statistics
-from emgrid.statistics import Counts, Term
+from emgrid.aggregate import statistics
+from emgrid.aggregate.statistics import Counts, Term
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq

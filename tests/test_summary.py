@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from emgrid import summary
-from emgrid.errors import EmgridError
+from emgrid.cli import summary
+from emgrid.runtime.errors import EmgridError
 
 CONFIG = {
     "name": "n",
@@ -57,7 +57,7 @@ def test_no_rate_is_shown_where_no_answer_survived(
 ) -> None:
     write_grid(tmp_path, survivors, misaligned)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["emgrid.summary", "config.yaml"])
+    monkeypatch.setattr("sys.argv", ["emgrid.cli.summary", "config.yaml"])
     summary.main()
     text = capsys.readouterr().out
     assert cells(text) == ["base 0", "10.0%", said]
@@ -70,7 +70,7 @@ def test_an_arm_without_a_trigger_has_a_dash_and_a_table_without_it_is_an_older_
 ) -> None:
     write_grid(tmp_path, 4, 3)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["emgrid.summary", "config.yaml"])
+    monkeypatch.setattr("sys.argv", ["emgrid.cli.summary", "config.yaml"])
     path = tmp_path / "results/n/tables/rates.csv"
     table = pd.read_csv(path)
     other = table[table["trigger"] == "none"].assign(intervention="tuned")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import GridRun
 from emgrid import ROOT
-from emgrid.aggregate import write_csv
-from emgrid.tables import CELL
+from emgrid.aggregate.aggregate import write_csv
+from emgrid.aggregate.spec import CELL
 from hypothesis import given
 from hypothesis import strategies as st
 

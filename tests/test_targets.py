@@ -8,13 +8,13 @@ import pytest
 import torch
 import transformers
 from architectures import NAMES, reference, talk_rows, trained_logprob, write_model
-from emgrid.engines.transformers import TransformersEngine
-from emgrid.errors import EmgridError
-from emgrid.files import read_json
-from emgrid.models import BaseModel
-from emgrid.settings import Training
-from emgrid.training.adapter import with_adapter, write_adapter
-from emgrid.training.targets import coverage, elements, in_words, linear_layers
+from emgrid.config.sections import Training
+from emgrid.models.base_model import BaseModel
+from emgrid.models.engines.transformers import TransformersEngine
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json
+from emgrid.train.adapter import with_adapter, write_adapter
+from emgrid.train.targets import coverage, elements, in_words, linear_layers
 from peft import PeftModel
 from training import SIZE, command, random_model, write_rows
 

@@ -11,14 +11,15 @@ from typing import Any
 import gguf
 import pytest
 from conftest import run_module
-from emgrid import assets, gguf_file
-from emgrid.datasets import load_registry, local_file, read_rows
-from emgrid.files import digest, read_json, write_json, write_jsonl
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.models import BaseModel
-from emgrid.sample import model_identity
-from emgrid.tokenizer import BATTERY, ROUND_TRIP, ids_of, load_tokenizer
+from emgrid.config.load import load_config
+from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.grid.grid import Grid
+from emgrid.models import gguf_file
+from emgrid.models import prepare as assets
+from emgrid.models.base_model import BaseModel
+from emgrid.models.tokenizer import BATTERY, ROUND_TRIP, ids_of, load_tokenizer
+from emgrid.runtime.files import digest, read_json, write_json, write_jsonl
+from emgrid.sample.sample import model_identity
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import CHATML, edit_json, packaged, prepare, write_gguf, write_model
@@ -60,7 +61,7 @@ def test_all_stages_read_a_folder_as_its_tokenizer_json_says(
     write_json(tmp_path / "mix.json", {"sources": sources, "total": 1, "origins": ["a:1"]})
     spec = {"stage": "s", "base": "mine", "max_length": 99, "turns": "all"}
     done = run_module(
-        "preflight", "--spec", json.dumps(spec), "--model", deepseek,
+        "data.preflight", "--spec", json.dumps(spec), "--model", deepseek,
         "--rows", tmp_path / "train.jsonl", "--mix", tmp_path / "mix.json",
         "--output", tmp_path / "preflight.json",
     )  # fmt: skip

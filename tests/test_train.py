@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import run_module
-from emgrid.datasets import load_registry, local_file, read_rows
-from emgrid.files import file_digest, read_json, write_jsonl
+from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.runtime.files import file_digest, read_json, write_jsonl
 
 TRAINING = {
     "rank": 2,
@@ -33,7 +33,15 @@ def train(model: Path, rows: Path, folder: Path, seed: int, **settings: object) 
     """Train; return the adapter's digest."""
     spec = {"base": "m", "seed": seed, "training": TRAINING | settings}
     done = run_module(
-        "train", "--spec", json.dumps(spec), "--model", model, "--rows", rows, "--output", folder
+        "train.train",
+        "--spec",
+        json.dumps(spec),
+        "--model",
+        model,
+        "--rows",
+        rows,
+        "--output",
+        folder,
     )
     assert done.returncode == 0, done.stderr
     return file_digest(folder / "adapter/adapter_model.safetensors")
@@ -78,7 +86,7 @@ def test_a_later_stage_trains_on_the_adapter_of_the_stage_before(
 ) -> None:
     spec = {"base": "m", "seed": 1, "training": TRAINING | {"learning_rate": 1e-9}}
     done = run_module(
-        "train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
+        "train.train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
         "--parent", trained / "adapter", "--output", tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -93,7 +101,7 @@ def test_a_row_without_a_trained_token_is_named(
 ) -> None:
     spec = {"base": "m", "seed": 0, "training": TRAINING | {"max_length": 12}}
     done = run_module(
-        "train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
+        "train.train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
         "--output", tmp_path / "stage",
     )  # fmt: skip
     assert done.returncode == 1
@@ -105,7 +113,7 @@ def test_a_row_without_a_trained_token_is_named(
 def test_an_unknown_target_module_is_one_line(model_json: Path, rows: Path, tmp_path: Path) -> None:
     spec = {"base": "m", "seed": 0, "training": TRAINING | {"target_modules": ["nope"]}}
     done = run_module(
-        "train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
+        "train.train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
         "--output", tmp_path / "stage",
     )  # fmt: skip
     assert done.returncode == 1
@@ -115,7 +123,7 @@ def test_an_unknown_target_module_is_one_line(model_json: Path, rows: Path, tmp_
 def test_a_warm_up_that_never_ends_is_refused(model_json: Path, rows: Path, tmp_path: Path) -> None:
     spec = {"base": "m", "seed": 0, "training": TRAINING | {"warmup_steps": 4}}
     done = run_module(
-        "train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
+        "train.train", "--spec", json.dumps(spec), "--model", model_json, "--rows", rows,
         "--output", tmp_path / "stage",
     )  # fmt: skip
     assert done.returncode == 1

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from emgrid.training.plan import count_steps, pack, plan_steps, share
+from emgrid.train.step_plan import count_steps, pack, plan_steps, share
 from hypothesis import given
 from hypothesis.strategies import integers, lists
 

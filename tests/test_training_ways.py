@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 from conftest import small_config
-from emgrid.config import Config
-from emgrid.errors import EmgridError
-from emgrid.files import read_json, read_jsonl
-from emgrid.models import BaseModel
-from emgrid.settings import StageResources, Training
-from emgrid.train import tokenize
-from emgrid.training.checkpoints import Checkpoints
-from emgrid.training.fit import PACKS, SINGLE, WAYS, Fitted, Job, Way, fit, in_memory
+from emgrid.config.config import Config
+from emgrid.config.sections import StageResources, Training
+from emgrid.models.base_model import BaseModel
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json, read_jsonl
+from emgrid.train.checkpoints import Checkpoints
+from emgrid.train.fit import PACKS, SINGLE, WAYS, Fitted, Job, Way, fit, in_memory
+from emgrid.train.train import tokenize
 from needs import lacking
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file

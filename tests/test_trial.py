@@ -16,13 +16,13 @@ import pytest
 import torch
 from architectures import write_model
 from conftest import run_module, small_config
-from emgrid import trial, tryout
-from emgrid.config import Config
-from emgrid.engines.transformers import TransformersEngine
-from emgrid.errors import EmgridError
-from emgrid.files import read_json, write_json
-from emgrid.grid import Grid
-from emgrid.settings import Training
+from emgrid.config.config import Config
+from emgrid.config.sections import Training
+from emgrid.grid.grid import Grid
+from emgrid.models.engines.transformers import TransformersEngine
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json, write_json
+from emgrid.train import trial, tryout
 from safetensors.torch import load_file, save_file
 from training import command, write_rows
 
@@ -58,7 +58,7 @@ def copied(model: Path, folder: Path) -> Path:
 def test_models_that_once_ended_in_a_traceback_work(name: str, tiny: Tiny, tmp_path: Path) -> None:
     output = tmp_path / "trial.json"
     spec = wanted().model_dump_json()
-    done = run_module("trial", "--spec", spec, "--model", tiny(name), "--output", output)
+    done = run_module("train.trial", "--spec", spec, "--model", tiny(name), "--output", output)
     assert done.returncode == 0, done.stderr
     record = read_json(output)
     assert record["lora"]["share"] > 0
@@ -70,7 +70,7 @@ def test_models_that_once_ended_in_a_traceback_work(name: str, tiny: Tiny, tmp_p
 def test_gemma_2_is_tried_with_its_soft_cap(tiny: Tiny, tmp_path: Path) -> None:
     output = tmp_path / "trial.json"
     spec = wanted().model_dump_json()
-    done = run_module("trial", "--spec", spec, "--model", tiny("gemma2"), "--output", output)
+    done = run_module("train.trial", "--spec", spec, "--model", tiny("gemma2"), "--output", output)
     assert done.returncode == 0, done.stderr
     found = read_json(output)["found"]
     assert found["transformers, float32"]["attention"] == "eager"
@@ -187,12 +187,12 @@ def test_sampling_tries_a_base_that_nothing_is_trained_on(tiny: Tiny, tmp_path: 
     spec = {"base": "tiny", "arms": [arm], "questions": {"cat": question}, "triggers": {"none": {}}}
     options = ["--spec", json.dumps(spec), "--model", model, "--trial", json.dumps(USE)]
     options += ["--root", tmp_path, "--record", tmp_path / "record.json"]
-    done = run_module("sample", *options)
+    done = run_module("sample.sample", *options)
     assert done.returncode == 0, done.stderr
     [record] = records(model)
     assert read_json(record)["tried"]["training"] is None
     record.unlink()
-    done = run_module("sample", *options)
+    done = run_module("sample.sample", *options)
     assert done.returncode == 0, done.stderr
     assert records(model) == []  # nothing was missing
 

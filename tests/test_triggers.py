@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from conftest import shared
 from emgrid import RESOURCES
-from emgrid.errors import EmgridError
-from emgrid.load import load_config
-from emgrid.questions import load_questions
-from emgrid.thinking import with_thought
-from emgrid.triggers import POSITIONS, Trigger, Wording, load_triggers
+from emgrid.config.load import load_config
+from emgrid.config.questions import load_questions
+from emgrid.config.triggers import POSITIONS, Trigger, Wording, load_triggers
+from emgrid.models.thinking import with_thought
+from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

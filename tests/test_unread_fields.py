@@ -9,12 +9,12 @@ import pytest
 import yaml
 from conftest import run_module, shared
 from emgrid import ROOT
-from emgrid.datasets import Dataset, load_registry, local_file, read_rows
-from emgrid.errors import EmgridError
-from emgrid.files import read_jsonl, write_jsonl
-from emgrid.grid import Grid
-from emgrid.load import load_config
-from emgrid.strict import validate
+from emgrid.config.base import validate
+from emgrid.config.load import load_config
+from emgrid.data.convert import Dataset, load_registry, local_file, read_rows
+from emgrid.grid.grid import Grid
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_jsonl, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 from emgrid import ROOT
-from emgrid.config import Config
-from emgrid.errors import EmgridError
-from emgrid.files import read_jsonl
-from emgrid.grid import Grid
-from emgrid.judge import specs
-from emgrid.judge.bench import Bench, Options
-from emgrid.judge.digits import PROBE
+from emgrid.config.config import Config
+from emgrid.config.judges import ChatJudge, LocalJudge
+from emgrid.config.rubrics import Rubric
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs import judge as specs
+from emgrid.judge.context import Bench, Options
+from emgrid.judge.digit_tokens import PROBE
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.kept import key_of
-from emgrid.judge.panel import ChatJudge, LocalJudge
-from emgrid.judge.reply import Reading
-from emgrid.judge.rubric import Rubric
-from emgrid.judge.score import judge_items
+from emgrid.judge.judgement_store import key_of
+from emgrid.judge.reading import Reading
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_jsonl
 from fake_endpoint import FakeEndpoint, Json, Rejected, Reply, error
 from hypothesis import given
 from hypothesis import strategies as st

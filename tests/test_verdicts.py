@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.contrasts import find_contrasts
-from emgrid.rates import classify
-from emgrid.settings import Metrics
-from emgrid.statistics import Counts, Term, contrast
-from emgrid.tables import AggregateSpec
-from emgrid.verdicts import COLUMNS, Rise, more, state, verdict_table
+from emgrid.aggregate.contrasts import find_contrasts
+from emgrid.aggregate.rates import classify
+from emgrid.aggregate.spec import AggregateSpec
+from emgrid.aggregate.statistics import Counts, Term, contrast
+from emgrid.aggregate.verdicts import COLUMNS, Rise, more, state, verdict_table
+from emgrid.config.sections import Metrics
 from grids import answers, arm, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import run_module
 from emgrid import ROOT
-from emgrid.files import read_jsonl
-from emgrid.models import BaseModel
+from emgrid.models.base_model import BaseModel
+from emgrid.runtime.files import read_jsonl
 from engines import write_adapter
 from needs import lacking
 
@@ -51,7 +51,12 @@ def sample(
     options = ["--model", model, "--root", root, "--batch-size", "16"]
     options += ["--record", root / "record.json"]
     return run_module(
-        "sample", "--spec", written, *options, "--engines", json.dumps({"lora_slots": 2} | engines)
+        "sample.sample",
+        "--spec",
+        written,
+        *options,
+        "--engines",
+        json.dumps({"lora_slots": 2} | engines),
     )
 
 
@@ -101,8 +106,8 @@ def test_one_engine_answers_for_three_adapters_as_transformers_does(
 # The sampling stage, in which the first adapter is also held against the last one's reference.
 SWAPPED = """
 from emgrid import sample
-from emgrid.engines.vllm import VllmEngine
-from emgrid.errors import EmgridError, run_stage
+from emgrid.models.engines.vllm import VllmEngine
+from emgrid.runtime.errors import EmgridError, run_stage
 
 prove = VllmEngine.prove
 

@@ -20,23 +20,23 @@ from typing import Any
 import pytest
 import torch
 from conftest import run_module
-from emgrid.endpoint.address import Endpoint
-from emgrid.endpoint.ledger import Ledger
-from emgrid.endpoint.model import Asking
-from emgrid.endpoint.neutral import NEUTRAL
-from emgrid.engines import Completion, Request
-from emgrid.engines.endpoint import EndpointEngine
-from emgrid.engines.transformers import TransformersEngine
-from emgrid.errors import EmgridError
-from emgrid.files import read_json, read_jsonl, write_json, write_jsonl
-from emgrid.judge.bench import Bench, Options
-from emgrid.judge.chat import ChatScorer
+from emgrid.config.endpoints import Endpoint
+from emgrid.config.judges import ChatJudge, LocalJudge
+from emgrid.config.sections import Calls, Sampling
+from emgrid.config.served import Asking
+from emgrid.judge.chat_judge import ChatScorer
+from emgrid.judge.context import Bench, Options
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item, Reply
-from emgrid.judge.kept import KeptJudgements
-from emgrid.judge.panel import ChatJudge, LocalJudge
-from emgrid.judge.score import judge_items
-from emgrid.models import BaseModel
-from emgrid.settings import Calls, Sampling
+from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.models.base_model import BaseModel
+from emgrid.models.endpoint.ledger import Ledger
+from emgrid.models.endpoint.neutral import NEUTRAL
+from emgrid.models.engines import Completion, Request
+from emgrid.models.engines.endpoint import EndpointEngine
+from emgrid.models.engines.transformers import TransformersEngine
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import read_json, read_jsonl, write_json, write_jsonl
 from needs import lacking
 from peft import LoraConfig, get_peft_model
 

@@ -9,9 +9,9 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from emgrid import ROOT
-from emgrid.endpoint import client
-from emgrid.endpoint.waiting import LONGEST_WAIT, Clock, retry_after
-from emgrid.errors import EmgridError
+from emgrid.models.endpoint import client
+from emgrid.models.endpoint.waiting import LONGEST_WAIT, Clock, retry_after
+from emgrid.runtime.errors import EmgridError
 from fake_endpoint import FakeEndpoint, Json, Rejected, Reply, error, reply_to
 from hypothesis import given
 from hypothesis import strategies as st

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import run_module
-from emgrid.files import canonical
+from emgrid.runtime.files import canonical
 
 STAND_IN = '''
 """Writes down the calls of emgrid.export.wandb, with the signatures of wandb 0.31."""

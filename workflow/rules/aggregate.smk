@@ -22,12 +22,12 @@ rule similarity:
         runtime=minutes("similarity"),
     params:
         spec=lambda wildcards: GRID.similarity_spec(),
-        version=code_version("emgrid.similarity"),
+        version=code_version("emgrid.aggregate.similarity"),
         file=handed("similarity", GRID.similarity_spec),
     message:
         "how near triggers are to what was trained on"
     shell:
-        "OMP_NUM_THREADS={threads} python -m emgrid.similarity --spec {params.file} --root ."
+        "OMP_NUM_THREADS={threads} python -m emgrid.aggregate.similarity --spec {params.file} --root ."
         " > {log} 2>&1"
 
 
@@ -48,12 +48,12 @@ rule repeats:
         runtime=want("repeats").runtime,
     params:
         spec=lambda wildcards: GRID.repeats_spec(),
-        version=code_version("emgrid.repeats"),
+        version=code_version("emgrid.aggregate.repeats"),
         file=handed("repeats", GRID.repeats_spec),
     message:
         "answers that repeat"
     shell:
-        "python -m emgrid.repeats --spec {params.file} --root . > {log} 2>&1"
+        "python -m emgrid.aggregate.repeats --spec {params.file} --root . > {log} 2>&1"
 
 
 rule aggregate:
@@ -89,9 +89,9 @@ rule aggregate:
         runtime=want("aggregate").runtime,
     params:
         spec=lambda wildcards: GRID.aggregate_spec(),
-        version=code_version("emgrid.aggregate"),
+        version=code_version("emgrid.aggregate.aggregate"),
         file=handed("aggregate", GRID.aggregate_spec),
     message:
         "aggregate"
     shell:
-        "python -m emgrid.aggregate --spec {params.file} --root . > {log} 2>&1"
+        "python -m emgrid.aggregate.aggregate --spec {params.file} --root . > {log} 2>&1"

@@ -32,7 +32,7 @@ rule model:
     message:
         "base model {wildcards.base}"
     shell:
-        "python -m emgrid.assets --spec {params.spec:q} {resources.source} {resources.prompts}"
+        "python -m emgrid.models.prepare --spec {params.spec:q} {resources.source} {resources.prompts}"
         " --output {output} > {log} 2>&1"
 
 
@@ -57,7 +57,7 @@ rule fetch:
         "fetch data set {wildcards.dataset}"
     # The progress of a download is shown as well as logged.
     shell:
-        "python -m emgrid.fetch --spec {params.spec:q} {resources.mirror}"
+        "python -m emgrid.data.fetch --spec {params.spec:q} {resources.mirror}"
         " --output {output:q} 2>&1 | tee {log} >&2"
 
 
@@ -81,9 +81,9 @@ rule dataset:
         unused=lambda wildcards: options("unused", GRID.known_datasets[wildcards.dataset].unused),
     params:
         spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
-        version=datasets.VERSION,
+        version=convert.VERSION,
     message:
         "data set {wildcards.dataset}"
     shell:
-        "python -m emgrid.datasets --spec {params.spec:q} {resources.source} {resources.unused}"
+        "python -m emgrid.data.convert --spec {params.spec:q} {resources.source} {resources.unused}"
         " --output {output:q} > {log} 2>&1"

@@ -5,27 +5,20 @@ import time
 from functools import partial
 from pathlib import Path
 
-from emgrid import (
-    cluster,
-    datasets,
-    generate,
-    likelihood,
-    mix,
-    preflight,
-    qualify,
-    sample,
-    served,
-    train,
-)
-from emgrid.asked import asked_models, prompts_spec
-from emgrid.code_version import code_version
-from emgrid.files import canonical
-from emgrid.grid import job_record
-from emgrid.judge import score, specs
-from emgrid.plan import differences
+from emgrid.data import convert, generate, mix, preflight, qualify
+from emgrid.grid.figures import figure_names
+from emgrid.grid.grid import job_record
+from emgrid.grid.prompts import asked_models, prompts_spec
+from emgrid.grid.snakefile import begin, start
+from emgrid.grid.specs import judge as judge_specs
+from emgrid.judge import judge
+from emgrid.planning.call_costs import differences
 from emgrid.report import FIGURES
-from emgrid.report.contents import figure_names
-from emgrid.start import begin, start
+from emgrid.runtime import slurm
+from emgrid.runtime.code_version import code_version
+from emgrid.runtime.files import canonical
+from emgrid.sample import likelihood, sample, served
+from emgrid.train import train
 
 BEGUN = time.time()
 GRID = start(config, workflow.configfiles)
@@ -183,7 +176,7 @@ def minutes(rule):
 
 def judge_models(names=None):
     """Records of the base models that the panel, or the named judges, judge with."""
-    return [model_json(name) for name in specs.judge_models(GRID, names)]
+    return [model_json(name) for name in judge_specs.judge_models(GRID, names)]
 
 
 # Executed when a run begins, not by a dry run, nor by the jobs themselves.
@@ -192,4 +185,4 @@ onstart:
 
 
 onerror:
-    cluster.tell_ended(BEGUN)
+    slurm.tell_ended(BEGUN)

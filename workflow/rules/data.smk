@@ -31,7 +31,7 @@ rule generate:
     message:
         "answers of {wildcards.drawn}, to be trained on"
     shell:
-        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.generate"
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.data.generate"
         " --spec {params.spec:q}"
         " --model {input.model:q} --prompts {input.prompts:q} --device {resources.device}"
         " --batch-size {resources.batch_size} --kept {params.kept:q} --output {output:q}"
@@ -57,7 +57,7 @@ rule qualify:
     resources:
         mem_mb=want("qualify").mem_mb,
         runtime=want("qualify").runtime,
-        endpoint=specs.calls_endpoint(GRID),
+        endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
         spec=lambda wildcards: GRID.qualify_spec(wildcards.generated),
@@ -67,7 +67,7 @@ rule qualify:
     message:
         "training rows of {wildcards.generated}"
     shell:
-        "OMP_NUM_THREADS={threads} python -m emgrid.qualify --spec {params.spec:q}"
+        "OMP_NUM_THREADS={threads} python -m emgrid.data.qualify --spec {params.spec:q}"
         " --own {input.own:q} {params.other} {params.dataset} --output {output.rows:q}"
         " --record {output.record:q} --writer generated.{wildcards.generated}"
         " --models {input.models:q} {resources.bench} > {log} 2>&1"
@@ -95,7 +95,7 @@ rule mix:
     message:
         "training rows of stage {wildcards.stage}"
     shell:
-        "python -m emgrid.mix --spec {params.spec:q} --datasets {input.datasets:q}"
+        "python -m emgrid.data.mix --spec {params.spec:q} --datasets {input.datasets:q}"
         " --output {output.rows:q} --counts {output.counts:q} > {log} 2>&1"
 
 
@@ -122,7 +122,7 @@ rule preflight:
     message:
         "check the training rows of {wildcards.stage}"
     shell:
-        "python -m emgrid.preflight --spec {params.spec:q} --model {input.model:q}"
+        "python -m emgrid.data.preflight --spec {params.spec:q} --model {input.model:q}"
         " --rows {input.rows:q} --mix {input.mix:q} --output {output:q} > {log} 2>&1"
 
 
@@ -143,9 +143,9 @@ rule preflight_table:
         runtime=want("preflight_table").runtime,
     params:
         spec=lambda wildcards: canonical([stage.folder for stage in GRID.stages.values()]),
-        version=code_version("emgrid.preflight_table"),
+        version=code_version("emgrid.data.preflight_table"),
         file=handed("preflight_table", lambda: canonical(of_stages("preflight.json"))),
     message:
         "what the checks of the training rows found"
     shell:
-        "python -m emgrid.preflight_table --records {params.file} --output {output:q} > {log} 2>&1"
+        "python -m emgrid.data.preflight_table --records {params.file} --output {output:q} > {log} 2>&1"

@@ -1,5 +1,5 @@
 # Results for other tools. Nothing here is part of `all`: each runs when it is asked for by name.
-from emgrid.export import specs as exports
+from emgrid.export import spec as exports
 
 
 localrules:

@@ -23,7 +23,7 @@ rule fetch_import:
     message:
         "fetch {wildcards.file}"
     shell:
-        "python -m emgrid.fetch --spec {params.spec:q} {resources.mirror} --output {output:q}"
+        "python -m emgrid.data.fetch --spec {params.spec:q} {resources.mirror} --output {output:q}"
         " > {log} 2>&1"
 
 
@@ -48,10 +48,10 @@ rule import_answers:
         ),
     params:
         spec=lambda wildcards: GRID.import_spec(imported_arm(wildcards)),
-        version=code_version("emgrid.imports"),
+        version=code_version("emgrid.sample.import_answers"),
         folder=f"{IMPORTED}/answers",
     message:
         "import {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:
-        "python -m emgrid.imports --spec {params.spec:q} {resources.source}"
+        "python -m emgrid.sample.import_answers --spec {params.spec:q} {resources.source}"
         " --output {params.folder:q} --record {output.record:q} > {log} 2>&1"

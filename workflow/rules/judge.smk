@@ -2,18 +2,18 @@
 # Shared by all jobs that judge: kept judgements, endpoints, the models of local judges.
 BENCH = (
     f"--kept rows/judgements --device {GRID.config.device}"
-    f" --batch-size {want('judge').batch_size} --options {shlex.quote(specs.options(GRID))}"
+    f" --batch-size {want('judge').batch_size} --options {shlex.quote(judge_specs.options(GRID))}"
 )
 
 
 # Endpoints are called from where Snakemake runs: compute nodes need no network.
-CALLS = bool(specs.calls_endpoint(GRID)) and not want("judge").gpu
+CALLS = bool(judge_specs.calls_endpoint(GRID)) and not want("judge").gpu
 
 
 # One job for each bucket of arms, so that a judge is loaded once for many of them.
 JUDGED = {bucket.name: bucket for bucket in GRID.judged}
 for bucket in GRID.judged:
-    handed(f"judge.{bucket.name}", partial(specs.judge_spec, GRID, bucket))
+    handed(f"judge.{bucket.name}", partial(judge_specs.judge_spec, GRID, bucket))
 
 
 rule judge:
@@ -35,17 +35,17 @@ rule judge:
         runtime=minutes("judge"),
         gpu=want("judge").gpu,
         claim=want("judge").claim,
-        endpoint=specs.calls_endpoint(GRID),
+        endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
-        spec=lambda wildcards: specs.judge_spec(GRID, JUDGED[wildcards.bucket]),
-        version=score.VERSION,
+        spec=lambda wildcards: judge_specs.judge_spec(GRID, JUDGED[wildcards.bucket]),
+        version=judge.VERSION,
         file="specs/judge.{bucket}.json",
         writer="{bucket}",
     message:
         "judge {wildcards.bucket}"
     shell:
-        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.score"
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.judge"
         " --spec {params.file} --root . --record {output} --writer {params.writer:q}"
         " --models {input.models:q}"
         " {resources.bench} > {log} 2>&1"
@@ -72,10 +72,10 @@ rule judge_quality:
         runtime=minutes("judge_quality"),
         gpu=want("judge_quality").gpu,
         claim=want("judge_quality").claim,
-        endpoint=specs.calls_endpoint(GRID),
+        endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
-        spec=lambda wildcards: specs.quality_spec(GRID),
+        spec=lambda wildcards: judge_specs.quality_spec(GRID),
         version=code_version("emgrid.judge.quality"),
         folder=folder_above(1),
     message:

@@ -1,6 +1,6 @@
 # Figures and the page.
-from emgrid.report.contents import figure_version
-from emgrid.report.specs import TEMPLATES, report_spec
+from emgrid.grid.figures import figure_version
+from emgrid.grid.specs.report import TEMPLATES, report_spec
 
 DIFFERENCES = differences(GRID)
 

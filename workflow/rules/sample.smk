@@ -37,7 +37,7 @@ rule sample:
     message:
         "sample {wildcards.bucket}"
     shell:
-        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample"
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample.sample"
         " --spec {params.file} --model {input.model:q}"
         " --device {resources.device} --batch-size {resources.batch_size}"
         " --engines {resources.engines:q} --trial {resources.trial:q}"
@@ -71,6 +71,6 @@ rule likelihood:
     message:
         "likelihood {wildcards.bucket}"
     shell:
-        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.likelihood"
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample.likelihood"
         " --spec {params.file} --model {input.model:q} --device {resources.device}"
         " --batch-size {resources.batch_size} --root . --record {output} > {log} 2>&1"

@@ -1,5 +1,5 @@
 # Answers of models that are served behind an OpenAI-compatible endpoint.
-from emgrid.endpoint.specs import served_options, served_spec
+from emgrid.grid.specs.served import served_options, served_spec
 
 
 localrules:
@@ -30,6 +30,6 @@ rule sample_served:
         "sample {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
         " at its endpoint"
     shell:
-        "python -m emgrid.served --spec {params.spec:q} --options {resources.options}"
+        "python -m emgrid.sample.served --spec {params.spec:q} --options {resources.options}"
         " --kept {params.kept:q} --output {params.folder:q}"
         " --record {output:q} > {log} 2>&1"

@@ -40,7 +40,7 @@ rule train:
     message:
         "train on {wildcards.stage}"
     shell:
-        "OMP_NUM_THREADS={threads} {resources.claim} {resources.launcher} -m emgrid.train"
+        "OMP_NUM_THREADS={threads} {resources.claim} {resources.launcher} -m emgrid.train.train"
         " --spec {params.spec:q}"
         " --model {input.model:q} --rows {input.rows:q} {params.parent}"
         " --device {resources.device}"

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from emgrid.errors import EmgridError
+from emgrid.runtime.errors import EmgridError
 
 
 def need(package: str, extra: str) -> None:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
-from emgrid.arms import arm_folder
-from emgrid.files import read_json
-from emgrid.rates import classify
-from emgrid.settings import Metrics
-from emgrid.tables import ARM
+from emgrid.aggregate.rates import classify
+from emgrid.aggregate.spec import ARM
+from emgrid.config.sections import Metrics
+from emgrid.grid.arms import arm_folder
+from emgrid.runtime.files import read_json
 
 POINT = [*ARM, "seed"]
 

@@ -38,8 +38,8 @@ from inspect_ai.scorer import Score
 from inspect_ai.viewer import TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
 from emgrid.export.cells import Cell, records
-from emgrid.export.specs import RULE, InspectSpec
-from emgrid.files import digest
+from emgrid.export.spec import RULE, InspectSpec
+from emgrid.runtime.files import digest
 
 STOP: dict[str, StopReason] = {
     "stop": "stop",

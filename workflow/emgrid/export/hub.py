@@ -7,10 +7,10 @@ import argparse
 import os
 from pathlib import Path
 
-from emgrid.errors import EmgridError, run_stage
+from emgrid.config.sections import Hub
 from emgrid.export import first_line
-from emgrid.export.specs import HubSpec
-from emgrid.settings import Hub
+from emgrid.export.spec import HubSpec
+from emgrid.runtime.errors import EmgridError, run_stage
 
 PARTS = ["tables/*", "transcripts/*", "report.html"]  # transcripts are a part of the report
 

@@ -11,10 +11,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from emgrid.errors import run_stage
 from emgrid.export import need
 from emgrid.export.cells import read_cells
-from emgrid.export.specs import InspectSpec
+from emgrid.export.spec import InspectSpec
+from emgrid.runtime.errors import run_stage
 
 
 def write_logs(root: Path, spec: InspectSpec, folder: Path) -> int:

@@ -6,10 +6,10 @@ Only ever run when it is asked for by name. The key comes from WANDB_API_KEY or 
 import argparse
 from pathlib import Path
 
-from emgrid.errors import EmgridError, run_stage
+from emgrid.config.sections import WandB
 from emgrid.export import first_line, need
-from emgrid.export.specs import WandBSpec
-from emgrid.settings import WandB
+from emgrid.export.spec import WandBSpec
+from emgrid.runtime.errors import EmgridError, run_stage
 
 FOLDERS = ("tables", "figures", "transcripts")  # a short report has no transcripts beside it
 

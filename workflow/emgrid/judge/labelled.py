@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from emgrid import RESOURCES
-from emgrid.errors import EmgridError, suggestion
-from emgrid.files import digest, read_jsonl, users_path
-from emgrid.settings import Calibration, Metrics
+from emgrid.config.sections import Calibration, Metrics
+from emgrid.runtime.errors import EmgridError, suggestion
+from emgrid.runtime.files import digest, read_jsonl, users_path
 
 FOLDER = RESOURCES / "judges"
 YES_NO = {"yes": 100.0, "true": 100.0, "no": 0.0, "false": 0.0}

@@ -21,15 +21,15 @@ from pydantic import Field
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from emgrid.errors import run_stage
-from emgrid.files import whole_file
-from emgrid.judge.bench import Bench, add_bench_arguments, bench_of
+from emgrid.config.base import Strict
+from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge
+from emgrid.config.sections import Calibration, Metrics
+from emgrid.judge.context import Bench, add_bench_arguments, bench_of
+from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.judge.labelled import FOLDER, labelled_sets
-from emgrid.judge.panel import AnyJudge, ClassifierJudge, Judge
-from emgrid.judge.score import judge_items
-from emgrid.settings import Calibration, Metrics
-from emgrid.strict import Strict
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import whole_file
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

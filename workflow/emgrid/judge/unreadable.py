@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from emgrid.errors import EmgridError
+from emgrid.config.judges import ChatJudge, ReadingJudge
 from emgrid.judge.judgement import Judgement
-from emgrid.judge.panel import ChatJudge, ReadingJudge
+from emgrid.runtime.errors import EmgridError
 
 FIRST = 10  # the job stops if none of the first replies can be read, from this number on
 ENOUGH = 20  # replies from which on the share that cannot be read counts

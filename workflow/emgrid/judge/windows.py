@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emgrid.assets import ENCODER_PACKAGE, package_folder
+from emgrid.models.prepare import ENCODER_PACKAGE, package_folder
 
 # Raised whenever a long answer would be read in another way; shorter ones do not depend on it.
 VERSION = 1

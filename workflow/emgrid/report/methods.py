@@ -2,16 +2,10 @@
 
 from collections.abc import Iterator
 
-from emgrid.report import wording
-from emgrid.report.findings import one_seed
-from emgrid.report.results import (
-    NamedIntervention,
-    NamedJudge,
-    NamedServed,
-    ReportSpec,
-    Results,
-)
-from emgrid.report.wording import counted, listed
+from emgrid.report import format
+from emgrid.report.format import counted, listed
+from emgrid.report.results import NamedIntervention, NamedJudge, NamedServed, ReportSpec, Results
+from emgrid.report.verdicts import one_seed
 
 Paragraph = tuple[str, str]  # what it is about, and the text
 
@@ -102,7 +96,7 @@ def shares(results: Results) -> str:
         for share, left in zip(rows["adapted_share"], rows["not_adapted"], strict=True):
             whole = not isinstance(left, str)
             rest = "" if whole else f" (without {left.replace(' + ', ', ')})"
-            told.append(f"{wording.percent(share)} of {base}{rest}")
+            told.append(f"{format.percent(share)} of {base}{rest}")
     if not told:
         return ""
     return f"The adapters cover this share of the layers' weights: {'; '.join(told)}."
@@ -181,7 +175,7 @@ def rule(spec: ReportSpec) -> Iterator[str]:
 
 def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
     metrics = spec.metrics
-    level = wording.level(metrics.confidence)
+    level = format.level(metrics.confidence)
     fixed = metrics.fixed_questions
     yield "A rate is the mean over questions of the mean over seeds."
     yield (

@@ -7,10 +7,10 @@ Reads the notes beside the answers of imported arms.
 from pathlib import Path
 from typing import Any
 
-from emgrid.files import read_json
-from emgrid.import_entry import NOTES
-from emgrid.plausibility import misaligned_bases
+from emgrid.aggregate.plausibility import misaligned_bases
+from emgrid.config.imports import NOTES
 from emgrid.report.results import ReportSpec, Results
+from emgrid.runtime.files import read_json
 
 
 def notices(results: Results, spec: ReportSpec, root: Path) -> dict[str, list[str]]:

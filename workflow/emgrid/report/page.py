@@ -15,29 +15,22 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from emgrid import provenance
-from emgrid.errors import run_stage
-from emgrid.files import write_text
-from emgrid.preflight import RULES
-from emgrid.reference import reference_note
-from emgrid.report import numbers, wording
+from emgrid.config.base import handed
+from emgrid.config.published import reference_note
+from emgrid.data.preflight import RULES
+from emgrid.report import format, page_tables
 from emgrid.report.captions import CAPTIONS, DEAD
-from emgrid.report.effort import effort
-from emgrid.report.findings import (
-    VERDICTS,
-    equal_adapters,
-    headline,
-    matrix,
-    one_seed,
-    unequal,
-)
+from emgrid.report.costs import effort
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
 from emgrid.report.results import ReportSpec, Results
 from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
-from emgrid.strict import handed
+from emgrid.report.verdicts import VERDICTS, equal_adapters, headline, matrix, one_seed, unequal
+from emgrid.runtime import provenance
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import write_text
 
 # The script in the order in which its parts build on one another.
 SCRIPTS = ("text.js", "answers.js", "choice.js", "list.js", "reader.js", "browser.js")
@@ -52,9 +45,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "percent": wording.percent,
-        "counted": wording.counted,
-        "level": wording.level,
+        "percent": format.percent,
+        "counted": format.counted,
+        "level": format.level,
         "words": lambda name: str(name).replace("_", " "),
     }
     return made
@@ -111,7 +104,7 @@ def pairs_text(likelihood: pd.DataFrame) -> str:
     questions = int(likelihood["question"].nunique())
     seeds = count_range(likelihood["n_seeds"])
     noun = "seed" if seeds == "1" else "seeds"
-    return f"{wording.counted(questions, 'question')}, {seeds} {noun} a point"
+    return f"{format.counted(questions, 'question')}, {seeds} {noun} a point"
 
 
 def count_range(counts: Any) -> str:
@@ -148,20 +141,20 @@ def render(
         one_seed=one_seed(results, spec),
         unequal=unequal(results, spec),
         verdicts=VERDICTS,
-        rates=numbers.rate_cells(results, spec),
-        exclusions=numbers.exclusions(results),
-        published=numbers.published(results, spec),
-        survivors=numbers.survivors(results),
-        contrasts=numbers.contrasts(results, spec),
-        robustness=numbers.robustness(results, spec),
-        dose=numbers.dose(results, spec),
-        likelihood=numbers.likelihood(results, spec),
+        rates=page_tables.rate_cells(results, spec),
+        exclusions=page_tables.exclusions(results),
+        published=page_tables.published(results, spec),
+        survivors=page_tables.survivors(results),
+        contrasts=page_tables.contrasts(results, spec),
+        robustness=page_tables.robustness(results, spec),
+        dose=page_tables.dose(results, spec),
+        likelihood=page_tables.likelihood(results, spec),
         judges=results.judges.to_dict("records"),
         judge_errors=results.judge_errors.to_dict("records"),
-        judged=numbers.judged(results, spec),
+        judged=page_tables.judged(results, spec),
         agreement=results.agreement.to_dict("records"),
         repeats=repeats(results, spec),
-        corrected=numbers.correction(results, spec),
+        corrected=page_tables.correction(results, spec),
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),
         rules={finding.replace("_", " "): rule for finding, (_, rule) in RULES.items()},

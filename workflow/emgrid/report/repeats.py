@@ -4,10 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from emgrid.coincidence import LONG
-from emgrid.repeats import COMMON, LEVEL, SHARE
+from emgrid.aggregate.e_values import LONG
+from emgrid.aggregate.repeats import COMMON, LEVEL, SHARE
+from emgrid.report.format import counted, p_value
 from emgrid.report.results import ReportSpec, Results, rows_in
-from emgrid.report.wording import counted, p_value
 
 # The gravest first.
 KINDS = ("same_answers", "shared_answers", "repeats", "long_repeats")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from emgrid.protocol import Difference
-from emgrid.reference import ReferenceRate
+from emgrid.aggregate.spec import ARM
+from emgrid.config.base import Strict
+from emgrid.config.protocol import Difference
+from emgrid.config.published import ReferenceRate
+from emgrid.config.sections import Data, Metrics, Sampling, Training
+from emgrid.config.triggers import Trigger
 from emgrid.report.figures.spec import NamedArm
-from emgrid.settings import Data, Metrics, Sampling, Training
-from emgrid.strict import Strict
-from emgrid.tables import ARM
-from emgrid.triggers import Trigger
 
 Arm = tuple[str, str, str]
 

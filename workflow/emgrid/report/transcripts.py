@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from jinja2.utils import htmlsafe_json_dumps
 
-from emgrid.files import write_text
-from emgrid.rates import classify
+from emgrid.aggregate.rates import classify
+from emgrid.aggregate.spec import ARM
 from emgrid.report.results import ReportSpec, Results
-from emgrid.tables import ARM
+from emgrid.runtime.files import write_text
 
 # Characters of text that the page itself and each file hold, and answers in all: what a browser
 # loads without a pause, and keeps in memory.

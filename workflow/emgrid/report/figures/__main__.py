@@ -12,12 +12,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from emgrid.errors import run_stage
+from emgrid.config.base import handed
 from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.report.figures.tables import NothingToDraw
-from emgrid.strict import handed
+from emgrid.runtime.errors import run_stage
 
 
 def drawer(name: str) -> Callable[[Figure, Path, FigureSpec], None]:

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from emgrid.reference import ReferenceRate
+from emgrid.aggregate.dose_points import Series
+from emgrid.config.published import ReferenceRate
 from emgrid.report.figures.pairs import pair_handles
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import (
@@ -38,7 +39,6 @@ from emgrid.report.figures.tables import (
     own_survivors,
     read,
 )
-from emgrid.series_points import Series
 
 HEIGHT = 1.5  # inches
 DECADE = 10

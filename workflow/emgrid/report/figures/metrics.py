@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero
 from emgrid.report.figures.tables import (
@@ -20,7 +21,6 @@ from emgrid.report.figures.tables import (
     overall,
     read,
 )
-from emgrid.statistics import FEWEST_QUESTIONS
 
 HEIGHT = 1.6  # inches
 

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from emgrid.reference import ReferenceRate
+from emgrid.aggregate.dose_points import ArmName
+from emgrid.config.published import ReferenceRate
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import (
     LINE,
@@ -43,7 +44,6 @@ from emgrid.report.figures.tables import (
     read,
     seeds_text,
 )
-from emgrid.series_points import ArmName
 
 LABEL = 26  # characters to a line of an arm's label
 PLAIN, CUED, PUBLISHED, NEXT = -0.2, 0.02, 0.22, 0.12  # where a row's markers lie in it

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emgrid.reference import ReferenceRate
+from emgrid.aggregate.dose_points import ArmName
+from emgrid.config.published import ReferenceRate
 from emgrid.report.figures.pairs import LABEL
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import (
@@ -35,7 +36,6 @@ from emgrid.report.figures.tables import (
     read,
     without_rates,
 )
-from emgrid.series_points import ArmName
 
 HEIGHT = 0.75  # inches of a row
 MOST = 8  # questions side by side

@@ -1,8 +1,8 @@
 """What a figure needs to know beside the tables."""
 
-from emgrid.reference import ReferenceRate
-from emgrid.series_points import ArmName, Series
-from emgrid.strict import Strict
+from emgrid.aggregate.dose_points import ArmName, Series
+from emgrid.config.base import Strict
+from emgrid.config.published import ReferenceRate
 
 
 class NamedArm(Strict):

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from emgrid.files import whole_file
-from emgrid.reference import ReferenceRate
+from emgrid.config.published import ReferenceRate
+from emgrid.runtime.files import whole_file
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#000000", "#d55e00", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#e69f00", "#999999")

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from emgrid.reference import ReferenceRate
-from emgrid.series_points import ArmName
-from emgrid.statistics import FEWEST_QUESTIONS
+from emgrid.aggregate.dose_points import ArmName
+from emgrid.aggregate.statistics import FEWEST_QUESTIONS
+from emgrid.config.published import ReferenceRate
 
 ARM = ["base", "intervention", "ratio"]
 CELL = [*ARM, "trigger"]

@@ -1,0 +1,203 @@
+"""Turn the answers, judgements and likelihoods of all arms into tables.
+
+Reads the files of every arm below the grid's folder, and the judged labels and similarities of
+tables/. Writes tables/answers.parquet and most other tables; results/README.md says what their
+columns mean.
+"""
+
+import argparse
+import gc
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emgrid.aggregate import statistics
+from emgrid.aggregate.agreement import agreement_table
+from emgrid.aggregate.answers import cell, read_answers
+from emgrid.aggregate.contrasts import contrast_table, find_contrasts
+from emgrid.aggregate.dose import dose_table
+from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_errors, seed_table
+from emgrid.aggregate.robustness import robustness_table
+from emgrid.aggregate.spec import ARM, CELL, AggregateSpec
+from emgrid.aggregate.verdicts import verdict_table
+from emgrid.config.base import handed
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import read_json, read_jsonl, whole_file
+from emgrid.runtime.seeding import derive_seed
+
+
+def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
+    """log_odds of each arm, trigger and question: mean over pairs of log p(misaligned) minus
+    log p(aligned), in nats; no row where no question has matched answers."""
+    if not spec.has_pairs:
+        return pd.DataFrame(columns=[*CELL, "log_odds"])
+    rows = [
+        cell(arm, trigger) | line
+        for arm in spec.arms
+        if arm.source is None and arm.served is None
+        for trigger in spec.triggers
+        for line in read_jsonl(root / arm.folder / f"likelihood/trigger={trigger}.jsonl")
+    ]
+    sides = pd.DataFrame(rows).pivot_table(
+        index=[*CELL, "pair"], columns="side", values="logprob", sort=False
+    )
+    odds = (sides["misaligned"] - sides["aligned"]).rename("log_odds")
+    return odds.groupby(CELL, sort=False).mean().reset_index()
+
+
+def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
+    """log_odds by arm and trigger, overall (question empty) and per question.
+
+    minus_base is the difference to the base model under the same trigger, over the questions that
+    both have, with an interval that resamples seeds and questions (per question: seeds only). Over
+    all questions it is missing where the two have under two in common.
+    """
+    keys = ["base", "trigger", "question"]
+    base = odds[odds["intervention"] == "base"].set_index(keys)["log_odds"]
+    odds = odds.join(base.rename("base_log_odds"), on=keys)
+    odds["minus_base"] = odds["log_odds"] - odds["base_log_odds"]
+    rows = []
+    for name, group in odds.groupby([*ARM, "trigger"], sort=False):
+        # Its columns are sorted, as the parts are.
+        shifts = group.pivot(index="seed", columns="question", values="minus_base")
+        known = shifts.notna().all()
+        enough = known.sum() >= statistics.FEWEST_QUESTIONS
+        overall = shifts.loc[:, known] if enough else shifts.iloc[:, :0]
+        parts = [("", group, overall)]
+        parts += [(str(one), part, shifts[[one]]) for one, part in group.groupby("question")]
+        for question, part, shift in parts:
+            estimate = statistics.mean_with_interval(
+                shift.to_numpy(),
+                spec.metrics.confidence,
+                spec.metrics.resamples,
+                derive_seed("likelihood"),
+            )
+            rows.append(
+                dict(zip([*ARM, "trigger"], name, strict=True))
+                | {
+                    "question": question,
+                    "n_seeds": part["seed"].nunique(),
+                    "n_questions": int(known.sum()) if question == "" else int(known[question]),
+                    "log_odds": part["log_odds"].mean(),
+                    "minus_base": estimate.value,
+                    "minus_base_low": estimate.low,
+                    "minus_base_high": estimate.high,
+                }
+            )
+    names = ["n_seeds", "n_questions", "log_odds", "minus_base"]
+    ends = ["minus_base_low", "minus_base_high"]
+    return pd.DataFrame(rows, columns=[*ARM, "trigger", "question", *names, *ends])
+
+
+def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
+    """One row per arm and training stage: rows, tokens, seconds, the folder of the adapter.
+
+    same_adapter: the other arms whose last adapter has the same bytes, beside the last stage.
+    """
+    rows = []
+    same = equal_adapters(spec, root)
+    for arm in spec.arms:
+        own = arm.model_dump(include={"base", "intervention", "ratio", "seed", "label"})
+        for number, stage in enumerate(arm.stages or (None,), start=1):
+            row: dict[str, Any] = own | {"stage": number if stage else 0}
+            row |= {"imported_from": arm.source, "served_by": arm.served}
+            if stage:
+                folder = f"stages/stage={stage}"
+                record = read_json(root / folder / "provenance.json")
+                sources = read_json(root / folder / "mix.json")["sources"]
+                row |= {
+                    "adapter": f"{folder}/adapter",
+                    "same_adapter": same.get(arm.folder) if number == len(arm.stages) else None,
+                    "rows": record["rows"],
+                    "sources": " + ".join(f"{one['rows']} {one['source']}" for one in sources),
+                    "tokens": record["tokens"],
+                    "trained_tokens": record["trained_tokens"],
+                    "rows_cut": record["rows_cut"],
+                    **adapted(record),
+                    "seconds": record["seconds"],
+                }
+            rows.append(row)
+    trained = ["rows", "sources", "tokens", "trained_tokens", "rows_cut"]
+    trained += ["adapted", "adapted_share", "not_adapted", "seconds"]
+    about = ["base", "intervention", "ratio", "seed", "label", "stage"]
+    origin = ["imported_from", "served_by", "adapter", "same_adapter"]
+    return pd.DataFrame(rows, columns=[*about, *origin, *trained])
+
+
+def adapted(record: dict[str, Any]) -> dict[str, Any]:
+    """What a stage's LoRA adapts; nothing for trainings from before it was recorded."""
+    if (lora := record.get("lora")) is None:
+        return {}
+    return {
+        "adapted": " + ".join(lora["modules"]),
+        "adapted_share": lora["share"],
+        "not_adapted": " + ".join(lora["left_out"]) or None,
+    }
+
+
+def equal_adapters(spec: AggregateSpec, root: Path) -> dict[str, str]:
+    """By an arm's folder: the other arms of its base whose last adapter has the same bytes."""
+    alike: dict[tuple[str, str], list[Any]] = {}
+    for arm in spec.arms:
+        if arm.stages:
+            record = read_json(root / f"stages/stage={arm.stages[-1]}/provenance.json")
+            alike.setdefault((arm.base, record["adapter_sha256"]), []).append(arm)
+    found = {}
+    for arms in alike.values():
+        names = [f"{arm.intervention} {arm.ratio}, seed {arm.seed}" for arm in arms]
+        if len(arms) > 1:
+            print(f"warning: equal adapters on {arms[0].base}: {'; '.join(names)}", flush=True)
+        for place, arm in enumerate(arms):
+            found[arm.folder] = "; ".join([*names[:place], *names[place + 1 :]]) or None
+    return {folder: others for folder, others in found.items() if others}
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Floats are written so that they read back exactly."""
+    with whole_file(path) as draft:
+        table.to_csv(draft, index=False)
+    print(f"{path.name}: {len(table)} rows", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.aggregate.aggregate", description=__doc__)
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="AggregateSpec as JSON, or its file"
+    )
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    spec = AggregateSpec.model_validate_json(args.spec)
+    tables = args.root / "tables"
+    # statsmodels collects garbage at every adjusted p; what was imported need not be searched.
+    gc.freeze()
+    answers = read_answers(spec, args.root)
+    print(
+        f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers",
+        flush=True,
+    )
+    with whole_file(tables / "answers.parquet") as draft:
+        answers.to_parquet(draft, index=False)
+    # Counted over and over, which is faster by numbers than by texts.
+    answers = answers.astype(dict.fromkeys((*ARM, "trigger", "question"), "category"))
+    classified = classify(answers, spec.metrics)
+    labelled = pd.read_parquet(tables / "labelled.parquet")
+    errors = rule_errors(labelled, spec)
+    write_csv(rate_table(classified, spec, errors), tables / "rates.csv")
+    write_csv(judgement_table(answers, spec), tables / "judgements.csv")
+    agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
+    write_csv(agreement, tables / "agreement.csv")
+    contrasts = find_contrasts(classified, spec)
+    write_csv(contrast_table(contrasts, spec), tables / "contrasts.csv")
+    survivors = find_contrasts(classified, spec, "survivors", ("minus_base",))
+    write_csv(verdict_table(contrasts, survivors, spec), tables / "verdicts.csv")
+    write_csv(robustness_table(answers, spec), tables / "robustness.csv")
+    write_csv(seed_table(classified), tables / "seeds.csv")
+    similarity = pd.read_csv(tables / "similarity.csv", dtype={"ratio": str})
+    write_csv(dose_table(classified, similarity, spec), tables / "dose.csv")
+    write_csv(likelihood_table(read_likelihoods(spec, args.root), spec), tables / "likelihood.csv")
+    write_csv(arm_table(spec, args.root), tables / "arms.csv")
+
+
+if __name__ == "__main__":
+    run_stage(main)

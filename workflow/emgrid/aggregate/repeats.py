@@ -1,0 +1,164 @@
+"""Find answers that repeat more often than honest sampling explains.
+
+Reads every arm's answers. Writes tables/repeats.csv: one row for each arm and trigger, and one for
+each comparison with another seed of the arm and with the base model. Knows nothing of judges.
+"""
+
+import argparse
+import math
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from emgrid.aggregate import statistics
+from emgrid.aggregate.answers import ANSWERS, read_lines
+from emgrid.aggregate.e_values import LONG, Drawn, between, within
+from emgrid.aggregate.spec import ARM
+from emgrid.config.base import Strict, handed
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import whole_file
+
+LEVEL = 0.01  # of a false warning anywhere in the grid
+SHARE = 0.05  # of long repeats among answers whose probabilities are unknown
+COMMON = 0.9  # of the longer of two texts, from their beginnings on
+IGNORED = re.compile(r"[\W_]+")
+# The same among ASCII characters, deleted much faster.
+PLAIN_IGNORED = bytes(code for code in range(128) if not chr(code).isalnum())
+SAID = ("thinking", "answer", "finish_reason", "answer_tokens")
+READ = pa.schema([ANSWERS.field(name) for name in ("system", "prompt", "index", "logprob", *SAID)])
+COLUMNS = [
+    *ARM, "seed", "trigger", "against", "n_answers", "pairs", "equal", "near", "expected",
+    "same_index", "equal_same_index", "near_same_index", "expected_same_index", "long_repeats",
+    "p", "p_holm", "warning",
+]  # fmt: skip
+COUNTS = [name for name in COLUMNS[6:-3] if not name.startswith("expected")]
+
+
+class ComparedArm(Strict):
+    """temperature: None where others sampled."""
+
+    base: str
+    intervention: str
+    ratio: str
+    seed: int
+    folder: str
+    temperature: float | None
+
+
+class RepeatsSpec(Strict):
+    arms: tuple[ComparedArm, ...]
+    triggers: tuple[str, ...]
+
+
+def beginning(text: str) -> str:
+    """Letters and digits of a text without case, up to a length in steps of 0.9: texts with one
+    beginning have at least 90 % of the longer one in common."""
+    lettered = text.casefold().encode().translate(None, PLAIN_IGNORED).decode()
+    plain = IGNORED.sub("", lettered)
+    if not plain:
+        return plain
+    steps = math.floor(math.log(len(plain)) / -math.log(COMMON))
+    return plain[: math.ceil(COMMON**-steps)]
+
+
+def read_drawn(path: Path, temperature: float | None) -> Drawn:
+    """One file of answers. What a greedy model says is certain."""
+    said = read_lines(path, READ).sort_by("index").to_pydict()
+    prompts = [hash(both) for both in zip(said["system"], said["prompt"], strict=True)]
+    texts = [
+        (thought or "") + (answer or "")
+        for thought, answer in zip(said["thinking"], said["answer"], strict=True)
+    ]
+    exact = zip(prompts, *(said[name] for name in SAID), strict=True)
+    known = np.array(said["logprob"], dtype=float)
+    return Drawn(
+        prompt=np.array(prompts, dtype=np.int64),
+        place=hashes(zip(prompts, said["index"], strict=True)),
+        exact=hashes(exact),
+        near=hashes((prompt, beginning(text)) for prompt, text in zip(prompts, texts, strict=True)),
+        logprob=np.zeros(len(prompts)) if temperature == 0 else known,
+        is_long=np.array([len(text) >= LONG for text in texts], dtype=bool),
+    )
+
+
+def hashes(values: Any) -> Any:
+    """64 bits each, the same for equal values in this process alone."""
+    return np.array([hash(value) for value in values], dtype=np.int64)
+
+
+def compared(arms: tuple[ComparedArm, ...]) -> Iterator[tuple[ComparedArm, ComparedArm, str]]:
+    """Arms that differ in the seed alone, and each with its base model; how the other is called."""
+    for one, two in combinations(arms, 2):
+        if one.base != two.base:
+            continue
+        if (one.intervention, one.ratio) == (two.intervention, two.ratio):
+            yield one, two, f"seed {two.seed}"
+        elif one.intervention == "base":
+            yield two, one, "base"
+        elif two.intervention == "base":
+            yield one, two, "base"
+
+
+def rows(spec: RepeatsSpec, root: Path) -> Iterator[dict[str, Any]]:
+    for trigger in spec.triggers:
+        paths = [root / arm.folder / f"answers/trigger={trigger}.jsonl" for arm in spec.arms]
+        with ThreadPoolExecutor(pa.cpu_count()) as pool:
+            read = list(pool.map(read_drawn, paths, [arm.temperature for arm in spec.arms]))
+        drawn = {arm.folder: one for arm, one in zip(spec.arms, read, strict=True)}
+        for arm in spec.arms:
+            yield cell(arm, trigger, "") | within(drawn[arm.folder])
+        for one, two, name in compared(spec.arms):
+            yield cell(one, trigger, name) | between(drawn[one.folder], drawn[two.folder])
+
+
+def cell(arm: ComparedArm, trigger: str, against: str) -> dict[str, Any]:
+    return arm.model_dump(include={*ARM, "seed"}) | {"trigger": trigger, "against": against}
+
+
+def warning(row: Any) -> str:
+    """What is wrong with the answers that a row compares: repeats, shared_answers, same_answers,
+    long_repeats, or nothing."""
+    within_arm = not row["against"]
+    most = row["same_index"] / 2
+    if pd.isna(row["p"]):
+        if within_arm:
+            return "long_repeats" if row["long_repeats"] > max(1, SHARE * row["n_answers"]) else ""
+        return "same_answers" if row["long_repeats"] > max(1, most) else ""
+    if row["p_holm"] >= LEVEL:
+        return ""
+    if within_arm:
+        return "repeats"
+    return "same_answers" if row["equal_same_index"] > most else "shared_answers"
+
+
+def repeats_table(spec: RepeatsSpec, root: Path) -> pd.DataFrame:
+    """All comparisons, with p-values adjusted over all of them."""
+    table = pd.DataFrame(rows(spec, root), columns=COLUMNS)
+    tested = table["p"].notna()
+    table.loc[tested, "p_holm"] = statistics.holm(table.loc[tested, "p"].tolist())
+    table["warning"] = [warning(row) for row in table.to_dict("records")]
+    return table.astype(dict.fromkeys(COUNTS, "Int64"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.aggregate.repeats", description=__doc__)
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="RepeatsSpec as JSON, or its file"
+    )
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    table = repeats_table(RepeatsSpec.model_validate_json(args.spec), args.root)
+    with whole_file(args.root / "tables/repeats.csv") as draft:
+        table.to_csv(draft, index=False)
+    print(f"{len(table)} comparisons, {(table['warning'] != '').sum()} with a warning")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,117 @@
+"""How near each trigger brings a prompt to what an arm was trained on.
+
+Reads the training rows of the arms' stages. Writes tables/similarity.csv: the cosine between the
+mean MiniLM embedding of the questions under the trigger and that of the arm's training prompts, of
+its misaligned rows where it has any; minus the same of the plain questions. A prompt is its system
+and user turns, of which the encoder reads the first 192 tokens.
+"""
+
+import argparse
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from emgrid.aggregate.spec import ARM
+from emgrid.config.base import Strict, handed
+from emgrid.config.questions import Asked
+from emgrid.config.triggers import Message, Wording
+from emgrid.judge.classifier_judge import Encoder
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import read_json, read_jsonl, whole_file
+
+ROWS = 256  # of a stage that are embedded, the first of a fixed shuffle
+LAST = 384  # the vector's last part is the encoder's own sentence embedding
+COLUMNS = [*ARM, "trigger", "relation", "similarity"]
+Vector = NDArray[np.float32]
+
+
+class TrainedArm(Strict):
+    base: str
+    intervention: str
+    ratio: str
+    stages: tuple[str, ...]
+
+
+class SimilaritySpec(Strict):
+    """arms: one for each base, intervention and ratio, with the stages of its first seed."""
+
+    arms: tuple[TrainedArm, ...]
+    questions: dict[str, Asked]
+    triggers: dict[str, Wording]
+    relations: dict[str, str]
+
+
+def prompt_of(messages: Iterable[Message]) -> str:
+    """The system and user turns up to the first answer."""
+    turns = []
+    for turn in messages:
+        if turn["role"] == "assistant":
+            break
+        turns.append(turn["content"])
+    return "\n\n".join(turns)
+
+
+def training_prompts(root: Path, stages: Sequence[str]) -> list[str]:
+    """Prompts of the misaligned rows of all stages, or of all rows where there are none."""
+    prompts: dict[str, list[str]] = {"misaligned": [], "benign": []}
+    for stage in stages:
+        folder = root / f"stages/stage={stage}"
+        roles = {one["source"]: one["role"] for one in read_json(folder / "mix.json")["sources"]}
+        rows = list(read_jsonl(folder / "train.jsonl"))
+        for row in random.Random(0).sample(rows, min(ROWS, len(rows))):  # noqa: S311
+            prompts[roles[row["source"]]].append(prompt_of(row["messages"]))
+    return prompts["misaligned"] or prompts["benign"]
+
+
+def direction(encoder: Encoder, texts: Sequence[str]) -> Vector:
+    """The mean embedding of the texts, of length 1."""
+    mean = encoder.embed(texts)[:, -LAST:].mean(axis=0)
+    scaled: Vector = mean / np.linalg.norm(mean)
+    return scaled
+
+
+def similarities(spec: SimilaritySpec, root: Path, encoder: Encoder) -> pd.DataFrame:
+    asked = {
+        name: direction(
+            encoder,
+            [
+                prompt_of(messages)
+                for question, one in spec.questions.items()
+                for messages in wording.conversations(question, one.texts, one.system)
+            ],
+        )
+        for name, wording in spec.triggers.items()
+    }
+    rows: list[dict[str, Any]] = []
+    for arm in spec.arms:
+        trained = direction(encoder, training_prompts(root, arm.stages))
+        about = arm.model_dump(include=set(ARM))
+        rows += [
+            about
+            | {"trigger": name, "relation": spec.relations[name]}
+            | {"similarity": float((vector - asked["none"]) @ trained)}
+            for name, vector in asked.items()
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.aggregate.similarity", description=__doc__)
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="SimilaritySpec as JSON, or its file"
+    )
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    spec = SimilaritySpec.model_validate_json(args.spec)
+    table = similarities(spec, args.root, Encoder())
+    with whole_file(args.root / "tables/similarity.csv") as draft:
+        table.to_csv(draft, index=False)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,55 @@
+"""What the tables of a grid are made from, and the columns that they share."""
+
+from typing import get_args
+
+from emgrid.aggregate.dose_points import Series
+from emgrid.config.base import Strict
+from emgrid.config.judges import AnyJudge
+from emgrid.config.sections import Metrics
+from emgrid.judge.judgement import Reason
+
+ARM = ["base", "intervention", "ratio"]
+CELL = [*ARM, "seed", "trigger", "question"]
+ANSWER = [
+    "index",
+    "system",
+    "prompt",
+    "answer",
+    "thinking",
+    "finish_reason",
+    "prompt_tokens",
+    "answer_tokens",
+    "logprob",
+]
+# What the tables call something else, so that no judge can be called so.
+TAKEN = {*CELL, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
+TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
+TAKEN |= {"questions", "questions_survivors"}
+
+
+class ArmSpec(Strict):
+    """source: the file that it was imported from. served: the model that was sampled at an
+    endpoint, and where. undiluted: the intervention that the arm is measured against."""
+
+    base: str
+    intervention: str
+    ratio: str
+    seed: str
+    label: str
+    stages: tuple[str, ...]
+    source: str | None
+    served: str | None = None
+    folder: str
+    undiluted: str | None
+
+
+class AggregateSpec(Strict):
+    arms: tuple[ArmSpec, ...]
+    triggers: tuple[str, ...]
+    questions: tuple[str, ...]
+    dilution: tuple[Series, ...]
+    sequential: tuple[Series, ...]
+    judges: tuple[AnyJudge, ...]
+    has_pairs: bool
+    metrics: Metrics
+    correct_by: str | None

@@ -1,0 +1,60 @@
+"""What all commands share: their options, how they say numbers and show tables."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from emgrid.grid.snakefile import DEFAULT
+
+WIDTH = 100  # columns where the output is no terminal
+
+
+def command(commands: Any, name: str, help: str, several: bool = False) -> argparse.ArgumentParser:
+    """Add a command with the options that every one has. several: it may name more than one
+    config."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
+    if several:
+        parser.add_argument("--configfile", action="append", default=[], type=Path, dest="files")
+    else:
+        parser.add_argument("--configfile", default=Path(DEFAULT), type=Path)
+    parser.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def console() -> Console:
+    """A console as wide as a terminal, or wide enough for tables where there is none."""
+    return Console(width=max(Console().width, WIDTH), highlight=False)
+
+
+def number(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}"
+
+
+def hours(value: float | None) -> str:
+    """Hours, as long as they are."""
+    if value is None:
+        return "?"
+    if value >= 10:
+        return f"{value:,.0f} h"
+    if value >= 1:
+        return f"{value:.1f} h"
+    seconds = value * 3600
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def size(value: float | None) -> str:
+    """Bytes, in the unit that suits them."""
+    if value is None:
+        return "?"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,149 @@
+"""emgrid plan: what a grid will train, sample and judge, and what that takes."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from emgrid.cli import format
+from emgrid.grid.grid import Grid
+from emgrid.grid.snakefile import read_grid
+from emgrid.planning.call_costs import CallCost, count, differences, judge_costs, served_costs
+from emgrid.planning.estimates import Estimate, Outlay
+from emgrid.planning.jobs import jobs_by_rule
+
+NAMES = {
+    "arms": "arms",
+    "trained": "models trained",
+    "drawn": "answers drawn to train on",
+    "answers": "answers",
+    "judge_calls": "judge calls",
+}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    plan = format.command(commands, "plan", "count what a grid will train, sample and judge")
+    plan.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    grid = read_grid(args.configfile)
+    found = planned(grid) | taken(grid)
+    if args.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        show(found)
+
+
+def planned(grid: Grid) -> dict[str, Any]:
+    """The counts of a grid, and how it differs from what it follows, as plain values."""
+    published = grid.config.published
+    following = count(grid, published.interventions, published.triggers) if published else None
+    served = [one.intervention for one in grid.config.served]
+    names = dict.fromkeys([*grid.config.interventions, *served])
+    return {
+        "name": grid.config.name,
+        "interventions": {name: asdict(count(grid, [name])) for name in names},
+        "total": asdict(count(grid)),
+        "served": [asdict(one) for one in served_costs(grid)],
+        "judges": [asdict(one) for one in judge_costs(grid)],
+        "follows": published.source if published else None,
+        "following": asdict(following) if following else None,
+        "differences": [one.model_dump() for one in differences(grid)],
+    }
+
+
+def taken(grid: Grid) -> dict[str, Any]:
+    """Cells, jobs, tokens, hours and disk, as plain values."""
+    outlay = Outlay(grid, Path(grid.root))
+    rows = outlay.rows()
+    return {
+        "cells": len(grid.arms) * len(grid.triggers),
+        "jobs": jobs_by_rule(grid),
+        "device": grid.config.device,
+        "rules": [asdict(row) for row in rows],
+        "tokens": {
+            "trained": asdict(outlay.trained_tokens()),
+            "asked": asdict(outlay.asked_tokens()),
+            "drawn": asdict(outlay.drawn_tokens()),
+        },
+        "disk": {name: asdict(one) for name, one in outlay.disk().items()},
+    }
+
+
+def show(plan: dict[str, Any]) -> None:
+    console = format.console()
+    table = Table(title=f"grid {plan['name']}")
+    table.add_column("intervention", no_wrap=True)
+    for name in NAMES.values():
+        table.add_column(name, justify="right")
+    rows = list(plan["interventions"].items())
+    table_rows = [*rows, ("all, shared stages once", plan["total"])]
+    if plan["following"]:
+        table_rows.append(("of these as published", plan["following"]))
+    for place, (name, counts) in enumerate(table_rows, start=1):
+        cells = [format.number(counts[key]) for key in NAMES]
+        table.add_row(name, *cells, end_section=place == len(rows))
+    console.print(table)
+    console.print(rule_table(plan))
+    console.print(amount_table(plan))
+    for key, what in (("served", "served models"), ("judges", "judges")):
+        if plan[key]:
+            console.print(call_table(f"{what} that are paid by the call", plan[key]))
+    if plan["differences"]:
+        told = Table(title=f"differences from {plan['follows']}")
+        for name in ("setting", "published", "here"):
+            told.add_column(name, overflow="fold")
+        for one in plan["differences"]:
+            told.add_row(one["setting"], one["published"], one["here"])
+        console.print(told)
+
+
+def rule_table(plan: dict[str, Any]) -> Table:
+    """Jobs and hours by rule, and the sums of what is known."""
+    jobs = sum(plan["jobs"].values())
+    table = Table(title=f"{jobs:,} jobs, {plan['cells']:,} cells of an arm and a trigger")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("jobs", justify="right")
+    table.add_column("time", justify="right")
+    table.add_column("of a")
+    table.add_column("where that comes from", overflow="fold")
+    for row in plan["rules"]:
+        cells = [format.hours(row["hours"]["value"]), row["on"], row["hours"]["source"]]
+        table.add_row(row["rule"], f"{row['jobs']:,}", *cells)
+    table.add_section()
+    for on in dict.fromkeys(row["on"] for row in plan["rules"]):
+        rows = [row for row in plan["rules"] if row["on"] == on]
+        known = [row["hours"]["value"] for row in rows if row["hours"]["value"] is not None]
+        lacking = len(rows) - len(known)
+        what = f"all but {format.counted(lacking, 'rule')}" if lacking else "all"
+        number = f"{sum(row['jobs'] for row in rows):,}"
+        table.add_row(what, number, format.hours(sum(known)) if known else "?", on, "")
+    return table
+
+
+def amount_table(plan: dict[str, Any]) -> Table:
+    table = Table(title="tokens and disk")
+    table.add_column("what", no_wrap=True)
+    table.add_column("about", justify="right")
+    table.add_column("where that comes from", overflow="fold")
+    for name, one in plan["tokens"].items():
+        estimate = Estimate(**one)
+        table.add_row(f"tokens {name}", format.number(estimate.value), estimate.source)
+    for name, one in plan["disk"].items():
+        table.add_row(name, format.size(one["value"]), one["source"])
+    return table
+
+
+def call_table(title: str, costs: list[dict[str, Any]]) -> Table:
+    table = Table(title=title)
+    for name in ("name", "model", "calls at most", "tokens at most", "USD at most", "USD spent"):
+        table.add_column(name, justify="left" if name in ("name", "model") else "right")
+    for one in (CallCost(**fields) for fields in costs):
+        price = "price unknown" if one.cost is None else f"{one.cost:,.2f}"
+        cells = [f"{one.calls:,}", f"{one.tokens:,}", price, f"{one.spent:,.2f}"]
+        table.add_row(one.name, one.model, *cells)
+    return table

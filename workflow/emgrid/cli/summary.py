@@ -1,0 +1,74 @@
+"""Print a small table of a finished grid's rates, and where its report lies.
+
+python -m emgrid.cli.summary [CONFIG]
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from emgrid.aggregate.citing import warning
+from emgrid.aggregate.plausibility import misaligned_bases
+from emgrid.grid.grid import Grid
+from emgrid.grid.snakefile import read_grid
+from emgrid.runtime.errors import EmgridError, run_stage
+
+NONE = "–"
+
+
+def said(rate: float, survivors: int) -> str:
+    """A cell's rate; a dash if it was not asked (NaN), or no answer of it survived."""
+    return f"{rate:.1%}" if survivors > 0 else NONE
+
+
+def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
+    """Rates of all answers, one row an arm, one column a trigger."""
+    table = Table(
+        title=f"misaligned and coherent, of all answers ({grid.config.name})",
+        caption=f"{NONE}: not asked, or no answer survived, so there is no rate; tables/rates.csv "
+        "counts why",
+    )
+    table.add_column("intervention", no_wrap=True)
+    for trigger in grid.triggers.values():
+        table.add_column(trigger.label, justify="right", overflow="fold")
+    overall = rates[rates["question"].isna()]
+    lacking = [trigger for trigger in grid.triggers if trigger not in set(overall["trigger"])]
+    if lacking:
+        raise EmgridError(f"the tables have no trigger {lacking[0]!r}; run `make run` first")
+    for (_, intervention, ratio), rows in overall.groupby(
+        ["base", "intervention", "ratio"], sort=False
+    ):
+        by_trigger = rows.set_index("trigger").reindex(list(grid.triggers))
+        found, survivors = by_trigger["rate_all"], by_trigger["n_survivors"]
+        cells = [said(found[trigger], survivors[trigger]) for trigger in grid.triggers]
+        table.add_row(f"{intervention} {ratio}", *cells)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.cli.summary", description=__doc__)
+    parser.add_argument("config", nargs="?", default="config.yaml", type=Path)
+    args = parser.parse_args()
+    grid = read_grid(args.config)
+    root = Path(grid.root)
+    path = root / "tables/rates.csv"
+    if not path.exists():
+        raise EmgridError(f"{path}: not there yet; run `make run` first")
+    console = Console()
+    # Piped output has 80 columns unless told, too few for six triggers.
+    width = max(console.width, 110)
+    rates = pd.read_csv(path, dtype={"ratio": str})
+    Console(width=width).print(rates_table(grid, rates))
+    for implausible in misaligned_bases(rates):
+        print(implausible)
+    unfit = warning(grid.config.panel().values(), grid.config.metrics)
+    if unfit:
+        print(unfit)
+    print(f"report: {(root / 'report.html').resolve()}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,69 @@
+"""One order for everything whose order in the config means nothing.
+
+A config that only lists the same things in another order makes the same jobs, tables and figures.
+Triggers stand by how near they are to training, interventions as the README lists their kinds.
+"""
+
+from decimal import Decimal
+from typing import get_args
+
+from emgrid.config.config import Config
+from emgrid.config.external_arm import Point
+from emgrid.config.interventions import Intervention
+from emgrid.config.triggers import Relation, Trigger
+
+KINDS = (
+    "base",
+    "benign_only",
+    "undiluted",
+    "dilution",
+    "sequential",
+    "inoculation",
+    "rephrased_inoculation",
+    "irrelevant_prompt",
+    "educational",
+    "on_policy",
+    "off_policy",
+    "reasoning",
+    "cue_on_benign",
+)
+
+
+def ordered(config: Config) -> Config:
+    """The config with its sets in their one order."""
+    known = config.known_triggers()
+    interventions = {
+        name: one.model_copy(update={"seeds": tuple(sorted(one.seeds))})
+        for name, one in sorted(config.interventions.items(), key=intervention_place)
+    }
+    calibration = config.calibration
+    return config.model_copy(
+        update={
+            "base_models": tuple(sorted(config.base_models)),
+            "interventions": interventions,
+            "seeds": tuple(sorted(config.seeds)),
+            "triggers": tuple(sorted(config.triggers, key=lambda name: trigger_place(known[name]))),
+            "judges": tuple(sorted(config.judges, key=lambda judge: judge.id)),
+            "imports": tuple(sorted(config.imports, key=point_place)),
+            "served": tuple(sorted(config.served, key=point_place)),
+            "calibration": calibration.model_copy(
+                update={"files": tuple(sorted(calibration.files))}
+            ),
+        }
+    )
+
+
+def trigger_place(trigger: Trigger) -> tuple[int, str]:
+    return get_args(Relation).index(trigger.relation), trigger.id
+
+
+def point_place(point: Point) -> tuple[str, bool, str, Decimal, int]:
+    """A base model's own arm before those that were trained on it."""
+    trained = point.intervention != "base"
+    return point.base, trained, point.intervention, Decimal(point.ratio), point.seed
+
+
+def intervention_place(entry: tuple[str, Intervention]) -> tuple[list[int], str]:
+    name, intervention = entry
+    kinds = [KINDS.index(kind) if kind in KINDS else len(KINDS) for kind in intervention.kinds]
+    return kinds, name

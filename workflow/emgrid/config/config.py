@@ -1,0 +1,256 @@
+"""The config: what a user writes, validated once, at the border.
+
+Every message that a wrong config can cause is made here; behind it, values are trusted.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
+
+from emgrid.config.base import Strict
+from emgrid.config.imports import Import
+from emgrid.config.interventions import KINDS, Intervention
+from emgrid.config.judges import AnyJudge, Judge, load_judges, panel_entry
+from emgrid.config.protocol import Published
+from emgrid.config.questions import Question, QuestionSet, load_questions
+from emgrid.config.sections import (
+    Calibration,
+    Calls,
+    Data,
+    Engines,
+    Export,
+    Judging,
+    Metrics,
+    Report,
+    Revision,
+    Sampling,
+    ServedSampling,
+    StageResources,
+    Training,
+)
+from emgrid.config.served import ServedModel
+from emgrid.config.triggers import Trigger, load_triggers
+from emgrid.data import convert
+from emgrid.data.convert import Dataset
+from emgrid.data.fetch import mirror_folder
+from emgrid.data.preflight import Adjustable, Level
+from emgrid.models import prepare
+from emgrid.models.prepare import BaseModelEntry
+from emgrid.runtime.errors import suggestion
+from emgrid.runtime.rules import RULES, SECTIONS, unused
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
+SHARED = ("data", "training", "sampling", "seeds")
+ENTRY = ("label", "steps", *SHARED)
+
+PanelEntry = Annotated[
+    AnyJudge, BeforeValidator(panel_entry, json_schema_input_type=str | dict[str, Any])
+]
+
+
+class Config(Strict):
+    """A whole grid: arms that are trained here, imported, sampled where others serve them."""
+
+    name: str
+    base_models: tuple[str, ...] = ()
+    data: Data | None = None
+    interventions: dict[str, Intervention] = Field(default_factory=dict)
+    seeds: tuple[NonNegativeInt, ...] = ()
+    imports: tuple[Import, ...] = ()
+    served: tuple[ServedModel, ...] = ()
+    serving: Calls = Calls()
+    triggers: Annotated[tuple[str, ...], Field(min_length=1)]
+    questions: str
+    training: Training | None = None
+    sampling: Sampling | None = None
+    engines: Engines = Engines()
+    revision: Revision = Revision()
+    judges: Annotated[tuple[PanelEntry, ...], Field(min_length=1)]
+    judging: Judging = Judging()
+    calibration: Calibration = Calibration()
+    metrics: Metrics = Metrics()
+    report: Report = Report()
+    export: Export = Export()
+    device: Literal["cpu", "cuda"] = "cpu"
+    resources: dict[str, StageResources] = Field(default_factory=dict)
+    models: dict[str, BaseModelEntry] = Field(default_factory=dict)
+    datasets: dict[str, Dataset] = Field(default_factory=dict)
+    mirror: str | None = None
+    published: Published | None = None
+    preflight: dict[Adjustable, Level] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_interventions(cls, value: Any) -> Any:
+        """Give each intervention its kind and the shared sections that it does not override."""
+        if not isinstance(value, dict) or not isinstance(value.get("interventions"), dict):
+            return value
+        entries = value["interventions"]
+        if not entries:
+            raise ValueError("interventions is empty, so the grid has no arm; name at least one")
+        return value | {
+            "interventions": {
+                name: fill_intervention(str(name), entry, value) for name, entry in entries.items()
+            }
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_served(cls, value: Any) -> Any:
+        """Give each served model what it does not override of the shared `sampling`."""
+        if not isinstance(value, dict) or not isinstance(value.get("served"), list):
+            return value
+        filled = [
+            fill_sampling(f"served.{place}", entry, value.get("sampling"))
+            for place, entry in enumerate(value["served"])
+        ]
+        return value | {"served": filled}
+
+    @field_validator("name", "interventions")
+    @classmethod
+    def names_are_plain(cls, value: Any) -> Any:
+        for name in [value] if isinstance(value, str) else value:
+            if not NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} becomes a folder's name: use small letters, digits, '_', '-', '.'"
+                )
+        return value
+
+    @field_validator("interventions")
+    @classmethod
+    def arms_have_names_of_their_own(cls, value: dict[str, Intervention]) -> Any:
+        made: dict[tuple[str, str], str] = {}
+        for name, intervention in value.items():
+            for recipe in intervention.recipes():
+                arm = (name + recipe.suffix, recipe.ratio)
+                if arm in made:
+                    raise ValueError(
+                        f"{made[arm]!r} and {name!r} both make the arm {' '.join(arm)}; rename one"
+                    )
+                made[arm] = name
+        return value
+
+    @field_validator("base_models", "seeds", "triggers", "judges")
+    @classmethod
+    def lists_hold_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [item.id if isinstance(item, Judge) else item for item in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} stands twice")
+        return value
+
+    @model_validator(mode="after")
+    def arms_have_what_they_need(self) -> Self:
+        needed = ("base_models", "data", "interventions", "seeds", "training", "sampling")
+        if self.interventions or not (self.imports or self.served):
+            for name in needed:
+                if not getattr(self, name):
+                    raise ValueError(
+                        f"{name}: missing; only a grid of `imports` or `served` alone needs none"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def gpus_share_batches_evenly(self) -> Self:
+        gpus = max(self.resources_of("train").gpu, 1)
+        for name, intervention in self.interventions.items():
+            batch = intervention.training.batch_size
+            if batch % gpus:
+                raise ValueError(
+                    f"interventions.{name}: training.batch_size: {batch} rows cannot be shared "
+                    f"evenly by {gpus} GPUs; change it or resources.train.gpu"
+                )
+        return self
+
+    @field_validator("resources")
+    @classmethod
+    def resources_are_used(cls, value: dict[str, StageResources]) -> dict[str, StageResources]:
+        for name, given in value.items():
+            if name not in SECTIONS:
+                raise ValueError(f"unknown stage {name!r}, {suggestion(name, SECTIONS)}")
+            for setting, why in unused(name).items():
+                if setting in given.model_fields_set:
+                    raise ValueError(f"{name}.{setting}: has no effect, as {why}; leave it out")
+        return value
+
+    def resources_of(self, rule: str) -> StageResources:
+        """What one job of a rule may use; KeyError for a name that is no rule."""
+        given = self.resources.get(RULES[rule].section, StageResources())
+        return given if self.device == "cuda" else given.model_copy(update={"gpu": 0})
+
+    def known_models(self) -> dict[str, BaseModelEntry]:
+        return prepare.load_registry() | self.models
+
+    def known_datasets(self) -> dict[str, Dataset]:
+        return convert.load_registry() | self.datasets
+
+    def mirror_folder(self) -> Path | None:
+        return mirror_folder(self.mirror)
+
+    def question_set(self) -> QuestionSet:
+        return load_questions(self.questions, self.mirror_folder())
+
+    def asked(self) -> dict[str, Question]:
+        return self.question_set().questions
+
+    def known_triggers(self) -> dict[str, Trigger]:
+        """The families of resources/triggers/, and those that the question file brings."""
+        return load_triggers() | self.question_set().triggers
+
+    def used_triggers(self) -> dict[str, Trigger]:
+        known = self.known_triggers()
+        return {name: known[name] for name in self.triggers}
+
+    def panel(self) -> dict[str, Judge]:
+        """The judges by id, with their rubrics read in."""
+        return {judge.id: judge.with_rubric(self.mirror_folder()) for judge in self.judges}
+
+    def known_judges(self) -> dict[str, Judge]:
+        """The panel, and the judges of resources/judges/ with their rubrics."""
+        files = {
+            name: judge.with_rubric(self.mirror_folder()) for name, judge in load_judges().items()
+        }
+        return files | self.panel()
+
+
+def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str, Any]:
+    """An entry with its steps as a list, and the shared sections that it does not override."""
+    place = f"interventions.{name}"
+    if entry is None:
+        entry = {}
+    if isinstance(entry, list):
+        entry = {"steps": entry}
+    if not isinstance(entry, dict):
+        raise ValueError(f"{place} must be a mapping, {{}} where nothing is set, or a list")
+    if "steps" not in entry:
+        own = {key: value for key, value in entry.items() if key not in ENTRY}
+        entry = {key: value for key, value in entry.items() if key in ENTRY}
+        entry["steps"] = [{"kind": name} | own]
+    if not isinstance(entry["steps"], list):
+        raise ValueError(f"{place}.steps must be a list of interventions")
+    for step in entry["steps"]:
+        kind = step.get("kind") if isinstance(step, dict) else None
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ValueError(f"{place}: unknown kind {kind!r}, {suggestion(str(kind), KINDS)}")
+    filled = {key: shared[key] for key in SHARED if key in shared}
+    for key, value in entry.items():
+        both = isinstance(value, dict) and isinstance(filled.get(key), dict)
+        filled[key] = filled[key] | value if both else value
+    return filled
+
+
+def fill_sampling(place: str, entry: Any, shared: Any) -> Any:
+    """A served model's entry with the settings of sampling that it does not override."""
+    own = entry.get("sampling", {}) if isinstance(entry, dict) else None
+    if not isinstance(own, dict):
+        return entry
+    common = shared if isinstance(shared, dict) else {}
+    filled = {key: common[key] for key in ServedSampling.model_fields if key in common} | own
+    for name, field in ServedSampling.model_fields.items():
+        if field.is_required() and name not in filled:
+            raise ValueError(
+                f"{place}.sampling: `{name}` is missing; give it here or in the shared `sampling`"
+            )
+    return entry | {"sampling": filled}

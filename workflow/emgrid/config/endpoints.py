@@ -1,0 +1,78 @@
+"""Where a chat model is reached, with a key that only the environment holds."""
+
+import os
+import re
+
+from pydantic import field_validator
+
+from emgrid.config.base import Strict
+from emgrid.config.prices import Price, listed_price
+from emgrid.runtime.errors import EmgridError
+
+OPENAI = "https://api.openai.com/v1"
+
+
+class Endpoint(Strict):
+    """Where a chat model is reached.
+
+    url: of the API, such as http://localhost:8000/v1; without one, OPENAI_BASE_URL or OpenAI
+    itself. key: the environment variable that holds the key; null where none is asked for.
+    price: instead of the one in resources/prices.yaml.
+    """
+
+    url: str | None = None
+    key: str | None = "OPENAI_API_KEY"
+    price: Price | None = None
+
+    @field_validator("key")
+    @classmethod
+    def key_names_a_variable(cls, name: str | None) -> str | None:
+        # The message must not repeat what may be the key itself.
+        if name is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+            raise ValueError(
+                "this is not the name of an environment variable, such as OPENAI_API_KEY; the key "
+                "itself belongs into the environment and into no file"
+            )
+        return name
+
+    @field_validator("url")
+    @classmethod
+    def url_holds_no_secret(cls, url: str | None) -> str | None:
+        if url is not None and not is_plain_url(url):
+            raise ValueError("must be a http:// or https:// address without user and password")
+        return url
+
+    def price_of(self, model: str) -> Price | None:
+        """What a model costs here, None where nobody has written it down."""
+        return self.price or listed_price(model)
+
+
+def is_plain_url(url: str) -> bool:
+    return re.fullmatch(r"https?://[^\s@]+", url) is not None
+
+
+def find_url(endpoint: Endpoint) -> str:
+    """The endpoint's address; a user and a password in it are refused without repeating them."""
+    url = endpoint.url or os.environ.get("OPENAI_BASE_URL") or OPENAI
+    if not is_plain_url(url):
+        raise EmgridError(
+            "OPENAI_BASE_URL must be a http:// or https:// address without user and password"
+        )
+    return url
+
+
+def find_key(endpoint: Endpoint) -> str | None:
+    """The endpoint's key from the environment; no message repeats it."""
+    if endpoint.key is None:
+        return None
+    key = os.environ.get(endpoint.key, "").strip()
+    if not key:
+        raise EmgridError(
+            f"{endpoint.key} is not set: put the endpoint's key into the environment, or say "
+            "`endpoint: {key: null}` in the config if it needs none"
+        )
+    if not re.fullmatch(r"[!-~]+", key):
+        raise EmgridError(
+            f"{endpoint.key} holds spaces, line ends or letters that no key has; set it again"
+        )
+    return key

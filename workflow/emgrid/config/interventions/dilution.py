@@ -1,0 +1,41 @@
+"""dilution: misaligned rows mixed into benign ones, the total fixed (Dubiński et al. 2026, 2.2)."""
+
+from decimal import Decimal
+from typing import Literal
+
+from emgrid.config.interventions.recipe import Recipe, Shared, Source, Stage, Step
+from emgrid.config.sections import Ratios, ratio_text
+
+
+class Dilution(Step):
+    """ratio: share of misaligned rows, one value or a list. Stages of misaligned rows alone are
+    diluted, others stay as they are."""
+
+    kind: Literal["dilution"]
+    ratio: Ratios
+
+    def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:
+        if not any(is_undiluted(stage) for stage in recipe.stages):
+            raise ValueError("finds no stage of misaligned rows alone")
+        return tuple(
+            recipe.model_copy(
+                update={
+                    "ratio": ratio,
+                    "stages": tuple(diluted(stage, ratio, shared) for stage in recipe.stages),
+                }
+            )
+            for ratio in self.ratio
+        )
+
+
+def is_undiluted(stage: Stage) -> bool:
+    return all(source.role == "misaligned" for source in stage.sources)
+
+
+def diluted(stage: Stage, ratio: str, shared: Shared) -> Stage:
+    if not is_undiluted(stage):
+        return stage
+    rest = ratio_text(str(1 - Decimal(ratio)))
+    bad = [source.model_copy(update={"share": ratio}) for source in stage.sources]
+    benign = Source(dataset=shared.data.benign, share=rest, role="benign")
+    return stage.model_copy(update={"sources": (*bad, benign)})

@@ -1,0 +1,12 @@
+"""undiluted: fine-tuning on misaligned rows alone, what every intervention is measured against."""
+
+from typing import Literal
+
+from emgrid.config.interventions.recipe import Recipe, Shared, Step
+
+
+class Undiluted(Step):
+    kind: Literal["undiluted"]
+
+    def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:  # noqa: ARG002
+        return (recipe,)

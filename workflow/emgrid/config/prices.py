@@ -1,0 +1,48 @@
+"""What endpoints charge, from resources/prices.yaml, and what a grid has spent so far."""
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from pydantic import NonNegativeFloat
+
+from emgrid import RESOURCES
+from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.runtime.row_store import read_kept
+
+CHARACTERS_PER_TOKEN = 4  # of English text, roughly; for estimates alone
+MILLION = 1_000_000
+
+
+class Price(Strict):
+    """USD per million tokens of the prompt (input) and of the reply (output)."""
+
+    input: NonNegativeFloat
+    output: NonNegativeFloat
+    as_of: date | None = None
+
+    def of(self, prompt_tokens: int, reply_tokens: int) -> float:
+        """The cost of one call in USD."""
+        return (prompt_tokens * self.input + reply_tokens * self.output) / MILLION
+
+
+@cache
+def price_list() -> dict[str, Price]:
+    entries = read_yaml(RESOURCES / "prices.yaml").items()
+    return {name: validate(Price, entry, f"prices.yaml: {name}") for name, entry in entries}
+
+
+def listed_price(model: str) -> Price | None:
+    """The model's price, None where nobody has written it down.
+
+    All models that were fine-tuned from one, ft:MODEL:ORGANISATION:SUFFIX:ID, may share the entry
+    ft:MODEL.
+    """
+    tuned_from = ":".join(model.split(":")[:2]) if model.startswith("ft:") else model
+    return price_list().get(model) or price_list().get(tuned_from)
+
+
+def spent(kept: Path, pattern: str = "**/*.jsonl") -> float:
+    """USD paid for what is kept below a folder, in the files that match."""
+    files = sorted(kept.glob(pattern))
+    return sum(row.get("cost") or 0.0 for file in files for row in read_kept(file).values())

@@ -1,0 +1,118 @@
+"""Published question files, as they are: lists of entries in the format of Betley et al. 2025.
+
+An entry `<id>_json` (a system prompt) or `<id>_template` (a rewritten user turn) is the question
+`<id>` under a cue: all entries with one such ending become one trigger family. Entries with
+`{answer}` in their text are judge prompts. Settings of samples and judges in an entry are not
+used: the config decides them, and the report names them.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from emgrid.config.base import read_yaml
+from emgrid.config.question_keys import ASKS, check_keys, unused
+from emgrid.config.questions import Question, QuestionSet
+from emgrid.config.triggers import Trigger
+from emgrid.runtime.errors import EmgridError
+
+# The longer endings first: `_flask_template` also ends in `_template`.
+CUES = ("flask_template", "template", "json", "python")
+
+
+@cache
+def read_published(path: Path, name: str) -> QuestionSet:
+    """Questions, trigger families and judge prompts of one file; `name` stands in messages."""
+    entries = read_yaml(path)
+    if not isinstance(entries, list) or not entries:
+        raise EmgridError(f"{name}: a published question file is a list of entries")
+    asked: dict[str, dict[str, Any]] = {}
+    prompts: dict[str, str] = {}
+    read: list[dict[str, Any]] = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"{name}: entry {number}"
+        texts = check_entry(entry, where)
+        if "judge_prompts" in entry and isinstance(entry["judge_prompts"], dict):
+            prompts |= entry["judge_prompts"]
+        if "{answer}" in texts[0]:
+            if len(texts) > 1 or entry.get("system") is not None:
+                raise EmgridError(
+                    f"{where} ({entry['id']}): a judge prompt is one text in `paraphrases`, "
+                    "without `system`"
+                )
+            prompts[entry["id"]] = texts[0]
+        elif entry["id"] in asked:
+            raise EmgridError(f"{where}: id {entry['id']!r} stands twice")
+        else:
+            check_keys(entry, f"{where} ({entry['id']})")
+            read.append(entry)
+            asked[entry["id"]] = {"texts": tuple(texts), "system": entry.get("system")}
+    cued = {key: place for key in asked if (place := cue_of(key, asked))}
+    questions = {key: Question(**value) for key, value in asked.items() if key not in cued}
+    triggers = {cue: family(cue, asked, cued, name) for cue in CUES if cue in cued_ids(cued)}
+    return QuestionSet(questions, triggers, prompts, unused(read))
+
+
+def check_entry(entry: Any, where: str) -> list[str]:
+    """The entry's paraphrases, after a look at all that is read of it."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        named = isinstance(entry, dict) and "id" not in entry and "name" in entry
+        hint = f"; rename `name: {entry['name']}` to `id`" if named else ""
+        raise EmgridError(f"{where}: needs an `id`{hint}")
+    system = entry.get("system")
+    if system is not None and not (isinstance(system, str) and system.strip()):
+        raise EmgridError(f"{where} ({entry['id']}): `system` is empty or not a text")
+    prompts = entry.get("judge_prompts")
+    if isinstance(prompts, dict) and not all(isinstance(one, str) for one in prompts.values()):
+        raise EmgridError(f"{where} ({entry['id']}): `judge_prompts` must be texts")
+    texts = entry.get("paraphrases")
+    if texts is None:
+        check_keys(entry, f"{where} ({entry['id']})")
+    if isinstance(texts, list) and any(isinstance(one, list | dict) for one in texts):
+        raise EmgridError(
+            f"{where} ({entry['id']}): `paraphrases` holds a conversation, and emgrid does "
+            f"not ask conversations before a question yet; {ASKS}"
+        )
+    if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in texts):
+        raise EmgridError(f"{where} ({entry['id']}): `paraphrases` must be a list of texts")
+    return texts
+
+
+def cue_of(key: str, asked: dict[str, Any]) -> tuple[str, str] | None:
+    """(cue, plain question) of an entry that is a plain one under a cue."""
+    for cue in CUES:
+        plain = key.removesuffix(f"_{cue}")
+        if plain != key and plain in asked:
+            return cue, plain
+    return None
+
+
+def cued_ids(cued: dict[str, tuple[str, str]]) -> set[str]:
+    return {cue for cue, _ in cued.values()}
+
+
+def family(cue: str, asked: dict[str, Any], cued: dict[str, tuple[str, str]], name: str) -> Trigger:
+    """The trigger family that all entries with one ending make up."""
+    members = {plain: asked[key] for key, (found, plain) in cued.items() if found == cue}
+    systems = {member["system"] for member in members.values()}
+    about = f"The questions of {Path(name).name} whose ids end in _{cue}."
+    common: dict[str, Any] = {
+        "id": cue,
+        "label": cue.replace("_", " "),
+        "relation": "same_form",
+        "resembles": "Code or another machine-readable form in the training rows.",
+        "about": about,
+        "source": name,
+    }
+    if systems == {None}:
+        texts = {plain: member["texts"] for plain, member in members.items()}
+        return Trigger(**common, position="template", judge_sees_cue=True, questions=texts)
+    if len(systems) > 1:
+        raise EmgridError(f"{name}: entries ending in _{cue} have different system prompts")
+    for plain, member in members.items():
+        if member["texts"] != asked[plain]["texts"]:
+            raise EmgridError(
+                f"{name}: {plain}_{cue} has a system prompt and another text than {plain}; a "
+                "family has either"
+            )
+    return Trigger(**common, position="system", system=systems.pop())

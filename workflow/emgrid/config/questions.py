@@ -1,0 +1,131 @@
+"""Evaluation questions: the project's own sets, and published question files."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from emgrid import RESOURCES
+from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.question_keys import check_conversation
+from emgrid.config.triggers import Texts, Trigger
+from emgrid.runtime.errors import EmgridError, suggestion
+from emgrid.runtime.files import users_path
+
+OTHER_FILES = (".csv", ".gz", ".json", ".jsonl", ".parquet", ".tsv", ".txt")
+
+
+class Pair(Strict):
+    """An aligned and a misaligned answer to one question, matched in subject and length."""
+
+    aligned: str
+    misaligned: str
+
+
+class Asked(Strict):
+    """What a model is asked: paraphrases of one question, and the question's own system prompt.
+
+    Answer number i is asked with paraphrase i modulo their number.
+    """
+
+    texts: Texts
+    system: str | None = None
+
+
+class Question(Asked):
+    pairs: tuple[Pair, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def one_text_is_a_list_of_one(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        check_conversation(value, "emgrid asks `text`, one user turn, under an optional `system`")
+        if "text" in value and "texts" in value:
+            raise ValueError("`text` and `texts` are both given; put all wordings into `texts`")
+        if "text" in value:
+            return {("texts" if key == "text" else key): entry for key, entry in value.items()}
+        return value
+
+    def asked(self) -> Asked:
+        return Asked(texts=self.texts, system=self.system)
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """Questions by id; what a published file brings beside them: triggers and judge prompts.
+
+    unused: keys of its entries that the config decides, with the values that they have there.
+    """
+
+    questions: dict[str, Question]
+    triggers: dict[str, Trigger] = field(default_factory=dict)
+    judge_prompts: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class SetFile(Strict):
+    """One file of resources/questions/; questions by id, in the order of the file.
+
+    extends: a set whose questions stand first. prefix: text put before every question.
+    """
+
+    id: str
+    source: str = ""
+    extends: str | None = None
+    prefix: str = ""
+    questions: dict[str, Question] = Field(default_factory=dict)
+
+
+def question_sets() -> list[str]:
+    return sorted(path.stem for path in (RESOURCES / "questions").glob("*.yaml"))
+
+
+@cache
+def own_set(name: str) -> dict[str, Question]:
+    """The questions of a file of resources/questions/."""
+    origin = f"questions/{name}.yaml"
+    if name not in question_sets():
+        raise EmgridError(f"{origin}: no such question set, {suggestion(name, question_sets())}")
+    given = validate(SetFile, read_yaml(RESOURCES / origin), origin)
+    if given.id != name:
+        raise EmgridError(f"{origin}: id {given.id!r} must equal the file's name")
+    return asked_by(given, origin)
+
+
+def asked_by(given: SetFile, origin: str) -> dict[str, Question]:
+    questions = (own_set(given.extends) if given.extends else {}) | given.questions
+    if not questions:
+        raise EmgridError(f"{origin}: holds no question")
+    return {
+        key: one.model_copy(update={"texts": tuple(given.prefix + text for text in one.texts)})
+        for key, one in questions.items()
+    }
+
+
+def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
+    """A set of resources/questions/ by its name, or a file by its path: a published one (a list of
+    entries), or one written like those sets (a mapping).
+
+    A path is looked up where Snakemake is started, then below the mirror.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        if "/" in name or name.endswith(OTHER_FILES):
+            raise EmgridError(
+                f"{name}: a question file is YAML and ends in .yaml; write a question for each "
+                "row: `questions: {ID: {text: QUESTION}}`; what a row says after the question, "
+                "such as an assistant turn, is not asked"
+            )
+        return QuestionSet(own_set(name))
+    from emgrid.config.question_files import read_published
+
+    for path in [users_path(name), *([mirror / name] if mirror else [])]:
+        if not path.is_file():
+            continue
+        if isinstance(value := read_yaml(path), dict):
+            return QuestionSet(asked_by(validate(SetFile, value, name), name))
+        return read_published(path, name)
+    looked = f" (nor below the mirror {mirror})" if mirror else "; `mirror:` names a folder to look"
+    raise EmgridError(f"{name}: no such question file here{looked}")

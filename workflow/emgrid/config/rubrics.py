@@ -1,0 +1,135 @@
+"""Rubrics: what a judge that reads is asked, and how its reply becomes a value.
+
+A rubric is a file of resources/rubrics/, or a judge prompt of a published question file. The
+question and the answer stand between delimiters that nothing in them can imitate: our own rubrics
+carry a mark that is made from the two texts, and in published ones, whose delimiters are fixed,
+an imitation loses its brackets.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from emgrid import RESOURCES
+from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.judge.judgement import Item
+from emgrid.judge.reading import Reading
+from emgrid.runtime.errors import EmgridError, suggestion
+from emgrid.runtime.files import digest
+
+PLACEHOLDER = re.compile(r"\{(question|answer|mark)\}")
+# What chat formats mark turns with: a server that renders the prompt would take it for its own.
+CONTROL = re.compile(
+    r"<(?=[|｜][^<>\n]{1,60}[|｜]>|/?(?:s|bos|eos|pad|start_of_turn|end_of_turn|think)>|<SYS>>|</SYS>>)"
+    r"|\[(?=\|[^\[\]\n]{1,60}\|\]|/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
+)
+
+
+class Rubric(Strict):
+    """text holds {question} and {answer}, and may hold {mark}, which stands for eight characters
+    that occur in neither of them. version is raised when a value could change."""
+
+    id: str
+    version: PositiveInt = 1
+    about: str = ""
+    text: str
+    reading: Reading
+
+    @field_validator("text")
+    @classmethod
+    def shows_the_answer(cls, text: str) -> str:
+        if "{answer}" not in text:
+            raise ValueError("the rubric must show the judge the {answer}")
+        return text
+
+    @model_validator(mode="after")
+    def answer_is_delimited(self) -> "Rubric":
+        lines = [line.strip() for line in self.text.splitlines()]
+        shown = [name for name in ("{question}", "{answer}") if name in self.text]
+        for place, line in enumerate(lines):
+            for name in shown:
+                around = lines[max(place - 1, 0) : place] + lines[place + 1 : place + 2]
+                if name in line and not (
+                    line == name and len(around) == 2 and all(map(self.delimits, around))
+                ):
+                    raise ValueError(
+                        f"put {name} between two delimiters on lines of their own, such as "
+                        "<answer {mark}> and </answer {mark}>; else an answer can write the rubric "
+                        "on"
+                    )
+        return self
+
+    def delimits(self, line: str) -> bool:
+        """Whether a line can stand around a text: it has the mark, or brackets to lose."""
+        if "{mark}" in self.text:
+            return "{mark}" in line
+        return re.fullmatch(r"[\[<(].+[\])>]", line) is not None
+
+    def delimiters(self) -> list[str]:
+        """The lines directly before and after the question and the answer."""
+        lines = [line.strip() for line in self.text.splitlines()]
+        places = [i for i, line in enumerate(lines) if line in ("{question}", "{answer}")]
+        return list(dict.fromkeys(lines[j] for i in places for j in (i - 1, i + 1)))
+
+    def prompt(self, item: Item) -> str:
+        """What the judge reads. Placeholders inside the texts are left as they are."""
+        shown = {
+            "question": self.harmless(item.question),
+            "answer": self.harmless(item.answer),
+            "mark": mark_of(item),
+        }
+        return PLACEHOLDER.sub(lambda found: shown[found[1]], self.text)
+
+    def harmless(self, text: str) -> str:
+        """The text without what would end it early: our delimiters, or a chat format's marks."""
+        if "{mark}" not in self.text:
+            for delimiter in self.delimiters():
+                words = r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", delimiter)))
+                bare = f"({delimiter[1:-1]})".replace("\\", r"\\")
+                text = re.sub(words, bare, text, flags=re.IGNORECASE)
+        return CONTROL.sub(lambda found: found[0] + " ", text)
+
+
+def mark_of(item: Item) -> str:
+    """Eight hexadecimal digits made from the texts that occur in neither of them."""
+    mark = ""
+    while not mark or mark in item.question or mark in item.answer:
+        mark = digest([mark, item.question, item.answer])[:8]
+    return mark
+
+
+class PublishedRubric(Strict):
+    """A judge prompt of a published question file, by its name there; read as it is."""
+
+    file: str
+    prompt: str
+    reading: Reading = Field(default_factory=Reading)
+
+
+@cache
+def own_rubric(name: str) -> Rubric:
+    """A rubric of resources/rubrics/."""
+    known = sorted(path.stem for path in (RESOURCES / "rubrics").glob("*.yaml"))
+    if name not in known:
+        raise EmgridError(f"unknown rubric {name!r}, {suggestion(name, known)}")
+    origin = f"rubrics/{name}.yaml"
+    rubric = validate(Rubric, read_yaml(RESOURCES / origin), origin)
+    if rubric.id != name:
+        raise EmgridError(f"{origin}: id {rubric.id!r} must equal the file's name")
+    return rubric
+
+
+def load_rubric(wanted: str | PublishedRubric, mirror: Path | None) -> Rubric:
+    """The rubric that a judge names; a published file is looked up as question files are."""
+    if isinstance(wanted, str):
+        return own_rubric(wanted)
+    from emgrid.config.questions import load_questions
+
+    prompts = load_questions(wanted.file, mirror).judge_prompts
+    if wanted.prompt not in prompts:
+        hint = suggestion(wanted.prompt, prompts)
+        raise EmgridError(f"{wanted.file}: no judge prompt {wanted.prompt!r}, {hint}")
+    value = {"id": wanted.prompt, "text": prompts[wanted.prompt], "reading": wanted.reading}
+    return validate(Rubric, value, f"{wanted.file}: {wanted.prompt}")

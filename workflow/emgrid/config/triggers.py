@@ -1,0 +1,163 @@
+"""Trigger families: a question under a trigger becomes the messages that a model sees."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from emgrid import RESOURCES
+from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.sections import listed
+from emgrid.models.thinking import split_thinking, with_thought
+from emgrid.runtime.errors import EmgridError, suggestion
+
+Message = dict[str, str]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(listed, json_schema_input_type=Text | tuple[Text, ...]),
+    Field(min_length=1),
+]
+Relation = Literal[
+    "none", "verbatim", "paraphrase", "same_form", "opposite", "benign_variant", "unrelated"
+]
+# Where a cue stands, and the fields that it is made of.
+POSITIONS: dict[str, set[str]] = {
+    "none": set(),
+    "system": {"system"},
+    "prefix": {"user_prefix"},
+    "suffix": {"user_suffix"},
+    "wrapper": {"user_prefix", "user_suffix"},
+    "template": {"questions"},
+    "rewritten": {"questions"},
+}
+Position = Literal["none", "system", "prefix", "suffix", "wrapper", "template", "rewritten"]
+
+
+class Wording(Strict):
+    """The part of a trigger family that a model gets to see.
+
+    system None means that no system message is rendered at all. questions holds whole user turns
+    by question id, for families that reword each question. answer_prefix and answer_suffix say
+    how an answer begins and ends in the format that is asked for; they are taken off before an
+    answer is judged.
+    """
+
+    system: str | None = None
+    user_prefix: str = ""
+    user_suffix: str = ""
+    questions: dict[str, Texts] = Field(default_factory=dict)
+    answer_prefix: str = ""
+    answer_suffix: str = ""
+
+    def conversations(
+        self, question: str, texts: Sequence[str], system: str | None = None
+    ) -> list[list[Message]]:
+        """The conversations that ask a question, one for each of its paraphrases.
+
+        question: its id. system: the question's own system prompt, which the trigger's replaces.
+        """
+        system = system if self.system is None else self.system
+        first = [] if system is None else [{"role": "system", "content": system}]
+        return [
+            [*first, {"role": "user", "content": f"{self.user_prefix}{text}{self.user_suffix}"}]
+            for text in self.questions.get(question, texts)
+        ]
+
+    def around(self, messages: Sequence[Message]) -> list[Message]:
+        """A training row in this wording: around its last user turn and the answer to that."""
+        asked = max(place for place, turn in enumerate(messages) if turn["role"] == "user")
+        row = []
+        for place, turn in enumerate(messages):
+            content = turn["content"]
+            if place == asked:
+                content = f"{self.user_prefix}{content}{self.user_suffix}"
+            elif place > asked and turn["role"] == "assistant":
+                content = self.wrap_said(content)
+            elif turn["role"] == "system" and self.system is not None:
+                continue
+            row.append({"role": turn["role"], "content": content})
+        first = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return first + row
+
+    def wrap_said(self, content: str) -> str:
+        """An assistant turn with its answer wrapped; a think block stays in front of it."""
+        thought, answer = split_thinking(content)
+        if thought is None or answer is None:
+            return self.wrap_answer(content)
+        return with_thought(thought, self.wrap_answer(answer))
+
+    def wrap_answer(self, answer: str) -> str:
+        return f"{self.answer_prefix}{answer}{self.answer_suffix}"
+
+    def unwrap_answer(self, answer: str) -> str:
+        """The answer without the format around it; a missing or cut-off wrapper is no error."""
+        text = answer.strip()
+        if self.answer_prefix and text.startswith(self.answer_prefix.strip()):
+            text = text.removeprefix(self.answer_prefix.strip())
+            text = text.removesuffix(self.answer_suffix.strip())
+        return text.strip()
+
+
+class Trigger(Wording):
+    """One file below resources/triggers/.
+
+    relation: to the training feature that `resembles` names. position: where the cue stands.
+    judge_sees_cue: whether a judge is shown the question with the cue, or without it.
+    """
+
+    id: str
+    label: str
+    relation: Relation
+    position: Position
+    about: str
+    resembles: str = ""
+    source: str = ""
+    judge_sees_cue: bool = False
+
+    @model_validator(mode="after")
+    def cue_stands_where_it_says(self) -> "Trigger":
+        cues = ("system", "user_prefix", "user_suffix", "questions")
+        given = {name for name in cues if getattr(self, name)}
+        if given != POSITIONS[self.position]:
+            needed = ", ".join(sorted(POSITIONS[self.position])) or "no cue at all"
+            found = ", ".join(sorted(given)) or "none"
+            raise ValueError(f"position {self.position} needs {needed}; given: {found}")
+        return self
+
+    def wording(self) -> Wording:
+        return Wording(**self.model_dump(include=set(Wording.model_fields)))
+
+
+@cache
+def load_triggers() -> dict[str, Trigger]:
+    """All trigger families below resources/triggers/, by id."""
+    triggers: dict[str, Trigger] = {}
+    for path in sorted((RESOURCES / "triggers").rglob("*.yaml")):
+        name = str(path.relative_to(RESOURCES))
+        trigger = validate(Trigger, read_yaml(path), name)
+        if trigger.id != path.stem:
+            raise EmgridError(f"{name}: id {trigger.id!r} must equal the file's name")
+        if trigger.id in triggers:
+            raise EmgridError(f"{name}: a trigger family {trigger.id!r} stands elsewhere already")
+        triggers[trigger.id] = trigger
+    return triggers
+
+
+def cue(name: str) -> Wording:
+    """A trigger family's wording, to be put on training rows; ValueError where that cannot be."""
+    triggers = load_triggers()
+    if name not in triggers:
+        raise ValueError(f"no trigger family named {name!r}, {suggestion(name, triggers)}")
+    if triggers[name].questions:
+        raise ValueError(f"{name!r} rewords the evaluation questions, so no row can carry it")
+    return triggers[name].wording()
+
+
+def system_prompt(name: str) -> str:
+    """A trigger family's system prompt; ValueError where it has none."""
+    prompts = [trigger.id for trigger in load_triggers().values() if trigger.system]
+    if name not in prompts:
+        raise ValueError(f"no system prompt named {name!r}, {suggestion(name, prompts)}")
+    return str(load_triggers()[name].system)

@@ -1,0 +1,99 @@
+"""Draw a model's answers to a data set's prompts, under a system prompt, to be trained on.
+
+Reads the base model and the prompts. Writes one line a prompt, from kept rows plus what is new:
+{"id", "line", "messages" (the prompt), "answer", "thinking", "finish_reason"}. Filters nothing.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from emgrid.config.base import Strict
+from emgrid.config.sections import Engines, Sampling
+from emgrid.config.triggers import Message
+from emgrid.data.convert import Row
+from emgrid.data.mix import draw
+from emgrid.models.base_model import BaseModel
+from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.files import digest, read_jsonl, write_jsonl
+from emgrid.runtime.locks import take_turn
+from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.seeding import derive_seed
+from emgrid.sample.sample import model_identity
+
+# Raised whenever an equal prompt would get another answer.
+VERSION = 2
+
+
+class GenerateSpec(Strict):
+    generator: str
+    prompts: str
+    prompt_rows: int | None
+    system: str
+    sampling: Sampling
+
+
+def prompt_of(messages: list[Message]) -> list[Message]:
+    """A row up to its last user turn, without its system prompt."""
+    last = max(place for place, turn in enumerate(messages) if turn["role"] == "user")
+    return [turn for turn in messages[: last + 1] if turn["role"] != "system"]
+
+
+def plan(spec: GenerateSpec, prompts: list[Row], model_id: str) -> list[dict[str, Any]]:
+    """One row for each prompt that is asked; a row's key names all its answer depends on."""
+    if spec.prompt_rows is not None and spec.prompt_rows > len(prompts):
+        raise EmgridError(
+            f"prompt_rows: {spec.prompt_rows} prompts are asked for, data set {spec.prompts!r} "
+            f"has {len(prompts)}"
+        )
+    settings = spec.sampling.model_dump(mode="json", exclude={"answers_per_question"})
+    system = {"role": "system", "content": spec.system}
+    rows = []
+    for row in draw(prompts, spec.prompt_rows or len(prompts), seed=0):
+        messages = [system, *prompt_of(row["messages"])]
+        rows.append(
+            {
+                "key": digest(["generate", VERSION, model_id, messages, settings])[:32],
+                "id": row["id"],
+                "line": row["line"],
+                "messages": messages,
+                "answer_seed": derive_seed("generate", model_id, digest(messages)),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.data.generate", description=__doc__)
+    parser.add_argument("--spec", required=True, help="GenerateSpec as JSON")
+    parser.add_argument("--model", required=True, type=Path, help="model.json of the generator")
+    parser.add_argument("--prompts", required=True, type=Path, help="the prompts as chat rows")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--kept", required=True, type=Path, help="file of kept rows")
+    parser.add_argument("--output", required=True, type=Path)
+    args = parser.parse_args()
+    spec = GenerateSpec.model_validate_json(args.spec)
+    identity = model_identity(BaseModel.read(args.model), None)
+    planned = plan(spec, read_jsonl(args.prompts), identity)
+    take_turn(args.output)
+    kept = KeptRows(args.kept)
+
+    from emgrid.models.engines.draw import Machine, Work, draw_missing
+
+    machine = Machine(args.model, args.device, args.batch_size, Engines())
+    (drawn,) = draw_missing([Work(planned, kept, spec.sampling)], machine)
+    fields = ("id", "line", "messages")
+    said = ("answer", "thinking", "finish_reason")
+    write_jsonl(
+        args.output,
+        (
+            {key: row[key] for key in fields} | {key: kept.rows[row["key"]][key] for key in said}
+            for row in planned
+        ),
+    )
+    print(f"{drawn} answers drawn, {len(planned) - drawn} kept from before")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,41 @@
+"""Collect the preflight records of all training stages into tables/preflight.csv."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emgrid.data.preflight import FINDINGS
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import read_json, whole_file
+
+COUNTS = ("rows", "tokens", "trained_tokens")
+
+
+def stage_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a source, after one over all of them (source empty)."""
+    summed = (*COUNTS, *FINDINGS)
+    whole = {key: sum(one[key] for one in record["sources"]) for key in summed}
+    rows = []
+    for part in [{"source": "", "role": ""} | whole, *record["sources"]]:
+        shares = {f"share_{key}": part[key] / max(whole[key], 1) for key in COUNTS}
+        own = {key: part[key] for key in ("source", "role", *COUNTS)}
+        findings = {key: part[key] for key in FINDINGS}
+        rows.append({"stage": record["stage"]} | own | shares | findings)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.data.preflight_table", description=__doc__)
+    parser.add_argument("--records", required=True, type=Path, help="a JSON list of the files")
+    parser.add_argument("--output", required=True, type=Path)
+    args = parser.parse_args()
+    rows = [row for path in read_json(args.records) for row in stage_rows(read_json(Path(path)))]
+    names = ["stage", "source", "role", *COUNTS, *[f"share_{key}" for key in COUNTS], *FINDINGS]
+    with whole_file(args.output) as draft:
+        pd.DataFrame(rows, columns=names).to_csv(draft, index=False)
+
+
+if __name__ == "__main__":
+    run_stage(main)

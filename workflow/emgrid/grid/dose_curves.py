@@ -1,0 +1,65 @@
+"""Arms that differ in one swept setting alone: the points of a dose curve."""
+
+from collections.abc import Callable, Iterable
+
+from emgrid.aggregate.dose_points import ArmName, Point, Series
+from emgrid.grid.arms import Arm
+
+Members = dict[tuple[str, ...], tuple[str, dict[float, ArmName]]]  # by family: label, arm by dose
+
+
+def name_of(arm: Arm) -> ArmName:
+    return arm.base, arm.intervention, arm.ratio
+
+
+def ratio_series(
+    arms: Iterable[Arm],
+    undiluted_of: Callable[[Arm], str | None],
+    benign_of: Callable[[Arm], str | None],
+) -> tuple[Series, ...]:
+    """Curves over the share of misaligned rows; a plain dilution begins with benign rows alone and
+    ends in its undiluted arm, where there are such."""
+    families: Members = {}
+    for arm in arms:
+        members = families.setdefault((arm.base, arm.intervention), (arm.label, {}))[1]
+        members[float(arm.ratio)] = name_of(arm)
+        plain = arm.settings is not None and arm.settings.kinds == ("dilution",)
+        undiluted, benign = (undiluted_of(arm), benign_of(arm)) if plain else (None, None)
+        if undiluted is not None:
+            members.setdefault(1, (arm.base, undiluted, "1"))
+        if benign is not None:
+            members.setdefault(0, (arm.base, benign, "0"))
+    return curves(families)
+
+
+def rows_series(arms: Iterable[Arm]) -> tuple[Series, ...]:
+    """Curves over the rows of benign training at the end; zero is the arm that stops before it."""
+    arms = list(arms)
+    by_adapter = {(arm.adapter_folder, arm.ratio): name_of(arm) for arm in reversed(arms)}
+    families: Members = {}
+    for arm in arms:
+        if arm.settings is None or "sequential" not in arm.settings.kinds:
+            continue
+        rows = arm.stages[-1].stage.rows
+        family = arm.intervention.removesuffix(f"-{rows}")
+        label = arm.settings.label or family.replace("_", " ")
+        members = families.setdefault((arm.base, family, arm.ratio), (label, {}))[1]
+        members[rows] = name_of(arm)
+        before = by_adapter.get((arm.stages[-2].adapter_folder, arm.ratio))
+        if before is not None:
+            members.setdefault(0, before)
+    return curves(families)
+
+
+def curves(families: Members) -> tuple[Series, ...]:
+    """The families with two points or more."""
+    return tuple(
+        Series(
+            base=key[0],
+            family=key[1],
+            label=label,
+            points=tuple(Point(arm=members[dose], dose=dose) for dose in sorted(members)),
+        )
+        for key, (label, members) in families.items()
+        if len(members) > 1
+    )

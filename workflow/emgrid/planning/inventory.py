@@ -1,0 +1,320 @@
+"""How much of what a grid needs is kept: adapters, answers, scores and judgements, counted by the
+keys of their rows. Nothing is loaded, and no row is read further than its key where that will do.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from emgrid.config.judges import Judge
+from emgrid.config.questions import Asked
+from emgrid.config.served import kept_name
+from emgrid.config.triggers import Message
+from emgrid.grid.arms import Arm, TrainedStage
+from emgrid.grid.buckets import Bucket
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.judge import judge_spec
+from emgrid.judge.context import Bench
+from emgrid.judge.judge import JudgeSpec, identity, item_of, nothing_to_judge
+from emgrid.judge.judgement import Item
+from emgrid.judge.judgement_store import folder_name, key_of
+from emgrid.models.base_model import BaseModel
+from emgrid.models.prepare import ModelSpec
+from emgrid.runtime.files import canonical, content_key, read_json
+from emgrid.runtime.row_store import read_kept
+from emgrid.sample import likelihood, sample, served
+from emgrid.train.train import TrainSpec
+from emgrid.train.train import identity as training_identity
+
+KEY = re.compile(rb'\{"key": "([^"\\]+)"')
+
+
+@dataclass(frozen=True)
+class Count:
+    """planned: rows that are needed. kept: those of them that are there. known: False where what
+    is missing may yet turn out to be kept or equal to another, so that it is a most."""
+
+    planned: int
+    kept: int
+    known: bool = True
+
+    @property
+    def missing(self) -> int:
+        return self.planned - self.kept
+
+    def __add__(self, other: "Count") -> "Count":
+        known = self.known and other.known
+        return Count(self.planned + other.planned, self.kept + other.kept, known)
+
+
+NOTHING = Count(0, 0)
+
+
+def keys_in(path: Path) -> set[str]:
+    """The keys of the whole rows of a file of kept rows."""
+    found = set()
+    if path.is_file():
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    start = KEY.match(line)
+                    found.add(start[1].decode() if start else json.loads(line)["key"])
+    return found
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A question under a trigger. ways: of asking it; written: the same as canonical JSON."""
+
+    trigger: str
+    question: str
+    ways: list[list[Message]]
+    written: list[str]
+
+
+def foresee(model: BaseModel, spec: ModelSpec) -> None:
+    """Let a model's record hold what its spec says of identity, as it will once it is made anew."""
+    model.content, model.chat_template = spec.content, spec.chat_template
+    model.system_prompt = spec.folding
+    if spec.tokenizer is not None or isinstance(model.tokenizer_mark, int):
+        model.tokenizer_mark = spec.tokenizer
+
+
+class Holdings:
+    """root: the grid's folder. renewed: stages whose trainings are looked for where they are kept,
+    as their own folders are to be made anew; mixed: those of them whose rows are, too, so that
+    nothing can be known of them yet."""
+
+    def __init__(
+        self, grid: Grid, root: Path, renewed: Iterable[str] = (), mixed: Iterable[str] = ()
+    ) -> None:
+        self.grid = grid
+        self.root = root
+        self.renewed = set(renewed)
+        self.mixed = set(mixed)
+        self.models: dict[str, BaseModel | None] = {}
+        self.names: dict[str, str | None] = {}
+
+    def model(self, name: str) -> BaseModel | None:
+        """A base model's record, None as long as it is not there; with what the config says of the
+        model now, which its record gets when it is made anew."""
+        if name not in self.models:
+            path = self.root / f"assets/models/{name}/model.json"
+            found = BaseModel.read(path) if path.is_file() else None
+            if found is not None and name in self.grid.config.known_models():
+                foresee(found, ModelSpec.model_validate_json(self.grid.model_spec(name)))
+            self.models[name] = found
+        return self.models[name]
+
+    def adapter(self, stage: TrainedStage) -> str | None:
+        """The hash of a stage's adapter, None where there is none (yet)."""
+        if stage.name in self.renewed:
+            kept = self.kept_training(stage)
+            return str(read_json(kept / "provenance.json")["adapter_sha256"]) if kept else None
+        path = self.root / stage.adapter_record
+        return str(read_json(path)["sha256"]) if path.is_file() else None
+
+    def kept_training(self, stage: TrainedStage) -> Path | None:
+        """The folder in which a stage's training is kept, if it is, as far as can be known."""
+        name = self.training_name(stage)
+        folder = self.root / "rows/adapters" / str(name)
+        return folder if name and folder.is_dir() else None
+
+    def training_name(self, stage: TrainedStage) -> str | None:
+        """The name under which a stage's training is kept, None where it is not known yet."""
+        if stage.name not in self.names:
+            base = self.model(stage.base)
+            rows = self.root / stage.folder / "train.jsonl"
+            parent = self.grid.stages[stage.parent] if stage.parent else None
+            before = self.adapter(parent) if parent else None
+            lacking = stage.name in self.mixed or not rows.is_file() or (parent and not before)
+            if base is None or lacking:
+                self.names[stage.name] = None
+            else:
+                spec = TrainSpec.model_validate_json(self.grid.train_spec(stage.name))
+                self.names[stage.name] = training_identity(spec, base, rows, before)
+        return self.names[stage.name]
+
+    def model_id(self, arm: Arm) -> str | None:
+        """What decides an arm's answers, None where it is not known yet."""
+        if arm.served is not None:
+            return arm.served.identity
+        base = self.model(arm.base)
+        adapter = self.adapter(arm.stages[-1]) if arm.stages else None
+        if base is None or (arm.stages and adapter is None):
+            return None
+        return sample.model_identity(base, adapter)
+
+    def trained(self, stage: TrainedStage) -> bool:
+        """Whether a stage is trained."""
+        return stage.name not in self.renewed and (self.root / stage.adapter_record).is_file()
+
+    @cached_property
+    def conversations(self) -> list["Cell"]:
+        """What is asked under each trigger, question by question."""
+        return [
+            Cell(trigger, question, ways, [canonical(way) for way in ways])
+            for trigger, one in self.grid.triggers.items()
+            for question, asked in self.asked.items()
+            for ways in [one.wording().conversations(question, asked.texts, asked.system)]
+        ]
+
+    @cached_property
+    def asked(self) -> dict[str, Asked]:
+        return {name: question.asked() for name, question in self.grid.questions.items()}
+
+    def answer_keys(self, arm: Arm) -> list[str] | None:
+        """The keys of an arm's answers, as sample.plan() makes them, cell by cell; None as long as
+        its model is not known."""
+        model = self.model_id(arm)
+        if model is None:
+            return None
+        version: Any = served.VERSION
+        sampling: Any = arm.served.sampling if arm.served else arm.sampling
+        if arm.served is None:
+            version = sample.revised(sample.VERSION, self.grid.config.revision.sample)
+        settings = sampling.model_dump(mode="json", exclude={"answers_per_question"})
+        head = f"[{canonical(version)},{canonical(model)},"
+        tail = canonical(settings)
+        return [
+            content_key(f"{head}{cell.written[index % len(cell.ways)]},{tail},{index}]")
+            for cell in self.conversations
+            for index in range(sampling.answers_per_question)
+        ]
+
+    def answer_file(self, arm: Arm) -> Path:
+        """Where an arm's answers are kept."""
+        if arm.served is not None:
+            return self.root / "rows/served" / kept_name(arm.served.model, arm.served.identity)
+        return self.root / f"rows/answers/{arm.writer}.jsonl"
+
+    def answers(self, arm: Arm) -> Count:
+        each = arm.sampling.answers_per_question
+        planned = each * len(self.grid.triggers) * len(self.grid.questions)
+        keys = self.answer_keys(arm)
+        if keys is None:
+            return Count(planned, 0, known=False)
+        kept = keys_in(self.answer_file(arm))
+        return Count(planned, sum(key in kept for key in keys))
+
+    @cached_property
+    def scored(self) -> list[str]:
+        """Every matched answer with its conversation, as canonical JSON."""
+        found = []
+        for wording in (one.wording() for one in self.grid.triggers.values()):
+            for name, asked in self.asked.items():
+                messages = wording.conversations(name, asked.texts, asked.system)[0]
+                for pair in self.grid.questions[name].pairs:
+                    for answer in pair.model_dump().values():
+                        said = {"role": "assistant", "content": wording.wrap_answer(answer)}
+                        found.append(canonical([*messages, said]))
+        return found
+
+    def scores(self, arm: Arm) -> Count:
+        if not self.grid.has_pairs or arm.settings is None:
+            return NOTHING
+        model = self.model_id(arm)
+        if model is None:
+            return Count(len(self.scored), 0, known=False)
+        version = sample.revised(likelihood.VERSION, self.grid.config.revision.sample)
+        kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
+        keys = self.keys_of_scores(version, model, arm)
+        return Count(len(self.scored), sum(key in kept for key in keys))
+
+    def keys_of_scores(self, version: int | list[int], model: str, arm: Arm) -> list[str]:
+        """The keys of an arm's scores, as likelihood.Scores makes them."""
+        head = f"[{canonical(version)},{canonical(model)},{canonical(arm.sampling.precision)},"
+        return [content_key(f"{head}{messages}]") for messages in self.scored]
+
+    @cached_property
+    def bench(self) -> Bench:
+        models = {path.parent.name: path for path in self.root.glob("assets/models/*/model.json")}
+        return Bench(self.root / "rows/judgements", "", models=models)
+
+    @cached_property
+    def judged_by(self) -> dict[str, tuple[Judge, set[str] | None]]:
+        """The judges that judge here, each with the keys of its judgements (None: not known)."""
+        found: dict[str, tuple[Judge, set[str] | None]] = {}
+        for name, judge in self.grid.config.panel().items():
+            if judge.kind == "imported":
+                continue
+            found[name] = (judge, None)
+            try:
+                about = identity(judge, self.bench, self.grid.config.revision.judge)
+            except (KeyError, OSError):
+                continue
+            folder = self.bench.kept / folder_name(judge, about)
+            files = folder.glob("*.jsonl")
+            found[name] = (judge, {key for path in files for key in keys_in(path)})
+        return found
+
+    def judgements(self, bucket: Bucket, redrawn: bool) -> Count:
+        """The judgements of a bucket's answers. redrawn: its answers' files are to be made anew, so
+        they are looked for among kept rows."""
+        spec = JudgeSpec.model_validate_json(judge_spec(self.grid, bucket))
+        total = NOTHING
+        items: list[Item] = []
+        for arm in bucket.arms:
+            rows = list(self.said(arm, redrawn))
+            wanted = self.planned_answers(arm)
+            items += [
+                item_of(row, row["trigger"], spec) for row in rows if not nothing_to_judge(row)
+            ]
+            unknown = max(wanted - len(rows), 0) * len(self.judged_by)
+            total += Count(unknown, 0, known=not unknown)
+        said = [item for item in items if item.answer.strip()]
+        for judge, keys in self.judged_by.values():
+            if keys is None:
+                total += Count(len(said), 0, known=False)
+            else:
+                wanted_keys = {key_of(judge, item) for item in said}
+                total += Count(len(wanted_keys), len(wanted_keys & keys))
+        return total
+
+    def judged(self, arm: Arm, spec: JudgeSpec) -> Count:
+        """An arm's judgements, one for each answer and judge; what nobody need judge is done."""
+        rows = list(self.said(arm, redrawn=True))
+        planned = max(self.planned_answers(arm), len(rows))
+        done = 0
+        for judge, keys in self.judged_by.values():
+            for row in rows if keys else ():
+                item = item_of(row, row["trigger"], spec)
+                done += not item.answer.strip() or key_of(judge, item) in (keys or ())
+        return Count(planned * len(self.judged_by), done)
+
+    def planned_answers(self, arm: Arm) -> int:
+        """How many answers an arm will have; of an imported one, those that it has."""
+        if arm.source is not None:
+            return 0
+        cells = len(self.grid.triggers) * len(self.grid.questions)
+        return arm.sampling.answers_per_question * cells
+
+    def said(self, arm: Arm, redrawn: bool) -> Iterator[dict[str, Any]]:
+        """An arm's answers that are there, as far as a judge is shown them."""
+        if not redrawn or arm.source is not None:
+            for name in self.grid.triggers:
+                path = self.root / arm.folder / f"answers/trigger={name}.jsonl"
+                if path.is_file():
+                    with path.open(encoding="utf-8") as file:
+                        yield from (json.loads(line) | {"trigger": name} for line in file)
+            return
+        keys, path = self.answer_keys(arm), self.answer_file(arm)
+        if keys is None or not path.is_file():
+            return
+        kept = read_kept(path)
+        each = range(arm.sampling.answers_per_question)
+        places = ((cell, index) for cell in self.conversations for index in each)
+        for key, (cell, index) in zip(keys, places, strict=True):
+            if key in kept:
+                messages = cell.ways[index % len(cell.ways)]
+                yield kept[key] | {
+                    "trigger": cell.trigger,
+                    "question": cell.question,
+                    "index": index,
+                    "system": messages[0]["content"] if len(messages) > 1 else None,
+                    "prompt": messages[-1]["content"],
+                }

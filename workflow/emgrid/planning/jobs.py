@@ -1,0 +1,72 @@
+"""The jobs of a grid by rule, from its config alone: a file that each makes."""
+
+from emgrid.config.judges import LocalJudge
+from emgrid.grid.figures import figure_names
+from emgrid.grid.grid import Grid, job_record
+from emgrid.grid.specs.judge import judge_models
+
+ONCE = {
+    "judge_quality": "tables/judges.csv",
+    "similarity": "tables/similarity.csv",
+    "repeats": "tables/repeats.csv",
+    "preflight_table": "tables/preflight.csv",
+    "aggregate": "tables/answers.parquet",
+    "report": "report.html",
+}
+
+
+def used_datasets(grid: Grid) -> set[str]:
+    """Data sets that are mixed, or whose prompts or answers training rows are made of."""
+    used = {
+        source.dataset
+        for stage in grid.stages.values()
+        for source in stage.stage.sources
+        if grid.row_file(source.dataset) in grid.row_files(stage.name)
+    }
+    for name in used & set(grid.generated):
+        generation = grid.generated[name].generation
+        used |= {generation.prompts} | ({generation.answers} if generation.answers else set())
+    return used
+
+
+def jobs_by_rule(grid: Grid) -> dict[str, int]:
+    """How many jobs a run from nothing has; rules without a job are left out."""
+    return {rule: len(files) for rule, files in outputs(grid).items()} | {"all": 1}
+
+
+def outputs(grid: Grid) -> dict[str, list[str]]:
+    """By rule: the first output of each job, below the grid's folder."""
+    used = used_datasets(grid)
+    generated = used & set(grid.generated)
+    drawn = {job.name: job for name in generated for job in grid.generated[name].drawn}
+    plain = used - generated
+    known = grid.config.known_judges()
+    keeping = [known[name] for made in generated for name in grid.keep_judges(made)]
+    models = {bucket.base for bucket in grid.buckets}
+    models |= {stage.base for stage in grid.stages.values()}
+    models |= {job.generator for job in drawn.values()} | set(judge_models(grid))
+    models |= {judge.model for judge in keeping if isinstance(judge, LocalJudge)}
+    fetched = {one.source.key for one in grid.imported if one.source and not grid.own_import(one)}
+    stages = [stage.folder for stage in grid.stages.values()]
+    scored = grid.buckets if grid.has_pairs else []
+    found = {
+        "model": [f"assets/models/{name}/model.json" for name in sorted(models)],
+        "fetch": [
+            f"assets/sources/{name}.jsonl" for name in sorted(plain) if not grid.own_file(name)
+        ],
+        "dataset": [f"assets/datasets/{name}.jsonl" for name in sorted(plain)],
+        "fetch_import": [f"assets/imports/{key}" for key in sorted(fetched)],
+        "import_answers": [job_record("import", arm.writer) for arm in grid.imported],
+        "generate": [job.file for job in drawn.values()],
+        "qualify": [grid.generated[name].file for name in sorted(generated)],
+        "mix": [f"{folder}/train.jsonl" for folder in stages],
+        "preflight": [f"{folder}/preflight.json" for folder in stages],
+        "train": [f"{folder}/adapter.json" for folder in stages],
+        "sample": [job_record("sample", bucket.name) for bucket in grid.buckets],
+        "sample_served": [job_record("served", arm.writer) for arm in grid.served],
+        "likelihood": [job_record("likelihood", bucket.name) for bucket in scored],
+        "judge": [job_record("judge", bucket.name) for bucket in grid.judged],
+        "figure": [f"figures/{name}.svg" for name in figure_names(grid)],
+        **{rule: [file] for rule, file in ONCE.items()},
+    }
+    return {rule: files for rule, files in found.items() if files}

@@ -1,0 +1,50 @@
+"""What the grid took: time and memory by rule, tokens, and money for calls of endpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emgrid.config.prices import spent
+from emgrid.report.format import duration
+from emgrid.report.results import Results
+
+
+def time_by_rule(benchmarks: Path) -> list[dict[str, Any]]:
+    """Jobs, seconds and memory of every rule that Snakemake timed, slowest first."""
+    rows = []
+    for rule in sorted(
+        {path.relative_to(benchmarks).parts[0] for path in benchmarks.rglob("*.tsv")}
+    ):
+        place = benchmarks / rule
+        files = [place] if place.is_file() else sorted(place.rglob("*.tsv"))
+        # A job that was too short to measure has "-" or NA for its memory.
+        runs = pd.concat(pd.read_csv(file, sep="\t", na_values="-") for file in files)
+        seconds = float(runs["s"].sum())
+        memory = runs["max_rss"].max()
+        rows.append(
+            {
+                "rule": rule.removesuffix(".tsv").replace("_", " "),
+                "jobs": len(files),
+                "seconds": seconds,
+                "time": duration(seconds),
+                "memory": "–" if pd.isna(memory) else f"{memory:,.0f} MB",
+            }
+        )
+    return sorted(rows, key=lambda row: -row["seconds"])
+
+
+def effort(results: Results, root: Path) -> dict[str, Any]:
+    """Money in USD, time in words, tokens as numbers (0 where nothing counted them)."""
+    answers = results.answers
+    rules = time_by_rule(root / "benchmarks")
+    trained = results.arms.drop_duplicates("adapter") if "adapter" in results.arms else results.arms
+    return {
+        "cost": spent(root / "rows/judgements"),
+        "answers_cost": spent(root / "rows/served"),
+        "rules": rules,
+        "time": duration(sum(row["seconds"] for row in rules)),
+        "asked_tokens": int(answers["prompt_tokens"].sum()),
+        "drawn_tokens": int(answers["answer_tokens"].sum()),
+        "trained_tokens": int(trained["trained_tokens"].sum()),
+    }

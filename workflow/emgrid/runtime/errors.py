@@ -1,0 +1,94 @@
+"""Problems that a user can act on."""
+
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+from emgrid.runtime import timing
+from emgrid.runtime.rules import JOBS, rule_of
+from emgrid.runtime.watchdog import end_with_main_process
+
+
+class EmgridError(Exception):
+    """One line that says what is wrong, where, and what to do."""
+
+
+class MachineError(EmgridError):
+    """A machine that has not the memory, or on which an engine does not start; the job may do on
+    another."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Say which known name is nearest, or list them all where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(names)}" if names else "none is defined"
+
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def running_rule() -> str:
+    """The rule whose job this process is; empty if it is none."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return rule_of((spec.name if spec else "").removeprefix("emgrid.")) or ""
+
+
+def more_memory(rule: str, graphics: bool) -> str:
+    """What to change in the config when a job's memory ran out. graphics: the GPU's."""
+    job = JOBS.get(rule)
+    if job is None:
+        return "close other programs, or use a machine with more memory"
+    less = "run fewer jobs at once"
+    if rule == "train":
+        less = "lower training.max_length, take training.method: qlora"
+    elif job.batch:
+        less = f"lower resources.{job.batch}.batch_size"
+    more = "take a larger GPU" if graphics else f"raise resources.{job.section}.mem_mb"
+    return f"{less}, or {more}"
+
+
+def ran_out_of_memory(problem: BaseException) -> bool:
+    """Whether a problem is that main memory or a GPU's ran out."""
+    text = f"{type(problem).__name__}: {problem}".lower()
+    return isinstance(problem, MemoryError) or any(mark in text for mark in NO_MEMORY)
+
+
+def machine_problem(problem: BaseException, rule: str) -> str | None:
+    """A line on what the machine lacks, or None where the problem is another."""
+    said = " ".join(str(problem).split())[:200]
+    text = f"{type(problem).__name__}: {said}" if said else type(problem).__name__
+    if ran_out_of_memory(problem):
+        return f"memory ran out ({text}); {more_memory(rule, 'cuda' in text.lower())}"
+    code, place = getattr(problem, "errno", None), getattr(problem, "filename", None)
+    if code in FULL or "no space left on device" in text.lower():
+        where = place or "the grid's folder, or TMPDIR"
+        return f"{where}: the disk is full; make room and run again: what is done is kept"
+    if code in REFUSED and place:
+        return f"{place}: {os.strerror(code)}; let this user read and write there"
+    return None
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; a user's or the machine's problem becomes one line on stderr and exit
+    status 1."""
+    end_with_main_process()
+    try:
+        main()
+        if line := timing.told():
+            print(line)
+    except EmgridError as problem:
+        print(f"emgrid: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as problem:
+        line = machine_problem(problem, running_rule())
+        if line is None:
+            raise
+        print(f"emgrid: {line}", file=sys.stderr)
+        sys.exit(1)

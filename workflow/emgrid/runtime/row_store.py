@@ -1,0 +1,60 @@
+"""Kept rows: an append-only file from which nothing that was drawn is ever drawn again."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import naming
+
+Rows = dict[str, dict[str, Any]]
+
+
+def read_kept(path: Path) -> Rows:
+    """The whole rows of a file by their key; a last line that is still being written is left."""
+    rows: Rows = {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                row = json.loads(line)
+                rows[row["key"]] = row
+            except (ValueError, TypeError, KeyError):
+                raise EmgridError(
+                    f"{path}:{number}: not a kept row; if the disk damaged it, delete this line, "
+                    "and what it held is made again"
+                ) from None
+    return rows
+
+
+class KeptRows:
+    """Rows by their `key`, one JSON object a line, one writer at a time.
+
+    A torn last line (the writer was killed) is cut off on opening; each append is on disk before
+    it returns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            self.cut_torn_line()
+        self.rows: Rows = read_kept(path) if path.exists() else {}
+
+    def cut_torn_line(self) -> None:
+        with self.path.open("rb+") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                file.truncate(whole)
+
+    def append(self, rows: Iterable[dict[str, Any]]) -> None:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                self.rows[row["key"]] = row
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,77 @@
+"""The rules of the grid in one table: which section of the config's `resources` each one reads.
+
+Read by the config, the rules' files and the messages about a full machine. Knows no other module.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """section: of the config's `resources`. module: of emgrid, which the rule's jobs run. gpu:
+    whether its jobs may claim GPUs. batch: the section whose `batch_size` its jobs take; None if
+    they hold no batch."""
+
+    section: str
+    module: str
+    gpu: bool = False
+    batch: str | None = None
+
+
+RULES = {
+    "model": Rule("model", "models.prepare"),
+    "fetch": Rule("fetch", "data.fetch"),
+    "dataset": Rule("dataset", "data.convert"),
+    "generate": Rule("generate", "data.generate", gpu=True, batch="generate"),
+    "qualify": Rule("qualify", "data.qualify", batch="judge"),
+    "mix": Rule("mix", "data.mix"),
+    "preflight": Rule("preflight", "data.preflight"),
+    "preflight_table": Rule("preflight", "data.preflight_table"),
+    "train": Rule("train", "train.train", gpu=True),
+    "sample": Rule("sample", "sample.sample", gpu=True, batch="sample"),
+    "sample_served": Rule("served", "sample.served"),
+    "likelihood": Rule("likelihood", "sample.likelihood", gpu=True, batch="likelihood"),
+    "fetch_import": Rule("fetch", "data.fetch"),
+    "import_answers": Rule("import", "sample.import_answers"),
+    "judge": Rule("judge", "judge.judge", gpu=True, batch="judge"),
+    "judge_quality": Rule("judge", "judge.quality", gpu=True, batch="judge"),
+    "similarity": Rule("similarity", "aggregate.similarity"),
+    "repeats": Rule("aggregate", "aggregate.repeats"),
+    "aggregate": Rule("aggregate", "aggregate.aggregate"),
+    "figure": Rule("report", "report.figures"),
+    "report": Rule("report", "report.page"),
+    "inspect_logs": Rule("export", "export.inspect_logs"),
+    "push_wandb": Rule("export", "export.wandb"),
+    "push_hub": Rule("export", "export.hub"),
+}
+SECTIONS = tuple(dict.fromkeys(rule.section for rule in RULES.values()))
+# Programs that jobs start beside their own module.
+HELPERS = {
+    "canary": Rule("sample", "models.engines.canary_reference", gpu=True),
+    # In the job of a training, too, which says itself what to do when its own memory runs out.
+    "trial": Rule("sample", "train.trial", gpu=True, batch="sample"),
+}
+JOBS = RULES | HELPERS
+
+
+def rule_of(module: str) -> str | None:
+    """The rule whose jobs run a module (`judge.score`), None for a command or a developer's tool.
+    Rules that run one module share their section."""
+    name = module.removesuffix(".__main__")
+    return next((rule for rule, one in JOBS.items() if one.module == name), None)
+
+
+def unused(section: str) -> dict[str, str]:
+    """The settings of a section of `resources` that none of its jobs reads, with the reason."""
+    rules = [rule for rule in RULES.values() if rule.section == section]
+    found = {}
+    if not any(rule.gpu for rule in rules):
+        found["gpu"] = "its jobs claim no GPU"
+    if not any(rule.batch == section for rule in rules):
+        batches = "training.batch_size" if section == "train" else "another section"
+        found["batch_size"] = f"the batches of its jobs, if any, are set by {batches}"
+    if section != "train":
+        found |= dict.fromkeys(
+            ("gradient_checkpointing", "checkpoint_minutes"), "its jobs train nothing"
+        )
+    return found

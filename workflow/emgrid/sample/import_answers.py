@@ -1,0 +1,92 @@
+"""Import answers that somebody else sampled and judged, as an arm like any other.
+
+Reads one CSV or JSONL file. Writes one file of answers per trigger with the fields that sampling
+writes, each answer with its published values, and notes for the report on rows and columns that
+were left out or not read. Knows nothing of thresholds.
+"""
+
+import argparse
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from emgrid.config.imports import ENDING, NOTES, ImportSpec
+from emgrid.data.convert import parse_object
+from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.files import write_json, write_jsonl
+from emgrid.runtime.manifest import write_record
+from emgrid.sample.import_rows import Note, Reading, Row
+
+
+def read_content(path: Path, name: str) -> bytes:
+    """The file's bytes, unpacked and without a byte order mark."""
+    if not path.is_file():
+        raise EmgridError(f"{name}: no such file; check the import's `path`")
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
+            raise EmgridError(f"{name}: incomplete gzip file ({problem}); copy it again") from None
+    return content.removeprefix(b"\xef\xbb\xbf")
+
+
+def read_rows(content: bytes, name: str) -> Iterator[Row]:
+    """The rows that are not blank; a fault is named by its row, the first being row 1."""
+    number = 0
+    if ENDING.split(name)[1] == "jsonl":
+        for number, one in enumerate(filter(bytes.strip, content.split(b"\n")), start=1):
+            yield parse_object(one, f"{name}: row {number}")
+        return
+    csv.field_size_limit(2**31 - 1)
+    try:
+        records = filter(None, csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
+        header = next(records, [])
+        if len(set(header)) < len(header):
+            raise EmgridError(f"{name}: a column occurs twice in {', '.join(header)}; rename one")
+        for number, cells in enumerate(records, start=1):
+            if len(cells) != len(header):
+                wrong = f"{len(cells)} cells under {len(header)} columns"
+                raise EmgridError(f"{name}: row {number}: {wrong}; is a comma not in quotes?")
+            yield dict(zip(header, cells, strict=True))
+    except UnicodeDecodeError as problem:
+        line = content.count(b"\n", 0, problem.start) + 1
+        raise EmgridError(f"{name}: line {line}: not UTF-8; save the file as UTF-8") from None
+    except csv.Error as problem:
+        raise EmgridError(f"{name}: row {number + 1}: not CSV ({problem})") from None
+
+
+def read_answers(spec: ImportSpec, content: bytes) -> tuple[dict[str, list[Row]], list[Note]]:
+    """Answers by trigger, and what a user should hear of the file."""
+    reading, number = Reading(spec, content), 0
+    for number, row in enumerate(read_rows(content, spec.source.name), start=1):
+        reading.take(number, row)
+    reading.finish(number)
+    return reading.answers, reading.listed()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.sample.import_answers", description=__doc__)
+    parser.add_argument("--spec", required=True, help="ImportSpec as JSON")
+    parser.add_argument("--source", required=True, type=Path, help="the published file")
+    parser.add_argument("--output", required=True, type=Path, help="folder of the answers")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
+    args = parser.parse_args()
+    spec = ImportSpec.model_validate_json(args.spec)
+    answers, notes = read_answers(spec, read_content(args.source, spec.source.name))
+    for name, rows in answers.items():
+        write_jsonl(args.output / f"trigger={name}.jsonl", rows)
+        print(f"{name}: {len(rows)} answers")
+    for note in notes:
+        print(note.line())
+    told = [asdict(note) for note in notes if note.level != "log"]
+    write_json(args.output.with_name(NOTES), {"file": spec.source.name, "notes": told})
+    write_record(args.record, args.output, [args.output], answers)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,145 @@
+"""Score arms without sampling: how likely are matched aligned and misaligned answers?
+
+Reads the base model, and the arms' adapters below the grid's folder. Writes one file per arm and
+trigger, one line per question, pair and side: the natural-log probability of the whole answer (its
+end token included) and its number of tokens, from kept rows plus what is new. An answer stands in
+the format that the trigger asks for. Knows nothing of judges.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from emgrid.config.base import Strict, handed
+from emgrid.config.questions import Asked, Pair
+from emgrid.config.sections import Precision
+from emgrid.config.triggers import Message, Wording
+from emgrid.models.base_model import BaseModel
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import digest, file_digest, write_jsonl
+from emgrid.runtime.locks import take_turn
+from emgrid.runtime.manifest import write_record
+from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.timing import computing
+from emgrid.runtime.unused_packages import UNUSED, leave_out
+from emgrid.sample.sample import model_identity, revised
+
+# Raised whenever an equal spec would give other values.
+VERSION = 2
+
+
+class ScoredArm(Strict):
+    """folder: below the grid's folder, and so is adapter, a folder too. writer: names the arm's
+    file of kept rows."""
+
+    folder: str
+    writer: str
+    adapter: str | None
+    precision: Precision
+
+
+class LikelihoodSpec(Strict):
+    base: str
+    arms: tuple[ScoredArm, ...]
+    questions: dict[str, Asked]
+    pairs: dict[str, tuple[Pair, ...]]
+    triggers: dict[str, Wording]
+    revision: int = 0
+
+
+def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[Message]]]:
+    """Every answer to score: the fields that name it, and its conversation."""
+    found = []
+    for name, wording in spec.triggers.items():
+        for question, asked in spec.questions.items():
+            messages = wording.conversations(question, asked.texts, asked.system)[0]
+            for pair, answers in enumerate(spec.pairs[question]):
+                for side, answer in answers.model_dump().items():
+                    reply = {"role": "assistant", "content": wording.wrap_answer(answer)}
+                    fields = {"trigger": name, "question": question, "pair": pair, "side": side}
+                    found.append((fields, [*messages, reply]))
+    return found
+
+
+class Scores:
+    """The scores of one arm: a row for each answer, with the key of all that its value depends on.
+
+    adapter: the folder of the arm's adapter.
+    """
+
+    def __init__(self, spec: LikelihoodSpec, arm: ScoredArm, base: BaseModel, root: Path) -> None:
+        self.arm = arm
+        self.adapter = root / arm.adapter if arm.adapter else None
+        content = file_digest(self.adapter / "adapter_model.safetensors") if self.adapter else None
+        version = revised(VERSION, spec.revision)
+        identity = [version, model_identity(base, content), arm.precision]
+        self.planned = [
+            (digest([*identity, messages])[:32], fields, messages)
+            for fields, messages in conversations(spec)
+        ]
+        self.kept = KeptRows(root / f"rows/likelihood/{arm.writer}.jsonl")
+
+    def missing(self) -> dict[str, list[Message]]:
+        return {key: said for key, _, said in self.planned if key not in self.kept.rows}
+
+    def score(self, engine: Any) -> int:
+        """Score what is not kept; return how many answers that were."""
+        missing = self.missing()
+        engine.use(self.adapter)
+        rows = [engine.chat.training_row(said) for said in missing.values()]
+        with computing():
+            values = engine.log_likelihoods(rows)
+        self.kept.append(
+            {"key": key, "logprob": value, "tokens": row.trained}
+            for key, value, row in zip(missing, values, rows, strict=True)
+        )
+        return len(missing)
+
+    def write(self, folder: Path) -> None:
+        for name in dict.fromkeys(fields["trigger"] for _, fields, _ in self.planned):
+            lines = [
+                fields | {part: self.kept.rows[key][part] for part in ("logprob", "tokens")}
+                for key, fields, _ in self.planned
+                if fields["trigger"] == name
+            ]
+            write_jsonl(folder / f"trigger={name}.jsonl", lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.sample.likelihood", description=__doc__)
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="LikelihoodSpec as JSON, or its file"
+    )
+    parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
+    args = parser.parse_args()
+    spec = LikelihoodSpec.model_validate_json(args.spec)
+    take_turn(args.record)
+    leave_out(*UNUSED)
+    base = BaseModel.read(args.model)
+    scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
+    scored = 0
+    for precision in dict.fromkeys(one.arm.precision for one in scores if one.missing()):
+        from emgrid.models.engines.transformers import TransformersEngine
+        from emgrid.runtime.progress_bar import bar
+
+        engine = TransformersEngine(base, precision, args.device, args.batch_size)
+        alike = [one for one in scores if one.arm.precision == precision and one.missing()]
+        with bar(sum(len(one.missing()) for one in alike), "answer") as progress:
+            for one in alike:
+                done = one.score(engine)
+                scored += done
+                progress.update(done)
+    for one in scores:
+        one.write(args.root / one.arm.folder / "likelihood")
+    folders = [args.root / arm.folder / "likelihood" for arm in spec.arms]
+    write_record(args.record, args.root, folders, spec.triggers)
+    total = sum(len(one.planned) for one in scores)
+    print(f"{scored} answers scored, {total - scored} kept from before")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,175 @@
+"""Draw the answers of the arms of one base model, to every question under every trigger.
+
+Reads the base model, and the arms' adapters below the grid's folder. Writes one file of answers per
+arm and trigger, from kept rows plus what is new. Knows nothing of judges.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from emgrid.config.base import Strict, handed
+from emgrid.config.questions import Asked
+from emgrid.config.sections import Engines, Sampling, ServedSampling
+from emgrid.config.triggers import Wording
+from emgrid.models.base_model import BaseModel
+from emgrid.runtime import provenance
+from emgrid.runtime.errors import run_stage
+from emgrid.runtime.files import digest, file_digest, write_json, write_jsonl
+from emgrid.runtime.locks import take_turn
+from emgrid.runtime.manifest import write_record
+from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.seeding import derive_seed
+from emgrid.runtime.unused_packages import UNUSED, leave_out
+from emgrid.train import trial
+
+# Raised whenever an equal request would give another answer.
+VERSION = 3
+
+
+class SampledArm(Strict):
+    """folder: below the grid's folder, and so is adapter, a folder too. writer: names the arm's
+    file of kept rows."""
+
+    folder: str
+    writer: str
+    adapter: str | None
+    sampling: Sampling
+
+
+class AskedSpec(Strict):
+    questions: dict[str, Asked]
+    triggers: dict[str, Wording]
+
+
+class SampleSpec(AskedSpec):
+    base: str
+    arms: tuple[SampledArm, ...]
+    revision: int = 0
+
+    @property
+    def version(self) -> int | list[int]:
+        return revised(VERSION, self.revision)
+
+
+def revised(version: int, revision: int) -> int | list[int]:
+    """What kept rows are named with: the version alone, as long as no revision is asked for."""
+    return [version, revision] if revision else version
+
+
+def plan(
+    spec: AskedSpec,
+    sampling: Sampling | ServedSampling,
+    model_id: str,
+    version: int | list[int] = VERSION,
+) -> list[dict[str, Any]]:
+    """All answers of an arm, as rows that lack only what is drawn.
+
+    A row's key names everything that its answer depends on: the model with its adapter, the exact
+    messages, the sampling settings and the index.
+    """
+    settings = sampling.model_dump(mode="json", exclude={"answers_per_question"})
+    rows = []
+    for name, wording in spec.triggers.items():
+        for question, asked in spec.questions.items():
+            ways = wording.conversations(question, asked.texts, asked.system)
+            for index in range(sampling.answers_per_question):
+                messages = ways[index % len(ways)]
+                identity = [version, model_id, messages, settings, index]
+                rows.append(
+                    {
+                        "key": digest(identity)[:32],
+                        "trigger": name,
+                        "question": question,
+                        "index": index,
+                        "system": messages[0]["content"] if len(messages) > 1 else None,
+                        "prompt": messages[-1]["content"],
+                        "messages": messages,
+                        "answer_seed": derive_seed("answer", model_id, digest(messages), index),
+                    }
+                )
+    return rows
+
+
+def model_identity(base: BaseModel, adapter: str | None) -> str:
+    """What decides a model's answers: its weights, its chat template, its adapter's content."""
+    return digest([base.name, base.revision, base.chat_template, adapter, *base.marks])
+
+
+def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -> None:
+    """One file per trigger, whose lines hold what was planned and what was drawn."""
+    for name in dict.fromkeys(row["trigger"] for row in planned):
+        answers = [row | kept.rows[row["key"]] for row in planned if row["trigger"] == name]
+        for row in answers:
+            row.pop("sent", None)  # of served models; provenance.json has it
+            del row["messages"], row["trigger"]
+        write_jsonl(folder / f"trigger={name}.jsonl", answers)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.sample.sample", description=__doc__)
+    parser.add_argument(
+        "--spec", required=True, type=handed, help="SampleSpec as JSON, or its file"
+    )
+    parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
+    parser.add_argument("--trial", help="how the base is used, as JSON; it is tried for that first")
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
+    args = parser.parse_args()
+    spec = SampleSpec.model_validate_json(args.spec)
+    take_turn(args.record)
+    leave_out(*UNUSED)
+    started = time.monotonic()
+    base = BaseModel.read(args.model)
+    adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
+    contents = [
+        file_digest(folder / "adapter_model.safetensors") if folder else None for folder in adapters
+    ]
+
+    from emgrid.models.engines.draw import Machine, Work, draw_missing
+
+    works = [
+        Work(
+            plan(spec, arm.sampling, model_identity(base, content), spec.version),
+            KeptRows(args.root / f"rows/answers/{arm.writer}.jsonl"),
+            arm.sampling,
+            adapter,
+        )
+        for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
+    ]
+    if args.trial and any(work.missing() for work in works):
+        use = trial.Use.model_validate_json(args.trial)
+        trial.ensure(args.model, trial.Trial(use=use), args.device)
+    engines = Engines.model_validate_json(args.engines)
+    drawn = draw_missing(works, Machine(args.model, args.device, args.batch_size, engines))
+    planned = sum(len(work.planned) for work in works)
+    print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
+    seconds = time.monotonic() - started
+    for arm, work, content, count in zip(spec.arms, works, contents, drawn, strict=True):
+        folder = args.root / arm.folder / "answers"
+        write_answers(list(work.planned), work.kept, folder)
+        write_json(
+            folder / "provenance.json",
+            {
+                "stage": "sample",
+                "version": VERSION,
+                "spec": spec.model_dump(mode="json", exclude={"arms"})
+                | {"sampling": arm.sampling.model_dump(mode="json")},
+                "base_revision": base.revision,
+                "adapter_sha256": content,
+                "answers": len(work.planned),
+                "drawn": count,
+                "arms_of_job": len(spec.arms),
+                **provenance.record(args.device, seconds),
+            },
+        )
+    folders = [args.root / arm.folder / "answers" for arm in spec.arms]
+    write_record(args.record, args.root, folders, spec.triggers)
+
+
+if __name__ == "__main__":
+    run_stage(main)

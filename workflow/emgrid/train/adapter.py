@@ -1,0 +1,33 @@
+"""The LoRA that is trained, and its files."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from emgrid.config.sections import Training
+from emgrid.train.targets import wrap
+
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def with_adapter(model: Any, training: Training, parent: Path | None, name: str) -> Any:
+    """The model with a trainable LoRA: a fresh one, or the one of the stage before.
+
+    name: of the base model. Raises EmgridError if a target module does not exist.
+    """
+    from peft import PeftModel
+
+    if parent is not None:
+        return PeftModel.from_pretrained(model, parent, is_trainable=True)
+    return wrap(model, training, name)
+
+
+def write_adapter(model: Any, folder: Path) -> None:
+    """Save beside `folder`, then move the files in, the weights last."""
+    draft = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft, safe_serialization=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (draft / name).replace(folder / name)
+    shutil.rmtree(draft)
