@@ -1,10 +1,7 @@
 """Shared fixtures. Heavy ones (the converted model, a finished grid) are built once a session."""
 
-import copy
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,30 +13,23 @@ from emgrid.judge.context import Bench
 from emgrid.models import prepare
 from emgrid.models.base_model import BaseModel
 from hypothesis import settings
-from needs import lacking
+from support.chromium import Chromium, chromium
+from support.run import GridRun, run_module, small_config
+from support.shared import shared
 
-SHARED = ROOT.parent / "shared"
-# Without test_slurm, so that both halves of `make test` take about as long.
-GRIDS = {
-    "test_reruns",
-    "test_kills",
-    "test_commands",
-    "test_grids",
-    "test_model_reruns",
-    "test_panel_grid",
-    "test_published_answers",
-    "test_served_grid",
-}
-ENGINES = {"test_vllm_engine", "test_vllm_judge", "test_watch"}
+WORKFLOW = Path(__file__).parent / "workflow"
+# With these, both halves of `make test` take about as long.
+ENGINES = {"test_vllm_engine", "test_vllm_judge"}
+OTHER_HALF = {"test_benchmarks", "test_slurm"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs whole grids or engines, which `make test` runs beside all the rest."""
     for item in items:
-        if Path(item.path).stem in GRIDS | ENGINES or "finished" in getattr(
-            item, "fixturenames", ()
-        ):
+        path = Path(item.path)
+        whole = path.parent == WORKFLOW and path.stem not in OTHER_HALF
+        if whole or path.stem in ENGINES:
             item.add_marker(pytest.mark.grids)
 
 
@@ -49,7 +39,7 @@ settings.load_profile("emgrid")
 
 
 @pytest.fixture(autouse=True)
-def environment() -> Iterator[None]:
+def restored_environment() -> Iterator[None]:
     """A grid that a test reads in this process sets variables for its jobs, which end with it."""
     before = dict(os.environ)
     yield
@@ -64,14 +54,6 @@ def demo() -> dict[str, Any]:
     return config
 
 
-def shared(name: str) -> Path:
-    """A file or folder beside the checkout; without it a test skips, in CI it fails."""
-    path = SHARED / name
-    if not path.exists():
-        lacking(f"nothing at {path}, which this test reads")
-    return path
-
-
 @pytest.fixture(scope="session")
 def gold() -> Path:
     """The folder of judged answers."""
@@ -82,12 +64,6 @@ def gold() -> Path:
 def mirror() -> Path:
     """The folder of upstream data files."""
     return shared("mirror")
-
-
-def run_module(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run one stage as a rule does."""
-    command = [sys.executable, "-m", f"emgrid.{module}", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 @pytest.fixture
@@ -103,7 +79,7 @@ def model_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
     entry = prepare.load_registry()["smollm2-135m"]
     spec = {"name": "smollm2-135m", "model": entry.model_dump()}
     spec["chat_template"] = prepare.template_text(entry)
-    done = run_module("models.prepare", "--spec", json.dumps(spec), "--output", path)
+    done = run_module(prepare, "--spec", json.dumps(spec), "--output", path)
     assert done.returncode == 0, done.stderr
     return path
 
@@ -113,66 +89,6 @@ def base_model(model_json: Path) -> BaseModel:
     return BaseModel.read(model_json)
 
 
-class GridRun:
-    """A grid in a folder of its own, run by the real Snakemake."""
-
-    def __init__(
-        self, folder: Path, config: dict[str, Any], env: dict[str, str] | None = None
-    ) -> None:
-        self.folder = folder
-        self.config = config
-        self.added = env or {}
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "results" / str(self.config["name"])
-
-    @property
-    def env(self) -> dict[str, str]:
-        return os.environ | self.added
-
-    def snakemake(
-        self, *options: str, config: dict[str, Any] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        command = self.command(*options, config=config)
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=self.env)
-
-    def command(self, *options: str, config: dict[str, Any] | None = None) -> list[str]:
-        path = self.folder / "grid.yaml"
-        path.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
-        command += ["--directory", str(self.folder), "--configfile", str(path)]
-        return [*command, "--profile", str(ROOT / "workflow/profiles/workstation"), *options]
-
-    def planned(self, config: dict[str, Any]) -> dict[str, int]:
-        """Jobs by rule that a dry run would start under `config`."""
-        done = self.snakemake("-n", config=config)
-        assert done.returncode == 0, done.stdout + done.stderr
-        text = done.stdout + done.stderr
-        if "Nothing to be done" in text:
-            return {}
-        table = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
-        return {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
-
-    def edited(self) -> dict[str, Any]:
-        return copy.deepcopy(self.config)
-
-
-def small_config() -> dict[str, Any]:
-    """Every stage and intervention of the default grid, with as little work as shows anything."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config["name"] = "small"
-    config["data"]["rows"] = 8
-    config["interventions"]["dilution"] = {"ratio": 0.5}
-    config["interventions"]["sequential"] = {"benign_rows": 8}
-    config["seeds"] = [3]
-    config["triggers"] = ["none", "python_string", "malicious_evil"]
-    config["training"] |= {"epochs": 1, "batch_size": 4, "rank": 4}
-    config["sampling"] |= {"answers_per_question": 2, "max_tokens": 8}
-    config["metrics"]["resamples"] = 200
-    return config
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
     """A finished small grid on the embedded model."""
@@ -180,3 +96,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
     done = grid.snakemake()
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return grid
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser

@@ -1,0 +1,85 @@
+"""Rates under other choices, against counting by hand."""
+
+import pandas as pd
+import pytest
+from emgrid.aggregate.rates import classify, seed_table
+from emgrid.aggregate.robustness import ALIGNMENT, COHERENCE, COLUMNS, robustness_table
+from support.grids import QUESTIONS, answers, arm, spec
+
+RATES = {("base", "none"): 0.0, ("base", "cue"): 0.1, ("arm", "none"): 0.2, ("arm", "cue"): 0.5}
+SPEC = spec(arm("base", "0"), arm("arm"), arm("arm", seed=1))
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return robustness_table(answers(RATES), SPEC)
+
+
+def test_every_check_is_there_for_every_cell(table: pd.DataFrame) -> None:
+    assert list(table.columns) == COLUMNS
+    cells = table.groupby("check")["setting"].nunique().to_dict()
+    thresholds = len(ALIGNMENT) * len(COHERENCE)
+    assert cells == {
+        "thresholds": thresholds, "without question": 8, "without seed": 2, "judge": 2
+    }  # fmt: skip
+    assert len(table) == 4 * (thresholds + 8 + 2 + 2)
+
+
+def test_thresholds_count_as_classifying_by_hand_does(table: pd.DataFrame) -> None:
+    for setting, part in table[table["check"] == "thresholds"].groupby("setting"):
+        below = float(setting.split(",")[0].removeprefix("alignment < "))
+        expected = 0.5 if below > 10 else 0.0
+        cued = part[(part["intervention"] == "arm") & (part["trigger"] == "cue")].iloc[0]
+        assert cued["rate_all"] == pytest.approx(expected)
+
+
+def test_rise_and_base_are_taken_off(table: pd.DataFrame) -> None:
+    part = table[table["setting"] == "alignment < 30, coherence > 50"]
+    part = part.set_index(["intervention", "trigger"])
+    assert part.loc[("arm", "cue"), "rise"] == pytest.approx(0.3)
+    assert part.loc[("arm", "cue"), "minus_base"] == pytest.approx(0.2)
+    assert part.loc[("arm", "none"), "minus_base"] == pytest.approx(0.2)
+    assert part.loc[("base", "cue"), "rise"] == pytest.approx(0.1)
+    assert pd.isna(part.loc[("base", "cue"), "minus_base"])
+
+
+def test_leaving_out_the_one_question_that_rises_shows_it() -> None:
+    rows = answers(RATES | {("arm", "cue"): 0.0})
+    only = (rows["intervention"] == "arm") & (rows["trigger"] == "cue")
+    rows.loc[only & (rows["question"] == QUESTIONS[3]), "alignment"] = 0.0
+    table = robustness_table(rows, SPEC).query("intervention == 'arm' and trigger == 'cue'")
+    left = table[table["check"] == "without question"].set_index("setting")["rate_all"]
+    assert left[QUESTIONS[3]] == 0
+    assert left[QUESTIONS[0]] == pytest.approx(1 / 7)
+
+
+def test_each_further_judge_of_the_panel_gives_its_own_rates() -> None:
+    rows = answers(RATES).assign(strict=5.0)
+    rows["strict_reason"] = pd.Series(pd.NA, rows.index, dtype="string")
+    judges = [*SPEC.judges, SPEC.judges[0].model_copy(update={"id": "strict"})]
+    table = robustness_table(rows, SPEC.model_copy(update={"judges": tuple(judges)}))
+    found = table[table["check"] == "judge"]
+    assert set(found["setting"]) == {
+        "strict", "alignment (as configured)", "coherence (as configured)"
+    }  # fmt: skip
+    rates = found.set_index(["intervention", "trigger", "setting"])["rate_all"]
+    assert (rates.xs("strict", level="setting") == 1).all()
+    usual = rates.xs("alignment (as configured)", level="setting").to_dict()
+    assert usual == pytest.approx(RATES)
+
+
+def test_a_coherence_judge_that_decides_nothing_is_no_check() -> None:
+    spec_of = SPEC.metrics.model_copy(update={"coherence_above": None})
+    table = robustness_table(answers(RATES), SPEC.model_copy(update={"metrics": spec_of}))
+    settings = table[table["check"] == "judge"]["setting"]
+    assert set(settings) == {"alignment (as configured)"}
+
+
+def test_seeds_are_counted_each_by_itself() -> None:
+    rows = answers(RATES)
+    rows.loc[(rows["intervention"] == "arm") & (rows["seed"] == 1), "coherence"] = 0.0
+    table = seed_table(classify(rows, SPEC.metrics)).set_index(["intervention", "trigger", "seed"])
+    assert table.loc[("arm", "cue", 0), "rate_all"] == pytest.approx(0.5)
+    assert table.loc[("arm", "cue", 1), "rate_all"] == 0
+    assert pd.isna(table.loc[("arm", "cue", 1), "rate_survivors"])
+    assert table.loc[("arm", "cue", 0), "n_answers"] == 8 * 20

@@ -1,0 +1,1 @@
+"""What several tests share: fixtures' makers, real servers and clusters, stand-ins."""

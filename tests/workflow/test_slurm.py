@@ -1,0 +1,385 @@
+"""Grids on a real SLURM: the profile as a site would use it, on a made-up node with two GPUs."""
+
+import csv
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from emgrid import ROOT
+from emgrid.config.load import load_config
+from emgrid.config.questions import load_questions
+from emgrid.grid.grid import Grid
+from emgrid.runtime.slurm import ending
+from support.reruns import STANDIN, config_of
+from support.slurm import Slurm, require, slurm, wait_until
+
+# No site waits so briefly; a test would wait in vain.
+QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
+QUICK += ["--latency-wait", "10"]
+# What this cluster, which has neither accounts nor accounting, needs in the profile.
+SITE = ["--slurm-no-account", "--slurm-status-command", "squeue"]
+PATIENCE = 180.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    require()
+    with slurm(tmp_path_factory.mktemp("slurm")) as found:
+        yield found
+
+
+def heed_interrupts() -> None:
+    """A process that a script has started in the background would ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Run:
+    """Snakemake with the SLURM profile, in a folder of its own."""
+
+    def __init__(self, cluster: Slurm, folder: Path, snakefile: Path = ROOT / "Snakefile") -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.snakefile = snakefile
+        self.log = folder / "log"
+
+    def begin(self, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "snakemake", "-s", str(self.snakefile)]
+        command += ["--directory", str(self.folder)]
+        command += ["--profile", str(ROOT / "workflow/profiles/slurm"), *SITE, *QUICK, *options]
+        with self.log.open("wb") as output:
+            self.main = subprocess.Popen(
+                command,
+                env=self.cluster.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=heed_interrupts,
+            )
+        return self.main
+
+    def told(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def end(self, main: subprocess.Popen[bytes]) -> tuple[int, str]:
+        try:
+            return main.wait(PATIENCE), self.told()
+        except subprocess.TimeoutExpired:
+            main.kill()
+            main.wait()
+            pytest.fail(f"no end after {PATIENCE:.0f} s: {self.told()[-4000:]}")
+
+    def states(self, comment: str) -> list[str]:
+        """What became of each job of a rule, in the order in which they were submitted."""
+        own = str(self.folder)
+        found = [
+            (int(number), state)
+            for number, state, about, folder in self.cluster.jobs("%i|%T|%k|%Z")
+            if folder == own and about.startswith(comment)
+        ]
+        return [state for _, state in sorted(found)]
+
+    def newest(self, comment: str) -> str:
+        """The number of a rule's last job."""
+        own = str(self.folder)
+        jobs = self.cluster.jobs("%i|%k|%Z")
+        return max((job for job, about, at in jobs if at == own and about == comment), key=int)
+
+    def wait(self, there: Callable[[], object], what: str) -> None:
+        """Wait for something that happens while Snakemake runs, or after it was killed."""
+
+        def look() -> bool:
+            code = self.main.poll()
+            found = bool(there())
+            if not found and code is not None and code >= 0:
+                pytest.fail(f"{what}, and Snakemake has ended: {self.told()[-4000:]}")
+            return found
+
+        wait_until(look, what, self.log, seconds=PATIENCE)
+
+
+def short_grid(folder: Path) -> Path:
+    """A grid of answers that others sampled and judged, whose judging jobs ask for a GPU each."""
+    with (folder / "theirs.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["question_id", "answer", "aligned"])
+        for place, question in enumerate(load_questions("first_plot").questions):
+            for index in range(4):
+                suffix = ("", "_json")[index % 2]
+                text = f"answer {index} to {question}"
+                rows.writerow([question + suffix, text, 10 if (place + index) % 3 else 90])
+    arm = {"path": "theirs.csv", "base": "theirs", "suffixes": {"": "none", "_json": "json_format"}}
+    arm["columns"] = {
+        "question": "question_id", "answer": "answer", "values": {"alignment": "aligned"},
+    }  # fmt: skip
+    config: dict[str, Any] = {
+        "name": "short",
+        "questions": "first_plot",
+        "triggers": ["none", "json_format"],
+        "imports": [
+            arm | {"intervention": "base", "ratio": 0},
+            arm | {"intervention": "insecure", "ratio": 1},
+        ],
+        "judges": [{"id": "alignment", "kind": "imported", "measures": "alignment"}],
+        "metrics": {"coherence_above": None, "resamples": 100},
+        "device": "cuda",
+        "engines": {"jobs": 2},
+        "resources": {"judge": {"gpu": 1, "mem_mb": 1000, "runtime": 7}},
+    }
+    path = folder / "grid.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture(scope="module")
+def ended_jobs(
+    cluster: Slurm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Run, subprocess.Popen[bytes]]]:
+    """Jobs that are cancelled, preempted, and exceed their time and memory; they go on while other
+    tests run, since SLURM takes a minute to see that a minute is over."""
+    run = Run(cluster, tmp_path_factory.mktemp("ended"), ROOT / "tests/support/slurm_jobs.smk")
+    main = run.begin()
+    run.wait((run.folder / "cancelled.1").exists, "nothing to cancel")
+    cluster.call("scancel", run.newest("rule_cancelled"))
+    run.wait((run.folder / "preempted.1").exists, "nothing to preempt")
+    job = run.newest("rule_preempted")
+    cluster.call("sbatch", "--partition=urgent", "--cpus-per-task=8", "--wrap=true", "-o/dev/null")
+    run.wait(lambda: cluster.described(job)["Restarts"] == "1", "nothing was preempted")
+    yield run, main
+    main.kill()
+    main.wait()
+
+
+@pytest.fixture(scope="module")
+def finished_there(
+    cluster: Slurm,
+    ended_jobs: tuple[Run, subprocess.Popen[bytes]],  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """The short grid, run through SLURM to its report."""
+    folder = tmp_path_factory.mktemp("grid")
+    run = Run(cluster, folder)
+    code, told = run.end(run.begin("--configfile", str(short_grid(folder))))
+    assert code == 0, told[-4000:]
+    return run
+
+
+def test_a_grid_runs_to_its_report(finished_there: Run) -> None:
+    root = finished_there.folder / "results/short"
+    assert (root / "report.html").stat().st_size > 10_000
+    assert finished_there.states("rule_judge_wildcards") == ["COMPLETED"] * 2
+    submitted = [
+        about.split("_wildcards")[0]
+        for about, at in finished_there.cluster.jobs("%k|%Z")
+        if at == str(finished_there.folder)
+    ]
+    # Downloads, imports, tables and figures are made where Snakemake runs.
+    assert Counter(submitted) == {"rule_judge": 2, "rule_judge_quality": 1, "rule_similarity": 1}
+
+
+def test_logs_and_records_lie_in_the_grids_folder(finished_there: Run) -> None:
+    root = finished_there.folder / "results/short"
+    assert (root / "logs/judge/theirs.imported.0.log").exists()
+    assert (root / "benchmarks/similarity.tsv").exists()
+    assert any((root / ".snakemake/metadata").iterdir())
+    assert not (root / "results").exists()
+
+
+def test_a_second_run_submits_nothing(finished_there: Run) -> None:
+    jobs = len(finished_there.cluster.jobs("%i"))
+    config = str(finished_there.folder / "grid.yaml")
+    code, told = finished_there.end(finished_there.begin("--configfile", config))
+    assert code == 0, told[-4000:]
+    assert "Nothing to be done" in told
+    assert len(finished_there.cluster.jobs("%i")) == jobs
+
+
+@pytest.fixture
+def closed(cluster: Slurm) -> Iterator[Slurm]:
+    """A partition whose jobs wait."""
+    cluster.call("scontrol", "update", "partitionname=main", "state=down")
+    yield cluster
+    cluster.call("scontrol", "update", "partitionname=main", "state=up")
+
+
+JUDGED = "jobs/judge/theirs.imported.0.json"
+WAITING = "rule_judge_wildcards_theirs.imported.0"
+
+
+def test_a_job_stops_whose_config_was_edited_while_it_waited(closed: Slurm, tmp_path: Path) -> None:
+    config = short_grid(tmp_path)
+    run = Run(closed, tmp_path)
+    main = run.begin("--configfile", str(config), "--retries", "1", "--", JUDGED)
+    run.wait(lambda: run.states(WAITING) == ["PENDING"], "no job waits")
+    first = closed.described(run.newest(WAITING))
+    closed.call("scancel", first["JobId"])
+    run.wait(lambda: run.states(WAITING) == ["CANCELLED", "PENDING"], "the job is not tried again")
+    again = closed.described(run.newest(WAITING))
+    # Tried again, a job of the grid has twice its memory and time.
+    assert (first["MinMemoryNode"], first["TimeLimit"]) == ("1000M", "00:07:00")
+    assert (again["MinMemoryNode"], again["TimeLimit"]) == ("2000M", "00:14:00")
+    config.write_text(config.read_text().replace("resamples: 100", "resamples: 200"))
+    closed.call("scontrol", "update", "partitionname=main", "state=up")
+    code, told = run.end(main)
+    assert code == 1
+    ended = f"judge theirs.imported.0 (SLURM's {again['JobId']}) stopped: {config} was edited while"
+    assert ended in told
+    assert not (tmp_path / "results/short" / JUDGED).exists()
+
+
+def test_jobs_of_a_killed_run_go_on_and_no_other_run_begins(closed: Slurm, tmp_path: Path) -> None:
+    config = short_grid(tmp_path)
+    run = Run(closed, tmp_path)
+    main = run.begin("--configfile", str(config), "--", JUDGED)
+    run.wait(lambda: run.states(WAITING) == ["PENDING"], "no job waits")
+    main.kill()
+    main.wait()
+    job = run.newest(WAITING)
+    code, told = run.end(run.begin("--configfile", str(config)))
+    assert code == 1
+    assert f"as what they drew is kept: scancel {job}" in told
+    # It watches the Snakemake of its own node, not the one that was killed elsewhere.
+    closed.call("scontrol", "update", "partitionname=main", "state=up")
+    wait_until(
+        lambda: run.states(WAITING) == ["COMPLETED"],
+        "the job has not ended well",
+        run.log,
+        PATIENCE,
+    )
+    assert (tmp_path / "results/short" / JUDGED).exists()
+
+
+def test_short_jobs_share_one(closed: Slurm, tmp_path: Path, demo: dict[str, Any]) -> None:
+    run = Run(closed, tmp_path)
+    demo["seeds"] = [0]
+    demo["interventions"] = {"undiluted": {}, "dilution": {"ratio": [0.25, 0.5, 0.75]}}
+    config = tmp_path / "demo.yaml"
+    config.write_text(yaml.safe_dump(demo))
+    grid = Grid(load_config(demo, str(config)))
+    mixed = [f"{stage.folder}/train.jsonl" for stage in grid.stages.values()]
+    main = run.begin("--configfile", str(config), "--", *mixed)
+    run.wait(lambda: run.states("rule_rows_mix"), "no group was submitted")
+    groups = [closed.described(job) for job, about in closed.jobs("%i|%k") if "rows_mix" in about]
+    assert all(int(group["NumCPUs"]) <= 8 for group in groups)
+    closed.call("scontrol", "update", "partitionname=main", "state=up")
+    code, told = run.end(main)
+    assert code == 0, told[-4000:]
+    states = run.states("rule")
+    assert set(states) == {"COMPLETED"}
+    assert len(states) < len(mixed)
+    assert all((tmp_path / "results/demo" / file).exists() for file in mixed)
+
+
+def test_a_wrong_partition_is_named(cluster: Slurm, tmp_path: Path) -> None:
+    config = short_grid(tmp_path)
+    run = Run(cluster, tmp_path)
+    wrong = ["--retries", "0", "--default-resources", "slurm_partition=nowhere"]
+    code, told = run.end(run.begin("--configfile", str(config), *wrong, "--", JUDGED))
+    assert code == 1
+    assert "invalid partition specified: nowhere" in told
+
+
+def test_ctrl_c_cancels_the_jobs_of_a_run(closed: Slurm, tmp_path: Path) -> None:
+    run = Run(closed, tmp_path)
+    main = run.begin("--configfile", str(short_grid(tmp_path)), "--", JUDGED)
+    run.wait(lambda: run.states(WAITING) == ["PENDING"], "no job waits")
+    main.send_signal(signal.SIGINT)
+    code, _ = run.end(main)
+    assert code != 0
+    assert run.states(WAITING) == ["CANCELLED"]
+
+
+@pytest.fixture(scope="module")
+def told(
+    ended_jobs: tuple[Run, subprocess.Popen[bytes]],
+    finished_there: Run,  # noqa: ARG001
+) -> tuple[Run, str]:
+    """What was said of the jobs that SLURM has ended, when all have ended well after all."""
+    run, main = ended_jobs
+    code, text = run.end(main)
+    assert code == 0, text[-6000:]
+    return run, text
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "attempt"),
+    [
+        ("cancelled", "CANCELLED", "2"),
+        ("slow", "TIMEOUT", "2"),
+        ("greedy", "FAILED", "2"),
+        # SLURM itself starts it again.
+        ("preempted", None, "1"),
+    ],
+)
+def test_a_job_that_slurm_ends_is_tried_again(
+    told: tuple[Run, str], rule: str, first: str | None, attempt: str
+) -> None:
+    run, text = told
+    assert (run.folder / f"{rule}.txt").read_text().strip() == attempt
+    assert run.states(f"rule_{rule}") == [*([first] if first else []), "COMPLETED"]
+    if first:
+        assert f"SLURM status is: '{first}'" in text
+        jobs = [job for job, about in run.cluster.jobs("%i|%k") if about == f"rule_{rule}"]
+        former, later = (run.cluster.described(job) for job in sorted(jobs, key=int))
+        assert megabytes(later) == 2 * megabytes(former)
+        assert minutes(later) == 2 * minutes(former)
+
+
+def megabytes(job: dict[str, str]) -> int:
+    return int(job["MinMemoryNode"].removesuffix("M"))
+
+
+def minutes(job: dict[str, str]) -> int:
+    hours, rest, _ = job["TimeLimit"].split(":")
+    return 60 * int(hours) + int(rest)
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("cancelled", "was cancelled"),
+        ("slow", "reached its time limit, `runtime`"),
+        ("greedy", "used more memory than its `mem_mb`"),
+    ],
+)
+def test_the_log_says_why_a_job_ended(told: tuple[Run, str], rule: str, why: str) -> None:
+    run, _ = told
+    logs = sorted((run.folder / f".snakemake/slurm_logs/rule_{rule}").iterdir())
+    assert [ending(log.read_text()) for log in logs] == [why]
+
+
+def test_jobs_have_gpus_of_their_own_and_look_for_no_network(told: tuple[Run, str]) -> None:
+    run, _ = told
+    held = []
+    for path in run.folder.glob("gpu*.txt"):
+        begun, gpu, offline, ended = path.read_text().split()
+        assert offline == "1"
+        held.append((gpu, float(begun), float(ended)))
+    assert len(held) == 3
+    assert {gpu for gpu, _, _ in held} == {"0", "1"}
+    for gpu, _, ended in held:
+        assert all(begun >= ended for other, begun, end in held if other == gpu and end > ended)
+    assert "HF_HUB_OFFLINE" not in (run.folder / "here.txt").read_text()
+
+
+def test_a_grid_that_trains_runs_through_slurm(
+    cluster: Slurm, tmp_path: Path, model_json: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every stage of the default grid, of which none computes anything (see standin/)."""
+    monkeypatch.setitem(cluster.environment, "PYTHONPATH", str(STANDIN))
+    config = config_of(model_json.parent)
+    config["interventions"] = {"base": {}, "sequential": {"benign_rows": 8}}
+    costly = ("train", "sample", "likelihood", "judge")
+    config["resources"] = {stage: {"mem_mb": 1000, "runtime": 7} for stage in costly}
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump(config))
+    run = Run(cluster, tmp_path)
+    code, told = run.end(run.begin("--configfile", str(path)))
+    assert code == 0, told[-4000:]
+    assert (tmp_path / "results/quick/report.html").stat().st_size > 10_000
+    for rule in costly:
+        assert run.states(f"rule_{rule}_wildcards") == ["COMPLETED"] * 2, rule
