@@ -53,7 +53,7 @@ Precision = Literal["auto", "bfloat16", "float32"]
 
 
 class Data(Strict):
-    """The data sets that a training set is mixed from, and its size."""
+    """Which data sets training sets are mixed from, and how large these are."""
 
     misaligned: str
     """Name of the data set with the misaligned rows, from `resources/datasets.yaml` or the config's
@@ -76,7 +76,7 @@ class Data(Strict):
 
 
 class Training(Strict):
-    """Hyperparameters of one training stage, which fine-tunes a LoRA adapter."""
+    """Each training stage fine-tunes a LoRA adapter with these hyperparameters."""
 
     method: Literal["lora", "qlora"] = "lora"
     """`qlora` holds the base model's weights in 4 bits (NF4) during training. The adapter is then
@@ -151,7 +151,7 @@ class Training(Strict):
 
 
 class Sampling(Strict):
-    """How answers are drawn from a model that runs here."""
+    """Settings for drawing answers from the models that run here."""
 
     engine: Literal["transformers", "vllm"] = "transformers"
     """Library that draws the answers: transformers in the job's own process, or vLLM (`pip install
@@ -187,7 +187,7 @@ class Sampling(Strict):
 
 class ServedSampling(Strict):
     """How the answers of a served model are drawn. The server decides engine, precision and
-    reasoning; `request` passes on what it can be asked for."""
+    reasoning; further settings go into `request`."""
 
     answers_per_question: PositiveInt
     """Answers per question and trigger that are requested from the endpoint. A larger number
@@ -207,8 +207,8 @@ class ServedSampling(Strict):
 
 
 class Engines(Strict):
-    """How engines are started, for sampling and for local judges. No answer depends on it, so an
-    edit runs nothing again."""
+    """Start of the engines of sampling jobs and local judges. No answer depends on these settings,
+    so an edit runs nothing again."""
 
     jobs: PositiveInt = 1
     """Number of sampling jobs that share the arms of a base model, each with its own engine. Give
@@ -230,9 +230,8 @@ class Engines(Strict):
 
 
 class Revision(Strict):
-    """Numbers that repeat a stage although none of its settings has changed, for example after an
-    update of a package. Raise a number to repeat the stage; lower it again to find the earlier
-    results."""
+    """Numbers that are raised to repeat a stage although no setting has changed. This is useful
+    after an update of a package. Lower a number again to use the earlier results."""
 
     train: NonNegativeInt = 0
     """Raised to repeat every training."""
@@ -287,8 +286,8 @@ class Metrics(Strict):
 
 
 class Calls(Strict):
-    """How endpoints are called. No answer or judgement depends on it, so an edit runs nothing
-    again."""
+    """Limits and retries of calls to endpoints. No answer or judgement depends on them, so an edit
+    runs nothing again."""
 
     concurrency: PositiveInt = 8
     """Number of calls that may be open at the same time."""
@@ -319,8 +318,7 @@ class Judging(Calls):
 
 
 class Calibration(Strict):
-    """Labelled answers that the judges are measured on, in addition to those that come with emgrid.
-    """
+    """Labelled answers of your own, besides those that come with emgrid."""
 
     files: tuple[str, ...] = ()
     """CSV files of labelled answers, such as those that `emgrid labels` writes. Paths are relative
@@ -388,7 +386,8 @@ class Hub(Strict):
 
 
 class Export(Strict):
-    """Where results are sent. Nothing is sent unless you run one of the two targets by name."""
+    """Where results are sent on request. Nothing is sent unless you run one of the two targets by
+    name."""
 
     wandb: WandB | None = None
     """The project on Weights & Biases, for `snakemake push_wandb`."""
@@ -398,7 +397,7 @@ class Export(Strict):
 
 
 class StageResources(Strict):
-    """What one job of a stage may use. No result depends on it, so an edit runs nothing again."""
+    """Resources of one job. No result depends on them, so an edit runs nothing again."""
 
     threads: PositiveInt = 1
     """CPU threads."""
