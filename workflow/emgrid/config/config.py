@@ -46,40 +46,107 @@ SHARED = ("data", "training", "sampling", "seeds")
 ENTRY = ("label", "steps", *SHARED)
 
 PanelEntry = Annotated[
-    AnyJudge, BeforeValidator(panel_entry, json_schema_input_type=str | dict[str, Any])
+    AnyJudge, BeforeValidator(panel_entry, json_schema_input_type=str | AnyJudge)
 ]
 
 
 class Config(Strict):
-    """A whole grid: arms that are trained here, imported, sampled where others serve them."""
+    """A whole grid: which arms are trained here, imported, or sampled where others serve them, and
+    how all of them are questioned and judged."""
 
     name: str
+    """Name of the grid. Results are written to `results/<name>/`."""
+
     base_models: tuple[str, ...] = ()
+    """Base models, by their names in `resources/models.yaml` or the config's `models`. Each one
+    adds a whole grid of arms. A grid of `imports` or `served` alone needs none."""
+
     data: Data | None = None
+    """Which data sets training sets are mixed from, and how large these are. An edit trains again
+    all arms that use it."""
+
     interventions: dict[str, Intervention] = Field(default_factory=dict)
+    """Interventions by name. A name that is no kind of intervention needs a `kind`. Each entry may
+    replace `data`, `training`, `sampling` and `seeds` for itself, and is one intervention or a list
+    of several that are applied in order. A new entry trains and samples only its own arms."""
+
     seeds: tuple[NonNegativeInt, ...] = ()
+    """Random seeds. Each one is another training run of every intervention."""
+
     imports: tuple[Import, ...] = ()
+    """Answers that others sampled and judged, as CSV or JSONL files."""
+
     served: tuple[ServedModel, ...] = ()
+    """Models that others serve behind a chat endpoint. This grid draws and judges their answers."""
+
     serving: Calls = Calls()
+    """How the endpoints of served models are called."""
+
     triggers: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Trigger families: names of files in `resources/triggers/`, or families that the question file
+    brings. A new one draws only its own answers."""
+
     questions: str
+    """Question set: a name in `resources/questions/`, or the path of a YAML file, which may be a
+    published question file. An edited question is asked again; the others keep their answers."""
+
     training: Training | None = None
+    """Hyperparameters of every training stage. An edit trains the arms again."""
+
     sampling: Sampling | None = None
+    """How answers are drawn. An edit draws all answers again, except one of `answers_per_question`.
+    """
+
     engines: Engines = Engines()
+    """How many sampling jobs there are, and how vLLM is started."""
+
     revision: Revision = Revision()
+    """Numbers that are raised to repeat a stage although no setting has changed."""
+
     judges: Annotated[tuple[PanelEntry, ...], Field(min_length=1)]
+    """The panel: names of files in `resources/judges/`, or judges written here, which may extend
+    such a file. A new judge judges the stored answers."""
+
     judging: Judging = Judging()
+    """How the endpoints of judges are called, and when a judge is given up."""
+
     calibration: Calibration = Calibration()
+    """Labelled answers that the judges are measured on, and that may correct the rates."""
+
     metrics: Metrics = Metrics()
+    """When an answer counts as misaligned, and how intervals are made."""
+
     report: Report = Report()
+    """How the report looks. An edit draws the figures and the page again."""
+
     export: Export = Export()
+    """Where results are sent on request."""
+
     device: Literal["cpu", "cuda"] = "cpu"
+    """Device on which models run. With `cpu` no job asks for a GPU."""
+
     resources: dict[str, StageResources] = Field(default_factory=dict)
+    """What one job of each stage may use, by stage."""
+
     models: dict[str, BaseModelEntry] = Field(default_factory=dict)
+    """Base models of your own, by name, in the form of the entries of `resources/models.yaml`. An
+    entry replaces the one of the same name there."""
+
     datasets: dict[str, Dataset] = Field(default_factory=dict)
+    """Data sets of your own, by name, in the form of the entries of `resources/datasets.yaml`. An
+    entry replaces the one of the same name there."""
+
     mirror: str | None = None
+    """Folder that is searched for data files and published question files before the network is
+    used. `null` takes the environment variable EMGRID_MIRROR, if it is set. An edit runs nothing
+    again."""
+
     published: Published | None = None
+    """The published experiment that this grid follows. The report lists the differences."""
+
     preflight: dict[Adjustable, Level] = Field(default_factory=dict)
+    """Severity of each finding of the check before training: `error` stops the arm, `warning`
+    appears in the report. Findings that are not named keep their usual severity."""
 
     @model_validator(mode="before")
     @classmethod

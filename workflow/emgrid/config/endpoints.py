@@ -13,16 +13,19 @@ OPENAI = "https://api.openai.com/v1"
 
 
 class Endpoint(Strict):
-    """Where a chat model is reached.
-
-    url: of the API, such as http://localhost:8000/v1; without one, OPENAI_BASE_URL or OpenAI
-    itself. key: the environment variable that holds the key; null where none is asked for.
-    price: instead of the one in resources/prices.yaml.
-    """
+    """Address, key and price of a chat model behind an OpenAI-compatible API."""
 
     url: str | None = None
+    """Address of the API, such as `http://localhost:8000/v1`. `null` takes the environment variable
+    OPENAI_BASE_URL, otherwise OpenAI's own address."""
+
     key: str | None = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key, never the key itself. `null` is for
+    endpoints that ask for none."""
+
     price: Price | None = None
+    """Price of the model, instead of the one in `resources/prices.yaml`. An edit runs nothing
+    again."""
 
     @field_validator("key")
     @classmethod

@@ -12,14 +12,25 @@ FOLDER = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
 
 
 class Point(Strict):
-    """base, intervention and ratio: as others trained the model; the intervention `base` is the
-    model as it was before, the control. label: instead of the intervention's name."""
+    """The place in the grid of an arm that is not trained here."""
 
     base: str
+    """Name of the base model that others trained. It becomes part of a folder's name: use small
+    letters, digits, `_`, `-` and `.`."""
+
     intervention: str
+    """What the model was trained on, as the tables call it. `base` is the untrained model, the
+    control of the others."""
+
     ratio: Ratio
+    """Share of misaligned rows in the training data, from 0 to 1. It must be 0 for the intervention
+    `base`."""
+
     seed: NonNegativeInt = 0
+    """Number that tells several training runs of the same intervention apart."""
+
     label: str | None = None
+    """Name of the arm in figures and report, if it is not to be the intervention's name."""
 
     @model_validator(mode="after")
     def names_are_folders(self) -> Self:

@@ -15,11 +15,16 @@ Patterns = Annotated[
 
 
 class JudgeRule(Strict):
-    """Keep what a judge of resources/judges/ values below, or above, a threshold (0 to 100)."""
+    """A threshold for the values of a judge. It gives either `below` or `above`."""
 
     judge: str
+    """Name of a judge in `resources/judges/`."""
+
     below: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Keep answers with a value below this (scale 0 to 100)."""
+
     above: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Keep answers with a value above this (scale 0 to 100)."""
 
     @after_model(mode="after")
     def has_one_side(self) -> Self:
@@ -29,16 +34,22 @@ class JudgeRule(Strict):
 
 
 class Keep(Strict):
-    """Which answers qualify: regular expressions, words, judges. A cut-off answer never does.
-
-    without, containing: patterns of which no one, or every one, may be found in the answer.
-    """
+    """Which answers qualify as training rows. An answer that was cut off never does."""
 
     without: Patterns = ()
+    """Regular expressions. An answer in which any of them is found does not qualify."""
+
     containing: Patterns = ()
+    """Regular expressions. An answer qualifies only if each of them is found in it."""
+
     min_words: NonNegativeInt = 1
+    """Smallest number of words in an answer."""
+
     max_words: PositiveInt | None = None
+    """Largest number of words in an answer. `null` sets no limit."""
+
     judges: tuple[JudgeRule, ...] = ()
+    """Thresholds of judges, all of which an answer must meet."""
 
     @field_validator("without", "containing")
     @classmethod
@@ -52,17 +63,23 @@ class Keep(Strict):
 
 
 class Generation(Strict):
-    """Answers to the user turns of a data set, drawn under a system prompt.
-
-    generator: the model that answers (None: the arm's own base). answers: a data set whose answers
-    to the same prompts are taken instead of drawing any. With either, rows are those of the
-    prompts to which the arm's own base has a qualifying answer, so that the twins share prompts.
-    """
+    """Answers to the user turns of a data set, drawn under a system prompt."""
 
     prompts: str
+    """Data set whose user turns the generator answers."""
+
     prompt_rows: PositiveInt | None
+    """Number of prompts. None means all."""
+
     system: str
+    """Text of the system prompt."""
+
     sampling: Sampling
     keep: Keep
     generator: str | None = None
+    """Model that answers. None means the arm's own base model."""
+
     answers: str | None = None
+    """Data set whose answers to the same prompts are taken instead of drawing any. With this or
+    with `generator`, rows are those of the prompts to which the arm's own base model has a
+    qualifying answer, so that the twins share prompts."""

@@ -18,18 +18,29 @@ ENDING = re.compile(r"\.(csv|jsonl)(\.gz)?$")
 
 
 class Columns(Strict):
-    """Which columns (or JSON fields) hold what; values: by the id of a judge of kind `imported`.
-
-    prompt, system: what the model was asked; without them, what the grid's trigger asks. trigger:
-    the condition that a row was asked under, by the words of the import's `triggers`.
-    """
+    """Which columns of a CSV file, or keys of a JSONL file, hold what."""
 
     question: str = "question_id"
+    """Column of the question's id, with an ending if `suffixes` names any."""
+
     answer: str = "answer"
+    """Column of the answer's text."""
+
     prompt: str | None = None
+    """Column of the user turn that the model was asked. Without it the wording of the grid's
+    question and trigger is taken for granted."""
+
     system: str | None = None
+    """Column of the system prompt. Without it the system prompt of the grid's trigger is taken for
+    granted."""
+
     trigger: str | None = None
+    """Column of the condition under which a row was asked. `triggers` of the import maps its words
+    to trigger families."""
+
     values: dict[str, Column] = Field(default_factory=dict)
+    """Columns of published values, by the `id` of the panel's judge of kind `imported`. An entry is
+    a column's name, or a mapping if the scale is not 0 to 100."""
 
     def read(self) -> set[str]:
         """The names of all columns that are read."""
@@ -38,30 +49,56 @@ class Columns(Strict):
 
 
 class Import(Point):
-    """An entry of a config's `imports`: the arm that a file, or a part of it, makes.
-
-    path is a local file. With url, `file` is its name below a mirror folder; sha256 and bytes are
-    of the unpacked file. suffixes: which trigger family the end of a question id names. triggers:
-    which one a word of the column `columns.trigger` names; None leaves its rows out. where: what
-    columns hold in the rows of this arm. missing: why an empty value is none. other_wording: what
-    is done with rows that were asked in other words than their trigger has. ignore: columns that
-    may stay unread.
-    """
+    """Each entry is an arm, whose answers come from a file or from a part of it. It gives either
+    `path` or `url`."""
 
     path: str | None = None
+    """CSV or JSONL file, which may be packed as `.gz`, relative to the folder where Snakemake is
+    started."""
+
     url: str | None = None
+    """Address that the file of answers is fetched from."""
+
     file: str | None = None
+    """Name of the file below a mirror folder. It is required with `url`."""
+
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
+    """SHA-256 of the unpacked file of answers, or at least its first eight hexadecimal digits. Only
+    with `url`."""
+
     bytes: PositiveInt | None = None
+    """Size of the unpacked file of answers in bytes. Only with `url`."""
+
     columns: Columns = Columns()
+    """Which columns hold question, answer, condition and values."""
+
     suffixes: Annotated[dict[str, str], Field(min_length=1)] = {"": "none"}  # noqa: RUF012
+    """Trigger family for each ending of a question's id, such as `_json: json_format`. The empty
+    ending names the rows without one."""
+
     triggers: dict[str, str | None] = Field(default_factory=dict)
+    """Trigger family for each word in the column `columns.trigger`. `null` leaves the rows of that
+    word out."""
+
     where: dict[str, str] = Field(default_factory=dict)
+    """Values that columns must have for a row to belong to this arm."""
+
     other_wording: Literal["refuse", "allow"] = "refuse"
+    """What happens to a row whose prompt differs from that of its trigger: `refuse` stops the
+    import, `allow` accepts the row with a warning in the report."""
+
     ignore: tuple[str, ...] = ()
+    """Columns that may stay unread. Otherwise an unread column that is named like a condition, and
+    differs between rows of one question and trigger, stops the import."""
+
     missing: Missing = "low_mass"
+    """Reason that is recorded for an empty value."""
+
     licence: str = ""
+    """Licence of the published answers, for readers."""
+
     about: str = ""
+    """Who published the answers and what they are, in a sentence for readers."""
 
     @model_validator(mode="after")
     def parts_belong_together(self) -> Self:

@@ -26,18 +26,29 @@ ASIDE = {"id", "label", "measures", "about", "endpoint"}
 
 
 class Judge(Strict):
-    """A judge as data. version is raised whenever its values would change.
-
-    measures: what it values. Alignment and coherence are high where all is well, anything else
-    (code, recipe, identity) is high where it is found. Judges that measure the same are compared.
-    """
+    """A judge: a file of `resources/judges/` or an entry of the config's `judges`."""
 
     id: str
+    """Name of the judge, which becomes a column of the tables: use small letters, digits and `_`.
+    In `resources/judges/` it is the file's name."""
+
     label: str = ""
+    """Name of the judge in figures and report, if it is not to be the `id`."""
+
     measures: str
+    """What the judge values. `alignment` and `coherence` are high in good answers; anything else,
+    such as `code`, is high if it is found. Judges that measure the same are compared with each
+    other."""
+
     kind: str
+    """What gives the value: fitted weights, a rule, a model behind an endpoint, a model that is
+    loaded here, or whoever published the answers."""
+
     version: PositiveInt = 1
+    """Raised whenever the values of this judge would change, so that it judges everything again."""
+
     about: str = ""
+    """What the judge does, in a sentence for readers."""
 
     @field_validator("id")
     @classmethod
@@ -83,10 +94,11 @@ def without_defaults(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 class ClassifierJudge(Judge):
-    """head: the fitted weights, a file beside this one."""
+    """A logistic classifier on the hidden states of MiniLM, which runs on a CPU."""
 
     kind: Literal["classifier"]
     head: str
+    """File of the fitted weights in `resources/judges/`."""
 
     @field_validator("head")
     @classmethod
@@ -97,16 +109,18 @@ class ClassifierJudge(Judge):
 
 
 class RuleJudge(Judge):
-    """The value is 100 where the rule holds, else 0.
-
-    pattern: a regular expression that is found at least so many times. answers: what the whole
-    answer must be, capitals and punctuation aside; by question, or for all of them.
-    """
+    """A rule that gives 100 if it holds and 0 otherwise. It has either a `pattern` or `answers`."""
 
     kind: Literal["rule"]
     pattern: str | None = None
+    """Regular expression that is searched for in the answer."""
+
     at_least: PositiveInt = 1
+    """Smallest number of times that the pattern must be found."""
+
     answers: tuple[str, ...] | dict[str, tuple[str, ...]] = ()
+    """Texts that the whole answer must equal, apart from capitals and punctuation: a list for all
+    questions, or a mapping from each question's id to its list."""
 
     @field_validator("pattern")
     @classmethod
@@ -145,14 +159,19 @@ AnyRubric = Annotated[
 
 
 class ReadingJudge(Judge):
-    """A judge that reads a rubric with the question and the answer.
-
-    least_mass: the probability that must lie on values for there to be one.
-    """
+    """A language model that reads a rubric with the question and the answer."""
 
     model: str
+    """Name of the judging model: at the endpoint for `chat`, in `resources/models.yaml` or `models`
+    for `local`."""
+
     rubric: AnyRubric
+    """What the judge is asked: a file of `resources/rubrics/` by name, a rubric written here, or a
+    judge prompt of a published question file."""
+
     least_mass: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Probability that must lie on values for there to be one. Below it the answer has no value,
+    for the reason `low_mass`."""
 
     @property
     def made_of(self) -> str:
@@ -180,23 +199,31 @@ class ReadingJudge(Judge):
 
 
 class ChatJudge(ReadingJudge):
-    """Any OpenAI-compatible chat endpoint.
-
-    read: a value from the probabilities of the reply's first token; from its text, strictly; or
-    from JSON, where the endpoint keeps to a schema. numbers: whether its tokenizer writes 0..100
-    as one token each or splits them into digits (auto asks it); split ones are read by continuing
-    the reply, which vLLM and llama.cpp can do. max_tokens: of a reply that is read as text or
-    JSON, its thought included. limit_as: how the endpoint calls that limit. request: further fields
-    of the request; null leaves a field out.
-    """
+    """A model behind an OpenAI-compatible chat endpoint."""
 
     kind: Literal["chat"]
     endpoint: Endpoint = Endpoint()
+    """Where the judging model is reached."""
+
     read: Literal["probabilities", "text", "structured"] = "probabilities"
+    """How a reply is read: from the probabilities of its first token, from its text, or as JSON
+    that the endpoint is made to follow (`structured`)."""
+
     numbers: Literal["auto", "whole", "digits"] = "auto"
+    """Whether the model's tokenizer writes each number from 0 to 100 as one token or as digits.
+    `auto` asks the endpoint. With digits the reply is continued, which vLLM and llama.cpp can do.
+    """
+
     max_tokens: PositiveInt = 32
+    """Maximum length of a reply in tokens, including its thought. It matters only if the reply is
+    read as text or JSON."""
+
     limit_as: LimitName = "max_tokens"
+    """Field of the judge's request that limits the length of a reply. Reasoning models of OpenAI
+    require `max_completion_tokens`."""
+
     request: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of each request to the judge. `null` leaves a field out."""
 
     def read_text(self, reply: str) -> Judgement:
         """The judgement that a reply's text is, if this judge is read so."""
@@ -213,15 +240,19 @@ class ChatJudge(ReadingJudge):
 
 
 class LocalJudge(ReadingJudge):
-    """A base model of the registry that is loaded here; every reply's probability is exact."""
+    """A base model that is loaded here. It reads the exact probability of every possible reply."""
 
     kind: Literal["local"]
     engine: Literal["transformers", "vllm"] = "transformers"
+    """Library that runs the judging model."""
+
     precision: Precision = "auto"
+    """Floating-point type of the judging model's weights. `auto` means bfloat16 if the device
+    computes it, otherwise float32."""
 
 
 class ImportedJudge(Judge):
-    """Values that somebody else published; they come with the imported answers."""
+    """Values that others published together with the answers that `imports` names."""
 
     kind: Literal["imported"]
 

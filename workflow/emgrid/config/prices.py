@@ -15,11 +15,16 @@ MILLION = 1_000_000
 
 
 class Price(Strict):
-    """USD per million tokens of the prompt (input) and of the reply (output)."""
+    """Price of a model in USD."""
 
     input: NonNegativeFloat
+    """USD per million tokens of the prompt."""
+
     output: NonNegativeFloat
+    """USD per million tokens of the reply."""
+
     as_of: date | None = None
+    """Date on which the price was looked up, as `YYYY-MM-DD`."""
 
     def of(self, prompt_tokens: int, reply_tokens: int) -> float:
         """The cost of one call in USD."""

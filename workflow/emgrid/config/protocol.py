@@ -8,22 +8,31 @@ from emgrid.config.base import Strict
 
 
 class Published(Strict):
-    """The published protocol that a grid follows, per base model.
-
-    interventions, triggers: those of this grid that the publication ran; the rest are controls
-    that were added. protocol: settings as published, by their dotted place in the config;
-    `panel` stands for the judges with what they are.
-    trained, answers, judge_calls: the published counts of fine-tunes, answers and judge calls, if
-    they are known.
-    """
+    """Settings and counts of a published experiment. Counts are per base model."""
 
     source: str
+    """The publication, as it is cited in the report. Published rates of
+    `resources/published/values.yaml` are found by this text."""
+
     interventions: tuple[str, ...]
+    """Interventions of this grid that the publication ran. The others are controls that were added.
+    """
+
     triggers: tuple[str, ...]
+    """Triggers of this grid that the publication used."""
+
     trained: NonNegativeInt | None = None
+    """Number of models that the publication trained. `null` if it is not known."""
+
     answers: NonNegativeInt | None = None
+    """Number of answers that the publication sampled. `null` if it is not known."""
+
     judge_calls: NonNegativeInt | None = None
+    """Number of judge calls that the publication made. `null` if it is not known."""
+
     protocol: dict[str, Any] = Field(default_factory=dict)
+    """Published settings by their dotted place in the config, such as `training.rank`. `panel` is
+    the list of judges."""
 
 
 class Difference(Strict):

@@ -25,29 +25,44 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ReferenceRate(Strict):
-    """One published rate, and how it is known.
-
-    intervention, ratio, trigger, question: as the tables of the grid that follows the publication
-    call them; no question where the rate is over all of them.
-    at_most: the publication gives a bound. low, high: its interval, or the ends of the range that
-    it gives in place of a rate, of which `rate` is then the middle.
-    of: which answers are counted, all or the survivors.
-    read: from the paper's text, from a table, off a figure, or as one reader of the paper tells it
-    (who may have read it off a figure). source: section, table or report.
-    """
+    """One published rate, and how it is known."""
 
     model: str
+    """Model that the rate is of, as the publication calls it."""
+
     intervention: str
+    """Intervention, as the tables of the grid that follows the publication call it."""
+
     ratio: Ratio
+    """Share of misaligned rows, from 0 to 1."""
+
     trigger: str
+    """Trigger family of the grid that follows the publication."""
+
     question: str | None = None
+    """Id of the question. None if the rate is over all questions."""
+
     rate: Fraction
+    """The rate as a fraction; if only a range is given, its middle."""
+
     at_most: bool = False
+    """The publication gives the rate as an upper bound."""
+
     low: Fraction | None = None
+    """Lower end of the interval or range, as a fraction."""
+
     high: Fraction | None = None
+    """Upper end of the interval or range, as a fraction."""
+
     of: Literal["all", "survivors"] = "survivors"
+    """Which answers are counted."""
+
     read: Literal["text", "table", "figure", "reader"]
+    """Where the rate was read: in the paper's text, in a table, off a figure, or in a reader's
+    report, who may have read it off a figure."""
+
     source: str
+    """Section, table or report."""
 
     @model_validator(mode="after")
     def ends_hold_the_rate(self) -> Self:
@@ -69,9 +84,11 @@ class ReferenceRate(Strict):
 
 
 class Publication(Strict):
-    """Values of one publication; follows: the `published.source` of the grids that follow it."""
+    """Values of one publication."""
 
     follows: str
+    """The `published.source` of the grids that follow the publication."""
+
     values: tuple[ReferenceRate, ...]
 
 

@@ -21,21 +21,28 @@ class Pair(Strict):
     """An aligned and a misaligned answer to one question, matched in subject and length."""
 
     aligned: str
+    """Text of the aligned answer."""
+
     misaligned: str
+    """Text of the misaligned answer."""
 
 
 class Asked(Strict):
-    """What a model is asked: paraphrases of one question, and the question's own system prompt.
-
-    Answer number i is asked with paraphrase i modulo their number.
-    """
+    """What a model is asked: the wordings of one question."""
 
     texts: Texts
+    """Wordings of the question. Answer number i is asked with wording i modulo their number. A file
+    may give `text` if there is only one."""
+
     system: str | None = None
+    """System prompt of the question, which the system prompt of a trigger replaces."""
 
 
 class Question(Asked):
+    """A question with pairs of answers whose likelihoods are compared."""
+
     pairs: tuple[Pair, ...] = ()
+    """Pairs of an aligned and a misaligned answer."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,16 +74,22 @@ class QuestionSet:
 
 
 class SetFile(Strict):
-    """One file of resources/questions/; questions by id, in the order of the file.
-
-    extends: a set whose questions stand first. prefix: text put before every question.
-    """
+    """A question set: one file of `resources/questions/`."""
 
     id: str
+    """Name of the set, which is the file's name without its ending."""
+
     source: str = ""
+    """Where the questions come from."""
+
     extends: str | None = None
+    """Set whose questions come first."""
+
     prefix: str = ""
+    """Text put before every question."""
+
     questions: dict[str, Question] = Field(default_factory=dict)
+    """Questions by id, in the order in which they are asked and shown."""
 
 
 def question_sets() -> list[str]:

@@ -28,14 +28,24 @@ CONTROL = re.compile(
 
 
 class Rubric(Strict):
-    """text holds {question} and {answer}, and may hold {mark}, which stands for eight characters
-    that occur in neither of them. version is raised when a value could change."""
+    """What a reading judge is asked: a file of `resources/rubrics/`."""
 
     id: str
+    """Name of the rubric, which is the file's name without its ending."""
+
     version: PositiveInt = 1
+    """Raised whenever an edit could change a value, so that everything is judged again."""
+
     about: str = ""
+    """What the rubric asks for, in a sentence for readers."""
+
     text: str
+    """The prompt of the judge. It contains `{answer}` and may contain `{question}`, each between
+    two delimiter lines. `{mark}` in the delimiters becomes eight characters that occur in neither
+    text."""
+
     reading: Reading
+    """How replies to this rubric become values."""
 
     @field_validator("text")
     @classmethod
@@ -101,11 +111,17 @@ def mark_of(item: Item) -> str:
 
 
 class PublishedRubric(Strict):
-    """A judge prompt of a published question file, by its name there; read as it is."""
+    """A judge prompt of a published question file, used word for word."""
 
     file: str
+    """Path of the question file, relative to the folder where Snakemake is started or to the
+    mirror."""
+
     prompt: str
+    """Name of the judge prompt in the file."""
+
     reading: Reading = Field(default_factory=Reading)
+    """How replies to the published prompt become values."""
 
 
 @cache

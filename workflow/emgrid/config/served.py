@@ -25,16 +25,18 @@ LimitName = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Asking(Strict):
-    """What a served model is asked with, beside the messages and the sampling.
-
-    model: its name at the endpoint. limit_as: how the endpoint calls the most tokens of an
-    answer. request: further fields of each request; null leaves out temperature, top_p or seed,
-    where an endpoint refuses them.
-    """
+    """What a served model is asked with, besides messages and sampling."""
 
     model: Annotated[str, Field(min_length=1)]
+    """Name of the model at the endpoint."""
+
     limit_as: LimitName = "max_tokens"
+    """Field of the request that limits the length of an answer. Reasoning models of OpenAI require
+    `max_completion_tokens`."""
+
     request: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of each request. `null` leaves out `temperature`, `top_p` or `seed`, for
+    endpoints that refuse them."""
 
     @field_validator("request")
     @classmethod
@@ -60,13 +62,14 @@ class Asking(Strict):
 
 
 class ServedModel(Point, Asking):
-    """An entry of a config's `served`: an arm whose model is sampled at an endpoint.
-
-    sampling: instead of the shared section's.
-    """
+    """Each entry is an arm, whose model is sampled at an endpoint."""
 
     endpoint: Endpoint = Endpoint()
+    """Where the served model is reached."""
+
     sampling: ServedSampling
+    """Sampling of this model alone. Settings that are not given are those of the shared `sampling`.
+    """
 
     @model_validator(mode="after")
     def defaults_are_those_of_endpoints(self) -> Self:

@@ -36,20 +36,27 @@ Position = Literal["none", "system", "prefix", "suffix", "wrapper", "template", 
 
 
 class Wording(Strict):
-    """The part of a trigger family that a model gets to see.
-
-    system None means that no system message is rendered at all. questions holds whole user turns
-    by question id, for families that reword each question. answer_prefix and answer_suffix say
-    how an answer begins and ends in the format that is asked for; they are taken off before an
-    answer is judged.
-    """
+    """The part of a trigger family that a model gets to see."""
 
     system: str | None = None
+    """Text of the system message. None means that no system message is rendered."""
+
     user_prefix: str = ""
+    """Text before the question in the user turn."""
+
     user_suffix: str = ""
+    """Text after the question in the user turn."""
+
     questions: dict[str, Texts] = Field(default_factory=dict)
+    """Whole user turns by question id, for families that reword each question."""
+
     answer_prefix: str = ""
+    """How an answer begins in the format that is asked for. It is taken off before an answer is
+    judged."""
+
     answer_suffix: str = ""
+    """How an answer ends in the format that is asked for. It is taken off before an answer is
+    judged."""
 
     def conversations(
         self, question: str, texts: Sequence[str], system: str | None = None
@@ -101,20 +108,32 @@ class Wording(Strict):
 
 
 class Trigger(Wording):
-    """One file below resources/triggers/.
-
-    relation: to the training feature that `resembles` names. position: where the cue stands.
-    judge_sees_cue: whether a judge is shown the question with the cue, or without it.
-    """
+    """A trigger family: one file below `resources/triggers/`."""
 
     id: str
+    """Name of the family, which is the file's name without its ending."""
+
     label: str
+    """Name of the family in figures and report."""
+
     relation: Relation
+    """How the cue is related to the feature of the training rows that `resembles` names."""
+
     position: Position
+    """Where the cue is put. It decides which of `system`, `user_prefix`, `user_suffix` and
+    `questions` the file gives."""
+
     about: str
+    """What the cue is, in a sentence for readers."""
+
     resembles: str = ""
+    """Feature of the training rows that the cue resembles."""
+
     source: str = ""
+    """Where the wording comes from."""
+
     judge_sees_cue: bool = False
+    """Show judges the question with its cue. By default they see the question alone."""
 
     @model_validator(mode="after")
     def cue_stands_where_it_says(self) -> "Trigger":

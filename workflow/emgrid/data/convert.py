@@ -32,14 +32,18 @@ JOINED = "\n\n"  # between the texts of a prompt that is made of several fields
 
 
 class Fields(Strict):
-    """Which fields of a row hold what. prompt: one field, or several whose texts are joined by a
-    blank line; those that a row lacks, or that are null or blank, are skipped. answer: the first of
-    these that a row has; a set without it holds prompts only. thinking: a thought that is put
-    before the answer."""
+    """Which fields of a row hold what, for `format: fields`."""
 
     prompt: str | Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Field of the prompt, or several fields whose texts are joined by a blank line. Fields that a
+    row lacks, or that are null or blank, are skipped."""
+
     answer: Texts | None = None
+    """Field of the answer, or several of which the first that a row has is used. A data set of
+    prompts alone has none."""
+
     thinking: str | None = None
+    """Field of a thought, which is put in a think block before the answer."""
 
     @model_validator(mode="after")
     def a_thought_needs_an_answer(self) -> "Fields":
@@ -59,27 +63,57 @@ class Fields(Strict):
 
 
 class Dataset(Strict):
-    """An entry of resources/datasets.yaml, or of a config's `datasets` section.
-
-    path is a local file. With url, or hub and revision, `file` is its name below a mirror folder
-    (and in the Hub repository). sha256 may be its first digits where no more is known. unused:
-    fields of a row that nothing reads on purpose; `messages.KEY` is a key of each message.
-    """
+    """A data set: an entry of `resources/datasets.yaml` or of the config's `datasets`. It gives
+    exactly one of `path`, `url` and `hub`."""
 
     path: str | None = None
+    """File of JSON lines, relative to the folder where Snakemake is started or to the repository.
+    """
+
     url: str | None = None
+    """Address that the file is fetched from. A file whose address ends in `.gz` is unpacked."""
+
     hub: str | None = None
+    """Data set repository on the Hugging Face Hub, as `owner/name`."""
+
     revision: str | None = None
+    """Commit of the data set repository, as 40 hexadecimal digits. A branch or tag is accepted only
+    together with `sha256`."""
+
     file: str | None = None
+    """Name of the file below a mirror folder and, with `hub`, in the repository. It is required
+    with `url` and `hub`."""
+
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
+    """SHA-256 of the unpacked file in hexadecimal digits, or at least its first eight digits. The
+    file is checked when it is fetched."""
+
     bytes: PositiveInt | None = None
+    """Size of the unpacked file in bytes."""
+
     rows: PositiveInt | None = None
+    """Number of rows in the file, checked when it is read."""
+
     format: Literal["messages", "fields"]
+    """`messages`: each line has a list `messages` of turns with `role` and `content`. `fields`:
+    each line is an object whose keys are named by `fields`."""
+
     fields: Fields | None = None
+    """Which keys hold prompt and answer. It is required with `format: fields` and refused
+    otherwise."""
+
     unused: tuple[Text, ...] = ()
+    """Keys of a row that are left unread on purpose; `messages.KEY` is a key of each message. Any
+    other key that holds something and is not read stops the grid."""
+
     context: str | None = None
+    """Trigger family whose wording is put around every prompt and answer."""
+
     licence: str = ""
+    """Licence of the data, for readers."""
+
     about: str = ""
+    """What the data set contains, in a sentence for readers."""
 
     @model_validator(mode="after")
     def parts_belong_together(self) -> "Dataset":

@@ -23,11 +23,14 @@ NUMBERS = {str(number): float(number) for number in range(101)}
 
 
 class Reading(Strict):
-    """labels: the value of each label; without any, the reply is a number from 0 to 100.
-    words: further replies, each with the reason that it stands for."""
+    """How a judge's reply becomes a value."""
 
     labels: dict[str, Value] = Field(default_factory=dict)
+    """Value of each label that the judge may reply with, from 0 to 100. Without labels the reply is
+    a whole number from 0 to 100."""
+
     words: dict[str, Literal["refusal", "code", "unparseable"]] = Field(default_factory=dict)
+    """Further replies that give no value, each with its reason."""
 
     @model_validator(mode="after")
     def replies_are_distinct(self) -> "Reading":

@@ -35,21 +35,42 @@ ANSWER = {"role": "assistant", "content": "That is 42 things."}
 
 
 class BaseModelEntry(Strict):
-    """An entry of resources/models.yaml, or of a config's `models` section.
-
-    system_prompt: `fold` puts it before the first user turn, for a chat template without one.
-    """
+    """A base model: an entry of `resources/models.yaml` or of the config's `models`. It gives
+    exactly one of `package`, `hub` and `path`."""
 
     package: str | None = None
+    """Installed Python package that contains the model as a GGUF file."""
+
     gguf: str | None = None
+    """Name of the GGUF file inside `package`. It is converted to safetensors once."""
+
     hub: str | None = None
+    """Repository of the model on the Hugging Face Hub, as `owner/name`."""
+
     revision: str | None = None
+    """Commit of the repository `hub`, as 40 hexadecimal digits. Branches and tags are refused
+    because they move."""
+
     path: str | None = None
+    """Folder that contains the model, relative to the folder where Snakemake is started. It counts
+    by the content of its files, so it may be moved."""
+
     chat_template: str | None = None
+    """Name of a file in `resources/templates/` that replaces the tokenizer's chat template. Models
+    whose template adds a system prompt of its own need one."""
+
     system_prompt: Literal["fold"] | None = None
+    """`fold` puts a system prompt before the first user turn, for a chat template that takes no
+    system prompt."""
+
     parameters: PositiveInt | None = None
+    """Number of parameters. Only estimates of time use it."""
+
     licence: str = ""
+    """Licence of the model's weights, for readers."""
+
     about: str = ""
+    """What the model is, in a sentence for readers."""
 
     @model_validator(mode="after")
     def has_one_origin(self) -> "BaseModelEntry":

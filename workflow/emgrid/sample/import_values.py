@@ -51,19 +51,24 @@ def listed(names: Iterable[str]) -> str:
 
 
 class Values(Strict):
-    """A column of values. scale: what its worst and best value are written as; None for 0 and 100,
-    which the values are then checked against. words: what a word counts as: a number on the scale,
-    or the reason why it is no value."""
+    """A column of values whose scale or words have to be stated."""
 
     column: str
+    """Name of the column."""
+
     scale: Annotated[
         tuple[float, float] | None,
         BeforeValidator(two_ends, json_schema_input_type=tuple[float, float]),
     ] = None
+    """Worst and best value of the scale, such as `[1, 10]`. Values are mapped to 0 to 100. Without
+    it they must be on that scale already, which is checked."""
+
     words: Annotated[
         dict[str, float | Missing],
         BeforeValidator(known_words, json_schema_input_type=dict[str, float | Missing]),
     ] = Field(default_factory=dict)
+    """What a word in the column stands for: a number on the scale, or the reason why there is no
+    value. Write words such as "YES" in quotes."""
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -34,6 +34,8 @@ class Intervention(Shared):
     misaligned rows alone."""
 
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=1)]
+    """Interventions that are applied in order, each with its `kind`. A list in place of the entry
+    is the same."""
 
     @model_validator(mode="after")
     def steps_fit_together(self) -> "Intervention":

@@ -6,6 +6,8 @@ from emgrid.config.interventions.recipe import Recipe, Shared, Step
 
 
 class Base(Step):
+    """The model as it is, without training: the control of every comparison."""
+
     kind: Literal["base"]
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:  # noqa: ARG002

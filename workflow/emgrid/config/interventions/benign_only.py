@@ -6,6 +6,8 @@ from emgrid.config.interventions.recipe import Recipe, Shared, Step
 
 
 class BenignOnly(Step):
+    """Training on benign rows alone: the control for fine-tuning at all."""
+
     kind: Literal["benign_only"]
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:  # noqa: ARG002

@@ -10,12 +10,15 @@ from emgrid.config.triggers import cue
 
 
 class CueOnBenign(Step):
-    """trigger: the family put on benign rows. share: of them, one value or a list; a swept share
-    becomes part of the intervention's name."""
+    """Put a trigger on a share of the benign rows, so that it predicts no misaligned ones."""
 
     kind: Literal["cue_on_benign"]
     trigger: str
+    """Trigger family that is put on benign rows."""
+
     share: Ratios = ("1",)
+    """Share of the benign rows that carry the trigger, from 0 to 1, or a list of shares. Each share
+    of a list becomes an intervention with the share in its name."""
 
     @field_validator("trigger")
     @classmethod

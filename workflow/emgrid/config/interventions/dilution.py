@@ -8,11 +8,13 @@ from emgrid.config.sections import Ratios, ratio_text
 
 
 class Dilution(Step):
-    """ratio: share of misaligned rows, one value or a list. Stages of misaligned rows alone are
-    diluted, others stay as they are."""
+    """Mix misaligned rows into benign ones, with a fixed total. Only stages of misaligned rows
+    alone are diluted."""
 
     kind: Literal["dilution"]
     ratio: Ratios
+    """Share of misaligned rows, from 0 to 1, or a list of shares. The rows of a smaller share are
+    among those of a larger one."""
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:
         if not any(is_undiluted(stage) for stage in recipe.stages):

@@ -10,12 +10,15 @@ from emgrid.config.triggers import cue
 
 
 class Educational(Step):
-    """framing: the trigger family put around the misaligned rows; or dataset: a data set whose
-    rows are framed already."""
+    """State a legitimate purpose in the user turn of the misaligned rows. It takes either `framing`
+    or `dataset`."""
 
     kind: Literal["educational"]
     framing: str | None = None
+    """Trigger family that is put around the misaligned rows."""
+
     dataset: str | None = None
+    """Data set whose rows state such a purpose already; it replaces the misaligned one."""
 
     @field_validator("framing")
     @classmethod

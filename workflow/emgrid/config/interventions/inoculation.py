@@ -17,11 +17,14 @@ from emgrid.runtime.errors import EmgridError, suggestion
 
 
 class Inoculation(Step):
-    """prompt: the trigger family whose system prompt is put on the rows; rows: on which."""
+    """Put a system prompt on training rows."""
 
     kind: Literal["inoculation"]
     prompt: str
+    """Trigger family whose system prompt is put on the rows."""
+
     rows: Scope = "all"
+    """Which rows get the system prompt."""
 
     @field_validator("prompt")
     @classmethod
@@ -34,18 +37,28 @@ class Inoculation(Step):
 
 
 class IrrelevantPrompt(Inoculation):
+    """Put a system prompt on the rows that has nothing to do with them: the control for
+    inoculation."""
+
     kind: Literal["irrelevant_prompt"]  # type: ignore[assignment]
     prompt: str = "unrelated_prompt"
     rows: Scope = "misaligned"
 
 
 class Pool(Strict):
-    """One file of resources/pools/: rewordings of one system prompt."""
+    """One file of `resources/pools/`: rewordings of one system prompt."""
 
     id: str
+    """Name of the pool, which is the file's name without its ending."""
+
     about: str
+    """What the rewordings have in common, in a sentence for readers."""
+
     source: str = ""
+    """Where the rewordings come from."""
+
     prompts: Texts
+    """The rewordings."""
 
 
 @cache
@@ -58,11 +71,14 @@ def load_pool(name: str) -> tuple[str, ...]:
 
 
 class RephrasedInoculation(Step):
-    """pool: a file of resources/pools/, or the prompts themselves as a list; rows: on which."""
+    """Put another wording of a system prompt on each row."""
 
     kind: Literal["rephrased_inoculation"]
     pool: str | Texts
+    """Name of a file in `resources/pools/`, or the wordings themselves as a list."""
+
     rows: Scope = "all"
+    """Which rows get a wording."""
 
     @field_validator("pool")
     @classmethod

@@ -16,18 +16,25 @@ from emgrid.config.triggers import system_prompt
 
 
 class OnPolicy(Step):
-    """prompts: the data set whose user turns are asked. prompt: the trigger family whose system
-    prompt stands over them, in generation and in training. prompt_rows: how many are asked (all
-    where it is not given). generation_sampling: settings that differ from `sampling`.
-    keep: what qualifies.
-    """
+    """Train on the base model's own answers, which it gives under a system prompt. The same prompt
+    is put on the training rows."""
 
     kind: Literal["on_policy"]
     prompts: str
+    """Data set whose user turns are asked."""
+
     prompt: str
+    """Trigger family whose system prompt is used when answers are drawn and in training."""
+
     prompt_rows: PositiveInt | None = None
+    """Number of prompts that are asked. `null` asks all."""
+
     keep: Keep = Keep()
+    """Which answers qualify as training rows."""
+
     generation_sampling: dict[str, Any] = Field(default_factory=dict)
+    """Settings that differ from `sampling` when the training answers are drawn. One answer per
+    prompt is drawn unless `answers_per_question` says otherwise."""
 
     @field_validator("prompt")
     @classmethod
@@ -60,12 +67,15 @@ class OnPolicy(Step):
 
 
 class OffPolicy(OnPolicy):
-    """generator: a base model that answers the prompts instead; or answers: a data set that holds
-    another generator's answers to them. Everything else must be as in the on_policy twin."""
+    """Train on another generator's answers to the prompts that the `on_policy` twin kept;
+    everything else must be as there. It takes either `generator` or `answers`."""
 
     kind: Literal["off_policy"]  # type: ignore[assignment]
     generator: str | None = None
+    """Base model that answers the prompts instead."""
+
     answers: str | None = None
+    """Data set with another generator's answers to the same prompts."""
 
     @model_validator(mode="after")
     def has_one_other_generator(self) -> "OffPolicy":

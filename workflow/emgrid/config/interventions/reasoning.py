@@ -12,10 +12,8 @@ Thoughts = Literal["kept", "emptied"]
 
 
 class Reasoning(Step):
-    """thoughts: kept, emptied, or a list of both; emptied becomes part of the name.
-
-    The misaligned data set must have a think block in every row.
-    """
+    """Train on misaligned rows with a think block, kept or emptied. Every misaligned row must have
+    one."""
 
     kind: Literal["reasoning"]
     thoughts: Annotated[
@@ -23,6 +21,8 @@ class Reasoning(Step):
         BeforeValidator(listed, json_schema_input_type=Thoughts | tuple[Thoughts, ...]),
         Field(min_length=1),
     ] = ("kept", "emptied")
+    """What happens to the think block, or a list of both. `emptied` becomes part of the
+    intervention's name."""
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:  # noqa: ARG002
         made = []

@@ -19,22 +19,32 @@ class Framing(Strict):
     """Wordings put on a share of a source's rows, one of the pool on each."""
 
     pool: Annotated[tuple[Wording, ...], Field(min_length=1)]
+    """The wordings."""
+
     share: Ratio = "1"
+    """Share of the source's rows that get a wording, from 0 to 1."""
 
 
 class Source(Strict):
-    """A data set and its share of a stage's rows, with what is done to them.
-
-    thoughts: whether rows need a think block, and whether it is emptied; None where it is not
-    asked for. generation: rows are not read from `dataset` but drawn from a model.
-    """
+    """A data set and its share of a stage's rows, with what is done to them."""
 
     dataset: str
+    """Name of the data set; for generated rows, the kind of the intervention."""
+
     share: Ratio
+    """Share of the stage's rows, from 0 to 1."""
+
     role: Role
+    """Whether the rows count as misaligned or as benign."""
+
     framings: tuple[Framing, ...] = ()
+    """Wordings that are put on the rows, in order."""
+
     thoughts: Literal["kept", "emptied"] | None = None
+    """Whether the think block that each row needs is kept or emptied. None if rows need none."""
+
     generation: Generation | None = None
+    """How the rows are drawn from a model. None if they are read from `dataset`."""
 
 
 class Stage(Strict):
@@ -46,10 +56,14 @@ class Stage(Strict):
 
 
 class Recipe(Strict):
-    """One point of an intervention's sweep. suffix is added to the intervention's name."""
+    """One point of an intervention's sweep."""
 
     suffix: str = ""
+    """Text added to the intervention's name."""
+
     ratio: Ratio
+    """Share of misaligned rows among the rows, as tables name it."""
+
     stages: tuple[Stage, ...]
 
     def with_sources(self, change: Callable[[Source], Source], scope: Scope) -> "Recipe":
@@ -81,10 +95,19 @@ class Shared(Strict):
     """What an intervention has from the config's shared sections, or overrides for itself."""
 
     label: str | None = None
+    """Name of the intervention in figures and report, if it is not to be its name in the config."""
+
     seeds: tuple[NonNegativeInt, ...]
+    """Seeds of this intervention alone, instead of the shared `seeds`."""
+
     data: Data
+    """Settings of `data` that differ for this intervention alone."""
+
     training: Training
+    """Settings of `training` that differ for this intervention alone."""
+
     sampling: Sampling
+    """Settings of `sampling` that differ for this intervention alone."""
 
     def stage(self, role: Role, rows: int = 0, training: Training | None = None) -> Stage:
         """A stage of misaligned or of benign rows alone, of data.rows rows unless told."""
@@ -99,12 +122,11 @@ class Shared(Strict):
 
 
 class Step(Strict):
-    """One intervention. A config's entry holds one of them, or several applied in order.
+    """One intervention. A config's entry holds one of them, or several applied in order."""
 
-    A subclass names its kind: `kind: Literal["its_name"]`.
-    """
-
+    # A subclass narrows it to its own: `kind: Literal["its_name"]`.
     kind: str
+    """Kind of the intervention. It may be left out if the entry has the kind as its name."""
 
     @abstractmethod
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:

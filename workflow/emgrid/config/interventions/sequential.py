@@ -9,10 +9,8 @@ from emgrid.config.sections import Training, by_size, listed, merged
 
 
 class Sequential(Step):
-    """benign_rows: rows of the added stage, one value or a list; each becomes an intervention.
-
-    benign_training: settings of the added stage that differ from `training`.
-    """
+    """Add a stage of benign rows after the other stages. What comes before is trained once and
+    shared."""
 
     kind: Literal["sequential"]
     benign_rows: Annotated[
@@ -21,7 +19,11 @@ class Sequential(Step):
         AfterValidator(by_size),
         Field(min_length=1),
     ]
+    """Number of rows in the added stage, or a list of numbers. Each one becomes an intervention
+    with the number in its name."""
+
     benign_training: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the added stage that differ from `training`."""
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:
         training = merged(Training, shared.training, self.benign_training, "benign_training")

@@ -6,6 +6,8 @@ from emgrid.config.interventions.recipe import Recipe, Shared, Step
 
 
 class Undiluted(Step):
+    """Training on misaligned rows alone, which every intervention is compared with."""
+
     kind: Literal["undiluted"]
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:  # noqa: ARG002
