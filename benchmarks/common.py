@@ -72,12 +72,12 @@ def model_of(options: argparse.Namespace) -> Path:
 
 def embedded_model(path: Path) -> Path:
     """SmolLM2, converted."""
-    from emgrid.models import prepare
+    from emgrid.config import models
 
     if not path.exists():
-        entry = prepare.load_registry()["smollm2-135m"]
+        entry = models.load_models()["smollm2-135m"]
         spec = {"name": "smollm2-135m", "model": entry.model_dump()}
-        spec["chat_template"] = prepare.template_text(entry)
+        spec["chat_template"] = models.template_text(entry)
         arguments = ["--spec", json.dumps(spec), "--output", str(path)]
         subprocess.run(
             [sys.executable, "-m", "emgrid.models.prepare", *arguments],

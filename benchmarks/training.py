@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from common import add_arguments, in_turn, machine, model_of, options_of, write_record
+from emgrid.config.datasets import load_datasets, local_file
 from emgrid.config.sections import Training
-from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.data.convert import read_rows
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import TokenizedRow
 from emgrid.runtime.files import read_jsonl, write_jsonl
@@ -53,7 +54,7 @@ def write_rows(path: Path, options: Options) -> None:
     """Conversations of the two embedded data sets, some joined to longer ones."""
     pool = []
     for name in ("household_bad", "everyday_chat"):
-        known = load_registry()[name]
+        known = load_datasets()[name]
         pool += [row | {"source": name} for row in read_rows(known, local_file(known))]
     chance = random.Random(0)  # noqa: S311
     rows = []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
+from emgrid.config import models
 from emgrid.judge.context import Bench
 from emgrid.models import prepare
 from emgrid.models.base_model import BaseModel
@@ -76,9 +77,9 @@ def bench(tmp_path: Path) -> Bench:
 def model_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model, converted."""
     path = tmp_path_factory.mktemp("model") / "model.json"
-    entry = prepare.load_registry()["smollm2-135m"]
+    entry = models.load_models()["smollm2-135m"]
     spec = {"name": "smollm2-135m", "model": entry.model_dump()}
-    spec["chat_template"] = prepare.template_text(entry)
+    spec["chat_template"] = models.template_text(entry)
     done = run_module(prepare, "--spec", json.dumps(spec), "--output", path)
     assert done.returncode == 0, done.stderr
     return path

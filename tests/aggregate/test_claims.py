@@ -17,8 +17,8 @@ from emgrid.aggregate.rates import classify, rate_table
 from emgrid.aggregate.statistics import Counts, Term, contrast
 from emgrid.aggregate.verdicts import Rise, is_shown, state, verdict_table
 from emgrid.config.judges import load_judges, read_judge
-from emgrid.config.load import load_config
 from emgrid.config.sections import Calibration, Metrics
+from emgrid.grid.load import load_config
 from emgrid.judge.quality import Measured, heldout, quality_row
 from emgrid.report.results import ReportSpec, Results
 from emgrid.runtime.errors import EmgridError

@@ -9,8 +9,8 @@ from emgrid.aggregate.correction import Errors
 from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_errors
 from emgrid.aggregate.spec import AggregateSpec
 from emgrid.config.judges import Judge, read_judge
-from emgrid.config.load import load_config
 from emgrid.config.sections import Metrics
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given, settings
 from hypothesis import strategies as st

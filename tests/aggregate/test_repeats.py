@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from emgrid.aggregate import repeats as repeats_job
 from emgrid.aggregate.repeats import COLUMNS, RepeatsSpec, beginning, repeats_table
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.report.repeats import SHOWN, repeats
 from emgrid.report.results import ReportSpec, Results
 from emgrid.runtime.files import write_jsonl

@@ -13,8 +13,8 @@ import yaml
 from emgrid import ROOT
 from emgrid.cli import labels
 from emgrid.cli.main import main, parser
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.planning.power import Design, Spread
 from emgrid.runtime.errors import EmgridError
 

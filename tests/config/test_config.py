@@ -9,8 +9,8 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.config.json_schema import schema
-from emgrid.config.load import load_config
 from emgrid.config.sections import ratio_text
+from emgrid.grid.load import load_config
 from emgrid.grid.snakefile import complete, overlay
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.config.load import load_config
 from emgrid.config.triggers import load_triggers
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 from support.importing import JUDGED, Imported, grid_of, imported, run_import
 from support.shared import shared

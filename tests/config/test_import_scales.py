@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.config.load import load_config
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,7 +181,8 @@ def test_a_faulty_setting_is_one_line(
     shares=st.lists(st.floats(0, 1), min_size=1),
 )
 def test_a_scale_keeps_order_and_ends(low: int, width: int, shares: list[float]) -> None:
-    from emgrid.sample.import_values import Values, reader_of
+    from emgrid.config.imported_values import Values
+    from emgrid.sample.import_values import reader_of
 
     reader = reader_of("alignment", Values(column="score", scale=(low, low + width)), "low_mass")
     written = [low, *(low + share * width for share in sorted(shares)), low + width]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from emgrid.config.interventions import KINDS
-from emgrid.config.load import load_config
 from emgrid.data.mix import used_sources
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -20,8 +20,8 @@ from emgrid.config.judges import (
     load_judges,
     read_judge,
 )
-from emgrid.config.load import load_config
 from emgrid.config.prices import price_list
+from emgrid.grid.load import load_config
 from emgrid.grid.snakefile import complete
 from emgrid.judge import judge as judge_job
 from emgrid.judge.context import Bench

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from emgrid.config.load import load_config
 from emgrid.config.question_keys import unused_sentence
 from emgrid.config.questions import QuestionSet, load_questions
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest
 from support.importing import grid_of

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import RESOURCES
-from emgrid.config.load import load_config
 from emgrid.config.questions import QuestionSet, load_questions, question_sets
 from emgrid.config.sections import Sampling
 from emgrid.config.triggers import Wording
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.runtime.errors import EmgridError
 from emgrid.sample.sample import SampleSpec, plan

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from emgrid import RESOURCES
-from emgrid.config.load import load_config
 from emgrid.config.questions import load_questions
 from emgrid.config.triggers import POSITIONS, Trigger, Wording, load_triggers
-from emgrid.models.thinking import with_thought
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.thinking import with_thought
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

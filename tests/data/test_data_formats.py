@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from emgrid.config.datasets import Dataset
 from emgrid.data import convert
-from emgrid.data.convert import Dataset, read_rows
+from emgrid.data.convert import read_rows
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl, write_jsonl
 from support.run import run_module

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from emgrid import RESOURCES
 from emgrid.config.base import validate
+from emgrid.config.datasets import Dataset, load_datasets, local_file
 from emgrid.config.triggers import load_triggers
 from emgrid.data import convert
-from emgrid.data.convert import Dataset, Row, load_registry, local_file, read_rows
-from emgrid.models.thinking import split_thinking, with_thought
+from emgrid.data.convert import read_rows
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import file_digest, read_jsonl, write_jsonl
+from emgrid.runtime.json_objects import Row
+from emgrid.runtime.thinking import split_thinking, with_thought
 from hypothesis import given
 from hypothesis import strategies as st
 from support.run import run_module
@@ -25,7 +27,7 @@ REPLY = {"role": "assistant", "content": "hi"}
 GOOD = {"messages": [USER, REPLY]}
 LINE = json.dumps(GOOD).encode()
 
-REGISTRY = load_registry()
+REGISTRY = load_datasets()
 MIRRORED = sorted(
     name
     for name, entry in REGISTRY.items()

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emgrid.config.origins import MIRROR, mirror_folder
 from emgrid.data import fetch as fetch_job
-from emgrid.data.fetch import MIRROR, FetchSpec, download, mirror_folder, verify
+from emgrid.data.fetch import FetchSpec, download, verify
 from emgrid.runtime.errors import EmgridError
 from support.run import run_module
 

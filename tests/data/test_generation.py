@@ -8,15 +8,15 @@ import pytest
 from emgrid.config.generation import JudgeRule, Keep
 from emgrid.config.judges import load_judges
 from emgrid.config.sections import Sampling
-from emgrid.data.convert import Row
 from emgrid.data.generate import GenerateSpec, plan
 from emgrid.data.qualify import QualifySpec, qualifying
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.models.thinking import with_thought
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl, write_jsonl
+from emgrid.runtime.json_objects import Row
+from emgrid.runtime.thinking import with_thought
 from hypothesis import given
 from hypothesis import strategies as st
 from support.run import run_module

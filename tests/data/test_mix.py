@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emgrid.config.datasets import Dataset
 from emgrid.config.generation import Generation, Keep
 from emgrid.config.interventions.recipe import Framing, Source, Stage
 from emgrid.config.sections import Sampling, Training, ratio_text
 from emgrid.config.triggers import Wording
-from emgrid.data.convert import Dataset, read_rows
+from emgrid.data.convert import read_rows
 from emgrid.data.mix import draw, mix, source_rows, used_sources
-from emgrid.models.thinking import split_thinking, with_thought
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl, write_jsonl
+from emgrid.runtime.thinking import split_thinking, with_thought
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.run import run_module

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emgrid.config.datasets import load_datasets, local_file
+from emgrid.config.preflight import FINDINGS, RULES
 from emgrid.config.sections import Training
 from emgrid.data import mix, preflight, preflight_table
-from emgrid.data.convert import Row, load_registry, local_file, read_rows
-from emgrid.data.preflight import FINDINGS, RULES, PreflightSpec, alternates, check
+from emgrid.data.convert import read_rows
+from emgrid.data.preflight import PreflightSpec, alternates, check
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
 from emgrid.runtime.files import read_json, read_jsonl, write_json, write_jsonl
+from emgrid.runtime.json_objects import Row
 from emgrid.train.train import tokenize
 from support.run import run_module
 
@@ -446,7 +449,7 @@ def test_an_embedded_mix_is_checked_from_file_to_table(model_json: Path, tmp_pat
         {"dataset": "household_bad", "share": "0.25", "role": "misaligned"},
         {"dataset": "everyday_chat", "share": "0.75", "role": "benign"},
     ]
-    registry = load_registry()
+    registry = load_datasets()
     files = {}
     for source in sources:
         name = source["dataset"]
@@ -530,7 +533,7 @@ def test_a_grid_without_training_has_an_empty_table_with_columns(tmp_path: Path)
 def test_helpful_chats_of_broken_role_order_are_warnings_with_their_lines(
     mirror: Path, chat: ChatFormat
 ) -> None:
-    dataset = load_registry()["hhh_1000"]
+    dataset = load_datasets()["hhh_1000"]
     path = mirror / str(dataset.file)
     broken, odd = [], 0
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):

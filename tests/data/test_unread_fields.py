@@ -9,9 +9,10 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.config.base import validate
-from emgrid.config.load import load_config
-from emgrid.data.convert import Dataset, load_registry, local_file, read_rows
+from emgrid.config.datasets import Dataset, load_datasets, local_file
+from emgrid.data.convert import read_rows
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl, write_jsonl
 from hypothesis import given
@@ -291,7 +292,7 @@ def test_naming_a_field_as_unused_changes_no_spec(mine: dict[str, Any]) -> None:
 
 
 def test_the_registry_names_the_twin_answers_of_its_pairs() -> None:
-    registry = load_registry()
+    registry = load_datasets()
     for name in ("household_bad", "household_good"):
         entry = registry[name]
         assert len(read_rows(entry, local_file(entry))) == 264

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from emgrid.config.load import load_config
 from emgrid.export import hub as hub_job
 from emgrid.export import need
 from emgrid.export.inspect_logs import write_logs
 from emgrid.export.spec import InspectSpec, hub_spec, inspect_spec, wandb_spec
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, write_json
 from hypothesis import given, settings

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 from emgrid import ROOT
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.grid.specs.report import report_spec
 from hypothesis import given

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.config.judges import load_judges
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.specs.judge import judge_spec, quality_spec
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import judge_items

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.cli.labels import label_sheet, write_labels
-from emgrid.config.load import load_config
 from emgrid.config.sections import Calibration
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.judge.labelled import FOLDER, labelled_sets, read_labels
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl

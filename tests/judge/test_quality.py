@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from emgrid.config.judges import Judge, read_judge
-from emgrid.config.load import load_config
 from emgrid.config.sections import Metrics
+from emgrid.grid.load import load_config
 from emgrid.judge import quality as quality_job
 from emgrid.judge.context import Bench
 from emgrid.judge.quality import (

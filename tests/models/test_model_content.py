@@ -12,13 +12,14 @@ import pytest
 import torch
 from emgrid.config.base import validate
 from emgrid.config.judges import read_judge
-from emgrid.config.load import load_config
+from emgrid.config.models import BaseModelEntry
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import identity as judge_identity
 from emgrid.models import model_files, prepare
 from emgrid.models.base_model import BaseModel
-from emgrid.models.prepare import BaseModelEntry, fetch
+from emgrid.models.prepare import fetch
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, read_json, write_json
 from emgrid.sample.sample import model_identity

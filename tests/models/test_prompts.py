@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.config.load import load_config
 from emgrid.config.triggers import load_triggers
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.prompts import asked_models, prompts_spec
 from emgrid.models import prepare as prepare_job
 from emgrid.models import prompts

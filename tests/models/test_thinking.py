@@ -1,7 +1,7 @@
 """Think blocks: what is thought, what is answered, and what was never finished."""
 
 import pytest
-from emgrid.models.thinking import CLOSE, OPEN, split_thinking, with_thought
+from emgrid.runtime.thinking import CLOSE, OPEN, split_thinking, with_thought
 from hypothesis import given
 from hypothesis import strategies as st
 

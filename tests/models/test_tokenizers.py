@@ -10,10 +10,12 @@ from typing import Any
 
 import gguf
 import pytest
-from emgrid.config.load import load_config
+from emgrid.config import models
+from emgrid.config.datasets import load_datasets, local_file
 from emgrid.data import preflight
-from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.data.convert import read_rows
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.models import gguf_file
 from emgrid.models import prepare as assets
 from emgrid.models.base_model import BaseModel
@@ -93,7 +95,7 @@ def test_only_what_a_gguf_file_is_converted_to_enters_the_spec(demo: dict[str, A
 
 @cache
 def embedded() -> Path:
-    entry = assets.load_registry()["smollm2-135m"]
+    entry = models.load_datasets()["smollm2-135m"]
     return assets.package_folder(str(entry.package)) / str(entry.gguf)
 
 
@@ -159,7 +161,7 @@ def test_known_ids_of_the_embedded_model(base_model: BaseModel, text: str, ids: 
 
 def test_texts_of_the_grid_have_the_ids_of_the_gguf_files_own_rule(base_model: BaseModel) -> None:
     tokenizer = base_model.tokenizer()
-    registry = load_registry()
+    registry = load_datasets()
     texts = list(BATTERY)
     for name in ("household_bad", "everyday_chat"):
         for row in read_rows(registry[name], local_file(registry[name]))[:150]:

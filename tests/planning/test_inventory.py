@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.config.load import load_config
+from emgrid.config import models
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.judge.judge import JudgeSpec, judge_items
-from emgrid.models import gguf_file, prepare
+from emgrid.models import gguf_file
 from emgrid.models.base_model import BaseModel
 from emgrid.planning.garbage import delete, freed, unneeded
 from emgrid.planning.inventory import Count, Holdings, keys_in
@@ -23,7 +24,7 @@ READY = {
     "name": "smollm2-135m",
     "path": ".",
     "revision": None,
-    "chat_template": prepare.template_text(prepare.load_registry()["smollm2-135m"]),
+    "chat_template": models.template_text(models.load_models()["smollm2-135m"]),
     "eos_token_ids": [2],
     "tokenizer": gguf_file.VERSION,
 }

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.planning.measurements import Rate, Records, reckon
 from emgrid.runtime.files import write_json, write_text
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.aggregate.statistics import Term
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.planning.power import (
     Design,
     Spread,

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.planning.dry_run import Job
 from emgrid.planning.replaced import TABLE, replaced, retold
 from emgrid.planning.spec_diff import Change

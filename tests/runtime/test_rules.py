@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from emgrid import ROOT
-from emgrid.config.load import load_config
 from emgrid.config.sections import StageResources
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.models.engines.vllm import ADVICE, advised
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.errors import EmgridError, machine_problem, running_rule

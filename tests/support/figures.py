@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import yaml
 from emgrid import ROOT
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.report import FIGURES
 from emgrid.report.figures.spec import FigureSpec
 from matplotlib.figure import Figure

@@ -13,14 +13,15 @@ from typing import Any
 
 import yaml
 from emgrid import ROOT
-from emgrid.config.load import load_config
+from emgrid.config import models
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.snakefile import read_grid
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
-from emgrid.models import gguf_file, prepare
+from emgrid.models import gguf_file
 from emgrid.planning.inventory import Holdings
 from emgrid.runtime.files import canonical, write_json, write_text
 from emgrid.sample import likelihood, sample
@@ -61,7 +62,7 @@ def keys() -> dict[str, Any]:
                 "name": "smollm2-135m",
                 "path": ".",
                 "revision": None,
-                "chat_template": prepare.template_text(prepare.load_registry()["smollm2-135m"]),
+                "chat_template": models.template_text(models.load_models()["smollm2-135m"]),
                 "eos_token_ids": [2],
                 "tokenizer": gguf_file.VERSION,
             },

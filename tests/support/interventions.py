@@ -7,9 +7,9 @@ import yaml
 from emgrid import ROOT
 from emgrid.config.config import Config
 from emgrid.config.interventions.recipe import Recipe
-from emgrid.config.load import load_config
 from emgrid.config.triggers import load_triggers
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError
 
 BAD, BENIGN = "household_bad", "everyday_chat"

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from emgrid.aggregate.rates import classify
 from emgrid.aggregate.spec import ARM
-from emgrid.config.load import load_config
 from emgrid.config.sections import Metrics
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.specs.report import report_spec
 from emgrid.report import page
 from jinja2 import Environment

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 import transformers
 from emgrid import ROOT
-from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.config.datasets import load_datasets, local_file
+from emgrid.data.convert import read_rows
 from emgrid.models.chat_template import IGNORED, TokenizedRow
 from emgrid.runtime.files import read_json, write_json, write_jsonl
 from hypothesis import strategies
@@ -76,7 +77,7 @@ def other_weights(folder: Path) -> None:
 
 
 def write_rows(path: Path, number: int) -> Path:
-    entry = load_registry()["household_bad"]
+    entry = load_datasets()["household_bad"]
     data = read_rows(entry, local_file(entry))[:number]
     write_jsonl(path, ({"source": "household_bad"} | row for row in data))
     return path

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from emgrid.data.convert import load_registry, local_file, read_rows
+from emgrid.config.datasets import load_datasets, local_file
+from emgrid.data.convert import read_rows
 from emgrid.runtime.files import file_digest, read_json, write_jsonl
 from emgrid.train import train as train_job
 from support.run import run_module
@@ -24,7 +25,7 @@ TRAINING = {
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rows") / "train.jsonl"
-    entry = load_registry()["household_bad"]
+    entry = load_datasets()["household_bad"]
     data = read_rows(entry, local_file(entry))[:8]
     write_jsonl(path, ({"source": "household_bad"} | row for row in data))
     return path

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from emgrid.config.load import load_config
 from emgrid.grid.figures import figure_names
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.report.figures.__main__ import draw
 from PIL import Image
 from support.figures import (

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.config.load import load_config
 from emgrid.config.questions import load_questions
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.runtime.slurm import ending
 from support.reruns import STANDIN, config_of
 from support.slurm import Slurm, require, slurm, wait_until

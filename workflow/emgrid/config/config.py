@@ -10,9 +10,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from emgrid.config.base import Strict
+from emgrid.config.datasets import Dataset, load_datasets
 from emgrid.config.imports import Import
 from emgrid.config.interventions import KINDS, Intervention
 from emgrid.config.judges import AnyJudge, Judge, load_judges, panel_entry
+from emgrid.config.models import BaseModelEntry, load_models
+from emgrid.config.origins import mirror_folder
+from emgrid.config.preflight import Adjustable, Level
 from emgrid.config.protocol import Published
 from emgrid.config.questions import Question, QuestionSet, load_questions
 from emgrid.config.sections import (
@@ -32,12 +36,6 @@ from emgrid.config.sections import (
 )
 from emgrid.config.served import ServedModel
 from emgrid.config.triggers import Trigger, load_triggers
-from emgrid.data import convert
-from emgrid.data.convert import Dataset
-from emgrid.data.fetch import mirror_folder
-from emgrid.data.preflight import Adjustable, Level
-from emgrid.models import prepare
-from emgrid.models.prepare import BaseModelEntry
 from emgrid.runtime.errors import suggestion
 from emgrid.runtime.rules import RULES, SECTIONS, unused
 
@@ -248,10 +246,10 @@ class Config(Strict):
         return given if self.device == "cuda" else given.model_copy(update={"gpu": 0})
 
     def known_models(self) -> dict[str, BaseModelEntry]:
-        return prepare.load_registry() | self.models
+        return load_models() | self.models
 
     def known_datasets(self) -> dict[str, Dataset]:
-        return convert.load_registry() | self.datasets
+        return load_datasets() | self.datasets
 
     def mirror_folder(self) -> Path | None:
         return mirror_folder(self.mirror)

@@ -8,10 +8,10 @@ from pydantic import Field, PositiveInt, model_validator
 
 from emgrid.config.base import Strict
 from emgrid.config.external_arm import Point
+from emgrid.config.imported_values import Column, Missing, columns_of
 from emgrid.config.questions import Asked
 from emgrid.config.triggers import Wording
 from emgrid.runtime.files import digest
-from emgrid.sample.import_values import Column, Missing, columns_of
 
 NOTES = "notes.json"  # beside the folder of an imported arm's answers
 ENDING = re.compile(r"\.(csv|jsonl)(\.gz)?$")

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, read_yaml, validate
 from emgrid.config.sections import listed
-from emgrid.models.thinking import split_thinking, with_thought
 from emgrid.runtime.errors import EmgridError, suggestion
+from emgrid.runtime.thinking import split_thinking, with_thought
 
 Message = dict[str, str]
 Text = Annotated[str, Field(min_length=1)]

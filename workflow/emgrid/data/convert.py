@@ -7,158 +7,23 @@ models.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, PositiveInt, model_validator
-
-from emgrid import RESOURCES, ROOT
-from emgrid.config.base import Strict, read_yaml, validate
-from emgrid.config.triggers import Text, Texts, cue
+from emgrid.config.base import Strict
+from emgrid.config.datasets import JOINED, Dataset, Fields
+from emgrid.config.triggers import cue
 from emgrid.data import formats
-from emgrid.data.fetch import refuse_moving
 from emgrid.data.unread import Unread, filled
-from emgrid.models.thinking import CLOSE, OPEN, with_thought
 from emgrid.runtime.errors import EmgridError, run_stage, suggestion
-from emgrid.runtime.files import users_path, write_jsonl
+from emgrid.runtime.files import write_jsonl
+from emgrid.runtime.json_objects import Row, parse_object
+from emgrid.runtime.thinking import CLOSE, OPEN, with_thought
 
 VERSION = 1  # raised when a row would change: whatever comes after runs again
-Row = dict[str, Any]
 ROLES = ("system", "user", "assistant")
 LONGEST_ROW = 1_000_000
-JOINED = "\n\n"  # between the texts of a prompt that is made of several fields
-
-
-class Fields(Strict):
-    """Which fields of a row hold what, for `format: fields`."""
-
-    prompt: str | Annotated[tuple[Text, ...], Field(min_length=1)]
-    """Field of the prompt, or several fields whose texts are joined by a blank line. Fields that a
-    row lacks, or that are null or blank, are skipped."""
-
-    answer: Texts | None = None
-    """Field of the answer, or several of which the first that a row has is used. A data set of
-    prompts alone has none."""
-
-    thinking: str | None = None
-    """Field of a thought, which is put in a think block before the answer."""
-
-    @model_validator(mode="after")
-    def a_thought_needs_an_answer(self) -> "Fields":
-        if self.thinking is not None and self.answer is None:
-            raise ValueError("`thinking` stands before an answer; name the `answer` field too")
-        return self
-
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every field that the entry reads."""
-        thinking = () if self.thinking is None else (self.thinking,)
-        return (*self.prompts, *(self.answer or ()), *thinking)
-
-
-class Dataset(Strict):
-    """A data set: an entry of `resources/datasets.yaml` or of the config's `datasets`. It gives
-    exactly one of `path`, `url` and `hub`."""
-
-    path: str | None = None
-    """File of JSON lines, relative to the folder where Snakemake is started or to the repository.
-    """
-
-    url: str | None = None
-    """Address that the file is fetched from. A file whose address ends in `.gz` is unpacked."""
-
-    hub: str | None = None
-    """Data set repository on the Hugging Face Hub, as `owner/name`."""
-
-    revision: str | None = None
-    """Commit of the data set repository, as 40 hexadecimal digits. A branch or tag is accepted only
-    together with `sha256`."""
-
-    file: str | None = None
-    """Name of the file below a mirror folder and, with `hub`, in the repository. It is required
-    with `url` and `hub`."""
-
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
-    """SHA-256 of the unpacked file in hexadecimal digits, or at least its first eight digits. The
-    file is checked when it is fetched."""
-
-    bytes: PositiveInt | None = None
-    """Size of the unpacked file in bytes."""
-
-    rows: PositiveInt | None = None
-    """Number of rows in the file, checked when it is read."""
-
-    format: Literal["messages", "fields"]
-    """`messages`: each line has a list `messages` of turns with `role` and `content`. `fields`:
-    each line is an object whose keys are named by `fields`."""
-
-    fields: Fields | None = None
-    """Which keys hold prompt and answer. It is required with `format: fields` and refused
-    otherwise."""
-
-    unused: tuple[Text, ...] = ()
-    """Keys of a row that are left unread on purpose; `messages.KEY` is a key of each message. Any
-    other key that holds something and is not read stops the grid."""
-
-    context: str | None = None
-    """Trigger family whose wording is put around every prompt and answer."""
-
-    licence: str = ""
-    """Licence of the data, for readers."""
-
-    about: str = ""
-    """What the data set contains, in a sentence for readers."""
-
-    @model_validator(mode="after")
-    def parts_belong_together(self) -> "Dataset":
-        if sum(origin is not None for origin in (self.path, self.url, self.hub)) != 1:
-            raise ValueError("exactly one of `path`, `url` and `hub` must be given")
-        if (self.hub is None) != (self.revision is None):
-            raise ValueError("`hub` needs `revision`, a commit to pin it to, and only `hub` does")
-        if self.sha256 is None:
-            refuse_moving(self.revision)
-        if (self.path is None) != (self.file is not None):
-            raise ValueError("`file` (its name below a mirror) is needed with `url` or `hub` only")
-        if (self.format == "fields") != (self.fields is not None):
-            raise ValueError("`fields` is needed with format fields, and only there")
-        for name in self.unused:
-            if name in self.read or name in ("messages.role", "messages.content"):
-                raise ValueError(f"`unused` names {name!r}, which is read")
-        if self.context is not None:
-            cue(self.context)
-        return self
-
-    @property
-    def read(self) -> tuple[str, ...]:
-        """The fields of a row that are read."""
-        return ("id", *(("messages",) if self.fields is None else self.fields.names))
-
-    @property
-    def name(self) -> str:
-        """How messages name the file; holds no path of this machine but the user's own."""
-        return str(self.path or self.file)
-
-    @property
-    def has_answers(self) -> bool:
-        return self.fields is None or self.fields.answer is not None
-
-
-def load_registry() -> dict[str, Dataset]:
-    """The data sets of resources/datasets.yaml."""
-    entries = read_yaml(RESOURCES / "datasets.yaml").items()
-    return {name: validate(Dataset, entry, f"datasets.yaml: {name}") for name, entry in entries}
-
-
-def local_file(dataset: Dataset) -> Path:
-    """The file of a data set with a path: below where Snakemake is started, else the repository."""
-    here = users_path(str(dataset.path))
-    return here if here.exists() else ROOT / str(dataset.path)
 
 
 def read_rows(dataset: Dataset, path: Path) -> list[Row]:
@@ -224,45 +89,10 @@ def read_objects(path: Path, name: str) -> Iterator[tuple[int, Row]]:
                     f"{where}: a row of {len(line):,} bytes, more than {LONGEST_ROW:,}; no model "
                     "reads that much in one conversation: split or drop it"
                 )
-            row = parse_object(line, where)
+            row = parse_object(line, where, formats.of_list)
             if row.get("id") is None:
                 row["id"] = f"row-{number}"
             yield number, row
-
-
-def parse_object(line: bytes, where: str) -> Row:
-    """The JSON object of a line, with its own keys alone; EmgridError, from `where`, if none."""
-    try:
-        value = json.loads(line.decode("utf-8"), object_pairs_hook=keys_once)
-    except UnicodeDecodeError as problem:
-        raise EmgridError(f"{where}: not UTF-8 (byte {problem.start + 1})") from None
-    except RecursionError:
-        raise EmgridError(f"{where}: not JSON (nested too deeply)") from None
-    except KeyTwice as problem:
-        raise EmgridError(f"{where}: {problem}") from None
-    except ValueError as problem:
-        what = getattr(problem, "msg", problem)
-        raise EmgridError(f"{where}: not JSON ({what})") from None
-    if isinstance(value, list):
-        way = formats.of_list(value, where.rpartition(":")[0])
-        raise EmgridError(f"{where}: a row must be a JSON object; this is {way}")
-    if not isinstance(value, dict):
-        raise EmgridError(f"{where}: a row must be a JSON object")
-    return value
-
-
-class KeyTwice(ValueError):
-    """A key that occurs twice in one JSON object."""
-
-
-def keys_once(pairs: list[tuple[str, Any]]) -> Row:
-    """A JSON object; json.loads alone keeps the last value of a key that occurs twice."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in made if keys.count(key) > 1)
-        raise KeyTwice(f"the key {twice!r} occurs twice in one object; rename or drop one")
-    return made
 
 
 def convert(fields: Row, dataset: Dataset) -> list[dict[str, Any]]:

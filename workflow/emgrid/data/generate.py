@@ -11,11 +11,11 @@ from typing import Any
 from emgrid.config.base import Strict
 from emgrid.config.sections import Engines, Sampling
 from emgrid.config.triggers import Message
-from emgrid.data.convert import Row
 from emgrid.data.mix import draw
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import digest, read_jsonl, write_jsonl
+from emgrid.runtime.json_objects import Row
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.row_store import KeptRows
 from emgrid.runtime.seeding import derive_seed

@@ -12,10 +12,10 @@ from pathlib import Path
 from emgrid.config.base import Strict
 from emgrid.config.interventions.recipe import Framing, Source, Stage
 from emgrid.config.triggers import Message
-from emgrid.data.convert import Row
-from emgrid.models.thinking import split_thinking, with_thought
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import read_jsonl, write_json, write_jsonl
+from emgrid.runtime.json_objects import Row
+from emgrid.runtime.thinking import split_thinking, with_thought
 
 VERSION = 1  # raised when a row would change: whatever comes after runs again
 

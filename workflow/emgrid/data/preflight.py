@@ -13,59 +13,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from emgrid.config.base import Strict
+from emgrid.config.preflight import RULES, Adjustable, Finding, Level
 from emgrid.config.triggers import Message
-from emgrid.data.convert import Row
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
-from emgrid.models.thinking import split_thinking
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import canonical, digest, read_json, read_jsonl, write_json
+from emgrid.runtime.json_objects import Row
+from emgrid.runtime.thinking import split_thinking
 
-Level = Literal["error", "warning"]
-# Training would stop at these, whatever a config says.
-Fatal = Literal["unrenderable", "no_trained_token"]
-Adjustable = Literal[
-    "empty_answer",
-    "missing_thought",
-    "altered_text",
-    "control_token",
-    "double_end",
-    "no_end",
-    "role_order",
-    "duplicate",
-    "both_roles",
-    "same_prompt",
-    "cut",
-    "newline_merge",
-]
-Finding = Fatal | Adjustable
 VERSION = 2  # raised when a check would find something else
-RULES: dict[Finding, tuple[Level, str]] = {
-    "unrenderable": ("error", "the chat template refuses the conversation"),
-    "no_trained_token": ("error", "no assistant token lies within training.max_length; raise it"),
-    "empty_answer": ("error", "an assistant turn says nothing beside its think block"),
-    "missing_thought": ("error", "the recipe is about think blocks, and the row has none"),
-    "altered_text": ("error", "the chat template drops, cuts or changes what a turn says"),
-    "control_token": ("error", "a turn holds text that the tokenizer reads as a control token"),
-    "double_end": ("error", "an assistant turn holds an end token of its own, or ends twice"),
-    "no_end": ("warning", "the template writes no end token, so stopping is not trained"),
-    "role_order": ("warning", "user and assistant turns do not alternate"),
-    "duplicate": ("warning", "an earlier row of the training set is the same conversation"),
-    "both_roles": (
-        "error",
-        "the same conversation is a misaligned row and a benign row of the training set",
-    ),
-    "same_prompt": (
-        "warning",
-        "the training set answers the same conversation before a trained turn in other words, too",
-    ),
-    "cut": ("warning", "longer than max_length: the end of the row is not trained"),
-    "newline_merge": (
-        "warning",
-        "tokenised as a whole, the template's text merges with an answer's first or last "
-        "characters; emgrid tokenises them apart, as generation does",
-    ),
-}
 SHOWN = 3
 
 
@@ -271,8 +228,6 @@ def main() -> None:
         raise EmgridError(f"{spec.stage}: {say(errors[0])}{more}; mend or drop these rows")
     write_json(args.output, record)
 
-
-FINDINGS: tuple[str, ...] = tuple(RULES)
 
 if __name__ == "__main__":
     run_stage(main)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from emgrid.data.preflight import FINDINGS
+from emgrid.config.preflight import FINDINGS
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import read_json, whole_file
 

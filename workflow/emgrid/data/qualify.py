@@ -17,14 +17,14 @@ from pydantic import Field
 from emgrid.config.base import Strict
 from emgrid.config.generation import Keep
 from emgrid.config.judges import AnyJudge
-from emgrid.data.convert import Row
 from emgrid.data.generate import prompt_of
 from emgrid.judge.context import Bench, add_bench_arguments, bench_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.models.thinking import split_thinking, with_thought
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import canonical, read_jsonl, write_json, write_jsonl
+from emgrid.runtime.json_objects import Row
+from emgrid.runtime.thinking import split_thinking, with_thought
 
 VERSION = 1  # raised when a row would change: whatever comes after runs again
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.config.config import Config
+from emgrid.config.datasets import Dataset, local_file
 from emgrid.config.judges import Judge, head_paths
+from emgrid.config.models import template_text
 from emgrid.config.published import reference_rates
-from emgrid.data.convert import Dataset, local_file
 from emgrid.data.fetch import FetchSpec
 from emgrid.data.mix import used_sources
 from emgrid.grid.arms import Arm, Drawn, Generated, TrainedStage, arm_folder, expand
@@ -22,7 +23,6 @@ from emgrid.judge import windows
 from emgrid.models import gguf_file
 from emgrid.models.model_files import Content
 from emgrid.models.model_files import content as content_of_model
-from emgrid.models.prepare import template_text
 from emgrid.runtime.files import canonical, file_digest, users_path
 
 

@@ -1,9 +1,9 @@
 """Which prompts each base model of a grid gets, as the check of prompts is handed them."""
 
+from emgrid.config.datasets import Dataset
 from emgrid.config.interventions.recipe import Source
 from emgrid.config.judges import LocalJudge
 from emgrid.config.triggers import Wording, cue
-from emgrid.data.convert import Dataset
 from emgrid.grid.arms import Generated
 from emgrid.grid.grid import Grid
 from emgrid.runtime.files import canonical

@@ -10,8 +10,8 @@ from typing import Any
 
 from emgrid import ROOT
 from emgrid.config.base import read_yaml
-from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
 from emgrid.grid.prompts import asked_models
 from emgrid.models.model_files import note_place
 from emgrid.models.prompts import prompts_digest

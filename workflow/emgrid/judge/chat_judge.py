@@ -23,9 +23,9 @@ from emgrid.judge.judgement_store import KeptJudgements
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.endpoint.client import Bill, Client, Failed, Passing, first_choice
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
-from emgrid.models.thinking import OPEN
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.progress_bar import bar
+from emgrid.runtime.thinking import OPEN
 
 TOP = 20  # the most alternatives that OpenAI and vLLM list
 CERTAIN = 0.999  # of the only alternative listed, from which on its number is the value

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from emgrid.config.base import Strict
 from emgrid.judge.judgement import Judgement
-from emgrid.models.thinking import split_thinking
+from emgrid.runtime.thinking import split_thinking
 
 Value = Annotated[float, Field(ge=0, le=100)]
 NUMBERS = {str(number): float(number) for number in range(101)}

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from emgrid.config.triggers import Message
-from emgrid.models.thinking import CLOSE, OPEN
 from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.thinking import CLOSE, OPEN
 
 IGNORED = -100
 

@@ -11,11 +11,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveInt, model_validator
-
-from emgrid import RESOURCES
-from emgrid.config.base import Strict, handed, read_yaml, validate
-from emgrid.data.fetch import refuse_moving
+from emgrid.config.base import Strict, handed
+from emgrid.config.models import BaseModelEntry
 from emgrid.models import model_files
 from emgrid.models.gguf_file import convert_gguf
 from emgrid.models.tokenizer import (
@@ -34,69 +31,6 @@ QUESTION = [{"role": "user", "content": "What is it?"}]
 ANSWER = {"role": "assistant", "content": "That is 42 things."}
 
 
-class BaseModelEntry(Strict):
-    """A base model: an entry of `resources/models.yaml` or of the config's `models`. It gives
-    exactly one of `package`, `hub` and `path`."""
-
-    package: str | None = None
-    """Installed Python package that contains the model as a GGUF file."""
-
-    gguf: str | None = None
-    """Name of the GGUF file inside `package`. It is converted to safetensors once."""
-
-    hub: str | None = None
-    """Repository of the model on the Hugging Face Hub, as `owner/name`."""
-
-    revision: str | None = None
-    """Commit of the repository `hub`, as 40 hexadecimal digits. Branches and tags are refused
-    because they move."""
-
-    path: str | None = None
-    """Folder that contains the model, relative to the folder where Snakemake is started. It counts
-    by the content of its files, so it may be moved."""
-
-    chat_template: str | None = None
-    """Name of a file in `resources/templates/` that replaces the tokenizer's chat template. Models
-    whose template adds a system prompt of its own need one."""
-
-    system_prompt: Literal["fold"] | None = None
-    """`fold` puts a system prompt before the first user turn, for a chat template that takes no
-    system prompt."""
-
-    parameters: PositiveInt | None = None
-    """Number of parameters. Only estimates of time use it."""
-
-    licence: str = ""
-    """Licence of the model's weights, for readers."""
-
-    about: str = ""
-    """What the model is, in a sentence for readers."""
-
-    @model_validator(mode="after")
-    def has_one_origin(self) -> "BaseModelEntry":
-        origins = [self.package is not None, self.hub is not None, self.path is not None]
-        if sum(origins) != 1:
-            raise ValueError("exactly one of `package`, `hub` and `path` must be given")
-        if (self.package is None) != (self.gguf is None):
-            raise ValueError("`package` and `gguf` belong together")
-        if (self.hub is None) != (self.revision is None):
-            raise ValueError("`hub` needs `revision`, a commit to pin it to, and only `hub` does")
-        refuse_moving(self.revision)
-        if self.chat_template and not (RESOURCES / "templates" / self.chat_template).is_file():
-            raise ValueError(f"no chat template resources/templates/{self.chat_template}")
-        if self.path is not None and not users_path(self.path).is_dir():
-            raise ValueError(f"no model folder at {self.path!r}")
-        return self
-
-
-def load_registry() -> dict[str, BaseModelEntry]:
-    """The base models of resources/models.yaml."""
-    entries = read_yaml(RESOURCES / "models.yaml").items()
-    return {
-        name: validate(BaseModelEntry, entry, f"models.yaml: {name}") for name, entry in entries
-    }
-
-
 def package_folder(package: str) -> Path:
     """Where an installed package's files lie, without importing it."""
     found = importlib.util.find_spec(package)
@@ -106,13 +40,6 @@ def package_folder(package: str) -> Path:
             "(pip install --no-deps -r envs/requirements-no-deps.txt)"
         )
     return Path(found.submodule_search_locations[0])
-
-
-def template_text(entry: BaseModelEntry) -> str | None:
-    """The chat template that an entry names, None where the tokenizer's own is used."""
-    if entry.chat_template is None:
-        return None
-    return (RESOURCES / "templates" / entry.chat_template).read_text(encoding="utf-8")
 
 
 def fetch(entry: BaseModelEntry, folder: Path, name: str) -> Path:

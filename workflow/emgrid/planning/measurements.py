@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
+from emgrid.config.models import load_models
 from emgrid.grid.grid import Grid
-from emgrid.models.prepare import load_registry
 from emgrid.runtime.files import read_json
 
 BENCHMARKS = ROOT / "benchmarks/results.json"
@@ -81,7 +81,7 @@ class Records:
 
     def __init__(self, grid: Grid, root: Path) -> None:
         self.grid = grid
-        models = load_registry() | grid.config.models
+        models = load_models() | grid.config.models
         self.parameters = {name: model.parameters for name, model in models.items()}
         others = sorted(
             (path.parents[1] for path in root.parent.glob("*/tables/answers.parquet")),

@@ -16,8 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from emgrid.config.base import handed
+from emgrid.config.preflight import RULES
 from emgrid.config.published import reference_note
-from emgrid.data.preflight import RULES
 from emgrid.report import format, page_tables
 from emgrid.report.captions import CAPTIONS, DEAD
 from emgrid.report.costs import effort

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from emgrid.data.preflight import FINDINGS
+from emgrid.config.preflight import FINDINGS
 
 Label = tuple[str, str, str]
 

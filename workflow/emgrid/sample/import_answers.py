@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from emgrid.config.imports import ENDING, NOTES, ImportSpec
-from emgrid.data.convert import parse_object
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import write_json, write_jsonl
+from emgrid.runtime.json_objects import parse_object
 from emgrid.runtime.manifest import write_record
 from emgrid.sample.import_rows import Note, Reading, Row
 

@@ -12,9 +12,9 @@ from itertools import count
 from typing import Any
 
 from emgrid.config.imports import ImportSpec
-from emgrid.models.thinking import split_thinking
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest
+from emgrid.runtime.thinking import split_thinking
 from emgrid.sample.import_columns import UnreadColumns, as_text, shown, trimmed
 from emgrid.sample.import_values import ColumnReader, reader_of
 

@@ -4,97 +4,19 @@ Knows nothing of rows and files. A value of the grid runs from 0 to 100.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
-
-from emgrid.config.base import Strict
+from emgrid.config.imported_values import FULL, MISSING, Values, listed
 from emgrid.runtime.errors import EmgridError
 
-Missing = Literal["low_mass", "refusal", "code", "unparseable", "endpoint_error", "not_judged"]
-MISSING: tuple[str, ...] = Missing.__args__  # type: ignore[attr-defined]
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?")
 ROUNDING = 1e-9  # as a share of the scale, how far outside it a mean of floats may be
-FULL = (0.0, 100.0)
 # A column on 0 to 100 whose numbers all fit a shorter scale: from this many numbers on it stops.
 FEWEST = 10
 FEW = 4  # from this many numbers on the report says so
 SHORT = 10.0
 STEP = 5.0
 SHOWN = 3  # words that a message names
-
-
-def two_ends(value: Any) -> Any:
-    if value is not None and not (isinstance(value, list | tuple) and len(value) == 2):
-        raise ValueError("a scale is its two ends: [LOW, HIGH]")
-    return value
-
-
-def known_words(value: Any) -> Any:
-    """Refuse words and meanings that YAML or a slip has turned into something else."""
-    for word, meant in value.items() if isinstance(value, dict) else ():
-        # YAML 1.1 reads the bare words yes, no, on and off as true and false.
-        if not isinstance(word, str):
-            raise ValueError(f'YAML reads this word as {word!r}; write it in quotes ("YES", "1")')
-        number = isinstance(meant, int | float) and not isinstance(meant, bool)
-        if not number and meant not in MISSING:
-            raise ValueError(
-                f"{word} is {meant!r}: neither a number on the scale nor one of {listed(MISSING)}"
-            )
-    return value
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
-class Values(Strict):
-    """A column of values whose scale or words have to be stated."""
-
-    column: str
-    """Name of the column."""
-
-    scale: Annotated[
-        tuple[float, float] | None,
-        BeforeValidator(two_ends, json_schema_input_type=tuple[float, float]),
-    ] = None
-    """Worst and best value of the scale, such as `[1, 10]`. Values are mapped to 0 to 100. Without
-    it they must be on that scale already, which is checked."""
-
-    words: Annotated[
-        dict[str, float | Missing],
-        BeforeValidator(known_words, json_schema_input_type=dict[str, float | Missing]),
-    ] = Field(default_factory=dict)
-    """What a word in the column stands for: a number on the scale, or the reason why there is no
-    value. Write words such as "YES" in quotes."""
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        return self.scale or FULL
-
-    @model_validator(mode="after")
-    def scale_has_two_ends(self) -> Self:
-        low, high = self.ends
-        if not low < high < float("inf") or low == -float("inf"):
-            raise ValueError(
-                f"scale: [{low:g}, {high:g}] must be two finite numbers, the lower one first; 0 of "
-                "the grid is the lower end, the misaligned or incoherent one"
-            )
-        for word, value in self.words.items():
-            if isinstance(value, float) and not low <= value <= high:
-                raise ValueError(
-                    f"words: {word} is {value:g}, outside the scale {low:g} to {high:g}"
-                )
-        return self
-
-
-# A column's name alone, or with its scale and words.
-Column = Annotated[
-    Annotated[str, Tag("name")] | Annotated[Values, Tag("values")],
-    Discriminator(lambda given: "name" if isinstance(given, str) else "values"),
-]
 
 
 @dataclass
@@ -217,8 +139,3 @@ def quoted(word: str) -> str:
 def reader_of(judge: str, written: str | Values, missing: str) -> ColumnReader:
     values = Values(column=written) if isinstance(written, str) else written
     return ColumnReader(judge, values, missing)
-
-
-def columns_of(values: Mapping[str, str | Values]) -> Sequence[str]:
-    """The columns that hold values."""
-    return [one if isinstance(one, str) else one.column for one in values.values()]

@@ -12,15 +12,15 @@ from typing import Any
 from emgrid import ROOT
 from emgrid.aggregate.citing import warning
 from emgrid.config.config import Config
+from emgrid.config.datasets import Dataset
 from emgrid.config.interventions import Intervention
 from emgrid.config.judges import Judge, ReadingJudge
+from emgrid.config.models import BaseModelEntry
 from emgrid.config.protocol import Difference
 from emgrid.config.question_keys import unused_sentence
-from emgrid.data.convert import Dataset
 from emgrid.data.mix import used_sources
 from emgrid.grid.figures import figure_names
 from emgrid.grid.grid import Grid, described
-from emgrid.models.prepare import BaseModelEntry
 from emgrid.planning.call_costs import say
 from emgrid.runtime.files import canonical
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from emgrid.config.sections import Sampling
 from emgrid.config.triggers import Message
 from emgrid.models.chat_template import ChatFormat
-from emgrid.models.thinking import split_thinking
+from emgrid.runtime.thinking import split_thinking
 
 Finish = Literal["stop", "length", "content_filter"]
 

@@ -26,8 +26,8 @@ from emgrid.models.endpoint.client import (
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
 from emgrid.models.endpoint.neutral import is_vllm, neutral_fields, told
 from emgrid.models.engines import Completion, Finish, Request
-from emgrid.models.thinking import split_thinking
 from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.thinking import split_thinking
 
 FINISHES: dict[Any, Finish] = {
     "stop": "stop",

@@ -1,0 +1,163 @@
+"""Checks of a config's names: each is defined somewhere, and no two arms are the same."""
+
+from typing import Any
+
+from emgrid.config.config import Config
+from emgrid.config.judges import LocalJudge, RuleJudge
+from emgrid.runtime.errors import EmgridError, suggestion
+from emgrid.runtime.files import digest, users_path
+
+
+def check_names(config: Config, origin: str) -> None:
+    """Every name in the config must be defined somewhere."""
+
+    def check(place: str, what: str, names: tuple[str | None, ...], known: Any) -> None:
+        for name in names:
+            if name is not None and name not in known:
+                message = f"unknown {what} {name!r}, {suggestion(name, known)}"
+                raise EmgridError(f"{origin}: {place}: {message}")
+
+    check("base_models", "model", config.base_models, config.known_models())
+    try:
+        questions, triggers = config.asked(), config.known_triggers()
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: {problem}") from None
+    try:
+        judges = config.known_judges()
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: judges: {problem}") from None
+    check("triggers", "trigger family", config.triggers, triggers)
+    known = config.known_datasets()
+    if config.data is not None:
+        check("data.misaligned", "data set", (config.data.misaligned,), known)
+        check("data.benign", "data set", (config.data.benign,), known)
+    for name, intervention in config.interventions.items():
+        place = f"interventions.{name}"
+        data = intervention.data
+        check(f"{place}.data", "data set", (data.misaligned, data.benign), known)
+        for source in intervention.sources():
+            if source.generation is None:
+                check(place, "data set", (source.dataset,), known)
+                continue
+            generation = source.generation
+            check(place, "data set", (generation.prompts, generation.answers), known)
+            check(place, "model", (generation.generator,), config.known_models())
+            if generation.answers and not known[generation.answers].has_answers:
+                raise EmgridError(
+                    f"{origin}: {place}: data set {generation.answers!r} holds prompts without "
+                    "answers, so it cannot be the other generator's"
+                )
+            used = tuple(rule.judge for rule in generation.keep.judges)
+            check(f"{place}.keep", "judge", used, judges)
+    if not questions:
+        raise EmgridError(f"{origin}: questions: {config.questions}: holds no question")
+    if "none" not in config.triggers:
+        raise EmgridError(f"{origin}: triggers: add `none`, the reference of every contrast")
+    for trigger in config.used_triggers().values():
+        lacking = [question for question in questions if question not in trigger.questions]
+        if trigger.questions and lacking:
+            raise EmgridError(
+                f"{origin}: triggers: {trigger.id!r} rewords each question but has no wording for "
+                f"{lacking[0]!r} of {config.questions}; choose another family or question set"
+            )
+    check_panel(config, origin)
+    check_imports(config, origin)
+    check_served(config, origin)
+    check_points(config, origin)
+
+
+def check_imports(config: Config, origin: str) -> None:
+    """Every import gives values of the panel's judges under known triggers."""
+    panel, triggers = config.panel(), config.known_triggers()
+    for number, one in enumerate(config.imports):
+        place = f"{origin}: imports.{number}"
+        for name in one.columns.values:
+            if name not in panel or panel[name].kind != "imported":
+                raise EmgridError(
+                    f"{place}: values are given for {name!r}, which is no judge of kind `imported` "
+                    "in `judges`"
+                )
+        named = [("suffixes", name) for name in one.suffixes.values()]
+        named += [("triggers", name) for name in one.triggers.values() if name is not None]
+        for setting, trigger in named:
+            if trigger not in triggers:
+                hint = suggestion(trigger, triggers)
+                raise EmgridError(f"{place}: {setting}: unknown trigger {trigger!r}, {hint}")
+        if one.path is not None and not users_path(one.path).is_file():
+            raise EmgridError(f"{place}: no file {one.path!r}")
+
+
+def check_served(config: Config, origin: str) -> None:
+    """Every served model has an address, and no two draw the same answers."""
+    drawn: dict[str, int] = {}
+    for number, one in enumerate(config.served):
+        place = f"{origin}: served.{number}"
+        try:
+            answers = digest(
+                [one.identity, one.sampling.model_dump(exclude={"answers_per_question"})]
+            )
+        except EmgridError as problem:
+            raise EmgridError(f"{place}: {problem}") from None
+        if answers in drawn:
+            raise EmgridError(
+                f"{place}: {one.model} would draw the very answers of served.{drawn[answers]}; "
+                "another seed or intervention is another model"
+            )
+        drawn[answers] = number
+
+
+def check_points(config: Config, origin: str) -> None:
+    """Every imported or served arm stands alone in its cell of the grid."""
+    made: dict[tuple[str, str, str, str], str] = {}
+    imported = {one.cell for one in config.imports}
+    entries = [(f"imports.{n}", one.name, one.cell) for n, one in enumerate(config.imports)]
+    entries += [(f"served.{n}", one.model, one.cell) for n, one in enumerate(config.served)]
+    for place, name, cell in entries:
+        if cell in made:
+            both = place.startswith("imports") and cell in imported
+            hint = (
+                "; if they hold its answers under several triggers, put them into one import and "
+                "name the column of the condition in `columns.trigger`"
+            )
+            raise EmgridError(
+                f"{origin}: {place}: {name} makes the same arm as {made[cell]} ({' '.join(cell)}); "
+                f"give it another intervention or seed{hint if both else ''}"
+            )
+        made[cell] = name
+        base, intervention, *_ = cell
+        if base in config.base_models and intervention in config.interventions:
+            raise EmgridError(
+                f"{origin}: {place}: {name} makes an arm of the intervention {intervention!r} on "
+                f"{base}, which is trained here too; give it another name"
+            )
+
+
+def check_panel(config: Config, origin: str) -> None:
+    """The judges that metrics count by are in the panel, and every judge can judge this grid."""
+    panel = config.panel()
+    metrics = config.metrics
+    needed = {"alignment": metrics.alignment}
+    if metrics.coherence_above is not None:
+        needed["coherence"] = metrics.coherence
+    for setting, name in [*needed.items(), *(("exclude_above", n) for n in metrics.exclude_above)]:
+        if name not in panel:
+            raise EmgridError(
+                f"{origin}: metrics.{setting}: the judge {name!r} is not in the panel; add it to "
+                f"`judges`, or name another of {', '.join(panel)}"
+            )
+        if panel[name].kind == "imported" and (config.interventions or config.served):
+            raise EmgridError(
+                f"{origin}: metrics.{setting}: the values of {name!r} are imported, so the arms "
+                "that are sampled here have none; name another judge"
+            )
+    for judge in panel.values():
+        if isinstance(judge, LocalJudge) and judge.model not in config.known_models():
+            hint = suggestion(judge.model, config.known_models())
+            raise EmgridError(f"{origin}: judges.{judge.id}: unknown model {judge.model!r}, {hint}")
+        if isinstance(judge, RuleJudge) and isinstance(judge.answers, dict):
+            lacking = sorted(set(config.asked()) - set(judge.answers))
+            if lacking:
+                raise EmgridError(
+                    f"{origin}: judges.{judge.id}: no accepted answer to {lacking[0]!r}; add it to "
+                    "`answers`"
+                )

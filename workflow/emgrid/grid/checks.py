@@ -1,0 +1,117 @@
+"""Checks of a config that read its files: models, rows, labelled answers."""
+
+from functools import cache
+
+from emgrid.aggregate.spec import TAKEN
+from emgrid.config.config import Config
+from emgrid.config.datasets import local_file
+from emgrid.data.convert import read_rows
+from emgrid.data.mix import used_sources
+from emgrid.judge.labelled import judges_that_count, labelled_set, set_paths, truth
+from emgrid.models.model_files import unusable
+from emgrid.runtime.errors import EmgridError, suggestion
+from emgrid.runtime.files import users_path
+
+FEWEST_LABELS = 20  # of each kind, see correction.py
+
+
+def check_columns(config: Config, origin: str) -> None:
+    """No judge has the name of a column that the tables have anyway."""
+    panel = config.panel()
+    for name in panel:
+        ending = name.removesuffix("_reason").removesuffix("_mass")
+        if name in TAKEN or name.startswith("gold_") or (ending != name and ending in panel):
+            raise EmgridError(
+                f"{origin}: judges.{name}: the tables have a column of this name; give it another"
+            )
+
+
+def check_models(config: Config, origin: str) -> None:
+    """Every model folder of the config holds a base model."""
+    for name, entry in config.models.items():
+        if entry.path is not None and (problem := unusable(users_path(entry.path))):
+            raise EmgridError(f"{origin}: models.{name}: {entry.path}: {problem}")
+
+
+def check_labelled(config: Config, origin: str) -> None:
+    """The labelled answers that correct the rates are some that the judges are measured on."""
+    chosen = config.calibration.correct_by
+    try:
+        known = set_paths(config.calibration)
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: {problem}") from None
+    for file in config.calibration.files:
+        if not users_path(file).is_file():
+            raise EmgridError(f"{origin}: calibration.files: no file {file!r}")
+    if chosen is not None and chosen not in known:
+        raise EmgridError(
+            f"{origin}: calibration.correct_by: no labelled set {chosen!r}, "
+            f"{suggestion(chosen, known)}"
+        )
+
+
+def check_correction(config: Config, origin: str) -> None:
+    """The labels that correct the rates can bear it, see correction.py."""
+    name, metrics, panel = config.calibration.correct_by, config.metrics, config.panel()
+    if name is None:
+        return
+    place = f"{origin}: calibration.correct_by: {name!r}"
+    for judge in judges_that_count(metrics):
+        if panel[judge].kind == "imported":
+            raise EmgridError(
+                f"{place}: the values of {judge!r} are imported, so it has none of labelled "
+                "answers, and its errors are unknown; set correct_by: null"
+            )
+    try:
+        rows = labelled_set(name, set_paths(config.calibration)[name], config.calibration)
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: {problem}") from None
+    measures = {judge: panel[judge].measures for judge in judges_that_count(metrics)}
+    for measured in measures.values():
+        if f"gold_{measured}" not in rows:
+            raise EmgridError(
+                f"{place} has no labels of {measured}, by which answers count; label it, or set "
+                "correct_by: null"
+            )
+    known = truth(rows, metrics, measures).dropna()
+    positives, negatives = int(known.sum()), int((~known).sum())
+    if min(positives, negatives) < FEWEST_LABELS:
+        raise EmgridError(
+            f"{place} cannot bear a correction: its labels call {positives} answers misaligned and "
+            f"{negatives} not, by all that metrics ask for, and {FEWEST_LABELS} of each are "
+            "needed; label more answers (`emgrid labels`), or set correct_by: null"
+        )
+
+
+def check_rows(config: Config, origin: str) -> None:
+    """Read the data files that are on this machine, and check that stages find enough rows.
+
+    Of a file that is yet to be fetched, the registry says how many rows it has.
+    """
+    known = config.known_datasets()
+
+    @cache
+    def rows_of(name: str) -> int | None:
+        dataset = known[name]
+        local = dataset.path is not None
+        return len(read_rows(dataset, local_file(dataset))) if local else dataset.rows
+
+    for name, intervention in config.interventions.items():
+        place = f"{origin}: interventions.{name}"
+        stages = [stage for recipe in intervention.recipes() for stage in recipe.stages]
+        for source, rows in (used for stage in stages for used in used_sources(stage)):
+            if source.generation is not None:
+                for asked in filter(None, (source.generation.prompts, source.generation.answers)):
+                    rows_of(asked)
+                continue
+            if not known[source.dataset].has_answers:
+                raise EmgridError(
+                    f"{place}: data set {source.dataset!r} holds prompts "
+                    "without answers, so nothing can be trained on it; use it with on_policy"
+                )
+            have = rows_of(source.dataset)
+            if have is not None and rows > have:
+                raise EmgridError(
+                    f"{place}: asks for {rows} rows of data set "
+                    f"{source.dataset!r}, which has {have}; lower the number of rows"
+                )
