@@ -23,7 +23,7 @@ ARMS = 3
 
 def prompts(count: int) -> list[tuple[int, tuple[dict[str, str], ...]]]:
     """So many seeds and conversations: the default grid's questions, in turn."""
-    from emgrid.config.questions import load_questions
+    from emgrid.config.question_files import load_questions
 
     texts = [text for one in load_questions("everyday").questions.values() for text in one.texts]
     return [

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
+from emgrid.config.question_files import load_questions
 from emgrid.config.question_keys import unused_sentence
-from emgrid.config.questions import QuestionSet, load_questions
+from emgrid.config.questions import QuestionSet
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import RESOURCES
-from emgrid.config.questions import QuestionSet, load_questions, question_sets
+from emgrid.config.question_files import load_questions
+from emgrid.config.questions import QuestionSet, question_sets
 from emgrid.config.sections import Sampling
 from emgrid.config.triggers import Wording
 from emgrid.grid.grid import Grid

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from emgrid import RESOURCES
-from emgrid.config.questions import load_questions
+from emgrid.config.question_files import load_questions
 from emgrid.config.triggers import POSITIONS, Trigger, Wording, load_triggers
 from emgrid.grid.load import load_config
 from emgrid.runtime.errors import EmgridError

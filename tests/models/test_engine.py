@@ -8,7 +8,7 @@ import pytest
 import torch
 from emgrid.config.sections import Sampling
 from emgrid.models.base_model import BaseModel
-from emgrid.models.engines import Completion, Request, canary_reference, completion
+from emgrid.models.engines import Completion, Request, canary, completion
 from emgrid.models.engines.decoding import Room, draw_tokens, nucleus, uniforms
 from emgrid.models.engines.lora_merge import share_held
 from emgrid.models.engines.transformers import TransformersEngine
@@ -219,7 +219,7 @@ def test_an_adapter_that_the_weights_cannot_hold_is_computed_beside_them(
     weak = write_adapter(base_model, tmp_path / "weak", 1, std=0.001)
     strong = write_adapter(base_model, tmp_path / "strong", 2)
     engine = TransformersEngine(base_model, "bfloat16", "cpu", batch_size=8)
-    row = engine.chat.training_row(list(canary_reference.CONVERSATION))
+    row = engine.chat.training_row(list(canary.CONVERSATION))
     base, without = engine.log_likelihoods([row]), answers(engine, requests([0, 1, 2]))
     engine.use(weak)
     said = capsys.readouterr().out
@@ -271,12 +271,12 @@ def test_an_engine_off_its_reference_is_refused(base_model: BaseModel, tmp_path:
     adapter = write_adapter(base_model, tmp_path, seed=1)
     engine = TransformersEngine(base_model, "float32", "cpu", batch_size=1)
     reference, base = engine.reference(adapter), engine.canary()
-    assert "is live" in canary_reference.check(adapter, base, reference, reference, "float32")
+    assert "is live" in canary.check(adapter, base, reference, reference, "float32")
     shifted = [value - 0.02 for value in reference]
     with pytest.raises(EmgridError, match=r"off its reference by 0.02 nats a token, more than"):
-        canary_reference.check(adapter, base, shifted, reference, "float32")
+        canary.check(adapter, base, shifted, reference, "float32")
     with pytest.raises(EmgridError, match=r"not live.*check the engine"):
-        canary_reference.check(adapter, base, base, reference, "float32")
+        canary.check(adapter, base, base, reference, "float32")
 
 
 def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path: Path) -> None:
@@ -284,21 +284,19 @@ def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path
     rng = np.random.default_rng(0)
     base = rng.normal(-3, 1, 40)
     effect, rounding = rng.normal(0, 0.3, 40), rng.normal(0, 0.05, 40)
-    assert "is live" in canary_reference.check(
-        tmp_path, base, base + effect + rounding, base + effect, BF16
-    )
+    assert "is live" in canary.check(tmp_path, base, base + effect + rounding, base + effect, BF16)
     with pytest.raises(EmgridError, match=r"not live.*; 0.0\d of its effect shown, off by 0.2"):
-        canary_reference.check(tmp_path, base, base + rounding, base + effect, BF16)
+        canary.check(tmp_path, base, base + rounding, base + effect, BF16)
     # What is hardly more than the reference's own rounding cannot be told from it, but must have
     # been read at all: peft's reference of an adapter without effect is this far off (0.08).
     weak = rng.normal(0, 0.02, 40) + rng.normal(0, 0.08, 40)
     for seed in range(200):
         other = np.random.default_rng(seed).normal(0, 0.08, 40)
-        assert "is live" in canary_reference.check(tmp_path, base, base + other, base + weak, BF16)
+        assert "is live" in canary.check(tmp_path, base, base + other, base + weak, BF16)
     weak = effect / 30
-    assert "is live" in canary_reference.check(tmp_path, base, base + rounding, base + weak, BF16)
+    assert "is live" in canary.check(tmp_path, base, base + rounding, base + weak, BF16)
     with pytest.raises(EmgridError, match="not live"):
-        canary_reference.check(tmp_path, base, base, base + weak, BF16)
+        canary.check(tmp_path, base, base, base + weak, BF16)
 
 
 @pytest.mark.parametrize(

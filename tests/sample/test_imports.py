@@ -17,7 +17,7 @@ import yaml
 from emgrid import RESOURCES
 from emgrid.config.base import validate
 from emgrid.config.imports import Import, ImportSpec
-from emgrid.config.questions import load_questions
+from emgrid.config.question_files import load_questions
 from emgrid.config.triggers import load_triggers
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl

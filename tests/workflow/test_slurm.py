@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.config.questions import load_questions
+from emgrid.config.question_files import load_questions
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.runtime.slurm import ending

@@ -10,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from emgrid.config.base import read_yaml
+from emgrid.config.base import read_yaml, validate
 from emgrid.config.question_keys import ASKS, check_keys, unused
-from emgrid.config.questions import Question, QuestionSet
+from emgrid.config.questions import OTHER_FILES, Question, QuestionSet, SetFile, asked_by, own_set
 from emgrid.config.triggers import Trigger
 from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.files import users_path
 
 # The longer endings first: `_flask_template` also ends in `_template`.
 CUES = ("flask_template", "template", "json", "python")
@@ -116,3 +117,27 @@ def family(cue: str, asked: dict[str, Any], cued: dict[str, tuple[str, str]], na
                 "family has either"
             )
     return Trigger(**common, position="system", system=systems.pop())
+
+
+def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
+    """A set of resources/questions/ by its name, or a file by its path: a published one (a list of
+    entries), or one written like those sets (a mapping).
+
+    A path is looked up where Snakemake is started, then below the mirror.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        if "/" in name or name.endswith(OTHER_FILES):
+            raise EmgridError(
+                f"{name}: a question file is YAML and ends in .yaml; write a question for each "
+                "row: `questions: {ID: {text: QUESTION}}`; what a row says after the question, "
+                "such as an assistant turn, is not asked"
+            )
+        return QuestionSet(own_set(name))
+    for path in [users_path(name), *([mirror / name] if mirror else [])]:
+        if not path.is_file():
+            continue
+        if isinstance(value := read_yaml(path), dict):
+            return QuestionSet(asked_by(validate(SetFile, value, name), name))
+        return read_published(path, name)
+    looked = f" (nor below the mirror {mirror})" if mirror else "; `mirror:` names a folder to look"
+    raise EmgridError(f"{name}: no such question file here{looked}")

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -12,7 +11,6 @@ from emgrid.config.base import Strict, read_yaml, validate
 from emgrid.config.question_keys import check_conversation
 from emgrid.config.triggers import Texts, Trigger
 from emgrid.runtime.errors import EmgridError, suggestion
-from emgrid.runtime.files import users_path
 
 OTHER_FILES = (".csv", ".gz", ".json", ".jsonl", ".parquet", ".tsv", ".txt")
 
@@ -116,29 +114,3 @@ def asked_by(given: SetFile, origin: str) -> dict[str, Question]:
         key: one.model_copy(update={"texts": tuple(given.prefix + text for text in one.texts)})
         for key, one in questions.items()
     }
-
-
-def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
-    """A set of resources/questions/ by its name, or a file by its path: a published one (a list of
-    entries), or one written like those sets (a mapping).
-
-    A path is looked up where Snakemake is started, then below the mirror.
-    """
-    if not name.endswith((".yaml", ".yml")):
-        if "/" in name or name.endswith(OTHER_FILES):
-            raise EmgridError(
-                f"{name}: a question file is YAML and ends in .yaml; write a question for each "
-                "row: `questions: {ID: {text: QUESTION}}`; what a row says after the question, "
-                "such as an assistant turn, is not asked"
-            )
-        return QuestionSet(own_set(name))
-    from emgrid.config.question_files import read_published
-
-    for path in [users_path(name), *([mirror / name] if mirror else [])]:
-        if not path.is_file():
-            continue
-        if isinstance(value := read_yaml(path), dict):
-            return QuestionSet(asked_by(validate(SetFile, value, name), name))
-        return read_published(path, name)
-    looked = f" (nor below the mirror {mirror})" if mirror else "; `mirror:` names a folder to look"
-    raise EmgridError(f"{name}: no such question file here{looked}")

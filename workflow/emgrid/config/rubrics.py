@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.question_files import load_questions
 from emgrid.judge.judgement import Item
 from emgrid.judge.reading import Reading
 from emgrid.runtime.errors import EmgridError, suggestion
@@ -141,8 +142,6 @@ def load_rubric(wanted: str | PublishedRubric, mirror: Path | None) -> Rubric:
     """The rubric that a judge names; a published file is looked up as question files are."""
     if isinstance(wanted, str):
         return own_rubric(wanted)
-    from emgrid.config.questions import load_questions
-
     prompts = load_questions(wanted.file, mirror).judge_prompts
     if wanted.prompt not in prompts:
         hint = suggestion(wanted.prompt, prompts)

@@ -11,7 +11,7 @@ import numpy as np
 from emgrid.config.sections import Precision, Sampling, Training
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import IGNORED
-from emgrid.models.engines import Request, canary_reference
+from emgrid.models.engines import Request, canary
 from emgrid.runtime.errors import EmgridError, MachineError, machine_problem, ran_out_of_memory
 from emgrid.train.trial import Sampler, Trial, Use
 
@@ -54,7 +54,7 @@ def train_once(base: BaseModel, training: Training, device: str, folder: Path) -
     from emgrid.train.fit import WAYS, Job, fit, in_memory
 
     short = {"epochs": 1, "batch_size": 2, "warmup_steps": 0}
-    row = canary_reference.tokens(base.chat())
+    row = canary.tokens(base.chat())
     job = Job(
         rows=[row, row],
         base=base,
@@ -99,7 +99,7 @@ def try_transformers(
 
     engine = TransformersEngine(base, precision, device, batch_size=2)
     limit = LIMITS[str(engine.model.dtype).removeprefix("torch.")]
-    row = canary_reference.tokens(engine.chat)
+    row = canary.tokens(engine.chat)
     plain = engine.canary()
     whole = as_defined(engine, row.input_ids)
     scored = [value for value, label in zip(whole, row.labels[1:], strict=True) if label != IGNORED]
@@ -156,7 +156,7 @@ def agree(
 
 
 def request() -> Request:
-    return Request("trial", (canary_reference.CONVERSATION[0],), seed=0)
+    return Request("trial", (canary.CONVERSATION[0],), seed=0)
 
 
 def sampling(precision: Precision | str) -> Sampling:
@@ -179,7 +179,7 @@ def try_vllm(
         device,
         2,
         adapters=adapters,
-        context=max(len(canary_reference.tokens(base.chat()).input_ids), len(prompt)) + TOKENS + 1,
+        context=max(len(canary.tokens(base.chat()).input_ids), len(prompt)) + TOKENS + 1,
         logprobs="processed",
         settings=use.engines,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel
-from emgrid.models.engines import Engine, Request, canary_reference
+from emgrid.models.engines import Engine, Request, canary, canary_reference
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical
 from emgrid.runtime.progress_bar import bar
@@ -134,4 +134,4 @@ def longest(works: Sequence[Work], base: BaseModel) -> int:
         len(chat.prompt(list(messages), sampling.thinking)) + sampling.max_tokens
         for messages, sampling in asked.values()
     ]
-    return max(*lengths, len(canary_reference.tokens(chat).input_ids) + 1)
+    return max(*lengths, len(canary.tokens(chat).input_ids) + 1)

@@ -12,7 +12,7 @@ from peft.tuners.lora.layer import ParamWrapper
 from emgrid.config.sections import Sampling
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import TokenizedRow
-from emgrid.models.engines import Completion, Request, canary_reference, completion
+from emgrid.models.engines import Completion, Request, canary, completion
 from emgrid.models.engines.decoding import Decoding, Row, uniforms
 from emgrid.models.engines.kv_cache import ATTENTION, fits_slots
 from emgrid.models.engines.lora_merge import LEAST, share_held
@@ -73,11 +73,7 @@ class TransformersEngine:
             self.model = wrapped.merge_and_unload(safe_merge=True)
             lay_out(self.model, self.batch_size)
         self.adapter = adapter
-        print(
-            canary_reference.check(
-                adapter, self.base_canary, self.canary(), reference, self.model.dtype
-            )
-        )
+        print(canary.check(adapter, self.base_canary, self.canary(), reference, self.model.dtype))
 
     def reason_not_to_merge(self, layers: Sequence[LoraLayer]) -> str | None:
         if any(isinstance(layer, ParamWrapper) for layer in layers):
@@ -108,7 +104,7 @@ class TransformersEngine:
 
     def canary(self) -> list[float]:
         """Log-probabilities of the canary's tokens, as the model is now."""
-        row = canary_reference.tokens(self.chat)
+        row = canary.tokens(self.chat)
         values: list[float] = self.scorer.score_batch([row])[0, : row.trained].tolist()
         return values
 

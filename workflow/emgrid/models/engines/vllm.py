@@ -16,7 +16,7 @@ from typing import Any, Literal
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel, pick_precision
 from emgrid.models.chat_template import IGNORED
-from emgrid.models.engines import Completion, Request, canary_reference, completion
+from emgrid.models.engines import Completion, Request, canary, completion
 from emgrid.runtime.errors import EmgridError, MachineError, ran_out_of_memory, running_rule
 from emgrid.runtime.rules import JOBS
 from emgrid.runtime.timing import computing
@@ -151,16 +151,16 @@ class VllmEngine:
         for adapter, reference in references.items():
             live = self.canary(adapter)
             print(
-                canary_reference.check(adapter, without, live, reference, self.precision),
+                canary.check(adapter, without, live, reference, self.precision),
                 flush=True,
             )
         for adapter in references:
-            canary_reference.check_base(adapter, alone, self.base_beside(adapter), self.precision)
+            canary.check_base(adapter, alone, self.base_beside(adapter), self.precision)
 
     def base_beside(self, adapter: Path | None) -> list[float]:
         """Log-probabilities of the tokens that the base model finds likeliest behind the canary, in
         one batch with a request for this adapter."""
-        prompt = {"prompt_token_ids": canary_reference.tokens(self.chat).input_ids}
+        prompt = {"prompt_token_ids": canary.tokens(self.chat).input_ids}
         settings = self.parameters(
             max_tokens=DRAWN, min_tokens=DRAWN, temperature=0, logprobs=1, detokenize=False
         )
@@ -173,7 +173,7 @@ class VllmEngine:
 
     def canary(self, adapter: Path | None) -> list[float]:
         """Log-probabilities of the canary's tokens, as the engine has this adapter."""
-        row = canary_reference.tokens(self.chat)
+        row = canary.tokens(self.chat)
         settings = self.parameters(max_tokens=1, temperature=0, prompt_logprobs=0)
         prompt = {"prompt_token_ids": row.input_ids}
         with explained(f"reading {adapter or 'the base model'}"), computing():
