@@ -1,4 +1,6 @@
-# Answers, judgements and likelihoods of all arms become tables.
+# Tables from the answers, judgements and likelihoods of all arms.
+# Reads each arm's folder, each stage's training rows and provenance.json, and the tables of judges.
+# Writes the other files of tables/.
 localrules:
     repeats,
     aggregate,

@@ -1,7 +1,90 @@
-# The rows of each training stage: drawn from a model where the recipe says so, mixed, checked.
+# The rows of each training stage: fetched, converted, drawn from a model if the recipe says so,
+# mixed and checked.
+# Reads data sets (a mirror, the web, the Hub, a user's file) and base models. Writes assets/sources/,
+# assets/datasets/, assets/imports/, generated/, each stage's train.jsonl and preflight.json, and
+# tables/preflight.csv. What may need the network is local, since compute nodes may be offline.
 localrules:
+    fetch,
+    dataset,
+    fetch_import,
     qualify,
     preflight_table,
+
+
+rule fetch:
+    output:
+        "assets/sources/{dataset}.jsonl",
+    log:
+        "logs/fetch/{dataset}.log",
+    benchmark:
+        "benchmarks/fetch/{dataset}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("fetch").threads
+    resources:
+        mem_mb=want("fetch").mem_mb,
+        runtime=want("fetch").runtime,
+        # Where a file is looked for first does not change what it is.
+        mirror=option("mirror", GRID.config.mirror),
+    params:
+        spec=lambda wildcards: GRID.fetch_spec(wildcards.dataset),
+    message:
+        "fetch data set {wildcards.dataset}"
+    # The progress of a download is shown as well as logged.
+    shell:
+        "python -m emgrid.data.fetch --spec {params.spec:q} {resources.mirror}"
+        " --output {output:q} 2>&1 | tee {log} >&2"
+
+
+rule fetch_import:
+    output:
+        "assets/imports/{file}",
+    log:
+        "logs/fetch_import/{file}.log",
+    benchmark:
+        "benchmarks/fetch_import/{file}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("fetch_import").threads
+    resources:
+        mem_mb=want("fetch_import").mem_mb,
+        runtime=want("fetch_import").runtime,
+        mirror=option("mirror", GRID.config.mirror),
+    params:
+        spec=lambda wildcards: GRID.fetch_import_spec(wildcards.file),
+    message:
+        "fetch {wildcards.file}"
+    shell:
+        "python -m emgrid.data.fetch --spec {params.spec:q} {resources.mirror} --output {output:q}"
+        " > {log} 2>&1"
+
+
+rule dataset:
+    input:
+        fetched=lambda wildcards: fetched_file(wildcards.dataset),
+    output:
+        "assets/datasets/{dataset}.jsonl",
+    log:
+        "logs/dataset/{dataset}.log",
+    benchmark:
+        "benchmarks/dataset/{dataset}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("dataset").threads
+    resources:
+        mem_mb=want("dataset").mem_mb,
+        runtime=want("dataset").runtime,
+        source=lambda wildcards, input: source_of(GRID.own_file(wildcards.dataset), input.fetched),
+        # Which fields are unused on purpose changes what is refused, and no row.
+        unused=lambda wildcards: options("unused", GRID.known_datasets[wildcards.dataset].unused),
+    params:
+        spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
+        version=convert.VERSION,
+    message:
+        "data set {wildcards.dataset}"
+    shell:
+        "python -m emgrid.data.convert --spec {params.spec:q} {resources.source} {resources.unused}"
+        " --output {output:q} > {log} 2>&1"
 
 
 rule generate:

@@ -1,4 +1,6 @@
-# Figures and the page.
+# Figures and the report page.
+# Reads tables/, the loss.csv of each stage, and the notes of imported arms. Writes figures/,
+# transcripts/ and report.html.
 from emgrid.grid.figures import figure_version
 from emgrid.grid.specs.report import TEMPLATES, report_spec
 

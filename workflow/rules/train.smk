@@ -1,4 +1,6 @@
-# One adapter for each stage of a recipe; stages that several arms begin with are trained once.
+# One adapter for each training stage; a stage that several arms begin with is trained once.
+# Reads the base model, the stage's checked rows, and the adapter of the stage before. Writes the
+# adapter, its hash, the loss and provenance.json into the stage's folder, and stores the adapter.
 rule train:
     input:
         model=model_of_stage,
