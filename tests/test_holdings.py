@@ -8,6 +8,8 @@ import pytest
 from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
+from emgrid.grid.specs.sample import likelihood_spec, sample_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.judge.judge import JudgeSpec, judge_items
 from emgrid.models import gguf_file, prepare
 from emgrid.models.base_model import BaseModel
@@ -51,7 +53,7 @@ def root(tmp_path: Path, config: dict[str, Any]) -> Path:
 
 
 def spec_of(grid: Grid) -> sample.SampleSpec:
-    buckets = [sample.SampleSpec.model_validate_json(grid.sample_spec(b)) for b in grid.buckets]
+    buckets = [sample.SampleSpec.model_validate_json(sample_spec(grid, b)) for b in grid.buckets]
     return buckets[0].model_copy(update={"arms": tuple(a for b in buckets for a in b.arms)})
 
 
@@ -68,7 +70,7 @@ def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revisi
         assert holdings.answers(arm) == Count(len(planned), 0)
     [plain] = [arm for arm in grid.arms if not arm.stages]
     for bucket in grid.buckets:
-        asked = likelihood.LikelihoodSpec.model_validate_json(grid.likelihood_spec(bucket))
+        asked = likelihood.LikelihoodSpec.model_validate_json(likelihood_spec(grid, bucket))
         for one in [one for one in asked.arms if one.adapter is None]:
             keys = [key for key, *_ in likelihood.Scores(asked, one, base, root).planned]
             version = sample.revised(likelihood.VERSION, revision)
@@ -176,7 +178,7 @@ def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> 
 def adapter(root: Path, grid: Grid, name: str, sha: str) -> None:
     """A kept training of the grid's only stage."""
     [stage] = grid.stages
-    spec = TrainSpec.model_validate_json(grid.train_spec(stage)).model_dump(mode="json")
+    spec = TrainSpec.model_validate_json(train_spec(grid, stage)).model_dump(mode="json")
     told = {"spec": spec, "adapter_sha256": sha}
     write_json(root / "rows/adapters" / name / "provenance.json", told)
 

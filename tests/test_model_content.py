@@ -15,6 +15,7 @@ from emgrid.config.base import validate
 from emgrid.config.judges import read_judge
 from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.models import model_spec
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import identity as judge_identity
 from emgrid.models import model_files
@@ -89,7 +90,7 @@ def grid_of(folder: Path) -> Grid:
 
 
 def spec_of(folder: Path) -> str:
-    return grid_of(folder).model_spec("plain")
+    return model_spec(grid_of(folder), "plain")
 
 
 # What counts.
@@ -455,7 +456,7 @@ def test_rows_of_other_models_keep_their_keys(mine: Path) -> None:
     """Identities of models of packages and of the Hub, as they were before contents counted."""
     fields = {"name": "m", "path": ".", "revision": "r", "chat_template": "t", "eos_token_ids": [1]}
     assert model_identity(BaseModel(fields, mine), "a") == digest(["m", "r", "t", "a"])
-    spec = json.loads(grid_of(mine).model_spec("qwen2.5-0.5b"))
+    spec = json.loads(model_spec(grid_of(mine), "qwen2.5-0.5b"))
     assert spec.keys() == {"name", "model", "chat_template"}
 
 

@@ -19,7 +19,8 @@ from emgrid.report.captions import CAPTIONS
 from emgrid.report.costs import effort, time_by_rule
 from emgrid.report.format import THIN, percent
 from emgrid.report.page_tables import nats
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.report.verdicts import headline, matrix
 from jinja2 import Environment
 from pages import answer_table, config, spec_of, verdict_row, write_page, write_tables

@@ -14,6 +14,7 @@ from conftest import run_module
 from emgrid.config.load import load_config
 from emgrid.data.convert import load_registry, local_file, read_rows
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.models import model_spec
 from emgrid.models import gguf_file
 from emgrid.models import prepare as assets
 from emgrid.models.base_model import BaseModel
@@ -83,8 +84,8 @@ def test_a_model_that_was_read_otherwise_before_has_another_identity(deepseek: P
 
 def test_only_what_a_gguf_file_is_converted_to_enters_the_spec(demo: dict[str, Any]) -> None:
     grid = Grid(load_config(demo, "config.yaml"))
-    assert json.loads(grid.model_spec("smollm2-135m"))["tokenizer"] == gguf_file.VERSION
-    assert "tokenizer" not in json.loads(grid.model_spec("qwen2.5-7b"))
+    assert json.loads(model_spec(grid, "smollm2-135m"))["tokenizer"] == gguf_file.VERSION
+    assert "tokenizer" not in json.loads(model_spec(grid, "qwen2.5-7b"))
 
 
 # --- the embedded model's GGUF file, against a BPE written here ---

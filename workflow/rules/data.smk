@@ -3,6 +3,9 @@
 # Reads data sets (a mirror, the web, the Hub, a user's file) and base models. Writes assets/sources/,
 # assets/datasets/, assets/imports/, generated/, each stage's train.jsonl and preflight.json, and
 # tables/preflight.csv. What may need the network is local, since compute nodes may be offline.
+from emgrid.grid.specs import data as data_specs
+
+
 localrules:
     fetch,
     dataset,
@@ -27,7 +30,7 @@ rule fetch:
         # Where a file is looked for first does not change what it is.
         mirror=option("mirror", GRID.config.mirror),
     params:
-        spec=lambda wildcards: GRID.fetch_spec(wildcards.dataset),
+        spec=lambda wildcards: data_specs.fetch_spec(GRID, wildcards.dataset),
     message:
         "fetch data set {wildcards.dataset}"
     # The progress of a download is shown as well as logged.
@@ -51,7 +54,7 @@ rule fetch_import:
         runtime=want("fetch_import").runtime,
         mirror=option("mirror", GRID.config.mirror),
     params:
-        spec=lambda wildcards: GRID.fetch_import_spec(wildcards.file),
+        spec=lambda wildcards: data_specs.fetch_import_spec(GRID, wildcards.file),
     message:
         "fetch {wildcards.file}"
     shell:
@@ -78,7 +81,7 @@ rule dataset:
         # Which fields are unused on purpose changes what is refused, and no row.
         unused=lambda wildcards: options("unused", GRID.known_datasets[wildcards.dataset].unused),
     params:
-        spec=lambda wildcards: GRID.dataset_spec(wildcards.dataset),
+        spec=lambda wildcards: data_specs.dataset_spec(GRID, wildcards.dataset),
         version=convert.VERSION,
     message:
         "data set {wildcards.dataset}"
@@ -108,7 +111,7 @@ rule generate:
         batch_size=want("generate").batch_size,
         device=GRID.config.device,
     params:
-        spec=lambda wildcards: GRID.generate_spec(wildcards.drawn),
+        spec=lambda wildcards: data_specs.generate_spec(GRID, wildcards.drawn),
         version=generate.VERSION,
         kept="rows/generated/{drawn}.jsonl",
     message:
@@ -143,7 +146,7 @@ rule qualify:
         endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
-        spec=lambda wildcards: GRID.qualify_spec(wildcards.generated),
+        spec=lambda wildcards: data_specs.qualify_spec(GRID, wildcards.generated),
         version=qualify.VERSION,
         other=lambda wildcards, input: option("other", input.get("other")),
         dataset=lambda wildcards, input: option("dataset", input.get("dataset")),
@@ -173,7 +176,7 @@ rule mix:
         mem_mb=memory("mix"),
         runtime=minutes("mix"),
     params:
-        spec=lambda wildcards: GRID.mix_spec(wildcards.stage),
+        spec=lambda wildcards: data_specs.mix_spec(GRID, wildcards.stage),
         version=mix.VERSION,
     message:
         "training rows of stage {wildcards.stage}"
@@ -200,7 +203,7 @@ rule preflight:
         mem_mb=memory("preflight"),
         runtime=minutes("preflight"),
     params:
-        spec=lambda wildcards: GRID.preflight_spec(wildcards.stage),
+        spec=lambda wildcards: data_specs.preflight_spec(GRID, wildcards.stage),
         version=preflight.VERSION,
     message:
         "check the training rows of {wildcards.stage}"

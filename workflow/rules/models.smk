@@ -1,6 +1,9 @@
 # Base models as folders that can be loaded: fetched, or converted from a Python package, once.
 # Reads the registry of models, the Hub, a package or a user's folder. Writes assets/models/.
 # A local rule, since compute nodes may be offline.
+from emgrid.grid.specs.models import asked_models, model_spec, prompts_spec
+
+
 localrules:
     model,
 
@@ -28,7 +31,7 @@ rule model:
         # A check of the model; a model that passed it is no other one.
         prompts=lambda wildcards: option("prompts", f"specs/prompts.{wildcards.base}.json"),
     params:
-        spec=lambda wildcards: GRID.model_spec(wildcards.base),
+        spec=lambda wildcards: model_spec(GRID, wildcards.base),
     message:
         "base model {wildcards.base}"
     shell:

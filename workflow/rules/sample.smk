@@ -1,7 +1,7 @@
 # What arms answer, and how likely they find matched answers, under every trigger.
 # Reads base models, adapters, endpoints of served models, and files that others published. Writes
 # each arm's answers/ and likelihood/, the rows that these are made of, and a record for each job.
-from emgrid.grid.specs.served import served_options, served_spec
+from emgrid.grid.specs import sample as sample_specs
 
 
 localrules:
@@ -12,8 +12,8 @@ localrules:
 # One job for each bucket of arms of a base model, so that an engine starts once for many arms.
 SAMPLED = {bucket.name: bucket for bucket in GRID.buckets}
 for bucket in GRID.buckets:
-    handed(f"sample.{bucket.name}", partial(GRID.sample_spec, bucket))
-    handed(f"likelihood.{bucket.name}", partial(GRID.likelihood_spec, bucket))
+    handed(f"sample.{bucket.name}", partial(sample_specs.sample_spec, GRID, bucket))
+    handed(f"likelihood.{bucket.name}", partial(sample_specs.likelihood_spec, GRID, bucket))
 
 
 rule sample:
@@ -39,9 +39,9 @@ rule sample:
         batch_size=want("sample").batch_size,
         device=GRID.config.device,
         engines=canonical(GRID.config.engines.model_dump(mode="json")),
-        trial=lambda wildcards: GRID.trial_use(SAMPLED[wildcards.bucket].base),
+        trial=lambda wildcards: train_specs.trial_use(GRID, SAMPLED[wildcards.bucket].base),
     params:
-        spec=lambda wildcards: GRID.sample_spec(SAMPLED[wildcards.bucket]),
+        spec=lambda wildcards: sample_specs.sample_spec(GRID, SAMPLED[wildcards.bucket]),
         version=sample.VERSION,
         file="specs/sample.{bucket}.json",
     message:
@@ -75,7 +75,7 @@ rule likelihood:
         batch_size=want("likelihood").batch_size,
         device=GRID.config.device,
     params:
-        spec=lambda wildcards: GRID.likelihood_spec(SAMPLED[wildcards.bucket]),
+        spec=lambda wildcards: sample_specs.likelihood_spec(GRID, SAMPLED[wildcards.bucket]),
         version=likelihood.VERSION,
         file="specs/likelihood.{bucket}.json",
     message:
@@ -100,9 +100,11 @@ rule sample_served:
         mem_mb=want("sample_served").mem_mb,
         runtime=want("sample_served").runtime,
         endpoint=1,
-        options=lambda wildcards: shlex.quote(served_options(GRID, served_arm(wildcards))),
+        options=lambda wildcards: shlex.quote(
+            sample_specs.served_options(GRID, served_arm(wildcards))
+        ),
     params:
-        spec=lambda wildcards: served_spec(GRID, served_arm(wildcards)),
+        spec=lambda wildcards: sample_specs.served_spec(GRID, served_arm(wildcards)),
         version=served.VERSION,
         kept="rows/served",
         folder=f"{SERVED}/answers",
@@ -135,7 +137,7 @@ rule import_answers:
             GRID.own_import(imported_arm(wildcards)), input.fetched
         ),
     params:
-        spec=lambda wildcards: GRID.import_spec(imported_arm(wildcards)),
+        spec=lambda wildcards: sample_specs.import_spec(GRID, imported_arm(wildcards)),
         version=code_version("emgrid.sample.import_answers"),
         folder=f"{IMPORTED}/answers",
     message:

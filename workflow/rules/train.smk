@@ -32,9 +32,9 @@ rule train:
         launcher=want("train").launcher,
         gradient_checkpointing=str(want("train").gradient_checkpointing).lower(),
         checkpoint_minutes=want("train").checkpoint_minutes,
-        trial=lambda wildcards: GRID.trial_use(GRID.stages[wildcards.stage].base),
+        trial=lambda wildcards: train_specs.trial_use(GRID, GRID.stages[wildcards.stage].base),
     params:
-        spec=lambda wildcards: GRID.train_spec(wildcards.stage),
+        spec=lambda wildcards: train_specs.train_spec(GRID, wildcards.stage),
         version=train.VERSION,
         parent=lambda wildcards: option("parent", parent_folder(wildcards)),
         kept="rows/adapters",

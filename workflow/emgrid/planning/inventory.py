@@ -18,6 +18,8 @@ from emgrid.grid.arms import Arm, TrainedStage
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
+from emgrid.grid.specs.models import model_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import JudgeSpec, identity, item_of, nothing_to_judge
 from emgrid.judge.judgement import Item
@@ -106,7 +108,7 @@ class Holdings:
             path = self.root / f"assets/models/{name}/model.json"
             found = BaseModel.read(path) if path.is_file() else None
             if found is not None and name in self.grid.config.known_models():
-                foresee(found, ModelSpec.model_validate_json(self.grid.model_spec(name)))
+                foresee(found, ModelSpec.model_validate_json(model_spec(self.grid, name)))
             self.models[name] = found
         return self.models[name]
 
@@ -135,7 +137,7 @@ class Holdings:
             if base is None or lacking:
                 self.names[stage.name] = None
             else:
-                spec = TrainSpec.model_validate_json(self.grid.train_spec(stage.name))
+                spec = TrainSpec.model_validate_json(train_spec(self.grid, stage.name))
                 self.names[stage.name] = training_identity(spec, base, rows, before)
         return self.names[stage.name]
 
