@@ -12,12 +12,12 @@ from emgrid.grid.specs.sample import likelihood_spec, sample_spec
 from emgrid.grid.specs.train import train_spec
 from emgrid.judge.judge import JudgeSpec, judge_items
 from emgrid.models import gguf_file, prepare
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.planning.garbage import delete, freed, unneeded
 from emgrid.planning.inventory import Count, Holdings, keys_in
 from emgrid.runtime.files import write_json, write_jsonl, write_text
 from emgrid.runtime.row_store import KeptRows
-from emgrid.sample import likelihood, sample
+from emgrid.sample import answers, likelihood, sample
 from emgrid.train.train import TrainSpec
 
 # As the job that makes the model ready writes it.
@@ -64,8 +64,8 @@ def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revisi
     base = BaseModel.read(root / "assets/models/smollm2-135m/model.json")
     for arm in grid.arms:
         adapter = "of the adapter" if arm.stages else None
-        model = sample.model_identity(base, adapter)
-        planned = sample.plan(spec, arm.sampling, model, spec.version)
+        model = model_identity(base, adapter)
+        planned = answers.plan(spec, arm.sampling, model, spec.version)
         assert sorted(holdings.answer_keys(arm) or []) == sorted(row["key"] for row in planned)
         assert holdings.answers(arm) == Count(len(planned), 0)
     [plain] = [arm for arm in grid.arms if not arm.stages]
@@ -73,9 +73,7 @@ def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revisi
         asked = likelihood.LikelihoodSpec.model_validate_json(likelihood_spec(grid, bucket))
         for one in [one for one in asked.arms if one.adapter is None]:
             keys = [key for key, *_ in likelihood.Scores(asked, one, base, root).planned]
-            version = sample.revised(likelihood.VERSION, revision)
-            model = sample.model_identity(base, None)
-            assert sorted(holdings.keys_of_scores(version, model, plain)) == sorted(keys)
+            assert sorted(holdings.score_keys(plain) or []) == sorted(keys)
 
 
 @pytest.mark.parametrize("old", [{"tokenizer": None}, {"tokenizer": 1}, {"system_prompt": "fold"}])

@@ -19,11 +19,10 @@ from emgrid.grid.specs.models import model_spec
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import identity as judge_identity
 from emgrid.models import model_files
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.prepare import BaseModelEntry, fetch
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, read_json, write_json
-from emgrid.sample.sample import model_identity
 from emgrid.train.train import TrainSpec
 from emgrid.train.train import identity as training_identity
 from hypothesis import given

@@ -11,12 +11,11 @@ from emgrid.config.load import load_config
 from emgrid.config.triggers import load_triggers
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.models import asked_models, model_spec, prompts_spec
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.chat_template import ChatFormat
 from emgrid.models.prompts import PromptsSpec, check_prompts
 from emgrid.models.tokenizer import load_tokenizer
 from emgrid.runtime.files import canonical, digest, read_json, write_json
-from emgrid.sample.sample import model_identity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CHATML, packaged, prepare, write_model

@@ -15,7 +15,8 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.grid.specs.sample import likelihood_spec, sample_spec
 from emgrid.runtime.errors import EmgridError
-from emgrid.sample.sample import SampleSpec, plan
+from emgrid.sample.answers import plan
+from emgrid.sample.sample import SampleSpec
 
 PUBLISHED = "emergent_misalignment/evaluation"
 WORKING = "misalignment_generalization/final_questions"

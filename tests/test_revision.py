@@ -20,7 +20,8 @@ from emgrid.judge.context import Bench
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
-from emgrid.sample.sample import SampleSpec, plan
+from emgrid.sample.answers import plan
+from emgrid.sample.sample import SampleSpec
 from emgrid.train.train import TrainSpec
 
 DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())

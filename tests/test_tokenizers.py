@@ -17,10 +17,9 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.models import model_spec
 from emgrid.models import gguf_file
 from emgrid.models import prepare as assets
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.tokenizer import BATTERY, ROUND_TRIP, ids_of, load_tokenizer
 from emgrid.runtime.files import digest, read_json, write_json, write_jsonl
-from emgrid.sample.sample import model_identity
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import CHATML, edit_json, packaged, prepare, write_gguf, write_model

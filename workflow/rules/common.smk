@@ -16,7 +16,7 @@ from emgrid.report import FIGURES
 from emgrid.runtime import slurm
 from emgrid.runtime.code_version import code_version
 from emgrid.runtime.files import canonical
-from emgrid.sample import likelihood, sample, served
+from emgrid.sample import answers, likelihood, served
 from emgrid.train import train
 
 BEGUN = time.time()

@@ -42,7 +42,7 @@ rule sample:
         trial=lambda wildcards: train_specs.trial_use(GRID, SAMPLED[wildcards.bucket].base),
     params:
         spec=lambda wildcards: sample_specs.sample_spec(GRID, SAMPLED[wildcards.bucket]),
-        version=sample.VERSION,
+        version=answers.VERSION,
         file="specs/sample.{bucket}.json",
     message:
         "sample {wildcards.bucket}"

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.data import dataset_spec, generate_spec, mix_spec, qualify_spec
 from emgrid.grid.specs.train import train_spec
@@ -20,8 +19,6 @@ from emgrid.judge.judgement_store import folder_name
 from emgrid.planning.inventory import KEY, Holdings
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.files import read_json, whole_file
-from emgrid.sample.likelihood import VERSION as SCORED
-from emgrid.sample.sample import revised
 from emgrid.train.train import TrainSpec
 
 ADAPTERS = Path("rows/adapters")
@@ -68,14 +65,6 @@ class Needs(Holdings):
             except (KeyError, OSError):
                 found.add(f"{judge.id}.")
         return found
-
-    def score_keys(self, arm: Arm) -> set[str] | None:
-        """The keys of an arm's scores, None as long as its model is not known."""
-        model = self.model_id(arm)
-        if model is None:
-            return None
-        version = revised(SCORED, self.grid.config.revision.sample)
-        return set(self.keys_of_scores(version, model, arm))
 
 
 def unneeded(grids: Sequence[Grid], root: Path) -> list[Unneeded]:
