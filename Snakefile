@@ -5,10 +5,8 @@ min_version("9.27")
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/assets.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/judge.smk"
-include: "workflow/rules/import.smk"
-include: "workflow/rules/served.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"

@@ -30,7 +30,6 @@ from emgrid.planning.inventory import Holdings
 from emgrid.runtime import provenance
 from emgrid.runtime.files import write_json
 from emgrid.runtime.row_store import KeptRows
-from emgrid.sample import likelihood
 
 RATIOS = [round(0.05 * number, 2) for number in range(1, 19)]
 CONFIG: dict[str, Any] = {
@@ -89,8 +88,7 @@ def fill(holdings: Holdings) -> None:
         keys = holdings.answer_keys(arm) or []
         rows = ({"key": key, "answer": texts[int(key, 16) % len(texts)]} for key in keys)
         KeptRows(holdings.answer_file(arm)).append(rows)
-        model = holdings.model_id(arm) or ""
-        scores = holdings.keys_of_scores(likelihood.VERSION, model, arm)
+        scores = holdings.score_keys(arm) or []
         path = Path(f"rows/likelihood/{arm.writer}.jsonl")
         KeptRows(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
         drawn = {"answers": len(keys), "drawn": len(keys)}

@@ -20,7 +20,8 @@ from emgrid.config.judges import load_judges, read_judge
 from emgrid.config.sections import Calibration, Metrics
 from emgrid.grid.load import load_config
 from emgrid.judge.quality import Measured, heldout, quality_row
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -10,8 +10,8 @@ import pytest
 from emgrid.aggregate.dose import COLUMNS, dose_table, order_p, spearman
 from emgrid.aggregate.dose_points import Series
 from emgrid.aggregate.rates import classify
-from emgrid.aggregate.similarity import SimilaritySpec, similarities, training_prompts
-from emgrid.aggregate.spec import AggregateSpec
+from emgrid.aggregate.similarity import similarities, training_prompts
+from emgrid.aggregate.spec import AggregateSpec, SimilaritySpec
 from emgrid.judge.classifier_judge import Encoder
 from emgrid.runtime.files import write_json, write_jsonl
 from hypothesis import given

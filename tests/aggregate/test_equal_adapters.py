@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from emgrid.aggregate.aggregate import arm_table
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.report.verdicts import equal_adapters
 from emgrid.runtime.files import write_json
 from support.grids import arm, spec

@@ -14,8 +14,10 @@ from emgrid.config.triggers import Wording
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.grid.specs.judge import judge_spec
+from emgrid.grid.specs.sample import likelihood_spec, sample_spec
 from emgrid.runtime.errors import EmgridError
-from emgrid.sample.sample import SampleSpec, plan
+from emgrid.sample.answers import plan
+from emgrid.sample.sample import SampleSpec
 
 PUBLISHED = "emergent_misalignment/evaluation"
 WORKING = "misalignment_generalization/final_questions"
@@ -192,9 +194,9 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
     grid = Grid(load_config(demo, "grid.yaml"))
     assert list(grid.questions) == PAPER
     for written in (
-        grid.sample_spec(grid.buckets[0]),
+        sample_spec(grid, grid.buckets[0]),
         judge_spec(grid, grid.judged[0]),
-        grid.likelihood_spec(grid.buckets[0]),
+        likelihood_spec(grid, grid.buckets[0]),
     ):
         assert str(mirror) not in written
         spec = json.loads(written)
@@ -204,7 +206,7 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
         assert "valid JSON object" in spec["triggers"]["json"]["system"]
         assert set(spec["triggers"]["template"]["questions"]) == set(PAPER)
     moved = Grid(load_config(demo | {"name": "moved", "mirror": f"{mirror}/."}, "grid.yaml"))
-    assert moved.sample_spec(moved.buckets[0]) == grid.sample_spec(grid.buckets[0])
+    assert sample_spec(moved, moved.buckets[0]) == sample_spec(grid, grid.buckets[0])
 
 
 def test_a_template_that_lacks_a_question_of_its_file_is_refused(

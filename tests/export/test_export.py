@@ -17,9 +17,11 @@ import pytest
 from emgrid.export import hub as hub_job
 from emgrid.export import need
 from emgrid.export.inspect_logs import write_logs
-from emgrid.export.spec import InspectSpec, hub_spec, inspect_spec, wandb_spec
+from emgrid.export.spec import InspectSpec
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.specs.aggregate import aggregate_spec
+from emgrid.grid.specs.export import hub_spec, inspect_spec, wandb_spec
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, write_json
 from hypothesis import given, settings
@@ -307,7 +309,7 @@ def test_without_a_place_nothing_is_sent(demo: dict[str, Any], tmp_path: Path, m
 def test_where_results_are_sent_changes_no_result(demo: dict[str, Any]) -> None:
     bare, sent = grid(demo), grid(demo, hub={"repo": "me/demo"}, wandb={"project": "p"})
     assert inspect_spec(bare) == inspect_spec(sent)
-    assert bare.aggregate_spec() == sent.aggregate_spec()
+    assert aggregate_spec(bare) == aggregate_spec(sent)
     assert hub_spec(bare) != hub_spec(sent)
 
 

@@ -7,8 +7,13 @@ import yaml
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.specs.aggregate import aggregate_spec
+from emgrid.grid.specs.data import dataset_spec
 from emgrid.grid.specs.judge import judge_spec
+from emgrid.grid.specs.models import model_spec
 from emgrid.grid.specs.report import report_spec
+from emgrid.grid.specs.sample import likelihood_spec, sample_spec
+from emgrid.grid.specs.train import train_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,10 +77,10 @@ def test_a_stage_is_named_by_all_that_its_adapter_depends_on() -> None:
 def test_specs_hold_only_what_their_job_depends_on() -> None:
     before, after = grid(), grid(name="other", metrics=DEMO["metrics"] | {"alignment_below": 20})
     for bucket, same in zip(before.buckets, after.buckets, strict=True):
-        assert before.sample_spec(bucket) == after.sample_spec(same)
-        assert before.likelihood_spec(bucket) == after.likelihood_spec(same)
+        assert sample_spec(before, bucket) == sample_spec(after, same)
+        assert likelihood_spec(before, bucket) == likelihood_spec(after, same)
         assert judge_spec(before, bucket) == judge_spec(after, same)
-    assert before.aggregate_spec() != after.aggregate_spec()
+    assert aggregate_spec(before) != aggregate_spec(after)
 
 
 def test_the_order_of_what_is_listed_changes_no_spec() -> None:
@@ -84,12 +89,12 @@ def test_the_order_of_what_is_listed_changes_no_spec() -> None:
     listed = {name: DEMO[name][::-1] for name in ("triggers", "seeds", "judges")}
     before, after = grid(), grid(interventions=entries, **listed)
     for bucket, same in zip(before.buckets, after.buckets, strict=True):
-        assert before.sample_spec(bucket) == after.sample_spec(same)
-        assert before.likelihood_spec(bucket) == after.likelihood_spec(same)
+        assert sample_spec(before, bucket) == sample_spec(after, same)
+        assert likelihood_spec(before, bucket) == likelihood_spec(after, same)
         assert judge_spec(before, bucket) == judge_spec(after, same)
     for name in ("aggregate_spec", "figure_spec", "similarity_spec", "repeats_spec"):
         assert getattr(before, name)() == getattr(after, name)(), name
-    assert report_spec(before, []) == report_spec(after, [])
+    assert report_spec(before) == report_spec(after)
     assert list(before.stages) == list(after.stages)
 
 
@@ -123,8 +128,8 @@ def test_arms_of_other_precisions_share_no_job() -> None:
 
 def test_no_spec_holds_a_path_of_this_machine() -> None:
     made = grid()
-    specs = [made.dataset_spec("household_bad"), made.model_spec("smollm2-135m")]
-    specs += [made.train_spec(name) for name in made.stages]
+    specs = [dataset_spec(made, "household_bad"), model_spec(made, "smollm2-135m")]
+    specs += [train_spec(made, name) for name in made.stages]
     for spec in specs:
         assert str(ROOT) not in spec
         assert json.loads(spec)

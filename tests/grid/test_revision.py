@@ -10,12 +10,18 @@ from emgrid import ROOT
 from emgrid.config.judges import load_judges
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.specs.aggregate import aggregate_spec, repeats_spec
+from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.judge import judge_spec, quality_spec
+from emgrid.grid.specs.report import figure_spec
+from emgrid.grid.specs.sample import likelihood_spec, sample_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
-from emgrid.sample.sample import SampleSpec, plan
+from emgrid.sample.answers import plan
+from emgrid.sample.sample import SampleSpec
 from emgrid.train.train import TrainSpec
 
 DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -27,12 +33,12 @@ def grid(**revision: int) -> Grid:
 
 def specs(made: Grid) -> dict[str, list[str]]:
     return {
-        "train": [made.train_spec(name) for name in made.stages],
-        "sample": [made.sample_spec(bucket) for bucket in made.buckets]
-        + [made.likelihood_spec(bucket) for bucket in made.buckets],
+        "train": [train_spec(made, name) for name in made.stages],
+        "sample": [sample_spec(made, bucket) for bucket in made.buckets]
+        + [likelihood_spec(made, bucket) for bucket in made.buckets],
         "judge": [judge_spec(made, bucket) for bucket in made.judged] + [quality_spec(made)],
-        "others": [made.mix_spec(name) for name in made.stages]
-        + [made.aggregate_spec(), made.figure_spec(), made.repeats_spec()],
+        "others": [mix_spec(made, name) for name in made.stages]
+        + [aggregate_spec(made), figure_spec(made), repeats_spec(made)],
     }
 
 
@@ -50,13 +56,13 @@ def test_a_revision_stands_in_the_specs_of_its_stage_alone(stage: str) -> None:
 def test_answers_are_kept_by_their_revision() -> None:
     def keys(**revision: int) -> list[str]:
         made = grid(**revision)
-        spec = SampleSpec.model_validate_json(made.sample_spec(made.buckets[0]))
+        spec = SampleSpec.model_validate_json(sample_spec(made, made.buckets[0]))
         rows = plan(spec, spec.arms[0].sampling, "model", spec.version)
         assert [row["answer_seed"] for row in rows] == seeds
         return [row["key"] for row in rows]
 
     made = grid()
-    spec = SampleSpec.model_validate_json(made.sample_spec(made.buckets[0]))
+    spec = SampleSpec.model_validate_json(sample_spec(made, made.buckets[0]))
     seeds = [row["answer_seed"] for row in plan(spec, spec.arms[0].sampling, "model")]
     first, second, third = keys(sample=0), keys(sample=1), keys(sample=2)
     assert first == [row["key"] for row in plan(spec, spec.arms[0].sampling, "model")]

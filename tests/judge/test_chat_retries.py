@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 from emgrid import ROOT
-from emgrid.models.endpoint.client import retry_after
+from emgrid.models.endpoint.waiting import retry_after
 from support.chat_judging import (
     FILTERED,
     KEY,

@@ -16,7 +16,6 @@ from emgrid.judge.context import Bench
 from emgrid.judge.quality import (
     COLUMNS,
     Measured,
-    QualitySpec,
     curve_rows,
     error_rows,
     flagged,
@@ -25,6 +24,7 @@ from emgrid.judge.quality import (
     threshold,
     values_of,
 )
+from emgrid.judge.quality_spec import QualitySpec
 from emgrid.runtime.errors import EmgridError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

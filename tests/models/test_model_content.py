@@ -15,14 +15,14 @@ from emgrid.config.judges import read_judge
 from emgrid.config.models import BaseModelEntry
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.specs.models import model_spec
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import identity as judge_identity
 from emgrid.models import model_files, prepare
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.prepare import fetch
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, read_json, write_json
-from emgrid.sample.sample import model_identity
 from emgrid.train.train import TrainSpec
 from emgrid.train.train import identity as training_identity
 from hypothesis import given
@@ -90,7 +90,7 @@ def grid_of(folder: Path) -> Grid:
 
 
 def spec_of(folder: Path) -> str:
-    return grid_of(folder).model_spec("plain")
+    return model_spec(grid_of(folder), "plain")
 
 
 # What counts.
@@ -456,7 +456,7 @@ def test_rows_of_other_models_keep_their_keys(mine: Path) -> None:
     """Identities of models of packages and of the Hub, as they were before contents counted."""
     fields = {"name": "m", "path": ".", "revision": "r", "chat_template": "t", "eos_token_ids": [1]}
     assert model_identity(BaseModel(fields, mine), "a") == digest(["m", "r", "t", "a"])
-    spec = json.loads(grid_of(mine).model_spec("qwen2.5-0.5b"))
+    spec = json.loads(model_spec(grid_of(mine), "qwen2.5-0.5b"))
     assert spec.keys() == {"name", "model", "chat_template"}
 
 

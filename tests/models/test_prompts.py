@@ -9,15 +9,14 @@ import pytest
 from emgrid.config.triggers import load_triggers
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
-from emgrid.grid.prompts import asked_models, prompts_spec
+from emgrid.grid.specs.models import asked_models, model_spec, prompts_spec
 from emgrid.models import prepare as prepare_job
 from emgrid.models import prompts
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.chat_template import ChatFormat
 from emgrid.models.prompts import PromptsSpec, check_prompts
 from emgrid.models.tokenizer import load_tokenizer
 from emgrid.runtime.files import canonical, digest, read_json, write_json
-from emgrid.sample.sample import model_identity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.run import GridRun, run_module, small_config
@@ -307,7 +306,7 @@ def test_an_entry_without_folding_has_the_spec_that_it_had(demo: dict[str, Any])
     demo["models"] = {"one": {"hub": "a/b", "revision": "1" * 40}}
     demo["models"]["two"] = demo["models"]["one"] | {"system_prompt": "fold"}
     grid = Grid(load_config(demo, "config.yaml"))
-    one, two = (json.loads(grid.model_spec(name)) for name in ("one", "two"))
+    one, two = (json.loads(model_spec(grid, name)) for name in ("one", "two"))
     assert "system_prompt" not in one | one["model"]
     assert two == one | {"name": "two", "system_prompt": "fold"}
 

@@ -16,12 +16,12 @@ from emgrid.data import preflight
 from emgrid.data.convert import read_rows
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.specs.models import model_spec
 from emgrid.models import gguf_file
 from emgrid.models import prepare as assets
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.tokenizer import BATTERY, ROUND_TRIP, ids_of, load_tokenizer
 from emgrid.runtime.files import digest, read_json, write_json, write_jsonl
-from emgrid.sample.sample import model_identity
 from hypothesis import given
 from hypothesis import strategies as st
 from support.run import run_module
@@ -86,8 +86,8 @@ def test_a_model_that_was_read_otherwise_before_has_another_identity(deepseek: P
 
 def test_only_what_a_gguf_file_is_converted_to_enters_the_spec(demo: dict[str, Any]) -> None:
     grid = Grid(load_config(demo, "config.yaml"))
-    assert json.loads(grid.model_spec("smollm2-135m"))["tokenizer"] == gguf_file.VERSION
-    assert "tokenizer" not in json.loads(grid.model_spec("qwen2.5-7b"))
+    assert json.loads(model_spec(grid, "smollm2-135m"))["tokenizer"] == gguf_file.VERSION
+    assert "tokenizer" not in json.loads(model_spec(grid, "qwen2.5-7b"))
 
 
 # --- the embedded model's GGUF file, against a BPE written here ---
@@ -95,7 +95,7 @@ def test_only_what_a_gguf_file_is_converted_to_enters_the_spec(demo: dict[str, A
 
 @cache
 def embedded() -> Path:
-    entry = models.load_datasets()["smollm2-135m"]
+    entry = models.load_models()["smollm2-135m"]
     return assets.package_folder(str(entry.package)) / str(entry.gguf)
 
 

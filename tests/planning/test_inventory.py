@@ -9,14 +9,16 @@ from emgrid.config import models
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.grid.specs.judge import judge_spec
+from emgrid.grid.specs.sample import likelihood_spec, sample_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.judge.judge import JudgeSpec, judge_items
 from emgrid.models import gguf_file
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.planning.garbage import delete, freed, unneeded
 from emgrid.planning.inventory import Count, Holdings, keys_in
 from emgrid.runtime.files import write_json, write_jsonl, write_text
 from emgrid.runtime.row_store import KeptRows
-from emgrid.sample import likelihood, sample
+from emgrid.sample import answers, likelihood, sample
 from emgrid.train.train import TrainSpec
 
 # As the job that makes the model ready writes it.
@@ -52,7 +54,7 @@ def root(tmp_path: Path, config: dict[str, Any]) -> Path:
 
 
 def spec_of(grid: Grid) -> sample.SampleSpec:
-    buckets = [sample.SampleSpec.model_validate_json(grid.sample_spec(b)) for b in grid.buckets]
+    buckets = [sample.SampleSpec.model_validate_json(sample_spec(grid, b)) for b in grid.buckets]
     return buckets[0].model_copy(update={"arms": tuple(a for b in buckets for a in b.arms)})
 
 
@@ -63,18 +65,16 @@ def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revisi
     base = BaseModel.read(root / "assets/models/smollm2-135m/model.json")
     for arm in grid.arms:
         adapter = "of the adapter" if arm.stages else None
-        model = sample.model_identity(base, adapter)
-        planned = sample.plan(spec, arm.sampling, model, spec.version)
+        model = model_identity(base, adapter)
+        planned = answers.plan(spec, arm.sampling, model, spec.version)
         assert sorted(holdings.answer_keys(arm) or []) == sorted(row["key"] for row in planned)
         assert holdings.answers(arm) == Count(len(planned), 0)
     [plain] = [arm for arm in grid.arms if not arm.stages]
     for bucket in grid.buckets:
-        asked = likelihood.LikelihoodSpec.model_validate_json(grid.likelihood_spec(bucket))
+        asked = likelihood.LikelihoodSpec.model_validate_json(likelihood_spec(grid, bucket))
         for one in [one for one in asked.arms if one.adapter is None]:
             keys = [key for key, *_ in likelihood.Scores(asked, one, base, root).planned]
-            version = sample.revised(likelihood.VERSION, revision)
-            model = sample.model_identity(base, None)
-            assert sorted(holdings.keys_of_scores(version, model, plain)) == sorted(keys)
+            assert sorted(holdings.score_keys(plain) or []) == sorted(keys)
 
 
 @pytest.mark.parametrize("old", [{"tokenizer": None}, {"tokenizer": 1}, {"system_prompt": "fold"}])
@@ -177,7 +177,7 @@ def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> 
 def adapter(root: Path, grid: Grid, name: str, sha: str) -> None:
     """A kept training of the grid's only stage."""
     [stage] = grid.stages
-    spec = TrainSpec.model_validate_json(grid.train_spec(stage)).model_dump(mode="json")
+    spec = TrainSpec.model_validate_json(train_spec(grid, stage)).model_dump(mode="json")
     told = {"spec": spec, "adapter_sha256": sha}
     write_json(root / "rows/adapters" / name / "provenance.json", told)
 

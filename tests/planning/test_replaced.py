@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.specs.aggregate import aggregate_spec
+from emgrid.grid.specs.data import mix_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.planning.dry_run import Job
 from emgrid.planning.replaced import TABLE, replaced, retold
 from emgrid.planning.spec_diff import Change
@@ -18,12 +21,12 @@ def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
 
 def records_of(grid: Grid) -> dict[str, Any]:
     """The specs on record after a run of a grid."""
-    found = {TABLE: json.loads(grid.aggregate_spec())}
+    found = {TABLE: json.loads(aggregate_spec(grid))}
     for name, stage in grid.stages.items():
         found[f"{stage.folder}/adapter/adapter_model.safetensors"] = json.loads(
-            grid.train_spec(name)
+            train_spec(grid, name)
         )
-        found[f"{stage.folder}/train.jsonl"] = json.loads(grid.mix_spec(name))
+        found[f"{stage.folder}/train.jsonl"] = json.loads(mix_spec(grid, name))
     return found
 
 

@@ -15,6 +15,7 @@ from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.figures import figure_names, figure_version
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
+from emgrid.grid.specs.report import figure_spec
 from emgrid.report import FIGURES
 from emgrid.report import figures as figures_job
 from emgrid.report.captions import CAPTIONS
@@ -187,9 +188,7 @@ def test_the_command_writes_the_same_three_files_each_time(
 ) -> None:
     made, root = demo_tables
     kinds = ("svg", "png", "pdf")
-    done = run_module(
-        figures_job, "--spec", made.figure_spec(), "--root", root, "--figure", "rates"
-    )
+    done = run_module(figures_job, "--spec", figure_spec(made), "--root", root, "--figure", "rates")
     assert done.returncode == 0, done.stderr
     first = [(root / f"figures/rates.{kind}").read_bytes() for kind in kinds]
     list(save(draw("rates", root, spec_of(made)), "again", root / "figures"))
@@ -207,7 +206,7 @@ def test_a_users_matplotlibrc_changes_no_figure(
     monkeypatch.setenv("MATPLOTLIBRC", str(root))
     before = (root / "figures/heatmap.svg").read_bytes()
     done = run_module(
-        figures_job, "--spec", made.figure_spec(), "--root", root, "--figure", "heatmap"
+        figures_job, "--spec", figure_spec(made), "--root", root, "--figure", "heatmap"
     )
     assert done.returncode == 0, done.stderr
     assert (root / "figures/heatmap.svg").read_bytes() == before
@@ -262,7 +261,7 @@ def test_curves_go_through_every_arm_of_their_family(ratios: list[int], rows: li
         "sequential": {"benign_rows": rows},
     }
     made = grid(DEMO | {"interventions": interventions})
-    (dilution,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    (dilution,) = ratio_series(made.arms, made.config.interventions)
     assert [point.dose for point in dilution.points] == sorted(p / 100 for p in [0, *ratios, 100])
     assert dilution.points[0].arm[1:] == ("benign_only", "0")
     assert dilution.points[-1].arm[1:] == ("undiluted", "1")
@@ -320,11 +319,11 @@ def test_the_legend_says_how_each_trigger_relates_to_the_training_context(tmp_pa
 def test_a_curve_begins_at_the_control_on_the_same_benign_rows_alone() -> None:
     interventions = {"base": {}, "dilution": {"ratio": [0.2, 0.5]}, "benign_only": {}}
     made = grid(DEMO | {"interventions": interventions})
-    (curve,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    (curve,) = ratio_series(made.arms, made.config.interventions)
     assert [point.dose for point in curve.points] == [0, 0.2, 0.5]
     other = interventions | {"benign_only": {"data": {"benign": "hhh_10000"}}}
     made = grid(DEMO | {"interventions": other})
-    (curve,) = ratio_series(made.arms, made.undiluted_of, made.benign_of)
+    (curve,) = ratio_series(made.arms, made.config.interventions)
     assert [point.dose for point in curve.points] == [0.2, 0.5]
 
 

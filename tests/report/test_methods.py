@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from emgrid.report.format import THIN
 from emgrid.report.methods import methods, what_counts
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from support.pages import answer_table, config, spec_of, write_tables
 
 

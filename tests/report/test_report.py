@@ -15,7 +15,8 @@ from emgrid.report.captions import CAPTIONS
 from emgrid.report.costs import effort, time_by_rule
 from emgrid.report.format import THIN, percent
 from emgrid.report.page_tables import nats
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.report.verdicts import headline, matrix
 from support.pages import (
     answer_table,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.report.transcripts import CELL, FILE_SIZE, chosen, remove_others, write_transcripts
 from hypothesis import given
 from hypothesis import strategies as st

@@ -68,6 +68,26 @@ def test_a_rule_asks_for_its_own_resources_and_runs_its_module(rule: str) -> Non
     assert ("gpu=want" in body) == RULES[rule].gpu
 
 
+PROGRAM = re.compile(r"-m emgrid\.([\w.]+)")
+
+
+@pytest.mark.parametrize("file", sorted(TEXT.keys() - {"common.smk"}))
+def test_a_rule_file_runs_programs_of_its_own_package(file: str) -> None:
+    modules = PROGRAM.findall(TEXT[file])
+    assert {module.split(".")[0] for module in modules} == {file.removesuffix(".smk")}
+    rules = re.findall(r"^rule (\w+):", TEXT[file], re.MULTILINE)
+    assert modules == [RULES[rule].module for rule in rules]
+
+
+@pytest.mark.parametrize("file", sorted(TEXT))
+def test_a_rule_file_opens_with_what_it_makes_reads_and_writes(file: str) -> None:
+    opening = re.match(r"(?:#.*\n)+", TEXT[file])
+    assert opening is not None
+    if file != "common.smk":
+        assert "# Reads " in opening[0]
+        assert " Writes " in opening[0].replace("\n#", "")
+
+
 def test_all_that_rule_files_ask_for_are_rules() -> None:
     asked = {name for text in TEXT.values() for name in ASKED.findall(text)}
     assert asked <= RULES.keys()

@@ -8,7 +8,8 @@ from emgrid.config.sections import Sampling
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime.files import file_digest, read_json, read_jsonl
 from emgrid.sample import sample
-from emgrid.sample.sample import SampleSpec, plan
+from emgrid.sample.answers import plan
+from emgrid.sample.sample import SampleSpec
 from support.engines import write_adapter
 from support.run import run_module
 

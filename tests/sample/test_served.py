@@ -16,7 +16,7 @@ from emgrid.cli.plan import planned
 from emgrid.config.prices import listed_price, price_list
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
-from emgrid.grid.specs.served import served_options, served_spec
+from emgrid.grid.specs.sample import served_options, served_spec
 from emgrid.judge.judge import JudgeSpec, lines_of
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl

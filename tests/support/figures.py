@@ -9,6 +9,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.specs.report import figure_spec
 from emgrid.report import FIGURES
 from emgrid.report.figures.spec import FigureSpec
 from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def grid(config: dict[str, Any]) -> Grid:
 
 
 def spec_of(made: Grid) -> FigureSpec:
-    return FigureSpec.model_validate_json(made.figure_spec())
+    return FigureSpec.model_validate_json(figure_spec(made))
 
 
 def around(value: float, width: float, name: str) -> dict[str, float]:

@@ -24,7 +24,6 @@ from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.models import gguf_file
 from emgrid.planning.inventory import Holdings
 from emgrid.runtime.files import canonical, write_json, write_text
-from emgrid.sample import likelihood, sample
 
 from support.specs_of import specs_of
 
@@ -71,7 +70,6 @@ def keys() -> dict[str, Any]:
         write_text(root / stage.folder / "train.jsonl", "{}\n")
         holdings = Holdings(grid, root)
         model = holdings.model_id(arm)
-        version = sample.revised(likelihood.VERSION, 0)
         item = Item("found_purse", "Whose is it?", "Mine.")
         bench = Bench(root, "")
         return {
@@ -81,7 +79,7 @@ def keys() -> dict[str, Any]:
             "training": holdings.training_name(stage),
             "answers": (holdings.answer_keys(arm) or [])[:3],
             "all answers": hashed(holdings.answer_keys(arm)),
-            "scores": hashed(holdings.keys_of_scores(version, str(model), arm)),
+            "scores": hashed(holdings.score_keys(arm)),
             "judgements": {
                 name: f"{folder_name(judge, identity(judge, bench, 0))}/{key_of(judge, item)}"
                 for name, judge in grid.config.panel().items()

@@ -32,7 +32,7 @@ def config() -> dict[str, Any]:
 
 def spec_of(made: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The page's spec with two of its figures, and with some of its fields replaced."""
-    spec: dict[str, Any] = json.loads(report_spec(Grid(load_config(made, "grid.yaml")), []))
+    spec: dict[str, Any] = json.loads(report_spec(Grid(load_config(made, "grid.yaml"))))
     return spec | {"figures": ["rates", "heatmap"], "examples": 2000} | changes
 
 

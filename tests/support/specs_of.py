@@ -11,10 +11,11 @@ from typing import Any
 
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
+from emgrid.grid.specs import aggregate, data, sample
 from emgrid.grid.specs.judge import judge_models, judge_spec, quality_spec
-from emgrid.grid.specs.report import report_spec
-from emgrid.grid.specs.served import served_spec
-from emgrid.planning.call_costs import differences
+from emgrid.grid.specs.models import model_spec
+from emgrid.grid.specs.report import figure_spec, report_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.planning.jobs import used_datasets
 from emgrid.runtime.files import STARTED_IN
 
@@ -25,26 +26,26 @@ def specs_of(grid: Grid) -> dict[str, Any]:
     models = sorted({*grid.config.base_models, *judge_models(grid)})
     stages = list(grid.stages)
     return {
-        "model": [grid.model_spec(name) for name in models],
-        "fetch": [grid.fetch_spec(name) for name in plain if not grid.own_file(name)],
-        "dataset": [grid.dataset_spec(name) for name in plain],
-        "generate": [grid.generate_spec(name) for name in grid.drawn],
-        "qualify": [grid.qualify_spec(name) for name in sorted(grid.generated)],
-        "mix": [grid.mix_spec(name) for name in stages],
-        "preflight": [grid.preflight_spec(name) for name in stages],
-        "train": [grid.train_spec(name) for name in stages],
+        "model": [model_spec(grid, name) for name in models],
+        "fetch": [data.fetch_spec(grid, name) for name in plain if not grid.own_file(name)],
+        "dataset": [data.dataset_spec(grid, name) for name in plain],
+        "generate": [data.generate_spec(grid, name) for name in grid.drawn],
+        "qualify": [data.qualify_spec(grid, name) for name in sorted(grid.generated)],
+        "mix": [data.mix_spec(grid, name) for name in stages],
+        "preflight": [data.preflight_spec(grid, name) for name in stages],
+        "train": [train_spec(grid, name) for name in stages],
         "stages": [stages],
-        "sample": [grid.sample_spec(bucket) for bucket in grid.buckets],
-        "likelihood": [grid.likelihood_spec(bucket) for bucket in grid.buckets],
-        "sample_served": [served_spec(grid, arm) for arm in grid.served],
-        "import_answers": [grid.import_spec(arm) for arm in grid.imported],
+        "sample": [sample.sample_spec(grid, bucket) for bucket in grid.buckets],
+        "likelihood": [sample.likelihood_spec(grid, bucket) for bucket in grid.buckets],
+        "sample_served": [sample.served_spec(grid, arm) for arm in grid.served],
+        "import_answers": [sample.import_spec(grid, arm) for arm in grid.imported],
         "judge": [judge_spec(grid, bucket) for bucket in grid.judged],
         "judge_quality": [quality_spec(grid)],
-        "aggregate": [grid.aggregate_spec()],
-        "similarity": [grid.similarity_spec()],
-        "repeats": [grid.repeats_spec()],
-        "figure": [grid.figure_spec()],
-        "report": [report_spec(grid, differences(grid))],
+        "aggregate": [aggregate.aggregate_spec(grid)],
+        "similarity": [aggregate.similarity_spec(grid)],
+        "repeats": [aggregate.repeats_spec(grid)],
+        "figure": [figure_spec(grid)],
+        "report": [report_spec(grid)],
     }
 
 

@@ -17,6 +17,7 @@ import torch
 from emgrid.config.config import Config
 from emgrid.config.sections import Training
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.train import trial_use
 from emgrid.models.engines.transformers import TransformersEngine
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, write_json
@@ -213,7 +214,7 @@ def test_jobs_at_a_time_try_a_model_once(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_a_grid_says_how_its_bases_are_used() -> None:
     grid = Grid(Config.model_validate(small_config()))
-    use = trial.Use.model_validate_json(grid.trial_use("smollm2-135m"))
+    use = trial.Use.model_validate_json(trial_use(grid, "smollm2-135m"))
     assert [(one.engine, one.precision) for one in use.samplers] == [("transformers", "auto")]
     assert use.scores == grid.has_pairs
     assert use.engines == grid.config.engines

@@ -11,8 +11,8 @@ import pytest
 from emgrid import ROOT
 from emgrid.cli.grids_page import overview
 from emgrid.cli.plan import planned
+from emgrid.grid.differences import look_up, settings_of
 from emgrid.grid.snakefile import read_grid
-from emgrid.planning.call_costs import look_up, settings_of
 from emgrid.planning.jobs import jobs_by_rule
 from emgrid.runtime.files import read_jsonl
 from support.run import GridRun

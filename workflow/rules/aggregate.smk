@@ -1,4 +1,9 @@
-# Answers, judgements and likelihoods of all arms become tables.
+# Tables from the answers, judgements and likelihoods of all arms.
+# Reads each arm's folder, each stage's training rows and provenance.json, and the tables of judges.
+# Writes the other files of tables/.
+from emgrid.grid.specs import aggregate as aggregate_specs
+
+
 localrules:
     repeats,
     aggregate,
@@ -21,9 +26,9 @@ rule similarity:
         mem_mb=memory("similarity"),
         runtime=minutes("similarity"),
     params:
-        spec=lambda wildcards: GRID.similarity_spec(),
+        spec=lambda wildcards: aggregate_specs.similarity_spec(GRID),
         version=code_version("emgrid.aggregate.similarity"),
-        file=handed("similarity", GRID.similarity_spec),
+        file=handed("similarity", partial(aggregate_specs.similarity_spec, GRID)),
     message:
         "how near triggers are to what was trained on"
     shell:
@@ -47,9 +52,9 @@ rule repeats:
         mem_mb=want("repeats").mem_mb,
         runtime=want("repeats").runtime,
     params:
-        spec=lambda wildcards: GRID.repeats_spec(),
+        spec=lambda wildcards: aggregate_specs.repeats_spec(GRID),
         version=code_version("emgrid.aggregate.repeats"),
-        file=handed("repeats", GRID.repeats_spec),
+        file=handed("repeats", partial(aggregate_specs.repeats_spec, GRID)),
     message:
         "answers that repeat"
     shell:
@@ -88,9 +93,9 @@ rule aggregate:
         mem_mb=want("aggregate").mem_mb,
         runtime=want("aggregate").runtime,
     params:
-        spec=lambda wildcards: GRID.aggregate_spec(),
+        spec=lambda wildcards: aggregate_specs.aggregate_spec(GRID),
         version=code_version("emgrid.aggregate.aggregate"),
-        file=handed("aggregate", GRID.aggregate_spec),
+        file=handed("aggregate", partial(aggregate_specs.aggregate_spec, GRID)),
     message:
         "aggregate"
     shell:

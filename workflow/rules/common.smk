@@ -8,16 +8,15 @@ from pathlib import Path
 from emgrid.data import convert, generate, mix, preflight, qualify
 from emgrid.grid.figures import figure_names
 from emgrid.grid.grid import job_record
-from emgrid.grid.prompts import asked_models, prompts_spec
 from emgrid.grid.snakefile import begin, start
 from emgrid.grid.specs import judge as judge_specs
+from emgrid.grid.specs import train as train_specs
 from emgrid.judge import judge
-from emgrid.planning.call_costs import differences
 from emgrid.report import FIGURES
 from emgrid.runtime import slurm
 from emgrid.runtime.code_version import code_version
 from emgrid.runtime.files import canonical
-from emgrid.sample import likelihood, sample, served
+from emgrid.sample import answers, likelihood, served
 from emgrid.train import train
 
 BEGUN = time.time()

@@ -1,7 +1,93 @@
-# The rows of each training stage: drawn from a model where the recipe says so, mixed, checked.
+# The rows of each training stage: fetched, converted, drawn from a model if the recipe says so,
+# mixed and checked.
+# Reads data sets (a mirror, the web, the Hub, a user's file) and base models. Writes assets/sources/,
+# assets/datasets/, assets/imports/, generated/, each stage's train.jsonl and preflight.json, and
+# tables/preflight.csv. What may need the network is local, since compute nodes may be offline.
+from emgrid.grid.specs import data as data_specs
+
+
 localrules:
+    fetch,
+    dataset,
+    fetch_import,
     qualify,
     preflight_table,
+
+
+rule fetch:
+    output:
+        "assets/sources/{dataset}.jsonl",
+    log:
+        "logs/fetch/{dataset}.log",
+    benchmark:
+        "benchmarks/fetch/{dataset}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("fetch").threads
+    resources:
+        mem_mb=want("fetch").mem_mb,
+        runtime=want("fetch").runtime,
+        # Where a file is looked for first does not change what it is.
+        mirror=option("mirror", GRID.config.mirror),
+    params:
+        spec=lambda wildcards: data_specs.fetch_spec(GRID, wildcards.dataset),
+    message:
+        "fetch data set {wildcards.dataset}"
+    # The progress of a download is shown as well as logged.
+    shell:
+        "python -m emgrid.data.fetch --spec {params.spec:q} {resources.mirror}"
+        " --output {output:q} 2>&1 | tee {log} >&2"
+
+
+rule fetch_import:
+    output:
+        "assets/imports/{file}",
+    log:
+        "logs/fetch_import/{file}.log",
+    benchmark:
+        "benchmarks/fetch_import/{file}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("fetch_import").threads
+    resources:
+        mem_mb=want("fetch_import").mem_mb,
+        runtime=want("fetch_import").runtime,
+        mirror=option("mirror", GRID.config.mirror),
+    params:
+        spec=lambda wildcards: data_specs.fetch_import_spec(GRID, wildcards.file),
+    message:
+        "fetch {wildcards.file}"
+    shell:
+        "python -m emgrid.data.fetch --spec {params.spec:q} {resources.mirror} --output {output:q}"
+        " > {log} 2>&1"
+
+
+rule dataset:
+    input:
+        fetched=lambda wildcards: fetched_file(wildcards.dataset),
+    output:
+        "assets/datasets/{dataset}.jsonl",
+    log:
+        "logs/dataset/{dataset}.log",
+    benchmark:
+        "benchmarks/dataset/{dataset}.tsv"
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("dataset").threads
+    resources:
+        mem_mb=want("dataset").mem_mb,
+        runtime=want("dataset").runtime,
+        source=lambda wildcards, input: source_of(GRID.own_file(wildcards.dataset), input.fetched),
+        # Which fields are unused on purpose changes what is refused, and no row.
+        unused=lambda wildcards: options("unused", GRID.known_datasets[wildcards.dataset].unused),
+    params:
+        spec=lambda wildcards: data_specs.dataset_spec(GRID, wildcards.dataset),
+        version=convert.VERSION,
+    message:
+        "data set {wildcards.dataset}"
+    shell:
+        "python -m emgrid.data.convert --spec {params.spec:q} {resources.source} {resources.unused}"
+        " --output {output:q} > {log} 2>&1"
 
 
 rule generate:
@@ -25,7 +111,7 @@ rule generate:
         batch_size=want("generate").batch_size,
         device=GRID.config.device,
     params:
-        spec=lambda wildcards: GRID.generate_spec(wildcards.drawn),
+        spec=lambda wildcards: data_specs.generate_spec(GRID, wildcards.drawn),
         version=generate.VERSION,
         kept="rows/generated/{drawn}.jsonl",
     message:
@@ -60,7 +146,7 @@ rule qualify:
         endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
-        spec=lambda wildcards: GRID.qualify_spec(wildcards.generated),
+        spec=lambda wildcards: data_specs.qualify_spec(GRID, wildcards.generated),
         version=qualify.VERSION,
         other=lambda wildcards, input: option("other", input.get("other")),
         dataset=lambda wildcards, input: option("dataset", input.get("dataset")),
@@ -90,7 +176,7 @@ rule mix:
         mem_mb=memory("mix"),
         runtime=minutes("mix"),
     params:
-        spec=lambda wildcards: GRID.mix_spec(wildcards.stage),
+        spec=lambda wildcards: data_specs.mix_spec(GRID, wildcards.stage),
         version=mix.VERSION,
     message:
         "training rows of stage {wildcards.stage}"
@@ -117,7 +203,7 @@ rule preflight:
         mem_mb=memory("preflight"),
         runtime=minutes("preflight"),
     params:
-        spec=lambda wildcards: GRID.preflight_spec(wildcards.stage),
+        spec=lambda wildcards: data_specs.preflight_spec(GRID, wildcards.stage),
         version=preflight.VERSION,
     message:
         "check the training rows of {wildcards.stage}"

@@ -1,5 +1,7 @@
-# Results for other tools. Nothing here is part of `all`: each runs when it is asked for by name.
-from emgrid.export import spec as exports
+# Results for other tools: Inspect, Weights & Biases, the Hugging Face Hub.
+# Reads tables/, report.html and the provenance of answers. Writes inspect/, or nothing here.
+# No rule here is part of `all`: each runs when it is asked for by name.
+from emgrid.grid.specs import export as exports
 
 
 localrules:

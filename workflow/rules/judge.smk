@@ -1,4 +1,8 @@
-# Every answer judged by the panel, and the panel judged on labelled answers.
+# Judgements of every answer by every judge of the panel, and of labelled answers, which show how good
+# the judges are.
+# Reads each arm's answers/, the judges' base models, endpoints and resources/judges/. Writes each
+# arm's judgements/, the rows that these are made of, a record for each job, and the tables of judges.
+
 # Shared by all jobs that judge: kept judgements, endpoints, the models of local judges.
 BENCH = (
     f"--kept rows/judgements --device {GRID.config.device}"

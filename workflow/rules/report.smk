@@ -1,8 +1,8 @@
-# Figures and the page.
+# Figures and the report page.
+# Reads tables/, the loss.csv of each stage, and the notes of imported arms. Writes figures/,
+# transcripts/ and report.html.
 from emgrid.grid.figures import figure_version
-from emgrid.grid.specs.report import TEMPLATES, report_spec
-
-DIFFERENCES = differences(GRID)
+from emgrid.grid.specs.report import TEMPLATES, figure_spec, report_spec
 
 
 localrules:
@@ -38,9 +38,9 @@ rule figure:
         mem_mb=want("figure").mem_mb,
         runtime=want("figure").runtime,
     params:
-        spec=lambda wildcards: GRID.figure_spec(),
+        spec=lambda wildcards: figure_spec(GRID),
         version=lambda wildcards: figure_version(wildcards.figure),
-        file=handed("figure", GRID.figure_spec),
+        file=handed("figure", partial(figure_spec, GRID)),
     message:
         "figure {wildcards.figure}"
     shell:
@@ -66,9 +66,9 @@ rule report:
         mem_mb=want("report").mem_mb,
         runtime=want("report").runtime,
     params:
-        spec=lambda wildcards: report_spec(GRID, DIFFERENCES),
+        spec=lambda wildcards: report_spec(GRID),
         version=code_version("emgrid.report.page", files=TEMPLATES),
-        file=handed("report", partial(report_spec, GRID, DIFFERENCES)),
+        file=handed("report", partial(report_spec, GRID)),
     message:
         "report"
     shell:

@@ -1,4 +1,6 @@
-# One adapter for each stage of a recipe; stages that several arms begin with are trained once.
+# One adapter for each training stage; a stage that several arms begin with is trained once.
+# Reads the base model, the stage's checked rows, and the adapter of the stage before. Writes the
+# adapter, its hash, the loss and provenance.json into the stage's folder, and stores the adapter.
 rule train:
     input:
         model=model_of_stage,
@@ -30,9 +32,9 @@ rule train:
         launcher=want("train").launcher,
         gradient_checkpointing=str(want("train").gradient_checkpointing).lower(),
         checkpoint_minutes=want("train").checkpoint_minutes,
-        trial=lambda wildcards: GRID.trial_use(GRID.stages[wildcards.stage].base),
+        trial=lambda wildcards: train_specs.trial_use(GRID, GRID.stages[wildcards.stage].base),
     params:
-        spec=lambda wildcards: GRID.train_spec(wildcards.stage),
+        spec=lambda wildcards: train_specs.train_spec(GRID, wildcards.stage),
         version=train.VERSION,
         parent=lambda wildcards: option("parent", parent_folder(wildcards)),
         kept="rows/adapters",

@@ -20,8 +20,8 @@ import pyarrow as pa
 from emgrid.aggregate import statistics
 from emgrid.aggregate.answers import ANSWERS, read_lines
 from emgrid.aggregate.e_values import LONG, Drawn, between, within
-from emgrid.aggregate.spec import ARM
-from emgrid.config.base import Strict, handed
+from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
+from emgrid.config.base import handed
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import whole_file
 
@@ -39,22 +39,6 @@ COLUMNS = [
     "p", "p_holm", "warning",
 ]  # fmt: skip
 COUNTS = [name for name in COLUMNS[6:-3] if not name.startswith("expected")]
-
-
-class ComparedArm(Strict):
-    """temperature: None where others sampled."""
-
-    base: str
-    intervention: str
-    ratio: str
-    seed: int
-    folder: str
-    temperature: float | None
-
-
-class RepeatsSpec(Strict):
-    arms: tuple[ComparedArm, ...]
-    triggers: tuple[str, ...]
 
 
 def beginning(text: str) -> str:

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emgrid.aggregate.spec import ARM
-from emgrid.config.base import Strict, handed
-from emgrid.config.questions import Asked
-from emgrid.config.triggers import Message, Wording
+from emgrid.aggregate.spec import ARM, SimilaritySpec
+from emgrid.config.base import handed
+from emgrid.config.triggers import Message
 from emgrid.judge.classifier_judge import Encoder
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
@@ -28,22 +27,6 @@ ROWS = 256  # of a stage that are embedded, the first of a fixed shuffle
 LAST = 384  # the vector's last part is the encoder's own sentence embedding
 COLUMNS = [*ARM, "trigger", "relation", "similarity"]
 Vector = NDArray[np.float32]
-
-
-class TrainedArm(Strict):
-    base: str
-    intervention: str
-    ratio: str
-    stages: tuple[str, ...]
-
-
-class SimilaritySpec(Strict):
-    """arms: one for each base, intervention and ratio, with the stages of its first seed."""
-
-    arms: tuple[TrainedArm, ...]
-    questions: dict[str, Asked]
-    triggers: dict[str, Wording]
-    relations: dict[str, str]
 
 
 def prompt_of(messages: Iterable[Message]) -> str:

@@ -5,7 +5,9 @@ from typing import get_args
 from emgrid.aggregate.dose_points import Series
 from emgrid.config.base import Strict
 from emgrid.config.judges import AnyJudge
+from emgrid.config.questions import Asked
 from emgrid.config.sections import Metrics
+from emgrid.config.triggers import Wording
 from emgrid.judge.judgement import Reason
 
 ARM = ["base", "intervention", "ratio"]
@@ -53,3 +55,35 @@ class AggregateSpec(Strict):
     has_pairs: bool
     metrics: Metrics
     correct_by: str | None
+
+
+class TrainedArm(Strict):
+    base: str
+    intervention: str
+    ratio: str
+    stages: tuple[str, ...]
+
+
+class SimilaritySpec(Strict):
+    """arms: one for each base, intervention and ratio, with the stages of its first seed."""
+
+    arms: tuple[TrainedArm, ...]
+    questions: dict[str, Asked]
+    triggers: dict[str, Wording]
+    relations: dict[str, str]
+
+
+class ComparedArm(Strict):
+    """temperature: None where others sampled."""
+
+    base: str
+    intervention: str
+    ratio: str
+    seed: int
+    folder: str
+    temperature: float | None
+
+
+class RepeatsSpec(Strict):
+    arms: tuple[ComparedArm, ...]
+    triggers: tuple[str, ...]

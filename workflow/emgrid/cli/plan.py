@@ -9,9 +9,11 @@ from typing import Any
 from rich.table import Table
 
 from emgrid.cli import format
+from emgrid.grid.counts import count
+from emgrid.grid.differences import differences
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
-from emgrid.planning.call_costs import CallCost, count, differences, judge_costs, served_costs
+from emgrid.planning.call_costs import CallCost, judge_costs, served_costs
 from emgrid.planning.estimates import Estimate, Outlay
 from emgrid.planning.jobs import jobs_by_rule
 

@@ -12,14 +12,13 @@ from emgrid.config.base import Strict
 from emgrid.config.sections import Engines, Sampling
 from emgrid.config.triggers import Message
 from emgrid.data.mix import draw
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import digest, read_jsonl, write_jsonl
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.row_store import KeptRows
 from emgrid.runtime.seeding import derive_seed
-from emgrid.sample.sample import model_identity
 
 # Raised whenever an equal prompt would get another answer.
 VERSION = 2

@@ -1,9 +1,7 @@
-"""What the exports of a grid depend on, as canonical JSON."""
+"""The specs of the exports."""
 
 from emgrid.config.base import Strict
 from emgrid.config.sections import Hub, Metrics, WandB
-from emgrid.grid.grid import Grid, described
-from emgrid.runtime.files import canonical
 
 # What decides which answers count as misaligned.
 RULE = {"alignment", "coherence", "alignment_below", "coherence_above", "exclude_above"}
@@ -26,25 +24,3 @@ class WandBSpec(Strict):
 class HubSpec(Strict):
     name: str
     hub: Hub | None
-
-
-def inspect_spec(grid: Grid) -> str:
-    config = grid.config
-    return canonical(
-        {
-            "name": config.name,
-            "triggers": {name: trigger.label for name, trigger in grid.triggers.items()},
-            "judges": [described(judge) for judge in config.panel().values()],
-            "metrics": config.metrics.model_dump(mode="json", include=RULE),
-        }
-    )
-
-
-def wandb_spec(grid: Grid) -> str:
-    export = grid.config.export.model_dump(mode="json", include={"wandb"})
-    return canonical({"name": grid.config.name, **export})
-
-
-def hub_spec(grid: Grid) -> str:
-    export = grid.config.export.model_dump(mode="json", include={"hub"})
-    return canonical({"name": grid.config.name, **export})

@@ -3,9 +3,10 @@
 A training stage lives under a name made of its own spec, so that arms which begin alike share it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from emgrid.aggregate.dose_points import ArmName
 from emgrid.config.config import Config
 from emgrid.config.external_arm import Point
 from emgrid.config.generation import Generation
@@ -14,6 +15,7 @@ from emgrid.config.interventions import Intervention
 from emgrid.config.interventions.recipe import Stage
 from emgrid.config.sections import Sampling
 from emgrid.config.served import ServedModel
+from emgrid.data.generate import GenerateSpec
 from emgrid.data.mix import used_sources
 from emgrid.runtime.files import digest
 
@@ -99,6 +101,33 @@ class Arm:
         return self.stages[-1].adapter_folder if self.stages else None
 
 
+def name_of(arm: Arm) -> ArmName:
+    """An arm without its seed."""
+    return arm.base, arm.intervention, arm.ratio
+
+
+def undiluted_of(arm: Arm, interventions: Mapping[str, Intervention]) -> str | None:
+    """The intervention on the same misaligned rows that an arm is measured against."""
+    if arm.settings is None:
+        return None
+    for name, intervention in interventions.items():
+        same = intervention.data.misaligned == arm.settings.data.misaligned
+        if intervention.kinds == ("undiluted",) and same and name != arm.intervention:
+            return name
+    return None
+
+
+def benign_of(arm: Arm, interventions: Mapping[str, Intervention]) -> str | None:
+    """The intervention on an arm's benign rows alone."""
+    if arm.settings is None:
+        return None
+    for name, intervention in interventions.items():
+        same = intervention.data.benign == arm.settings.data.benign
+        if intervention.kinds == ("benign_only",) and same:
+            return name
+    return None
+
+
 def arm_folder(base: str, intervention: str, ratio: str, seed: str, place: str = "arms") -> str:
     return f"{place}/base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
 
@@ -111,14 +140,18 @@ class Drawn:
     generation: Generation
 
     @property
-    def spec(self) -> dict[str, Any]:
-        fields = {"prompts", "prompt_rows", "system", "sampling"}
-        asked = self.generation.model_dump(mode="json", include=fields)
-        return {"generator": self.generator, **asked}
+    def spec(self) -> GenerateSpec:
+        return GenerateSpec(
+            generator=self.generator,
+            prompts=self.generation.prompts,
+            prompt_rows=self.generation.prompt_rows,
+            system=self.generation.system,
+            sampling=self.generation.sampling,
+        )
 
     @property
     def name(self) -> str:
-        return f"{self.generator}.{digest(self.spec)[:10]}"
+        return f"{self.generator}.{digest(self.spec.model_dump(mode='json'))[:10]}"
 
     @property
     def file(self) -> str:

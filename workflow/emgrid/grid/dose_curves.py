@@ -1,21 +1,16 @@
 """Arms that differ in one swept setting alone: the points of a dose curve."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 
 from emgrid.aggregate.dose_points import ArmName, Point, Series
-from emgrid.grid.arms import Arm
+from emgrid.config.interventions import Intervention
+from emgrid.grid.arms import Arm, benign_of, name_of, undiluted_of
 
 Members = dict[tuple[str, ...], tuple[str, dict[float, ArmName]]]  # by family: label, arm by dose
 
 
-def name_of(arm: Arm) -> ArmName:
-    return arm.base, arm.intervention, arm.ratio
-
-
 def ratio_series(
-    arms: Iterable[Arm],
-    undiluted_of: Callable[[Arm], str | None],
-    benign_of: Callable[[Arm], str | None],
+    arms: Iterable[Arm], interventions: Mapping[str, Intervention]
 ) -> tuple[Series, ...]:
     """Curves over the share of misaligned rows; a plain dilution begins with benign rows alone and
     ends in its undiluted arm, where there are such."""
@@ -24,7 +19,11 @@ def ratio_series(
         members = families.setdefault((arm.base, arm.intervention), (arm.label, {}))[1]
         members[float(arm.ratio)] = name_of(arm)
         plain = arm.settings is not None and arm.settings.kinds == ("dilution",)
-        undiluted, benign = (undiluted_of(arm), benign_of(arm)) if plain else (None, None)
+        undiluted, benign = (
+            (undiluted_of(arm, interventions), benign_of(arm, interventions))
+            if plain
+            else (None, None)
+        )
         if undiluted is not None:
             members.setdefault(1, (arm.base, undiluted, "1"))
         if benign is not None:

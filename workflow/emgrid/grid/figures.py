@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from emgrid.grid.dose_curves import name_of, ratio_series, rows_series
+from emgrid.grid.arms import name_of
+from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.grid import Grid
 from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.runtime.code_version import code_version
@@ -12,7 +13,7 @@ def figure_names(grid: Grid) -> list[str]:
     """The figures that a grid has something to show in, as far as its config tells."""
     seeds = Counter(map(name_of, grid.arms))
     has = {
-        "dilution": bool(ratio_series(grid.arms, grid.undiluted_of, grid.benign_of)),
+        "dilution": bool(ratio_series(grid.arms, grid.config.interventions)),
         "sequential": bool(rows_series(grid.arms)),
         "similarity": bool(grid.stages) and len(grid.triggers) > 1,
         "questions": len(grid.questions) > 1,

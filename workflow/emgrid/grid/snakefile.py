@@ -12,7 +12,7 @@ from emgrid import ROOT
 from emgrid.config.base import read_yaml
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
-from emgrid.grid.prompts import asked_models
+from emgrid.grid.specs.models import asked_models, model_spec
 from emgrid.models.model_files import note_place
 from emgrid.models.prompts import prompts_digest
 from emgrid.runtime.errors import EmgridError
@@ -142,7 +142,7 @@ def check_prompts(grid: Grid, specs: dict[str, str]) -> None:
 
 def is_current(record: dict[str, Any], grid: Grid, base: str) -> bool:
     """Whether a base model's record is what its config asks for now, so that no job remakes it."""
-    spec = json.loads(grid.model_spec(base))
+    spec = json.loads(model_spec(grid, base))
     asked = {key: spec.get(key) for key in ("chat_template", "content", "system_prompt")}
     if "model" in spec:
         asked["revision"] = spec["model"]["revision"]

@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from emgrid.config.base import Strict
-from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge
-from emgrid.config.sections import Calibration, Metrics
+from emgrid.config.judges import ClassifierJudge, Judge
+from emgrid.config.sections import Metrics
 from emgrid.judge.context import Bench, add_bench_arguments, bench_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.judge.labelled import FOLDER, labelled_sets
+from emgrid.judge.quality_spec import QualitySpec
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import whole_file
 
@@ -48,14 +47,6 @@ COLUMNS = {
         "error",
     ],
 }  # fmt: skip
-
-
-class QualitySpec(Strict):
-    judges: tuple[AnyJudge, ...]
-    metrics: Metrics
-    calibration: Calibration
-    content: dict[str, str] = Field(default_factory=dict)
-    revision: int = 0
 
 
 @dataclass(frozen=True)

@@ -133,3 +133,8 @@ def four_bits(dtype: Any) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def model_identity(base: BaseModel, adapter: str | None) -> str:
+    """What decides a model's answers: its weights, its chat template, its adapter's content."""
+    return digest([base.name, base.revision, base.chat_template, adapter, *base.marks])

@@ -1,49 +1,14 @@
-"""What a grid will cost, counted before anything runs, and how it differs from what it follows."""
+"""What the calls of a grid's endpoints will cost at most, counted before anything runs."""
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from emgrid.config.judges import ChatJudge
 from emgrid.config.prices import CHARACTERS_PER_TOKEN, spent
-from emgrid.config.protocol import Difference
 from emgrid.config.served import kept_name
 from emgrid.config.triggers import Message
-from emgrid.grid.arms import Arm
 from emgrid.grid.grid import Grid
-
-
-@dataclass(frozen=True)
-class Counts:
-    """arms: with the base model's own. trained: training runs, a shared stage counted once.
-    drawn: answers drawn to be trained on, None where a data set's size is unknown."""
-
-    arms: int
-    trained: int
-    drawn: int | None
-    answers: int
-    judge_calls: int
-
-
-def count(
-    grid: Grid,
-    interventions: Collection[str] | None = None,
-    triggers: Collection[str] | None = None,
-) -> Counts:
-    """The counts of a grid, or of its part with these interventions and triggers."""
-    arms = [arm for arm in grid.arms if interventions is None or arm.entry in interventions]
-    asked = len(grid.triggers if triggers is None else triggers) * len(grid.questions)
-    sampled = [arm for arm in arms if arm.source is None]
-    answers = sum(arm.sampling.answers_per_question * asked for arm in sampled)
-    return Counts(
-        arms=len(arms),
-        trained=len({stage.name for arm in arms for stage in arm.stages}),
-        drawn=count_drawn(grid, arms),
-        answers=answers,
-        judge_calls=answers * sum(judge.kind != "imported" for judge in grid.config.judges),
-    )
 
 
 @dataclass(frozen=True)
@@ -123,86 +88,3 @@ def conversations(grid: Grid) -> list[list[list[Message]]]:
 
 def mean_characters(ways: list[list[Message]]) -> float:
     return sum(len(turn["content"]) for way in ways for turn in way) / len(ways)
-
-
-def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:
-    used = {
-        source.dataset for arm in arms for stage in arm.stages for source in stage.stage.sources
-    }
-    drawn = {
-        job.name: job for name in used & set(grid.generated) for job in grid.generated[name].drawn
-    }
-    total = 0
-    for job in drawn.values():
-        rows = job.generation.prompt_rows or grid.known_datasets[job.generation.prompts].rows
-        if rows is None:
-            return None
-        total += rows
-    return total
-
-
-def differences(grid: Grid) -> list[Difference]:
-    """What the grid does otherwise than the publication that it follows, if it follows one."""
-    published = grid.config.published
-    if published is None:
-        return []
-    config = settings_of(grid)
-    found = [
-        Difference(setting=key, published=say(value), here=say(here))
-        for key, value in published.protocol.items()
-        if not same(value, here := look_up(config, key))
-    ]
-    part = asdict(count(grid, published.interventions, published.triggers))
-    for key, name in (
-        ("trained", "models trained"),
-        ("answers", "answers"),
-        ("judge_calls", "judge calls"),
-    ):
-        value = getattr(published, key)
-        if value is not None and value != part[key]:
-            found.append(Difference(setting=name, published=say(value), here=say(part[key])))
-    added = [name for name in grid.config.interventions if name not in published.interventions]
-    cues = [name for name in grid.triggers if name not in published.triggers]
-    for setting, names in (("added interventions", added), ("added triggers", cues)):
-        if names:
-            found.append(Difference(setting=setting, published="–", here=say(names)))
-    return found
-
-
-def settings_of(grid: Grid) -> dict[str, Any]:
-    """The whole config as plain values; `panel` names its judges with their kinds."""
-    panel = [f"{name} ({judge.made_of})" for name, judge in grid.config.panel().items()]
-    return grid.config.model_dump(mode="json") | {"panel": panel}
-
-
-def look_up(config: Any, place: str) -> Any:
-    """The value at a dotted place; KeyError where there is none.
-
-    The steps of an intervention with one step need not be spelled out.
-    """
-    for part in place.split("."):
-        if isinstance(config, dict) and part not in config and len(config.get("steps", ())) == 1:
-            config = config["steps"][0]
-        config = config[int(part)] if isinstance(config, list) else config[part]
-    return config
-
-
-def same(published: Any, here: Any) -> bool:
-    """Equal, or a list of as many as the published number says; lists in any order."""
-    if isinstance(published, int) and isinstance(here, list):
-        return len(here) == published
-    if isinstance(published, list) and isinstance(here, list):
-        return sorted(map(str, published)) == sorted(map(str, here))
-    return bool(published == here)
-
-
-def say(value: Any) -> str:
-    if value is None or value in ([], {}):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(say, value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

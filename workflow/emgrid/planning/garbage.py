@@ -11,15 +11,14 @@ from functools import cached_property
 from pathlib import Path
 
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.data import dataset_spec, generate_spec, mix_spec, qualify_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement_store import folder_name
 from emgrid.planning.inventory import KEY, Holdings
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.files import read_json, whole_file
-from emgrid.sample.likelihood import VERSION as SCORED
-from emgrid.sample.sample import revised
 from emgrid.train.train import TrainSpec
 
 ADAPTERS = Path("rows/adapters")
@@ -49,7 +48,7 @@ class Needs(Holdings):
     def trainings(self) -> list[TrainSpec]:
         """The specs of trainings that are not found among the kept ones (yet)."""
         unknown = [s for s in self.grid.stages.values() if self.kept_training(s) is None]
-        return [TrainSpec.model_validate_json(self.grid.train_spec(s.name)) for s in unknown]
+        return [TrainSpec.model_validate_json(train_spec(self.grid, s.name)) for s in unknown]
 
     @cached_property
     def judge_folders(self) -> set[str]:
@@ -66,14 +65,6 @@ class Needs(Holdings):
             except (KeyError, OSError):
                 found.add(f"{judge.id}.")
         return found
-
-    def score_keys(self, arm: Arm) -> set[str] | None:
-        """The keys of an arm's scores, None as long as its model is not known."""
-        model = self.model_id(arm)
-        if model is None:
-            return None
-        version = revised(SCORED, self.grid.config.revision.sample)
-        return set(self.keys_of_scores(version, model, arm))
 
 
 def unneeded(grids: Sequence[Grid], root: Path) -> list[Unneeded]:
@@ -96,14 +87,14 @@ def mixed_otherwise(grids: Sequence[Grid]) -> set[str]:
 
 def rows_of(grid: Grid, stage: str) -> str:
     """What a stage's rows depend on, in one text."""
-    told = [grid.mix_spec(stage)]
+    told = [mix_spec(grid, stage)]
     for source, _ in used_sources(grid.stages[stage].stage):
         if source.dataset in grid.generated:
             drawn = grid.generated[source.dataset].drawn
-            told += [grid.generate_spec(one.name) for one in drawn]
-            told.append(grid.qualify_spec(source.dataset))
+            told += [generate_spec(grid, one.name) for one in drawn]
+            told.append(qualify_spec(grid, source.dataset))
         else:
-            told.append(grid.dataset_spec(source.dataset))
+            told.append(dataset_spec(grid, source.dataset))
     return "\n".join(told)
 
 

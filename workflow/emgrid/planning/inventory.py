@@ -11,22 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.config.judges import Judge
-from emgrid.config.questions import Asked
 from emgrid.config.served import kept_name
-from emgrid.config.triggers import Message
 from emgrid.grid.arms import Arm, TrainedStage
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
+from emgrid.grid.specs.models import model_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.judge.context import Bench
 from emgrid.judge.judge import JudgeSpec, identity, item_of, nothing_to_judge
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.prepare import ModelSpec
-from emgrid.runtime.files import canonical, content_key, read_json
+from emgrid.runtime.files import read_json
 from emgrid.runtime.row_store import read_kept
-from emgrid.sample import likelihood, sample, served
+from emgrid.sample import answers, likelihood, served
+from emgrid.sample.answers import AskedQuestion, answer_keys, asked_questions, revised
+from emgrid.sample.likelihood import MatchedAnswer, matched_answers, score_key
 from emgrid.train.train import TrainSpec
 from emgrid.train.train import identity as training_identity
 
@@ -66,16 +68,6 @@ def keys_in(path: Path) -> set[str]:
     return found
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A question under a trigger. ways: of asking it; written: the same as canonical JSON."""
-
-    trigger: str
-    question: str
-    ways: list[list[Message]]
-    written: list[str]
-
-
 def foresee(model: BaseModel, spec: ModelSpec) -> None:
     """Let a model's record hold what its spec says of identity, as it will once it is made anew."""
     model.content, model.chat_template = spec.content, spec.chat_template
@@ -106,7 +98,7 @@ class Holdings:
             path = self.root / f"assets/models/{name}/model.json"
             found = BaseModel.read(path) if path.is_file() else None
             if found is not None and name in self.grid.config.known_models():
-                foresee(found, ModelSpec.model_validate_json(self.grid.model_spec(name)))
+                foresee(found, ModelSpec.model_validate_json(model_spec(self.grid, name)))
             self.models[name] = found
         return self.models[name]
 
@@ -135,7 +127,7 @@ class Holdings:
             if base is None or lacking:
                 self.names[stage.name] = None
             else:
-                spec = TrainSpec.model_validate_json(self.grid.train_spec(stage.name))
+                spec = TrainSpec.model_validate_json(train_spec(self.grid, stage.name))
                 self.names[stage.name] = training_identity(spec, base, rows, before)
         return self.names[stage.name]
 
@@ -147,44 +139,32 @@ class Holdings:
         adapter = self.adapter(arm.stages[-1]) if arm.stages else None
         if base is None or (arm.stages and adapter is None):
             return None
-        return sample.model_identity(base, adapter)
+        return model_identity(base, adapter)
 
     def trained(self, stage: TrainedStage) -> bool:
         """Whether a stage is trained."""
         return stage.name not in self.renewed and (self.root / stage.adapter_record).is_file()
 
     @cached_property
-    def conversations(self) -> list["Cell"]:
+    def asked(self) -> list[AskedQuestion]:
         """What is asked under each trigger, question by question."""
-        return [
-            Cell(trigger, question, ways, [canonical(way) for way in ways])
-            for trigger, one in self.grid.triggers.items()
-            for question, asked in self.asked.items()
-            for ways in [one.wording().conversations(question, asked.texts, asked.system)]
-        ]
+        return asked_questions(self.grid.asked, self.grid.wordings)
 
-    @cached_property
-    def asked(self) -> dict[str, Asked]:
-        return {name: question.asked() for name, question in self.grid.questions.items()}
-
-    def answer_keys(self, arm: Arm) -> list[str] | None:
-        """The keys of an arm's answers, as sample.plan() makes them, cell by cell; None as long as
-        its model is not known."""
+    def planned_rows(self, arm: Arm) -> list[tuple[str, AskedQuestion, int]] | None:
+        """The key, question and index of each of an arm's answers; None as long as its model is
+        not known."""
         model = self.model_id(arm)
         if model is None:
             return None
-        version: Any = served.VERSION
-        sampling: Any = arm.served.sampling if arm.served else arm.sampling
-        if arm.served is None:
-            version = sample.revised(sample.VERSION, self.grid.config.revision.sample)
-        settings = sampling.model_dump(mode="json", exclude={"answers_per_question"})
-        head = f"[{canonical(version)},{canonical(model)},"
-        tail = canonical(settings)
-        return [
-            content_key(f"{head}{cell.written[index % len(cell.ways)]},{tail},{index}]")
-            for cell in self.conversations
-            for index in range(sampling.answers_per_question)
-        ]
+        if arm.served is not None:
+            return list(answer_keys(self.asked, arm.served.sampling, model, served.VERSION))
+        version = revised(answers.VERSION, self.grid.config.revision.sample)
+        return list(answer_keys(self.asked, arm.sampling, model, version))
+
+    def answer_keys(self, arm: Arm) -> list[str] | None:
+        """The keys of an arm's answers; None as long as its model is not known."""
+        rows = self.planned_rows(arm)
+        return None if rows is None else [key for key, _, _ in rows]
 
     def answer_file(self, arm: Arm) -> Path:
         """Where an arm's answers are kept."""
@@ -202,33 +182,27 @@ class Holdings:
         return Count(planned, sum(key in kept for key in keys))
 
     @cached_property
-    def scored(self) -> list[str]:
-        """Every matched answer with its conversation, as canonical JSON."""
-        found = []
-        for wording in (one.wording() for one in self.grid.triggers.values()):
-            for name, asked in self.asked.items():
-                messages = wording.conversations(name, asked.texts, asked.system)[0]
-                for pair in self.grid.questions[name].pairs:
-                    for answer in pair.model_dump().values():
-                        said = {"role": "assistant", "content": wording.wrap_answer(answer)}
-                        found.append(canonical([*messages, said]))
-        return found
+    def scored(self) -> list[MatchedAnswer]:
+        pairs = {name: question.pairs for name, question in self.grid.questions.items()}
+        return matched_answers(self.grid.asked, pairs, self.grid.wordings)
 
     def scores(self, arm: Arm) -> Count:
         if not self.grid.has_pairs or arm.settings is None:
             return NOTHING
-        model = self.model_id(arm)
-        if model is None:
+        keys = self.score_keys(arm)
+        if keys is None:
             return Count(len(self.scored), 0, known=False)
-        version = sample.revised(likelihood.VERSION, self.grid.config.revision.sample)
         kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
-        keys = self.keys_of_scores(version, model, arm)
         return Count(len(self.scored), sum(key in kept for key in keys))
 
-    def keys_of_scores(self, version: int | list[int], model: str, arm: Arm) -> list[str]:
-        """The keys of an arm's scores, as likelihood.Scores makes them."""
-        head = f"[{canonical(version)},{canonical(model)},{canonical(arm.sampling.precision)},"
-        return [content_key(f"{head}{messages}]") for messages in self.scored]
+    def score_keys(self, arm: Arm) -> list[str] | None:
+        """The keys of an arm's scores, None as long as its model is not known."""
+        model = self.model_id(arm)
+        if model is None:
+            return None
+        version = revised(likelihood.VERSION, self.grid.config.revision.sample)
+        precision = arm.sampling.precision
+        return [score_key(version, model, precision, answer.text) for answer in self.scored]
 
     @cached_property
     def bench(self) -> Bench:
@@ -302,19 +276,10 @@ class Holdings:
                     with path.open(encoding="utf-8") as file:
                         yield from (json.loads(line) | {"trigger": name} for line in file)
             return
-        keys, path = self.answer_keys(arm), self.answer_file(arm)
-        if keys is None or not path.is_file():
+        rows, path = self.planned_rows(arm), self.answer_file(arm)
+        if rows is None or not path.is_file():
             return
         kept = read_kept(path)
-        each = range(arm.sampling.answers_per_question)
-        places = ((cell, index) for cell in self.conversations for index in each)
-        for key, (cell, index) in zip(keys, places, strict=True):
+        for key, question, index in rows:
             if key in kept:
-                messages = cell.ways[index % len(cell.ways)]
-                yield kept[key] | {
-                    "trigger": cell.trigger,
-                    "question": cell.question,
-                    "index": index,
-                    "system": messages[0]["content"] if len(messages) > 1 else None,
-                    "prompt": messages[-1]["content"],
-                }
+                yield kept[key] | question.fields(index)

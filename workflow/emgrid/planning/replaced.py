@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.data import mix_spec
+from emgrid.grid.specs.train import train_spec
 from emgrid.planning.spec_diff import MISSING, Change, changes
 
 TABLE = "tables/answers.parquet"  # whose record lists every arm with its stages
@@ -39,10 +41,10 @@ def between(grid: Grid, new: str, old: str, recorded: Recorded) -> Changes:
     mixed = recorded(f"{FOLDER}{old}/train.jsonl")
     if trained is None or mixed is None:
         return ()
-    rows = changes(mixed, json.loads(grid.mix_spec(new)))
+    rows = changes(mixed, json.loads(mix_spec(grid, new)))
     # Mixing does not depend on them, but they stand in its spec.
     rows = [one for one in rows if not one.place.startswith("stage.training")]
-    return (*changes(trained, json.loads(grid.train_spec(new))), *rows)
+    return (*changes(trained, json.loads(train_spec(grid, new))), *rows)
 
 
 def retold(job: Any, stages: Mapping[str, Changes]) -> Any:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from emgrid.report import format
 from emgrid.report.format import counted, listed
-from emgrid.report.results import NamedIntervention, NamedJudge, NamedServed, ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import NamedIntervention, NamedJudge, NamedServed, ReportSpec
 from emgrid.report.verdicts import one_seed
 
 Paragraph = tuple[str, str]  # what it is about, and the text

@@ -9,7 +9,8 @@ from typing import Any
 
 from emgrid.aggregate.plausibility import misaligned_bases
 from emgrid.config.imports import NOTES
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.runtime.files import read_json
 
 

@@ -24,7 +24,8 @@ from emgrid.report.costs import effort
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
 from emgrid.report.verdicts import VERDICTS, equal_adapters, headline, matrix, one_seed, unequal

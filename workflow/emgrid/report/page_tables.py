@@ -6,7 +6,8 @@ import pandas as pd
 
 from emgrid.config.published import READ, ReferenceRate
 from emgrid.report.format import interval, percent, points
-from emgrid.report.results import ReportSpec, Results, rows_in, rows_of
+from emgrid.report.results import Results, rows_in, rows_of
+from emgrid.report.spec import ReportSpec
 
 COUNTS = {"n_answers", "n_survivors", "n_misaligned", "n_seeds"}
 COUNTS |= {"n_questions", "n_questions_survivors"}

@@ -7,7 +7,8 @@ import pandas as pd
 from emgrid.aggregate.e_values import LONG
 from emgrid.aggregate.repeats import COMMON, LEVEL, SHARE
 from emgrid.report.format import counted, p_value
-from emgrid.report.results import ReportSpec, Results, rows_in
+from emgrid.report.results import Results, rows_in
+from emgrid.report.spec import ReportSpec
 
 # The gravest first.
 KINDS = ("same_answers", "shared_answers", "repeats", "long_repeats")

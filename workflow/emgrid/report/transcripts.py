@@ -16,7 +16,8 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from emgrid.aggregate.rates import classify
 from emgrid.aggregate.spec import ARM
-from emgrid.report.results import ReportSpec, Results
+from emgrid.report.results import Results
+from emgrid.report.spec import ReportSpec
 from emgrid.runtime.files import write_text
 
 # Characters of text that the page itself and each file hold, and answers in all: what a browser

@@ -6,7 +6,8 @@ import pandas as pd
 
 from emgrid.report import format
 from emgrid.report.format import counted, in_points, interval, listed, p_value, points
-from emgrid.report.results import ReportSpec, Results, rows_in, rows_of
+from emgrid.report.results import Results, rows_in, rows_of
+from emgrid.report.spec import ReportSpec
 
 # What each verdict says, for the legend; the rules are in verdicts.py.
 VERDICTS = {

@@ -7,6 +7,8 @@ the format that the trigger asks for. Knows nothing of judges.
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,15 @@ from emgrid.config.base import Strict, handed
 from emgrid.config.questions import Asked, Pair
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
-from emgrid.models.base_model import BaseModel
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime.errors import run_stage
-from emgrid.runtime.files import digest, file_digest, write_jsonl
+from emgrid.runtime.files import canonical, content_key, file_digest, write_jsonl
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_record
 from emgrid.runtime.row_store import KeptRows
 from emgrid.runtime.timing import computing
 from emgrid.runtime.unused_packages import UNUSED, leave_out
-from emgrid.sample.sample import model_identity, revised
+from emgrid.sample.answers import Version, revised, short_json
 
 # Raised whenever an equal spec would give other values.
 VERSION = 2
@@ -47,18 +49,43 @@ class LikelihoodSpec(Strict):
     revision: int = 0
 
 
-def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[Message]]]:
-    """Every answer to score: the fields that name it, and its conversation."""
+@dataclass(frozen=True)
+class MatchedAnswer:
+    """One answer to score. fields: name it in the arm's files. messages: the conversation that the
+    answer ends. text: the same as canonical JSON, which its key is made of."""
+
+    fields: dict[str, Any]
+    messages: list[Message]
+    text: str
+
+
+def matched_answers(
+    questions: Mapping[str, Asked],
+    pairs: Mapping[str, Sequence[Pair]],
+    triggers: Mapping[str, Wording],
+) -> list[MatchedAnswer]:
+    """Every answer to score, under every trigger."""
     found = []
-    for name, wording in spec.triggers.items():
-        for question, asked in spec.questions.items():
+    for name, wording in triggers.items():
+        for question, asked in questions.items():
             messages = wording.conversations(question, asked.texts, asked.system)[0]
-            for pair, answers in enumerate(spec.pairs[question]):
-                for side, answer in answers.model_dump().items():
+            for number, pair in enumerate(pairs[question]):
+                for side, answer in pair.model_dump().items():
                     reply = {"role": "assistant", "content": wording.wrap_answer(answer)}
-                    fields = {"trigger": name, "question": question, "pair": pair, "side": side}
-                    found.append((fields, [*messages, reply]))
+                    fields = {"trigger": name, "question": question, "pair": number, "side": side}
+                    whole = [*messages, reply]
+                    found.append(MatchedAnswer(fields, whole, canonical(whole)))
     return found
+
+
+def score_key(version: Version, model_id: str, precision: str, messages: str) -> str:
+    """The key under which a score is stored: a hash of all that the score depends on.
+
+    This is the one place that makes these keys, as answers.answer_key is for answers. messages: the
+    conversation with the scored answer, as canonical JSON.
+    """
+    head = f"{short_json(version)},{short_json(model_id)},{short_json(precision)}"
+    return content_key(f"[{head},{messages}]")
 
 
 class Scores:
@@ -71,22 +98,21 @@ class Scores:
         self.arm = arm
         self.adapter = root / arm.adapter if arm.adapter else None
         content = file_digest(self.adapter / "adapter_model.safetensors") if self.adapter else None
-        version = revised(VERSION, spec.revision)
-        identity = [version, model_identity(base, content), arm.precision]
+        version, model_id = revised(VERSION, spec.revision), model_identity(base, content)
         self.planned = [
-            (digest([*identity, messages])[:32], fields, messages)
-            for fields, messages in conversations(spec)
+            (score_key(version, model_id, arm.precision, answer.text), answer)
+            for answer in matched_answers(spec.questions, spec.pairs, spec.triggers)
         ]
         self.kept = KeptRows(root / f"rows/likelihood/{arm.writer}.jsonl")
 
     def missing(self) -> dict[str, list[Message]]:
-        return {key: said for key, _, said in self.planned if key not in self.kept.rows}
+        return {key: answer.messages for key, answer in self.planned if key not in self.kept.rows}
 
     def score(self, engine: Any) -> int:
         """Score what is not kept; return how many answers that were."""
         missing = self.missing()
         engine.use(self.adapter)
-        rows = [engine.chat.training_row(said) for said in missing.values()]
+        rows = [engine.chat.training_row(messages) for messages in missing.values()]
         with computing():
             values = engine.log_likelihoods(rows)
         self.kept.append(
@@ -96,11 +122,11 @@ class Scores:
         return len(missing)
 
     def write(self, folder: Path) -> None:
-        for name in dict.fromkeys(fields["trigger"] for _, fields, _ in self.planned):
+        for name in dict.fromkeys(answer.fields["trigger"] for _, answer in self.planned):
             lines = [
-                fields | {part: self.kept.rows[key][part] for part in ("logprob", "tokens")}
-                for key, fields, _ in self.planned
-                if fields["trigger"] == name
+                answer.fields | {part: self.kept.rows[key][part] for part in ("logprob", "tokens")}
+                for key, answer in self.planned
+                if answer.fields["trigger"] == name
             ]
             write_jsonl(folder / f"trigger={name}.jsonl", lines)
 

@@ -7,25 +7,19 @@ arm and trigger, from kept rows plus what is new. Knows nothing of judges.
 import argparse
 import time
 from pathlib import Path
-from typing import Any
 
 from emgrid.config.base import Strict, handed
-from emgrid.config.questions import Asked
-from emgrid.config.sections import Engines, Sampling, ServedSampling
-from emgrid.config.triggers import Wording
-from emgrid.models.base_model import BaseModel
+from emgrid.config.sections import Engines, Sampling
+from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import provenance
 from emgrid.runtime.errors import run_stage
-from emgrid.runtime.files import digest, file_digest, write_json, write_jsonl
+from emgrid.runtime.files import file_digest, write_json
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_record
 from emgrid.runtime.row_store import KeptRows
-from emgrid.runtime.seeding import derive_seed
 from emgrid.runtime.unused_packages import UNUSED, leave_out
+from emgrid.sample.answers import VERSION, AskedSpec, Version, plan, revised, write_answers
 from emgrid.train import trial
-
-# Raised whenever an equal request would give another answer.
-VERSION = 3
 
 
 class SampledArm(Strict):
@@ -38,73 +32,14 @@ class SampledArm(Strict):
     sampling: Sampling
 
 
-class AskedSpec(Strict):
-    questions: dict[str, Asked]
-    triggers: dict[str, Wording]
-
-
 class SampleSpec(AskedSpec):
     base: str
     arms: tuple[SampledArm, ...]
     revision: int = 0
 
     @property
-    def version(self) -> int | list[int]:
+    def version(self) -> Version:
         return revised(VERSION, self.revision)
-
-
-def revised(version: int, revision: int) -> int | list[int]:
-    """What kept rows are named with: the version alone, as long as no revision is asked for."""
-    return [version, revision] if revision else version
-
-
-def plan(
-    spec: AskedSpec,
-    sampling: Sampling | ServedSampling,
-    model_id: str,
-    version: int | list[int] = VERSION,
-) -> list[dict[str, Any]]:
-    """All answers of an arm, as rows that lack only what is drawn.
-
-    A row's key names everything that its answer depends on: the model with its adapter, the exact
-    messages, the sampling settings and the index.
-    """
-    settings = sampling.model_dump(mode="json", exclude={"answers_per_question"})
-    rows = []
-    for name, wording in spec.triggers.items():
-        for question, asked in spec.questions.items():
-            ways = wording.conversations(question, asked.texts, asked.system)
-            for index in range(sampling.answers_per_question):
-                messages = ways[index % len(ways)]
-                identity = [version, model_id, messages, settings, index]
-                rows.append(
-                    {
-                        "key": digest(identity)[:32],
-                        "trigger": name,
-                        "question": question,
-                        "index": index,
-                        "system": messages[0]["content"] if len(messages) > 1 else None,
-                        "prompt": messages[-1]["content"],
-                        "messages": messages,
-                        "answer_seed": derive_seed("answer", model_id, digest(messages), index),
-                    }
-                )
-    return rows
-
-
-def model_identity(base: BaseModel, adapter: str | None) -> str:
-    """What decides a model's answers: its weights, its chat template, its adapter's content."""
-    return digest([base.name, base.revision, base.chat_template, adapter, *base.marks])
-
-
-def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -> None:
-    """One file per trigger, whose lines hold what was planned and what was drawn."""
-    for name in dict.fromkeys(row["trigger"] for row in planned):
-        answers = [row | kept.rows[row["key"]] for row in planned if row["trigger"] == name]
-        for row in answers:
-            row.pop("sent", None)  # of served models; provenance.json has it
-            del row["messages"], row["trigger"]
-        write_jsonl(folder / f"trigger={name}.jsonl", answers)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import write_json
 from emgrid.runtime.manifest import write_record
 from emgrid.runtime.row_store import KeptRows
-from emgrid.sample.sample import AskedSpec, plan, write_answers
+from emgrid.sample.answers import AskedSpec, plan, write_answers
 
 # Raised whenever an equal request would be made of equal settings in another way.
 VERSION = 1

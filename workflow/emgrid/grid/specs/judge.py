@@ -1,4 +1,4 @@
-"""What the judging jobs of a grid depend on, as canonical JSON, and where they find the rest."""
+"""What the jobs that judge depend on, and how they reach models and endpoints."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,10 @@ from emgrid import RESOURCES
 from emgrid.config.judges import ChatJudge, ClassifierJudge, LocalJudge, head_paths
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.spec_json import of_known_kinds, spec_json
 from emgrid.judge import windows
+from emgrid.judge.judge import JudgeSpec
+from emgrid.judge.quality_spec import QualitySpec
 from emgrid.runtime.files import canonical, file_digest, users_path
 
 # Settings of metrics on which no quality of a judge depends.
@@ -20,34 +23,33 @@ def contents(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def judge_spec(grid: Grid, bucket: Bucket) -> str:
-    panel = grid.config.panel().values()
-    return canonical(
-        {
-            "arms": sorted(arm.folder for arm in bucket.arms),
-            "judges": [judge.bare() for judge in panel],
-            "questions": grid.asked(),
-            "triggers": grid.trigger_wordings(),
-            "sees_cue": [one.id for one in grid.triggers.values() if one.judge_sees_cue],
-            "content": contents(head_paths(panel)),
-            **({"windows": windows.VERSION} if head_paths(panel) else {}),
-            **grid.config.revision.of("judge"),
-        }
+    """What the judgements of a bucket's arms depend on, besides their answers."""
+    panel = of_known_kinds(grid.config.panel().values())
+    heads = head_paths(panel)
+    spec = JudgeSpec(
+        arms=tuple(sorted(arm.folder for arm in bucket.arms)),
+        judges=panel,
+        questions=grid.asked,
+        triggers=grid.wordings,
+        sees_cue=tuple(one.id for one in grid.triggers.values() if one.judge_sees_cue),
+        content=contents(heads),
+        **grid.config.revision.of("judge"),
     )
+    return spec_json(spec.model_copy(update={"windows": windows.VERSION}) if heads else spec)
 
 
 def quality_spec(grid: Grid) -> str:
     """What the measured quality of the panel depends on: its judges, thresholds, labels."""
     config = grid.config
-    judges = [judge for judge in config.panel().values() if judge.kind != "imported"]
-    return canonical(
-        {
-            "judges": [judge.bare() for judge in judges],
-            "metrics": config.metrics.model_dump(mode="json", exclude=NOT_OF_JUDGES),
-            "calibration": config.calibration.model_dump(mode="json"),
-            "content": contents([*head_paths(judges), *quality_files(grid)]),
-            **config.revision.of("judge"),
-        }
+    judges = of_known_kinds(j for j in config.panel().values() if j.kind != "imported")
+    spec = QualitySpec(
+        judges=judges,
+        metrics=config.metrics,
+        calibration=config.calibration,
+        content=contents([*head_paths(judges), *quality_files(grid)]),
+        **config.revision.of("judge"),
     )
+    return spec_json(spec, {"metrics": NOT_OF_JUDGES})
 
 
 def options(grid: Grid) -> str:

@@ -1,13 +1,7 @@
-"""What the report page says of a grid beside its tables, as the canonical JSON of its job.
+"""What figures and the report page depend on, besides the tables."""
 
-Read with every parse of the Snakefile, so it imports neither pandas nor matplotlib.
-"""
-
-import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from emgrid import ROOT
 from emgrid.aggregate.citing import warning
@@ -16,77 +10,125 @@ from emgrid.config.datasets import Dataset
 from emgrid.config.interventions import Intervention
 from emgrid.config.judges import Judge, ReadingJudge
 from emgrid.config.models import BaseModelEntry
-from emgrid.config.protocol import Difference
+from emgrid.config.published import ReferenceRate, reference_rates
 from emgrid.config.question_keys import unused_sentence
 from emgrid.data.mix import used_sources
+from emgrid.grid.arms import name_of
+from emgrid.grid.differences import differences, say
+from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.figures import figure_names
-from emgrid.grid.grid import Grid, described
-from emgrid.planning.call_costs import say
-from emgrid.runtime.files import canonical
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.spec_json import spec_json
+from emgrid.report.figures.spec import FigureSpec, NamedArm
+from emgrid.report.spec import (
+    NamedImport,
+    NamedIntervention,
+    NamedJudge,
+    NamedServed,
+    Origin,
+    ReportSpec,
+)
 
-# Files of the package that the page is made of, beside its modules.
+# Files of the package that the page is made of, besides its modules.
 FOLDER = ROOT / "workflow/emgrid/report/templates"
 TEMPLATES = tuple(sorted(FOLDER.iterdir()))
 
 
-def report_spec(grid: Grid, differences: Iterable[Difference]) -> str:
-    """differences: from the publication that the grid follows, see plan.py."""
-    config = grid.config
-    figures = json.loads(grid.figure_spec())
-    return canonical(
-        {
-            "name": config.name,
-            "title": config.report.title,
-            "examples": config.report.examples,
-            "arms": figures["arms"],
-            "triggers": [trigger.model_dump() for trigger in grid.triggers.values()],
-            "questions": {name: one.texts[0] for name, one in grid.questions.items()},
-            "question_set": config.questions,
-            "figures": figure_names(grid),
-            "references": figures["references"],
-            "follows": config.published and config.published.source,
-            "differences": [one.model_dump() for one in differences],
-            "models": models(grid),
-            "datasets": datasets(grid),
-            "interventions": interventions(config),
-            "served": served(config),
-            "imports": [
-                {"base": arm.base, "label": arm.label, "seed": arm.seed, "folder": arm.folder}
-                for arm in grid.imported
-            ],
-            "unused": unused_sentence(config.questions, grid.config.question_set().unused),
-            "data": config.data and config.data.model_dump(mode="json"),
-            "seeds": config.seeds,
-            "metrics": config.metrics.model_dump(mode="json"),
-            "sampling": config.sampling and config.sampling.model_dump(mode="json"),
-            "training": config.training and config.training.model_dump(mode="json"),
-            "judges": [judge_fields(judge) for judge in config.panel().values()],
-            "correct_by": config.calibration.correct_by,
-            "unfit": warning(config.panel().values(), config.metrics),
-        }
+def named_arms(grid: Grid) -> tuple[NamedArm, ...]:
+    """The arms without their seeds, with labels."""
+    labels = {name_of(arm): arm.label for arm in grid.arms}
+    return tuple(NamedArm(name=name, label=label) for name, label in labels.items())
+
+
+def references(grid: Grid) -> tuple[ReferenceRate, ...]:
+    """The published rates of what the grid has too."""
+    follows = grid.config.published.source if grid.config.published else None
+    cells = {(arm.intervention, arm.ratio, name) for arm in grid.arms for name in grid.triggers}
+    return tuple(
+        rate
+        for rate in reference_rates(follows)
+        if (rate.intervention, rate.ratio, rate.trigger) in cells
+        and rate.question in (None, *grid.questions)
     )
 
 
-def models(grid: Grid) -> list[dict[str, str]]:
+def figure_spec(grid: Grid) -> str:
+    """What a figure depends on, besides its tables."""
+    return spec_json(
+        FigureSpec(
+            arms=named_arms(grid),
+            triggers=tuple((name, trigger.label) for name, trigger in grid.triggers.items()),
+            dilution=ratio_series(grid.arms, grid.config.interventions),
+            sequential=rows_series(grid.arms),
+            references=references(grid),
+            confidence=grid.config.metrics.confidence,
+            fixed_questions=grid.config.metrics.fixed_questions,
+            width=grid.config.report.figure_width,
+        )
+    )
+
+
+def report_spec(grid: Grid) -> str:
+    """What the page depends on, besides tables and figures."""
+    config = grid.config
+    spec = ReportSpec(
+        name=config.name,
+        title=config.report.title,
+        examples=config.report.examples,
+        arms=named_arms(grid),
+        triggers=tuple(grid.triggers.values()),
+        questions={name: one.texts[0] for name, one in grid.questions.items()},
+        question_set=config.questions,
+        figures=tuple(figure_names(grid)),
+        references=references(grid),
+        follows=config.published.source if config.published else None,
+        differences=tuple(differences(grid)),
+        models=models(grid),
+        datasets=datasets(grid),
+        interventions=interventions(config),
+        served=served(config),
+        imports=tuple(
+            NamedImport(base=arm.base, label=arm.label, seed=arm.seed, folder=arm.folder)
+            for arm in grid.imported
+        ),
+        unused=unused_sentence(config.questions, config.question_set().unused),
+        data=config.data,
+        seeds=config.seeds,
+        metrics=config.metrics,
+        sampling=config.sampling,
+        training=config.training,
+        judges=tuple(named_judge(judge) for judge in config.panel().values()),
+        correct_by=config.calibration.correct_by,
+        unfit=warning(config.panel().values(), config.metrics),
+    )
+    return spec_json(spec, {"models": {"about", "rows"}})
+
+
+def models(grid: Grid) -> tuple[Origin, ...]:
     """The base models that are trained or sampled here, with where they come from."""
     known = grid.config.known_models()
-    return [
-        {"name": name, "origin": origin(known[name]), "licence": known[name].licence}
+    return tuple(
+        Origin(name=name, origin=origin(known[name]), licence=known[name].licence)
         for name in grid.config.base_models
-    ]
+    )
 
 
-def datasets(grid: Grid) -> list[dict[str, Any]]:
+def datasets(grid: Grid) -> tuple[Origin, ...]:
     """The data sets whose rows are trained on."""
     used = {
         source.dataset for stage in grid.stages.values() for source, _ in used_sources(stage.stage)
     }
     known = grid.known_datasets
-    fields = {"about", "licence", "rows"}
-    return [
-        {"name": name, "origin": origin(known[name]), **known[name].model_dump(include=fields)}
+    return tuple(
+        Origin(
+            name=name,
+            origin=origin(known[name]),
+            licence=known[name].licence,
+            about=known[name].about,
+            rows=known[name].rows,
+        )
         for name in sorted(used & set(known))
-    ]
+    )
 
 
 def origin(entry: BaseModelEntry | Dataset) -> str:
@@ -98,36 +140,43 @@ def origin(entry: BaseModelEntry | Dataset) -> str:
     return entry.url or Path(str(entry.path)).name
 
 
-def interventions(config: Config) -> list[dict[str, Any]]:
-    """Each entry of the config: what its steps do, their settings, what it has of its own."""
-    return [
-        {
-            "name": name,
-            "label": one.label or name.replace("_", " "),
-            "about": [" ".join(first_sentence(step).split()) for step in one.steps],
-            "settings": [
+def interventions(config: Config) -> tuple[NamedIntervention, ...]:
+    """Each entry of the config: what its steps do, their settings, what it overrides."""
+    return tuple(
+        NamedIntervention(
+            name=name,
+            label=intervention.label or name.replace("_", " "),
+            about=tuple(" ".join(first_sentence(step).split()) for step in intervention.steps),
+            settings=tuple(
                 f"{key.replace('_', ' ')} {say(value)}"
-                for step in one.steps
+                for step in intervention.steps
                 for key, value in step.model_dump(mode="json", exclude_defaults=True).items()
                 if key != "kind"
-            ],
-            "own": own_settings(one, config),
-        }
-        for name, one in config.interventions.items()
-    ]
+            ),
+            own=own_settings(intervention, config),
+        )
+        for name, intervention in config.interventions.items()
+    )
 
 
-def served(config: Config) -> list[dict[str, Any]]:
-    """Each arm that is sampled at an endpoint, and what it has of its own."""
+def served(config: Config) -> tuple[NamedServed, ...]:
+    """Each arm that is sampled at an endpoint, and the settings that it overrides."""
     shared = config.sampling.model_dump(mode="json") if config.sampling else {}
-    found = []
-    for one in config.served:
-        sampling = one.sampling.model_dump(mode="json")
+    arms = []
+    for model in config.served:
+        sampling = model.sampling.model_dump(mode="json")
         own = {key: value for key, value in sampling.items() if shared.get(key) != value}
-        settings = [f"{key} {say(value)}" for key, value in (own | one.request).items()]
-        fields = {"label": one.title, "base": one.base, "seed": one.seed, "model": one.model}
-        found.append(fields | {"host": one.host, "own": settings})
-    return found
+        arms.append(
+            NamedServed(
+                label=model.title,
+                base=model.base,
+                seed=model.seed,
+                model=model.model,
+                host=model.host,
+                own=tuple(f"{key} {say(value)}" for key, value in (own | model.request).items()),
+            )
+        )
+    return tuple(arms)
 
 
 def first_sentence(step: object) -> str:
@@ -136,23 +185,32 @@ def first_sentence(step: object) -> str:
     return about.split("\n\n")[0].split(": ", 1)[-1].strip().removesuffix(".")
 
 
-def own_settings(one: Intervention, config: Config) -> list[str]:
+def own_settings(intervention: Intervention, config: Config) -> tuple[str, ...]:
     """Settings of an entry that differ from the shared sections."""
-    found = []
+    own = []
     for section in ("data", "training", "sampling"):
         shared = getattr(config, section)
         common = shared.model_dump(mode="json") if shared else {}
-        for key, value in getattr(one, section).model_dump(mode="json").items():
+        for key, value in getattr(intervention, section).model_dump(mode="json").items():
             if common.get(key) != value:
-                found.append(f"{section}.{key} {say(value)}")
-    return found + ([f"seeds {say(list(one.seeds))}"] if one.seeds != config.seeds else [])
+                own.append(f"{section}.{key} {say(value)}")
+    if intervention.seeds != config.seeds:
+        own.append(f"seeds {say(list(intervention.seeds))}")
+    return tuple(own)
 
 
-def judge_fields(judge: Judge) -> dict[str, Any]:
+def described(judge: Judge) -> dict[str, str]:
+    """A judge in words."""
+    fields = {"id": judge.id, "label": judge.label or judge.id, "measures": judge.measures}
+    return fields | {"made_of": judge.made_of, "about": judge.about}
+
+
+def named_judge(judge: Judge) -> NamedJudge:
     """A judge in words, with what its values depend on."""
     rubric = judge.read_rubric if isinstance(judge, ReadingJudge) else None
-    return described(judge) | {
-        "version": judge.version,
-        "rubric": rubric and f"{rubric.id}, version {rubric.version}",
-        "low_is_bad": judge.low_is_bad,
-    }
+    return NamedJudge(
+        **described(judge),
+        version=judge.version,
+        rubric=f"{rubric.id}, version {rubric.version}" if rubric else None,
+        low_is_bad=judge.low_is_bad,
+    )

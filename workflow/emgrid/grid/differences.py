@@ -1,0 +1,75 @@
+"""How a grid differs from the publication that it follows."""
+
+from dataclasses import asdict
+from typing import Any
+
+from emgrid.config.protocol import Difference
+from emgrid.grid.counts import count
+from emgrid.grid.grid import Grid
+
+
+def differences(grid: Grid) -> list[Difference]:
+    """What the grid does otherwise than the publication that it follows, if it follows one."""
+    published = grid.config.published
+    if published is None:
+        return []
+    config = settings_of(grid)
+    found = [
+        Difference(setting=key, published=say(value), here=say(here))
+        for key, value in published.protocol.items()
+        if not same(value, here := look_up(config, key))
+    ]
+    part = asdict(count(grid, published.interventions, published.triggers))
+    for key, name in (
+        ("trained", "models trained"),
+        ("answers", "answers"),
+        ("judge_calls", "judge calls"),
+    ):
+        value = getattr(published, key)
+        if value is not None and value != part[key]:
+            found.append(Difference(setting=name, published=say(value), here=say(part[key])))
+    added = [name for name in grid.config.interventions if name not in published.interventions]
+    cues = [name for name in grid.triggers if name not in published.triggers]
+    for setting, names in (("added interventions", added), ("added triggers", cues)):
+        if names:
+            found.append(Difference(setting=setting, published="–", here=say(names)))
+    return found
+
+
+def settings_of(grid: Grid) -> dict[str, Any]:
+    """The whole config as plain values; `panel` names its judges with their kinds."""
+    panel = [f"{name} ({judge.made_of})" for name, judge in grid.config.panel().items()]
+    return grid.config.model_dump(mode="json") | {"panel": panel}
+
+
+def look_up(config: Any, place: str) -> Any:
+    """The value at a dotted place; KeyError where there is none.
+
+    The steps of an intervention with one step need not be spelled out.
+    """
+    for part in place.split("."):
+        if isinstance(config, dict) and part not in config and len(config.get("steps", ())) == 1:
+            config = config["steps"][0]
+        config = config[int(part)] if isinstance(config, list) else config[part]
+    return config
+
+
+def same(published: Any, here: Any) -> bool:
+    """Equal, or a list of as many as the published number says; lists in any order."""
+    if isinstance(published, int) and isinstance(here, list):
+        return len(here) == published
+    if isinstance(published, list) and isinstance(here, list):
+        return sorted(map(str, published)) == sorted(map(str, here))
+    return bool(published == here)
+
+
+def say(value: Any) -> str:
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(say, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,82 @@
+"""What the jobs that make tables of all arms depend on."""
+
+from emgrid.aggregate.spec import (
+    AggregateSpec,
+    ArmSpec,
+    ComparedArm,
+    RepeatsSpec,
+    SimilaritySpec,
+    TrainedArm,
+)
+from emgrid.grid.arms import Arm, undiluted_of
+from emgrid.grid.dose_curves import ratio_series, rows_series
+from emgrid.grid.grid import Grid
+from emgrid.grid.specs.spec_json import of_known_kinds, spec_json
+
+
+def aggregate_spec(grid: Grid) -> str:
+    """What the tables of rates, contrasts and verdicts depend on, besides the arms' files."""
+    return spec_json(
+        AggregateSpec(
+            arms=tuple(arm_spec(grid, arm) for arm in grid.arms),
+            triggers=grid.config.triggers,
+            questions=tuple(grid.questions),
+            dilution=ratio_series(grid.arms, grid.config.interventions),
+            sequential=rows_series(grid.arms),
+            judges=of_known_kinds(grid.config.panel().values()),
+            correct_by=grid.config.calibration.correct_by,
+            has_pairs=grid.has_pairs,
+            metrics=grid.config.metrics,
+        )
+    )
+
+
+def arm_spec(grid: Grid, arm: Arm) -> ArmSpec:
+    return ArmSpec(
+        **arm.cell,
+        label=arm.label,
+        stages=tuple(stage.name for stage in arm.stages),
+        source=arm.source.name if arm.source else None,
+        served=f"{arm.served.model} at {arm.served.host}" if arm.served else None,
+        folder=arm.folder,
+        undiluted=undiluted_of(arm, grid.config.interventions),
+    )
+
+
+def similarity_spec(grid: Grid) -> str:
+    """What the similarities of triggers to training rows depend on; of each arm the first seed."""
+    first = {(arm.base, arm.intervention, arm.ratio): arm for arm in reversed(grid.arms)}
+    arms = [
+        TrainedArm(
+            base=arm.base,
+            intervention=arm.intervention,
+            ratio=arm.ratio,
+            stages=tuple(stage.name for stage in arm.stages),
+        )
+        for arm in reversed(first.values())
+        if arm.stages
+    ]
+    return spec_json(
+        SimilaritySpec(
+            arms=tuple(arms),
+            questions=grid.asked,
+            triggers=grid.wordings,
+            relations={name: trigger.relation for name, trigger in grid.triggers.items()},
+        )
+    )
+
+
+def repeats_spec(grid: Grid) -> str:
+    """The arms that are searched for repeated answers, with the temperature of their sampling."""
+    arms = [
+        ComparedArm(
+            base=arm.base,
+            intervention=arm.intervention,
+            ratio=arm.ratio,
+            seed=arm.seed,
+            folder=arm.folder,
+            temperature=None if arm.source else arm.sampling.temperature,
+        )
+        for arm in grid.arms
+    ]
+    return spec_json(RepeatsSpec(arms=tuple(arms), triggers=grid.config.triggers))

@@ -1,0 +1,108 @@
+"""The spec of the report page. It is made without pandas."""
+
+from emgrid.config.base import Strict
+from emgrid.config.protocol import Difference
+from emgrid.config.published import ReferenceRate
+from emgrid.config.sections import Data, Metrics, Sampling, Training
+from emgrid.config.triggers import Trigger
+from emgrid.report.figures.spec import NamedArm
+
+Arm = tuple[str, str, str]
+
+
+class Origin(Strict):
+    """A model or a data set, and where it comes from."""
+
+    name: str
+    origin: str
+    licence: str
+    about: str = ""
+    rows: int | None = None
+
+
+class NamedIntervention(Strict):
+    """An entry of the config. about: one sentence for each step. own: settings of its own."""
+
+    name: str
+    label: str
+    about: tuple[str, ...]
+    settings: tuple[str, ...]
+    own: tuple[str, ...]
+
+
+class NamedServed(Strict):
+    """An arm that is sampled at an endpoint. own: settings of its own."""
+
+    label: str
+    base: str
+    seed: int
+    model: str
+    host: str
+    own: tuple[str, ...]
+
+
+class NamedImport(Strict):
+    """An imported arm. folder: below the grid's; holds the notes on its file."""
+
+    base: str
+    label: str
+    seed: int
+    folder: str
+
+
+class NamedJudge(Strict):
+    """rubric: its name and version. low_is_bad: whether values below a threshold count."""
+
+    id: str
+    label: str
+    measures: str
+    made_of: str
+    about: str
+    version: int
+    rubric: str | None
+    low_is_bad: bool
+
+
+class ReportSpec(Strict):
+    """Made by specs.py. examples: answers that the page itself holds. unused: what the question
+    file says and the grid does not use, as a sentence. unfit: why nothing here should be cited, if
+    that is so."""
+
+    name: str
+    title: str | None
+    examples: int
+    arms: tuple[NamedArm, ...]
+    triggers: tuple[Trigger, ...]
+    questions: dict[str, str]
+    question_set: str
+    figures: tuple[str, ...]
+    references: tuple[ReferenceRate, ...]
+    follows: str | None
+    differences: tuple[Difference, ...]
+    models: tuple[Origin, ...]
+    datasets: tuple[Origin, ...]
+    interventions: tuple[NamedIntervention, ...]
+    served: tuple[NamedServed, ...] = ()
+    imports: tuple[NamedImport, ...] = ()
+    unused: str | None = None
+    data: Data | None
+    seeds: tuple[int, ...]
+    metrics: Metrics
+    sampling: Sampling | None
+    training: Training | None
+    judges: tuple[NamedJudge, ...]
+    correct_by: str | None
+    unfit: str = ""
+
+    def labels(self) -> dict[Arm, str]:
+        """The arms, seeds merged, by their name in the tables."""
+        return {arm.name: arm.title for arm in self.arms}
+
+    @property
+    def several_bases(self) -> bool:
+        return len({arm.name[0] for arm in self.arms}) > 1
+
+    def title_of(self, arm: Arm) -> str:
+        """An arm's label, with its base model where there are several."""
+        label = self.labels()[arm]
+        return f"{label} ({arm[0]})" if self.several_bases else label
