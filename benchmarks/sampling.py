@@ -67,7 +67,7 @@ def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, fl
     that are drawn at once."""
     from emgrid.config.sections import Engines, Sampling
     from emgrid.models.engines import Request
-    from emgrid.models.engines.draw import Machine, Work, open_engine
+    from emgrid.models.engines.draw import DrawTask, EngineSettings, open_engine
     from emgrid.runtime.row_store import KeptRows
 
     sampling = Sampling(
@@ -79,8 +79,8 @@ def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, fl
     requests = [Request(str(seed), messages, seed) for seed, messages in prompts(options.answers)]
     planned = [{"messages": list(request.messages)} for request in requests]
     with tempfile.TemporaryDirectory() as folder:
-        work = Work(planned, KeptRows(Path(folder) / "kept.jsonl"), sampling)
-        engine = open_engine([work], Machine(model, options.device, slots, Engines()))
+        task = DrawTask(planned, KeptRows(Path(folder) / "kept.jsonl"), sampling)
+        engine = open_engine([task], EngineSettings(model, options.device, slots, Engines()))
     list(engine.complete(requests[: slots // 4 or 1], sampling))  # warm
     started = time.perf_counter()
     drawn = sum(one.answer_tokens for part in engine.complete(requests, sampling) for one in part)

@@ -149,7 +149,7 @@ def test_an_adapter_swapped_for_an_empty_one_ends_the_job(
     assert done.returncode == 1
     [swapped] = [line for line in done.stdout.splitlines() if line.startswith("swapped:")]
     assert "stages/1: the " in swapped
-    assert "none was drawn" in swapped or "off its reference by" in swapped
+    assert "the adapter is not live" in swapped or "off its reference by" in swapped
     assert "of its effect shown, off by" in swapped
     last = done.stderr.splitlines()[-1]
     assert last.startswith("emgrid: ")

@@ -79,10 +79,10 @@ def main() -> None:
     take_turn(args.output)
     kept = KeptRows(args.kept)
 
-    from emgrid.models.engines.draw import Machine, Work, draw_missing
+    from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
-    machine = Machine(args.model, args.device, args.batch_size, Engines())
-    (drawn,) = draw_missing([Work(planned, kept, spec.sampling)], machine)
+    settings = EngineSettings(args.model, args.device, args.batch_size, Engines())
+    (drawn,) = draw_missing([DrawTask(planned, kept, spec.sampling)], settings)
     fields = ("id", "line", "messages")
     said = ("answer", "thinking", "finish_reason")
     write_jsonl(

@@ -130,10 +130,10 @@ def main() -> None:
         file_digest(folder / "adapter_model.safetensors") if folder else None for folder in adapters
     ]
 
-    from emgrid.models.engines.draw import Machine, Work, draw_missing
+    from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
-    works = [
-        Work(
+    tasks = [
+        DrawTask(
             plan(spec, arm.sampling, model_identity(base, content), spec.version),
             KeptRows(args.root / f"rows/answers/{arm.writer}.jsonl"),
             arm.sampling,
@@ -141,17 +141,17 @@ def main() -> None:
         )
         for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
     ]
-    if args.trial and any(work.missing() for work in works):
+    if args.trial and any(task.missing() for task in tasks):
         use = trial.Use.model_validate_json(args.trial)
         trial.ensure(args.model, trial.Trial(use=use), args.device)
     engines = Engines.model_validate_json(args.engines)
-    drawn = draw_missing(works, Machine(args.model, args.device, args.batch_size, engines))
-    planned = sum(len(work.planned) for work in works)
+    drawn = draw_missing(tasks, EngineSettings(args.model, args.device, args.batch_size, engines))
+    planned = sum(len(task.planned) for task in tasks)
     print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
     seconds = time.monotonic() - started
-    for arm, work, content, count in zip(spec.arms, works, contents, drawn, strict=True):
+    for arm, task, content, count in zip(spec.arms, tasks, contents, drawn, strict=True):
         folder = args.root / arm.folder / "answers"
-        write_answers(list(work.planned), work.kept, folder)
+        write_answers(list(task.planned), task.store, folder)
         write_json(
             folder / "provenance.json",
             {
@@ -161,7 +161,7 @@ def main() -> None:
                 | {"sampling": arm.sampling.model_dump(mode="json")},
                 "base_revision": base.revision,
                 "adapter_sha256": content,
-                "answers": len(work.planned),
+                "answers": len(task.planned),
                 "drawn": count,
                 "arms_of_job": len(spec.arms),
                 **provenance.record(args.device, seconds),
