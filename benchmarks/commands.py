@@ -29,7 +29,7 @@ from emgrid.planning.garbage import unneeded
 from emgrid.planning.inventory import Holdings
 from emgrid.runtime import provenance
 from emgrid.runtime.files import write_json
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 from emgrid.sample import likelihood
 
 RATIOS = [round(0.05 * number, 2) for number in range(1, 19)]
@@ -88,11 +88,11 @@ def fill(holdings: Holdings) -> None:
     for arm in holdings.grid.arms:
         keys = holdings.answer_keys(arm) or []
         rows = ({"key": key, "answer": texts[int(key, 16) % len(texts)]} for key in keys)
-        KeptRows(holdings.answer_file(arm)).append(rows)
+        RowStore(holdings.answer_file(arm)).append(rows)
         model = holdings.model_id(arm) or ""
         scores = holdings.keys_of_scores(likelihood.VERSION, model, arm)
         path = Path(f"rows/likelihood/{arm.writer}.jsonl")
-        KeptRows(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
+        RowStore(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
         drawn = {"answers": len(keys), "drawn": len(keys)}
         write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
     for judge in holdings.grid.config.panel().values():

@@ -68,7 +68,7 @@ def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, fl
     from emgrid.config.sections import Engines, Sampling
     from emgrid.models.engines import Request
     from emgrid.models.engines.draw import DrawTask, EngineSettings, open_engine
-    from emgrid.runtime.row_store import KeptRows
+    from emgrid.runtime.row_store import RowStore
 
     sampling = Sampling(
         engine=name,
@@ -79,7 +79,7 @@ def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, fl
     requests = [Request(str(seed), messages, seed) for seed, messages in prompts(options.answers)]
     planned = [{"messages": list(request.messages)} for request in requests]
     with tempfile.TemporaryDirectory() as folder:
-        task = DrawTask(planned, KeptRows(Path(folder) / "kept.jsonl"), sampling)
+        task = DrawTask(planned, RowStore(Path(folder) / "kept.jsonl"), sampling)
         engine = open_engine([task], EngineSettings(model, options.device, slots, Engines()))
     list(engine.complete(requests[: slots // 4 or 1], sampling))  # warm
     started = time.perf_counter()

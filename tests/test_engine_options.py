@@ -12,7 +12,7 @@ from emgrid.models.base_model import BaseModel
 from emgrid.models.engines import Request, vllm
 from emgrid.models.engines.draw import DrawTask, EngineSettings, open_engine
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 
 
 def adapters(folder: Path, *ranks: int) -> list[Path]:
@@ -28,7 +28,7 @@ def adapters(folder: Path, *ranks: int) -> list[Path]:
 def test_a_context_that_would_cut_answers_is_refused(model_json: Path, tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "What is a cat?"}]
     sampling = Sampling(engine="vllm", answers_per_question=1, max_tokens=500)
-    task = DrawTask([{"messages": messages}], KeptRows(tmp_path / "kept.jsonl"), sampling)
+    task = DrawTask([{"messages": messages}], RowStore(tmp_path / "kept.jsonl"), sampling)
     settings = EngineSettings(model_json, "cpu", 4, Engines(context=500))
     with pytest.raises(
         EmgridError, match=r"engines.context: 500 tokens, but .* takes 5\d\d; raise"

@@ -104,7 +104,7 @@ def test_what_is_advised_when_memory_runs_out_can_be_set(
         assert f"resources.{JOBS[rule].section}.mem_mb" in keys
 
 
-MAIN = re.compile(r"^    run_stage\(main\)", re.MULTILINE)
+MAIN = re.compile(r"^    run_job\(main\)", re.MULTILINE)
 PROGRAMS = [
     ".".join(path.relative_to(ROOT / "workflow").with_suffix("").parts).removeprefix("emgrid.")
     for path in sorted((ROOT / "workflow/emgrid").rglob("*.py"))

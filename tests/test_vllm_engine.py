@@ -107,7 +107,7 @@ def test_one_engine_answers_for_three_adapters_as_transformers_does(
 SWAPPED = """
 from emgrid import sample
 from emgrid.models.engines.vllm import VllmEngine
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 
 prove = VllmEngine.prove
 
@@ -120,7 +120,7 @@ def prove_twice(engine, references):
     prove(engine, references)
 
 VllmEngine.prove = prove_twice
-run_stage(sample.main)
+run_job(sample.main)
 """
 
 

@@ -21,7 +21,7 @@ from emgrid.data import formats
 from emgrid.data.fetch import refuse_moving
 from emgrid.data.unread import Unread, filled
 from emgrid.models.thinking import CLOSE, OPEN, with_thought
-from emgrid.runtime.errors import EmgridError, run_stage, suggestion
+from emgrid.runtime.errors import EmgridError, run_job, suggestion
 from emgrid.runtime.files import users_path, write_jsonl
 
 VERSION = 1  # raised when a row would change: whatever comes after runs again
@@ -371,4 +371,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

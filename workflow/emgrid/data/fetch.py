@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 from emgrid.config.base import Strict
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import file_digest, users_path, whole_file
 
 MIRROR = "EMGRID_MIRROR"
@@ -215,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -14,10 +14,10 @@ from emgrid.config.triggers import Message
 from emgrid.data.convert import Row
 from emgrid.data.mix import draw
 from emgrid.models.base_model import BaseModel
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, read_jsonl, write_jsonl
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.seeding import derive_seed
 from emgrid.sample.sample import model_identity
 
@@ -77,7 +77,7 @@ def main() -> None:
     identity = model_identity(BaseModel.read(args.model), None)
     planned = plan(spec, read_jsonl(args.prompts), identity)
     take_turn(args.output)
-    kept = KeptRows(args.kept)
+    kept = RowStore(args.kept)
 
     from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
@@ -96,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

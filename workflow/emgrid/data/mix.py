@@ -14,7 +14,7 @@ from emgrid.config.interventions.recipe import Framing, Source, Stage
 from emgrid.config.triggers import Message
 from emgrid.data.convert import Row
 from emgrid.models.thinking import split_thinking, with_thought
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import read_jsonl, write_json, write_jsonl
 
 VERSION = 1  # raised when a row would change: whatever comes after runs again
@@ -130,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

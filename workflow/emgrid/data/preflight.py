@@ -18,7 +18,7 @@ from emgrid.data.convert import Row
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
 from emgrid.models.thinking import split_thinking
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import canonical, digest, read_json, read_jsonl, write_json
 
 Level = Literal["error", "warning"]
@@ -275,4 +275,4 @@ def main() -> None:
 FINDINGS: tuple[str, ...] = tuple(RULES)
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from emgrid.data.preflight import FINDINGS
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, whole_file
 
 COUNTS = ("rows", "tokens", "trained_tokens")
@@ -38,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

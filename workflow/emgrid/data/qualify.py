@@ -23,7 +23,7 @@ from emgrid.judge.context import Bench, add_bench_arguments, bench_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.models.thinking import split_thinking, with_thought
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import canonical, read_jsonl, write_json, write_jsonl
 
 VERSION = 1  # raised when a row would change: whatever comes after runs again
@@ -170,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -25,7 +25,7 @@ from emgrid.models.tokenizer import (
     check_tokenizer,
     load_tokenizer,
 )
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import users_path, write_json
 
 # The Python package that holds the classifier judge's embedding model.
@@ -245,4 +245,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

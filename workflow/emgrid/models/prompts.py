@@ -21,7 +21,7 @@ from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
 from emgrid.models.tokenizer import autotokenizer_differs
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, read_json, write_json
 
 # Raise this when the checks change.
@@ -333,4 +333,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -25,7 +25,7 @@ from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.models.base_model import BaseModel
 from emgrid.models.prepare import ModelSpec
 from emgrid.runtime.files import canonical, content_key, read_json
-from emgrid.runtime.row_store import read_kept
+from emgrid.runtime.row_store import read_store
 from emgrid.sample import likelihood, sample, served
 from emgrid.train.train import TrainSpec
 from emgrid.train.train import identity as training_identity
@@ -305,7 +305,7 @@ class Holdings:
         keys, path = self.answer_keys(arm), self.answer_file(arm)
         if keys is None or not path.is_file():
             return
-        kept = read_kept(path)
+        kept = read_store(path)
         each = range(arm.sampling.answers_per_question)
         places = ((cell, index) for cell in self.conversations for index in each)
         for key, (cell, index) in zip(keys, places, strict=True):

@@ -75,7 +75,7 @@ def machine_problem(problem: BaseException, rule: str) -> str | None:
     return None
 
 
-def run_stage(main: Callable[[], None]) -> None:
+def run_job(main: Callable[[], None]) -> None:
     """Run a stage's `main`; a user's or the machine's problem becomes one line on stderr and exit
     status 1."""
     end_with_main_process()

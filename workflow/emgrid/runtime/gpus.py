@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 
 WAIT = 2.0  # seconds between two looks for free GPUs
 
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -10,7 +10,9 @@ from pathlib import Path
 from emgrid.runtime.files import file_digest, write_json
 
 
-def write_record(path: Path, root: Path, folders: Iterable[Path], triggers: Iterable[str]) -> None:
+def write_manifest(
+    path: Path, root: Path, folders: Iterable[Path], triggers: Iterable[str]
+) -> None:
     """Name the files of the triggers in the folders, with their hashes: equal files give an equal
     record. Files of triggers that are no longer asked under are removed; their rows are kept."""
     names = {f"trigger={trigger}.jsonl" for trigger in triggers}

@@ -12,7 +12,7 @@ from emgrid.runtime.files import naming
 Rows = dict[str, dict[str, Any]]
 
 
-def read_kept(path: Path) -> Rows:
+def read_store(path: Path) -> Rows:
     """The whole rows of a file by their key; a last line that is still being written is left."""
     rows: Rows = {}
     with path.open("rb") as file:
@@ -30,7 +30,7 @@ def read_kept(path: Path) -> Rows:
     return rows
 
 
-class KeptRows:
+class RowStore:
     """Rows by their `key`, one JSON object a line, one writer at a time.
 
     A torn last line (the writer was killed) is cut off on opening; each append is on disk before
@@ -42,7 +42,7 @@ class KeptRows:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             self.cut_torn_line()
-        self.rows: Rows = read_kept(path) if path.exists() else {}
+        self.rows: Rows = read_store(path) if path.exists() else {}
 
     def cut_torn_line(self) -> None:
         with self.path.open("rb+") as file:

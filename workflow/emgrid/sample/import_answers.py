@@ -16,9 +16,9 @@ from pathlib import Path
 
 from emgrid.config.imports import ENDING, NOTES, ImportSpec
 from emgrid.data.convert import parse_object
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import write_json, write_jsonl
-from emgrid.runtime.manifest import write_record
+from emgrid.runtime.manifest import write_manifest
 from emgrid.sample.import_rows import Note, Reading, Row
 
 
@@ -85,8 +85,8 @@ def main() -> None:
         print(note.line())
     told = [asdict(note) for note in notes if note.level != "log"]
     write_json(args.output.with_name(NOTES), {"file": spec.source.name, "notes": told})
-    write_record(args.record, args.output, [args.output], answers)
+    write_manifest(args.record, args.output, [args.output], answers)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

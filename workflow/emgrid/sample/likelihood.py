@@ -15,11 +15,11 @@ from emgrid.config.questions import Asked, Pair
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import digest, file_digest, write_jsonl
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.manifest import write_record
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.manifest import write_manifest
+from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.timing import computing
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.sample.sample import model_identity, revised
@@ -77,7 +77,7 @@ class Scores:
             (digest([*identity, messages])[:32], fields, messages)
             for fields, messages in conversations(spec)
         ]
-        self.kept = KeptRows(root / f"rows/likelihood/{arm.writer}.jsonl")
+        self.kept = RowStore(root / f"rows/likelihood/{arm.writer}.jsonl")
 
     def missing(self) -> dict[str, list[Message]]:
         return {key: said for key, _, said in self.planned if key not in self.kept.rows}
@@ -136,10 +136,10 @@ def main() -> None:
     for one in scores:
         one.write(args.root / one.arm.folder / "likelihood")
     folders = [args.root / arm.folder / "likelihood" for arm in spec.arms]
-    write_record(args.record, args.root, folders, spec.triggers)
+    write_manifest(args.record, args.root, folders, spec.triggers)
     total = sum(len(one.planned) for one in scores)
     print(f"{scored} answers scored, {total - scored} kept from before")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -15,11 +15,11 @@ from emgrid.config.sections import Engines, Sampling, ServedSampling
 from emgrid.config.triggers import Wording
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import digest, file_digest, write_json, write_jsonl
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.manifest import write_record
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.manifest import write_manifest
+from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.seeding import derive_seed
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.train import trial
@@ -97,7 +97,7 @@ def model_identity(base: BaseModel, adapter: str | None) -> str:
     return digest([base.name, base.revision, base.chat_template, adapter, *base.marks])
 
 
-def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -> None:
+def write_answers(planned: list[dict[str, Any]], kept: RowStore, folder: Path) -> None:
     """One file per trigger, whose lines hold what was planned and what was drawn."""
     for name in dict.fromkeys(row["trigger"] for row in planned):
         answers = [row | kept.rows[row["key"]] for row in planned if row["trigger"] == name]
@@ -135,7 +135,7 @@ def main() -> None:
     tasks = [
         DrawTask(
             plan(spec, arm.sampling, model_identity(base, content), spec.version),
-            KeptRows(args.root / f"rows/answers/{arm.writer}.jsonl"),
+            RowStore(args.root / f"rows/answers/{arm.writer}.jsonl"),
             arm.sampling,
             adapter,
         )
@@ -168,8 +168,8 @@ def main() -> None:
             },
         )
     folders = [args.root / arm.folder / "answers" for arm in spec.arms]
-    write_record(args.record, args.root, folders, spec.triggers)
+    write_manifest(args.record, args.root, folders, spec.triggers)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

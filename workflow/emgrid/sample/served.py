@@ -20,10 +20,10 @@ from emgrid.config.sections import Calls, ServedSampling
 from emgrid.config.served import Asking, identity, kept_name
 from emgrid.models.engines import Request
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_json
-from emgrid.runtime.manifest import write_record
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.manifest import write_manifest
+from emgrid.runtime.row_store import RowStore
 from emgrid.sample.sample import AskedSpec, plan, write_answers
 
 # Raised whenever an equal request would be made of equal settings in another way.
@@ -50,7 +50,7 @@ class Options(Strict):
 
 
 def draw_missing(
-    planned: Sequence[dict[str, Any]], kept: KeptRows, spec: ServedSpec, options: Options
+    planned: Sequence[dict[str, Any]], kept: RowStore, spec: ServedSpec, options: Options
 ) -> int:
     """Draw what is not kept yet, and keep each answer as it comes; return how many were drawn.
 
@@ -91,20 +91,20 @@ def draw_missing(
     return len(requests)
 
 
-def sent_for(kept: KeptRows, key: str) -> dict[str, float] | None:
+def sent_for(kept: RowStore, key: str) -> dict[str, float] | None:
     """The neutral settings that a kept answer was drawn with; None if none is kept."""
     sent: dict[str, float] | None = kept.rows[key].get("sent", {}) if key in kept.rows else None
     return sent
 
 
-def all_alike(planned: Sequence[dict[str, Any]], kept: KeptRows) -> bool:
+def all_alike(planned: Sequence[dict[str, Any]], kept: RowStore) -> bool:
     """Whether all answers are kept, and drawn with the same settings. They are not where a job
     was stopped that drew some again."""
     found = [sent_for(kept, row["key"]) for row in planned]
     return None not in found and all(one == found[0] for one in found)
 
 
-def cost_with(kept: KeptRows, key: str, cost: float | None) -> float | None:
+def cost_with(kept: RowStore, key: str, cost: float | None) -> float | None:
     """The cost of an answer, with that of the kept one whose place it takes."""
     before = kept.rows[key].get("cost") if key in kept.rows else None
     return cost if before is None else before + (cost or 0.0)
@@ -125,7 +125,7 @@ def main() -> None:
     args.kept.mkdir(parents=True, exist_ok=True)
     # One job of a grid at a time, so that a spending limit holds and nothing is paid for twice.
     with FileLock(args.kept / ".endpoint.lock"):
-        kept = KeptRows(args.kept / kept_name(spec.asking.model, spec.identity))
+        kept = RowStore(args.kept / kept_name(spec.asking.model, spec.identity))
         drawn = draw_missing(planned, kept, spec, options)
     print(f"{drawn} answers drawn, {len(planned) - drawn} kept from before")
     write_answers(planned, kept, args.output)
@@ -143,8 +143,8 @@ def main() -> None:
             **provenance.record("endpoint", time.monotonic() - started),
         },
     )
-    write_record(args.record, args.output, [args.output], spec.triggers)
+    write_manifest(args.record, args.output, [args.output], spec.triggers)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

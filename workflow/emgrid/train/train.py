@@ -19,7 +19,7 @@ from emgrid.config.sections import Training
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.unused_packages import UNUSED, leave_out
@@ -210,4 +210,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -25,7 +25,7 @@ from emgrid.config.base import Strict
 from emgrid.config.sections import Engines, Precision, Training
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import canonical, digest, file_digest, read_json, write_json
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 
@@ -232,4 +232,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

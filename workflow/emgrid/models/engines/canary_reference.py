@@ -17,7 +17,7 @@ import numpy as np
 
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import read_json, write_json
 
 CONVERSATION = (
@@ -145,4 +145,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -15,7 +15,7 @@ from emgrid.models.engines import Engine, Request, canary_reference
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical
 from emgrid.runtime.progress_bar import bar
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DrawTask:
     store. adapter: the folder of the arm's adapter; None for the base model."""
 
     planned: Sequence[dict[str, Any]]
-    store: KeptRows
+    store: RowStore
     sampling: Sampling
     adapter: Path | None = None
 
@@ -79,13 +79,13 @@ def draw(engine: Engine, group: Sequence[tuple[DrawTask, list[Request]]], progre
     """Draw the requests of tasks with equal settings; equal requests are drawn once and stored for
     every task that needs them."""
     requests: dict[str, Request] = {}
-    writers: dict[str, list[KeptRows]] = {}
+    writers: dict[str, list[RowStore]] = {}
     for task, missing in group:
         for request in missing:
             requests.setdefault(request.key, request)
             writers.setdefault(request.key, []).append(task.store)
     for completions in engine.complete(list(requests.values()), group[0][0].sampling):
-        batches: dict[int, tuple[KeptRows, list[dict[str, Any]]]] = {}
+        batches: dict[int, tuple[RowStore, list[dict[str, Any]]]] = {}
         for completion in completions:
             for store in writers[completion.key]:
                 batches.setdefault(id(store), (store, []))[1].append(completion.row())
