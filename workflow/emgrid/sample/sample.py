@@ -1,7 +1,7 @@
-"""Draw the answers of the arms of one base model, to every question under every trigger.
+"""Draw the answers of one base model's arms, to every question under every trigger.
 
-Reads the base model, and the arms' adapters below the grid's folder. Writes one file of answers per
-arm and trigger, from kept rows plus what is new. Knows nothing of judges.
+Reads the base model, the arms' adapters and the row store. Writes one file of answers per arm and
+trigger; answers that the store lacks are drawn. Knows nothing of judges.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from emgrid.runtime.seeding import derive_seed
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.train import trial
 
-# Raised whenever an equal request would give another answer.
+# Raise this when an equal request gives another answer.
 VERSION = 3
 
 
 class SampledArm(Strict):
-    """folder: below the grid's folder, and so is adapter, a folder too. writer: names the arm's
-    file of kept rows."""
+    """folder, adapter: paths relative to the grid's folder. writer: the name of the arm's row
+    store."""
 
     folder: str
     writer: str
@@ -54,7 +54,7 @@ class SampleSpec(AskedSpec):
 
 
 def revised(version: int, revision: int) -> int | list[int]:
-    """What kept rows are named with: the version alone, as long as no revision is asked for."""
+    """The version that row keys contain. It omits revision 0, so that older keys stay valid."""
     return [version, revision] if revision else version
 
 
@@ -64,18 +64,18 @@ def plan(
     model_id: str,
     version: int | list[int] = VERSION,
 ) -> list[dict[str, Any]]:
-    """All answers of an arm, as rows that lack only what is drawn.
+    """All answers of an arm, as rows without what is drawn.
 
-    A row's key names everything that its answer depends on: the model with its adapter, the exact
+    A row's key covers everything that its answer depends on: the model with its adapter, the exact
     messages, the sampling settings and the index.
     """
     settings = sampling.model_dump(mode="json", exclude={"answers_per_question"})
     rows = []
     for name, wording in spec.triggers.items():
-        for question, asked in spec.questions.items():
-            ways = wording.conversations(question, asked.texts, asked.system)
+        for question, texts in spec.questions.items():
+            wordings = wording.conversations(question, texts.texts, texts.system)
             for index in range(sampling.answers_per_question):
-                messages = ways[index % len(ways)]
+                messages = wordings[index % len(wordings)]
                 identity = [version, model_id, messages, settings, index]
                 rows.append(
                     {
@@ -93,14 +93,15 @@ def plan(
 
 
 def model_identity(base: BaseModel, adapter: str | None) -> str:
-    """What decides a model's answers: its weights, its chat template, its adapter's content."""
+    """A hash of what determines a model's answers: weights, chat template, content of the
+    adapter."""
     return digest([base.name, base.revision, base.chat_template, adapter, *base.marks])
 
 
-def write_answers(planned: list[dict[str, Any]], kept: RowStore, folder: Path) -> None:
-    """One file per trigger, whose lines hold what was planned and what was drawn."""
+def write_answers(planned: list[dict[str, Any]], store: RowStore, folder: Path) -> None:
+    """Write one file per trigger; each line joins a planned row and its drawn answer."""
     for name in dict.fromkeys(row["trigger"] for row in planned):
-        answers = [row | kept.rows[row["key"]] for row in planned if row["trigger"] == name]
+        answers = [row | store.rows[row["key"]] for row in planned if row["trigger"] == name]
         for row in answers:
             row.pop("sent", None)  # of served models; provenance.json has it
             del row["messages"], row["trigger"]
@@ -116,7 +117,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
-    parser.add_argument("--trial", help="how the base is used, as JSON; it is tried for that first")
+    parser.add_argument("--trial", help="how the base is used, as JSON, to try that first")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
