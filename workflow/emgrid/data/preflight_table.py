@@ -1,4 +1,7 @@
-"""Collect the preflight records of all training stages into tables/preflight.csv."""
+"""Collect the preflight records of all training stages in one table.
+
+Reads preflight.json of every stage. Writes tables/preflight.csv.
+"""
 
 import argparse
 from pathlib import Path
@@ -14,15 +17,15 @@ COUNTS = ("rows", "tokens", "trained_tokens")
 
 
 def stage_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a source, after one over all of them (source empty)."""
+    """A row over all sources (with an empty source), then a row per source."""
     summed = (*COUNTS, *FINDINGS)
-    whole = {key: sum(one[key] for one in record["sources"]) for key in summed}
+    total = {key: sum(source[key] for source in record["sources"]) for key in summed}
     rows = []
-    for part in [{"source": "", "role": ""} | whole, *record["sources"]]:
-        shares = {f"share_{key}": part[key] / max(whole[key], 1) for key in COUNTS}
-        own = {key: part[key] for key in ("source", "role", *COUNTS)}
+    for part in [{"source": "", "role": ""} | total, *record["sources"]]:
+        shares = {f"share_{key}": part[key] / max(total[key], 1) for key in COUNTS}
+        fields = {key: part[key] for key in ("source", "role", *COUNTS)}
         findings = {key: part[key] for key in FINDINGS}
-        rows.append({"stage": record["stage"]} | own | shares | findings)
+        rows.append({"stage": record["stage"]} | fields | shares | findings)
     return rows
 
 
