@@ -210,6 +210,6 @@ def unread_keys(number: int, keys: Sequence[str]) -> str:
     advice = KEYS.get(keys[0], f"write what matters into `content`, or remove `{keys[0]}`")
     unused = listed([f"messages.{key}" for key in keys])
     return (
-        f"message {number}: nothing reads {names} besides `role` and `content` ({advice}); if it may "
-        f"go unused, say so in the data set's entry: `unused: {unused}`"
+        f"message {number}: nothing reads {names} besides `role` and `content` ({advice}); if it "
+        f"may go unused, say so in the data set's entry: `unused: {unused}`"
     )
