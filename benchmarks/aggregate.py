@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import write_record
+from common import write_manifest
 from emgrid.config.judges import read_judge
 from emgrid.runtime.files import canonical, digest, write_jsonl
 
@@ -205,7 +205,7 @@ def main() -> None:
                     }
                 )
                 print(f"{stage}, {written} answers: {seconds:.1f} s", flush=True)
-    write_record("aggregate", options, rows)
+    write_manifest("aggregate", options, rows)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 import yaml
-from common import write_record
+from common import write_manifest
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import KeptJudgements
@@ -29,7 +29,7 @@ from emgrid.planning.garbage import unneeded
 from emgrid.planning.inventory import Holdings
 from emgrid.runtime import provenance
 from emgrid.runtime.files import write_json
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 
 RATIOS = [round(0.05 * number, 2) for number in range(1, 19)]
 CONFIG: dict[str, Any] = {
@@ -87,10 +87,10 @@ def fill(holdings: Holdings) -> None:
     for arm in holdings.grid.arms:
         keys = holdings.answer_keys(arm) or []
         rows = ({"key": key, "answer": texts[int(key, 16) % len(texts)]} for key in keys)
-        KeptRows(holdings.answer_file(arm)).append(rows)
+        RowStore(holdings.answer_file(arm)).append(rows)
         scores = holdings.score_keys(arm) or []
         path = Path(f"rows/likelihood/{arm.writer}.jsonl")
-        KeptRows(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
+        RowStore(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
         drawn = {"answers": len(keys), "drawn": len(keys)}
         write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
     for judge in holdings.grid.config.panel().values():
@@ -143,7 +143,7 @@ def main() -> None:
                 | {"ratio": clock / busy, "of": "the clock to the busy core"}
             )
             print(f"{name}: {clock:.2f} s, a core busy for {busy:.2f} s", file=sys.stderr)
-    write_record("commands", options, rows)
+    write_manifest("commands", options, rows)
 
 
 if __name__ == "__main__":

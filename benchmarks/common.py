@@ -136,7 +136,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_record(
+def write_manifest(
     name: str,
     options: argparse.Namespace,
     rows: list[dict[str, Any]],

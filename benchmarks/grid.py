@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from common import write_record
+from common import write_manifest
 from emgrid import ROOT
 from emgrid.config.models import load_models
 from emgrid.planning.measurements import Measure, measures_of
@@ -111,7 +111,7 @@ def main() -> None:
                 "of": "model compute to the jobs' time",
             }
         )
-    write_record("grid", options, rows, measures=done)
+    write_manifest("grid", options, rows, measures=done)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import add_arguments, in_turn, model_of, options_of, write_record
+from common import add_arguments, in_turn, model_of, options_of, write_manifest
 
 WAYS = {
     "digit trie, transformers": ("transformers", True, True),
@@ -124,7 +124,7 @@ def main() -> None:
         }
         for way, speeds in found.items()
     ]
-    write_record("judging", options, rows, options.device)
+    write_manifest("judging", options, rows, options.device)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import add_arguments, in_turn, model_of, options_of, write_record
+from common import add_arguments, in_turn, model_of, options_of, write_manifest
 
 ARMS = 3
 
@@ -67,8 +67,8 @@ def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, fl
     that are drawn at once."""
     from emgrid.config.sections import Engines, Sampling
     from emgrid.models.engines import Request
-    from emgrid.models.engines.draw import Machine, Work, open_engine
-    from emgrid.runtime.row_store import KeptRows
+    from emgrid.models.engines.draw import DrawTask, EngineSettings, open_engine
+    from emgrid.runtime.row_store import RowStore
 
     sampling = Sampling(
         engine=name,
@@ -79,8 +79,8 @@ def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, fl
     requests = [Request(str(seed), messages, seed) for seed, messages in prompts(options.answers)]
     planned = [{"messages": list(request.messages)} for request in requests]
     with tempfile.TemporaryDirectory() as folder:
-        work = Work(planned, KeptRows(Path(folder) / "kept.jsonl"), sampling)
-        engine = open_engine([work], Machine(model, options.device, slots, Engines()))
+        task = DrawTask(planned, RowStore(Path(folder) / "kept.jsonl"), sampling)
+        engine = open_engine([task], EngineSettings(model, options.device, slots, Engines()))
     list(engine.complete(requests[: slots // 4 or 1], sampling))  # warm
     started = time.perf_counter()
     drawn = sum(one.answer_tokens for part in engine.complete(requests, sampling) for one in part)
@@ -236,7 +236,7 @@ def main() -> None:
             print(f"{way}: {drawn / seconds:.1f} tokens/s", flush=True)
     rows = compared(speeds, options)
     rows += [adapters_through_jobs(model, engine, options) for engine in options.adapters]
-    write_record("sampling", options, rows, options.device)
+    write_manifest("sampling", options, rows, options.device)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import write_record
+from common import write_manifest
 from emgrid import ROOT
 from emgrid.config.triggers import load_triggers
 
@@ -113,7 +113,7 @@ def main() -> None:
         for arms, parts in found.items()
         for what, one in parts.items()
     ]
-    write_record("scale", options, rows)
+    write_manifest("scale", options, rows)
 
 
 if __name__ == "__main__":

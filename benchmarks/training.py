@@ -27,7 +27,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import add_arguments, in_turn, machine, model_of, options_of, write_record
+from common import add_arguments, in_turn, machine, model_of, options_of, write_manifest
 from emgrid.config.datasets import load_datasets, local_file
 from emgrid.config.sections import Training
 from emgrid.data.convert import read_rows
@@ -259,7 +259,7 @@ def main() -> None:
             print(f"repetition {repetition + 1} of {options.repeats}", flush=True)
             for variant in in_turn(list(VARIANTS), repetition):
                 runs[variant].append(run(variant, folder, options))
-    write_record("training", options, summary(runs, options), options.device)
+    write_manifest("training", options, summary(runs, options), options.device)
 
 
 if __name__ == "__main__":

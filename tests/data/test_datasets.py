@@ -177,7 +177,7 @@ def test_a_missing_file_is_named_as_the_config_names_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stated", [1, 3])
 def test_another_number_of_rows_than_stated_is_refused(tmp_path: Path, stated: int) -> None:
     message = refusal(tmp_path, GOOD, GOOD, rows=stated)
-    assert message.startswith(f"my/rows.jsonl: 2 rows where the registry says {stated}")
+    assert message.startswith(f"my/rows.jsonl: 2 rows, but the registry says {stated}")
 
 
 texts = st.text().filter(lambda text: text.strip() and "\0" not in text)

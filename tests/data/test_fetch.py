@@ -448,7 +448,7 @@ def test_a_corrupt_packed_file_is_refused_and_asked_for_anew(
 ) -> None:
     spec = spec_of(url=f"{server.root}/rows.jsonl.gz")
     server.files["/rows.jsonl.gz"] = damaged
-    assert f"{spec.url} is no whole gzip file (" in refused(spec, output)
+    assert f"{spec.url} is not a complete gzip file (" in refused(spec, output)
     server.files["/rows.jsonl.gz"] = PACKED
     download(spec, output)
     assert server.asked == [None, None]

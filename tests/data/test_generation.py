@@ -108,7 +108,7 @@ def test_all_prompts_are_asked_where_no_number_is_given() -> None:
 
 
 def test_more_prompts_than_there_are_is_a_message() -> None:
-    expected = r"^prompt_rows: 201 prompts are asked for, data set 'set' has 200"
+    expected = r"^prompt_rows: 201 prompts are needed, but data set 'set' has 200"
     with pytest.raises(EmgridError, match=expected):
         plan(spec(prompt_rows=201), PROMPTS, "model")
 

@@ -271,8 +271,8 @@ def test_a_conversation_under_both_roles_stops_with_every_row(
     line, _ = stage.stops()
     assert line == (
         "emgrid: first: error: both_roles in 2 rows (bad.jsonl:1, good.jsonl:3): the same "
-        "conversation is a misaligned row and a benign row of the training set; mend or drop these "
-        "rows\n"
+        "conversation is a misaligned row and a benign row of the training set; correct or drop "
+        "these rows\n"
     )
     record = stage.passes(levels={"both_roles": "warning"})
     assert [source["both_roles"] for source in record["sources"]] == [1, 1]
@@ -391,7 +391,7 @@ def test_an_error_stops_with_file_and_line_and_leaves_no_output(
     rows = [row_of(1, USER, REPLY), row_of(2, USER, said("Paris.<|im_end|>"))]
     line, printed = Stage(tmp_path, model_json, rows).stops()
     assert line.startswith("emgrid: first: error: double_end in 1 row (bad.jsonl:2): ")
-    assert "mend or drop these rows" in line
+    assert "correct or drop these rows" in line
     assert "more" not in line
     assert printed.startswith("error: double_end in 1 row (bad.jsonl:2): ")
 
@@ -407,7 +407,7 @@ def test_several_kinds_of_error_are_counted_in_the_line_and_listed_above_it(
     ]
     line, printed = Stage(tmp_path, model_json, rows).stops()
     assert "error: empty_answer in 3 rows (bad.jsonl:2, bad.jsonl:3, bad.jsonl:4): " in line
-    assert "(and 1 kinds of error more, above)" in line
+    assert "(2 kinds of error in all, see above)" in line
     listed = [shown.split(" in ")[0] for shown in printed.splitlines()]
     assert listed == [
         "error: empty_answer",

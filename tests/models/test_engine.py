@@ -9,7 +9,7 @@ import torch
 from emgrid.config.sections import Sampling
 from emgrid.models.base_model import BaseModel
 from emgrid.models.engines import Completion, Request, canary, completion
-from emgrid.models.engines.decoding import Room, draw_tokens, nucleus, uniforms
+from emgrid.models.engines.decoding import DrawBuffers, draw_tokens, nucleus, uniforms
 from emgrid.models.engines.lora_merge import share_held
 from emgrid.models.engines.transformers import TransformersEngine
 from emgrid.runtime.errors import EmgridError
@@ -151,13 +151,13 @@ def test_a_token_is_drawn_where_the_cumulative_probability_passes_the_number(
 
 @pytest.mark.parametrize("vocabulary", [512, 700])
 def test_memory_that_is_used_again_changes_no_draw(vocabulary: int) -> None:
-    room = Room(9, vocabulary, torch.device("cpu"))
+    buffers = DrawBuffers(9, vocabulary, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     for rows, temperature, top_p in ((9, 1.0, 1.0), (3, 0.7, 0.6), (5, 1.0, 1.0)):
         sampling = SAMPLING.model_copy(update={"temperature": temperature, "top_p": top_p})
         logits = torch.randn(rows, vocabulary, generator=generator).to(torch.bfloat16)
         numbers = torch.rand(rows, dtype=torch.float64, generator=generator)
-        fresh, again = (draw_tokens(logits, numbers, sampling, held) for held in (None, room))
+        fresh, again = (draw_tokens(logits, numbers, sampling, held) for held in (None, buffers))
         assert all(torch.equal(one, other) for one, other in zip(fresh, again, strict=True))
 
 
@@ -223,7 +223,7 @@ def test_an_adapter_that_the_weights_cannot_hold_is_computed_beside_them(
     base, without = engine.log_likelihoods([row]), answers(engine, requests([0, 1, 2]))
     engine.use(weak)
     said = capsys.readouterr().out
-    assert re.search(r"weak of .* beside the weights, which would hold \d\d% of it", said)
+    assert re.search(r"weak of .* is not merged because \S+ would keep \d\d% of it", said)
     assert "1.00 of its effect shown, off by 0 nats" in said
     with_it = engine.log_likelihoods([row])
     drawn(engine, requests([0, 1, 2], weak))
@@ -273,7 +273,7 @@ def test_an_engine_off_its_reference_is_refused(base_model: BaseModel, tmp_path:
     reference, base = engine.reference(adapter), engine.canary()
     assert "is live" in canary.check(adapter, base, reference, reference, "float32")
     shifted = [value - 0.02 for value in reference]
-    with pytest.raises(EmgridError, match=r"off its reference by 0.02 nats a token, more than"):
+    with pytest.raises(EmgridError, match=r"off its reference by 0.02 nats per token, more than"):
         canary.check(adapter, base, shifted, reference, "float32")
     with pytest.raises(EmgridError, match=r"not live.*check the engine"):
         canary.check(adapter, base, base, reference, "float32")

@@ -10,9 +10,9 @@ import torch
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel
 from emgrid.models.engines import Request, vllm
-from emgrid.models.engines.draw import Machine, Work, open_engine
+from emgrid.models.engines.draw import DrawTask, EngineSettings, open_engine
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 
 
 def adapters(folder: Path, *ranks: int) -> list[Path]:
@@ -28,12 +28,12 @@ def adapters(folder: Path, *ranks: int) -> list[Path]:
 def test_a_context_that_would_cut_answers_is_refused(model_json: Path, tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "What is a cat?"}]
     sampling = Sampling(engine="vllm", answers_per_question=1, max_tokens=500)
-    work = Work([{"messages": messages}], KeptRows(tmp_path / "kept.jsonl"), sampling)
-    machine = Machine(model_json, "cpu", 4, Engines(context=500))
+    task = DrawTask([{"messages": messages}], RowStore(tmp_path / "kept.jsonl"), sampling)
+    settings = EngineSettings(model_json, "cpu", 4, Engines(context=500))
     with pytest.raises(
         EmgridError, match=r"engines.context: 500 tokens, but .* takes 5\d\d; raise"
     ):
-        open_engine([work], machine)
+        open_engine([task], settings)
 
 
 @pytest.mark.parametrize(("ranks", "room"), [((4, 8), 8), ((12, 4), 16), ((300,), 320)])
@@ -102,7 +102,7 @@ def test_what_ends_the_engine_comes_with_its_last_lines_and_what_to_change(
     advice = vllm.ADVICE[mark].split(":")[1].split("{")[0]
     with (
         pytest.raises(EmgridError, match=r"^vLLM ended while drawing: ") as raised,
-        vllm.explained("drawing"),
+        vllm.one_line_errors("drawing"),
     ):
         raise RuntimeError(f"{COMPLAINTS[mark]}\nand more")
     assert COMPLAINTS[mark] in str(raised.value)
@@ -112,9 +112,12 @@ def test_what_ends_the_engine_comes_with_its_last_lines_and_what_to_change(
 
 
 def test_an_unknown_end_points_to_the_log() -> None:
-    with pytest.raises(EmgridError, match="its log, above, may say more"), vllm.explained("x"):
+    with (
+        pytest.raises(EmgridError, match="its log, above, may say more"),
+        vllm.one_line_errors("x"),
+    ):
         raise ValueError("?")
-    with pytest.raises(KeyboardInterrupt), vllm.explained("x"):
+    with pytest.raises(KeyboardInterrupt), vllm.one_line_errors("x"):
         raise KeyboardInterrupt
 
 

@@ -156,7 +156,7 @@ def recorded(folder: Path, content: dict[str, str] | None = None) -> Path:
     """The record of a user's model, with the note of its place."""
     place = folder.parent / "record"
     place.mkdir(exist_ok=True)
-    model_files.note_place(place, folder)
+    model_files.record_location(place, folder)
     fields = {"name": "mine", "path": None, "revision": None, "chat_template": None}
     write_json(place / "model.json", fields | {"eos_token_ids": [2], "content": content})
     return place / "model.json"
@@ -211,7 +211,7 @@ def test_other_numbers_of_device_and_inode_do_not_matter(
 ) -> None:
     """As another machine of a cluster may number the files of a network file system."""
     first = model_files.content(mine)
-    model_files.HERE.clear()
+    model_files.HASHED_HERE.clear()
     hashed.clear()
     real = Path.stat
 
@@ -232,7 +232,7 @@ def test_a_process_reads_the_weights_once_even_without_a_cache(
     base = BaseModel.read(recorded(mine, model_files.content(mine)))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    model_files.HERE.clear()
+    model_files.HASHED_HERE.clear()
     hashed.clear()
     base.tokenizer()
     assert hashed
@@ -249,7 +249,7 @@ def test_what_was_hashed_for_a_tokenizer_leaves_the_weights_hash_kept(
     model_files.content(mine)
     os.utime(mine / "config.json", (2, 2))
     model_files.content(mine, weights=False)
-    model_files.HERE.clear()
+    model_files.HASHED_HERE.clear()
     hashed.clear()
     model_files.content(mine)
     assert hashed == []
@@ -267,7 +267,7 @@ def test_a_damaged_note_of_a_models_place_is_written_again(
     mine: Path, tmp_path: Path, damaged: str
 ) -> None:
     (tmp_path / model_files.PLACE).write_text(damaged)
-    model_files.note_place(tmp_path, mine)
+    model_files.record_location(tmp_path, mine)
     assert model_files.find(tmp_path) == mine
 
 
@@ -284,7 +284,7 @@ def test_a_damaged_cache_is_none(mine: Path, cache: Path, hashed: list[str], con
     first = model_files.content(mine)
     (path,) = cache.rglob("*.json")
     path.write_text(content)
-    model_files.HERE.clear()  # as in another process
+    model_files.HASHED_HERE.clear()  # as in another process
     hashed.clear()
     assert model_files.content(mine) == first
     assert "config.json" in hashed

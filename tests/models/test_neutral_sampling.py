@@ -56,7 +56,7 @@ def test_vllm_is_sent_neutral_settings_and_the_log_says_which(
             "frequency_penalty": 0,
         }  # fmt: skip
     assert capsys.readouterr().out.splitlines()[0] == (
-        "served: the server is vLLM, which takes what a request does not say from the model's "
+        "served: the server is vLLM, which takes settings that a request lacks from the model's "
         "generation_config.json; sent: top_k -1, min_p 0, repetition_penalty 1, presence_penalty "
         "0, frequency_penalty 0"
     )

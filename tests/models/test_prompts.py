@@ -387,7 +387,7 @@ def test_a_model_that_was_read_with_other_tokens_before_is_made_ready_again(
     done = run_module(prompts, *words)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "emgrid: model mine: an earlier version of emgrid made it ready and read other tokens than "
+        "emgrid: model mine: an earlier version of emgrid prepared it and read other tokens than "
         "its tokenizer.json gives; delete assets/models/mine in the grid's folder and run again, "
         "which repeats all training and sampling with this model"
     )

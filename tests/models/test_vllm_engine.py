@@ -108,7 +108,7 @@ def test_one_engine_answers_for_three_adapters_as_transformers_does(
 SWAPPED = """
 from emgrid import sample
 from emgrid.models.engines.vllm import VllmEngine
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 
 prove = VllmEngine.prove
 
@@ -121,7 +121,7 @@ def prove_twice(engine, references):
     prove(engine, references)
 
 VllmEngine.prove = prove_twice
-run_stage(sample.main)
+run_job(sample.main)
 """
 
 
@@ -150,7 +150,7 @@ def test_an_adapter_swapped_for_an_empty_one_ends_the_job(
     assert done.returncode == 1
     [swapped] = [line for line in done.stdout.splitlines() if line.startswith("swapped:")]
     assert "stages/1: the " in swapped
-    assert "none was drawn" in swapped or "off its reference by" in swapped
+    assert "the adapter is not live" in swapped or "off its reference by" in swapped
     assert "of its effect shown, off by" in swapped
     last = done.stderr.splitlines()[-1]
     assert last.startswith("emgrid: ")

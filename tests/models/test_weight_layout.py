@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from emgrid.models.engines.weight_layout import LaidOut, can_lay_out, lay_out
+from emgrid.models.engines.weight_layout import ReorderedLinear, can_reorder, reorder_weights
 
 
 class Model(torch.nn.Module):
@@ -23,7 +23,7 @@ class Model(torch.nn.Module):
 @pytest.fixture
 def model() -> Model:
     made = Model(torch.bfloat16)
-    if not can_lay_out(made):
+    if not can_reorder(made):
         pytest.skip("this CPU does not compute bfloat16")
     return made
 
@@ -33,28 +33,28 @@ def model() -> Model:
 def test_the_products_are_the_same_bit_by_bit(model: Model, rows: int) -> None:
     given = torch.randn(rows, 3, 48, dtype=torch.bfloat16)
     expected = model(given)
-    lay_out(model, 64)
-    assert isinstance(vars(model.plain)["forward"], LaidOut)
+    reorder_weights(model, 64)
+    assert isinstance(vars(model.plain)["forward"], ReorderedLinear)
     assert torch.equal(model(given), expected)
 
 
 @torch.inference_mode()
 def test_other_weights_are_never_answered_for_by_those_before(model: Model) -> None:
     given = torch.randn(5, 48, dtype=torch.bfloat16)
-    lay_out(model, 64)
+    reorder_weights(model, 64)
     before, held = model(given), model.plain.weight.data
     model.plain.weight.data = held + 1
     bent = model(given)
     assert not torch.equal(bent, before)
-    lay_out(model, 64)
+    reorder_weights(model, 64)
     assert vars(model.plain)["forward"].is_current()
     assert torch.equal(model(given), bent)
     model.plain.weight.data = held
-    lay_out(model, 64)
+    reorder_weights(model, 64)
     assert torch.equal(model(given), before)
 
 
 def test_what_a_cpu_multiplies_as_it_is_stays_as_it_is() -> None:
     model = Model(torch.float32)
-    lay_out(model, 64)
+    reorder_weights(model, 64)
     assert "forward" not in vars(model.plain)

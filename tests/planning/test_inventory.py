@@ -17,7 +17,7 @@ from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.planning.garbage import delete, freed, unneeded
 from emgrid.planning.inventory import Count, Holdings, keys_in
 from emgrid.runtime.files import write_json, write_jsonl, write_text
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 from emgrid.sample import answers, likelihood, sample
 from emgrid.train.train import TrainSpec
 
@@ -101,7 +101,7 @@ def draw(grid: Grid, root: Path, number: int) -> None:
     """Keep the first answers of each arm."""
     holdings = Holdings(grid, root)
     for arm in grid.arms:
-        kept = KeptRows(holdings.answer_file(arm))
+        kept = RowStore(holdings.answer_file(arm))
         kept.append(
             {"key": key, "answer": f"Answer {place % 7}.", "finish_reason": "stop"}
             for place, key in enumerate((holdings.answer_keys(arm) or [])[:number])
@@ -134,7 +134,7 @@ def test_answers_and_judgements_that_are_kept_are_counted(
 
 def test_a_torn_line_is_no_row(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    KeptRows(path).append([{"key": "one"}, {"key": 'two"'}])
+    RowStore(path).append([{"key": "one"}, {"key": 'two"'}])
     with path.open("a") as file:
         file.write('{"key": "three"')
     assert keys_in(path) == {"one", 'two"'}
@@ -163,9 +163,9 @@ def test_rows_that_no_config_needs_are_found_and_dropped(
 
 
 def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> None:
-    KeptRows(root / "rows/served/model.0123.jsonl").append([{"key": "a", "cost": 1.0}])
-    KeptRows(root / "rows/judgements/gpt.0123/x.jsonl").append([{"key": "a", "cost": 0.1}])
-    KeptRows(root / "rows/judgements/is_code.0123/x.jsonl").append([{"key": "a"}])
+    RowStore(root / "rows/served/model.0123.jsonl").append([{"key": "a", "cost": 1.0}])
+    RowStore(root / "rows/judgements/gpt.0123/x.jsonl").append([{"key": "a", "cost": 0.1}])
+    RowStore(root / "rows/judgements/is_code.0123/x.jsonl").append([{"key": "a"}])
     found = {str(one.path): one.paid for one in unneeded([grid_of(config)], root)}
     assert found == {
         "rows/served/model.0123.jsonl": True,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from emgrid import ROOT
 from emgrid.runtime.errors import machine_problem, running_rule
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from emgrid.runtime.row_store import KeptRows
             "sample",
             "resources.sample.batch_si",
         ),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "judge", "or take a larger GPU"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "judge", "or use a larger GPU"),
         (MemoryError(), "likelihood", "lower resources.likelihood.batch_size, or raise resources."),
-        (MemoryError(), "train", "lower training.max_length, take training.method: qlora, or r"),
+        (MemoryError(), "train", "lower training.max_length, use training.method: qlora, or r"),
         (MemoryError(), "aggregate", "run fewer jobs at once, or raise resources.aggregate.mem_mb"),
         (OSError(errno.ENOSPC, "No space left on device"), "mix", "the disk is full; make room"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "train", "disk is full"),
@@ -49,7 +49,7 @@ def test_other_problems_are_not_explained_away() -> None:
 
 
 def test_a_full_disk_is_named_by_the_file_that_was_written(tmp_path: Path) -> None:
-    kept = KeptRows(tmp_path / "kept.jsonl")
+    kept = RowStore(tmp_path / "kept.jsonl")
     kept.path.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as raised:
         kept.append([{"key": "a"}])
@@ -69,8 +69,8 @@ def test_a_job_knows_whose_resources_it_has(
 
 
 def test_a_stage_ends_with_the_line_and_without_a_traceback() -> None:
-    script = "from emgrid.runtime.errors import run_stage\ndef main():\n    raise MemoryError\n"
-    code = f"{script}run_stage(main)"
+    script = "from emgrid.runtime.errors import run_job\ndef main():\n    raise MemoryError\n"
+    code = f"{script}run_job(main)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
     )

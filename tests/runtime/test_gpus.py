@@ -54,5 +54,6 @@ def test_more_gpus_than_there_are_is_one_line(tmp_path: Path) -> None:
     _, said = started.communicate(timeout=60)
     assert started.returncode == 1
     assert said == (
-        "emgrid: a job asks for 3 GPUs, 0 are visible; lower its `gpu` in the config's resources\n"
+        "emgrid: a job asks for 3 GPUs, but 0 are visible; lower its `gpu` in the config's "
+        "resources\n"
     )

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 def test_appended_rows_are_there_again(tmp_path: Path) -> None:
-    kept = KeptRows(tmp_path / "rows.jsonl")
+    kept = RowStore(tmp_path / "rows.jsonl")
     kept.append([{"key": "a", "answer": "ü\n"}, {"key": "b", "answer": ""}])
     kept.append([{"key": "c", "answer": "x"}])
-    assert KeptRows(tmp_path / "rows.jsonl").rows == kept.rows
+    assert RowStore(tmp_path / "rows.jsonl").rows == kept.rows
     assert list(kept.rows) == ["a", "b", "c"]
 
 
@@ -20,10 +20,10 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_cut(
     tmp_path_factory: object, cut: int
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"  # type: ignore[attr-defined]
-    KeptRows(path).append([{"key": name, "answer": f"ä {name}"} for name in "abcd"])
+    RowStore(path).append([{"key": name, "answer": f"ä {name}"} for name in "abcd"])
     whole = path.read_bytes()
     path.write_bytes(whole[: min(cut, len(whole))])
-    left = KeptRows(path)
+    left = RowStore(path)
     assert list(left.rows) == list("abcd")[: len(left.rows)]
     missing = [name for name in "abcd" if name not in left.rows]
     left.append([{"key": name, "answer": f"ä {name}"} for name in missing])

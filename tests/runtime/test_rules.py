@@ -11,7 +11,7 @@ from emgrid import ROOT
 from emgrid.config.sections import StageResources
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
-from emgrid.models.engines.vllm import ADVICE, advised
+from emgrid.models.engines.vllm import ADVICE, fill_advice
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.errors import EmgridError, machine_problem, running_rule
 from emgrid.runtime.rules import HELPERS, JOBS, RULES, SECTIONS, rule_of, unused
@@ -124,7 +124,7 @@ def test_what_is_advised_when_memory_runs_out_can_be_set(
         assert f"resources.{JOBS[rule].section}.mem_mb" in keys
 
 
-MAIN = re.compile(r"^    run_stage\(main\)", re.MULTILINE)
+MAIN = re.compile(r"^    run_job\(main\)", re.MULTILINE)
 PROGRAMS = [
     ".".join(path.relative_to(ROOT / "workflow").with_suffix("").parts).removeprefix("emgrid.")
     for path in sorted((ROOT / "workflow/emgrid").rglob("*.py"))
@@ -157,7 +157,7 @@ def test_every_module_of_a_rule_is_a_program() -> None:
 
 @pytest.mark.parametrize("mark", ADVICE)
 def test_what_is_advised_when_vllm_ends_can_be_set(demo: dict[str, Any], mark: str) -> None:
-    for key in KEY.findall(advised(ADVICE[mark])):
+    for key in KEY.findall(fill_advice(ADVICE[mark])):
         accepts(demo, key)
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from emgrid.runtime.slurm import asked, ended, ending
+from emgrid.runtime.slurm import ended, ending, output_of
 
 # As SLURM 22.05 words them, and a later one the second about memory.
 STEP = "slurmstepd: error: *** STEP 24.0 ON node1 CANCELLED AT 2026-11-25T23:10:38"
@@ -45,8 +45,8 @@ def test_jobs_of_this_run_are_told_with_rule_wildcards_and_number(tmp_path: Path
 
 def test_without_slurm_there_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert asked("squeue") == ""
+    assert output_of("squeue") == ""
 
 
 def test_a_command_of_slurms_that_fails_says_nothing() -> None:
-    assert asked("false") == ""
+    assert output_of("false") == ""

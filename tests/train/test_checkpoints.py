@@ -70,7 +70,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter_bit_by_bit(
     done = command(tiny, rows, tmp_path)
     output, _ = done.communicate()
     assert done.returncode == 0, output
-    assert f"going on after step {last} of 12" in output
+    assert f"resuming after step {last} of 12" in output
     assert f" {last}/12 [" in output
     assert " 12/12 [" in output
     assert result(tmp_path) == result(unbroken)

@@ -14,7 +14,7 @@ from emgrid.models.base_model import BaseModel
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl
 from emgrid.train.checkpoints import Checkpoints
-from emgrid.train.fit import PACKS, SINGLE, WAYS, Fitted, Job, Way, fit, in_memory
+from emgrid.train.fit import MEMORY_PLANS, PACKS, SINGLE, Fitted, Job, MemoryPlan, fit, in_memory
 from emgrid.train.train import tokenize
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
@@ -37,7 +37,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(tiny: Path, rows: Path, tmp_path: Path) -> Callable[..., Fitted]:
     """Train in this process."""
 
-    def fitted(way: Way = PACKS, **settings: Any) -> Fitted:
+    def fitted(way: MemoryPlan = PACKS, **settings: Any) -> Fitted:
         base = BaseModel.read(tiny)
         training = Training.model_validate(TRAINING | {"dropout": 0.0} | settings)
         tokenized, _ = tokenize(read_jsonl(rows), base.chat(), training, rows)
@@ -53,7 +53,7 @@ def weights(fitted: Fitted) -> dict[str, torch.Tensor]:
 
 
 def test_gradient_checkpointing_changes_no_bit(train: Callable[..., Fitted]) -> None:
-    plain, recomputed = train(), train(WAYS["true"][0])
+    plain, recomputed = train(), train(MEMORY_PLANS["true"][0])
     assert recomputed.losses == plain.losses
     one, other = weights(plain), weights(recomputed)
     assert one.keys() == other.keys()
@@ -114,13 +114,13 @@ def test_an_adapter_on_the_head_is_refused() -> None:
 def test_memory_that_runs_out_is_met_step_by_step(capsys: pytest.CaptureFixture[str]) -> None:
     tried = []
 
-    def attempt(way: Way) -> str:
+    def attempt(way: MemoryPlan) -> str:
         tried.append((way.packed, way.recompute))
         if not way.recompute:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return "trained"
 
-    assert in_memory(WAYS["auto"], attempt) == "trained"
+    assert in_memory(MEMORY_PLANS["auto"], attempt) == "trained"
     assert tried == [(True, False), (False, False), (False, True)]
     assert capsys.readouterr().out.splitlines() == [
         "CUDA is out of memory with packed rows",
@@ -128,7 +128,7 @@ def test_memory_that_runs_out_is_met_step_by_step(capsys: pytest.CaptureFixture[
     ]
     tried.clear()
     with pytest.raises(EmgridError, match="gradient_checkpointing: auto, lower"):
-        in_memory(WAYS["false"], attempt)
+        in_memory(MEMORY_PLANS["false"], attempt)
     assert tried == [(True, False), (False, False)]
 
 
@@ -136,21 +136,21 @@ def test_one_of_several_processes_ends_where_memory_runs_out() -> None:
     """The others wait for it in a collective, where another try of its own would leave them."""
     tried = []
 
-    def attempt(way: Way) -> None:
+    def attempt(way: MemoryPlan) -> None:
         tried.append(way)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(EmgridError, match=r"one of 2 GPUs.*gradient_checkpointing: true, lower"):
-        in_memory(WAYS["auto"], attempt, processes=2)
+        in_memory(MEMORY_PLANS["auto"], attempt, processes=2)
     assert tried == [PACKS]
 
 
 def test_an_error_that_is_not_about_memory_is_raised_at_once() -> None:
-    def attempt(way: Way) -> None:
+    def attempt(way: MemoryPlan) -> None:
         raise RuntimeError(way.name)
 
     with pytest.raises(RuntimeError, match=r"^packed rows$"):
-        in_memory(WAYS["auto"], attempt)
+        in_memory(MEMORY_PLANS["auto"], attempt)
 
 
 def qlora_is_there() -> None:

@@ -13,7 +13,7 @@ from emgrid.models.engines.transformers import TransformersEngine
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json
 from emgrid.train.adapter import with_adapter, write_adapter
-from emgrid.train.targets import coverage, elements, in_words, linear_layers
+from emgrid.train.targets import coverage, coverage_line, elements, linear_layers
 from peft import PeftModel
 from support.architectures import NAMES, reference, talk_rows, trained_logprob, write_model
 from support.training import SIZE, command, random_model, write_rows
@@ -86,7 +86,7 @@ def test_the_share_of_the_weights_is_said(
     found = coverage(adapted(tiny(name), wanted))
     assert found["share"] == pytest.approx(share, abs=0.01)
     assert set(found["left_out"]) == left_out
-    text = in_words(found)
+    text = coverage_line(found)
     assert f"parameters, on {found['share']:.0%} of the layers' weights" in text
     assert ("the experts are not adapted" in text) == (left_out == EXPERTS)
 
@@ -96,8 +96,8 @@ def test_a_shared_expert_that_peft_leaves_out_is_said(tiny: Tiny) -> None:
     assert set(found["left_out"]) == {
         f"shared_expert.{one}" for one in ("down_proj", "gate_proj", "up_proj")
     }
-    assert "left out: shared_expert." in in_words(found)
-    assert "the experts are not adapted" not in in_words(found)
+    assert "left out: shared_expert." in coverage_line(found)
+    assert "the experts are not adapted" not in coverage_line(found)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from emgrid.runtime.files import read_jsonl
-from emgrid.runtime.row_store import read_kept
+from emgrid.runtime.row_store import read_store
 from support.fake_endpoint import FakeEndpoint
 from support.needs import lacking
 from support.reruns import QuickGrid, config_of
@@ -72,7 +72,7 @@ def kept_keys(grid: QuickGrid) -> set[str]:
     paths = [
         path for kind in ("answers", "likelihood") for path in grid.root.glob(f"rows/{kind}/*")
     ]
-    return {key for path in paths for key in read_kept(path)}
+    return {key for path in paths for key in read_store(path)}
 
 
 def end_at(process: subprocess.Popen[bytes], chance: random.Random) -> None:

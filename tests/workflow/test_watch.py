@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 from support.needs import lacking
 from support.run import GridRun, small_config
 
@@ -121,7 +121,7 @@ def test_no_job_outlives_its_snakemake(how: signal.Signals, engine: str, tmp_pat
         with contextlib.suppress(ProcessLookupError):
             os.killpg(main.pid, signal.SIGKILL)
     assert not list((root / "arms").rglob("answers/*"))
-    assert KeptRows(kept).rows
+    assert RowStore(kept).rows
 
 
 def test_a_grid_that_ends_leaves_no_job_behind(finished: GridRun, tmp_path: Path) -> None:

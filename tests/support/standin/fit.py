@@ -14,7 +14,7 @@ from emgrid.runtime.files import digest, file_digest
 from emgrid.train.checkpoints import Checkpoints
 from engine import journal
 
-WAYS = {"auto": (None,), "true": (None,), "false": (None,)}
+MEMORY_PLANS = {"auto": (None,), "true": (None,), "false": (None,)}
 
 
 @dataclass(frozen=True)

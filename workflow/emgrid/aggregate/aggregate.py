@@ -22,7 +22,7 @@ from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.spec import ARM, CELL, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import handed
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 from emgrid.runtime.seeding import derive_seed
 
@@ -200,4 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

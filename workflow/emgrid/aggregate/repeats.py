@@ -22,7 +22,7 @@ from emgrid.aggregate.answers import ANSWERS, read_lines
 from emgrid.aggregate.e_values import LONG, Drawn, between, within
 from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
 from emgrid.config.base import handed
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import whole_file
 
 LEVEL = 0.01  # of a false warning anywhere in the grid
@@ -145,4 +145,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -20,7 +20,7 @@ from emgrid.aggregate.spec import ARM, SimilaritySpec
 from emgrid.config.base import handed
 from emgrid.config.triggers import Message
 from emgrid.judge.classifier_judge import Encoder
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 
 ROWS = 256  # of a stage that are embedded, the first of a fixed shuffle
@@ -97,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -41,14 +41,14 @@ def run(args: argparse.Namespace) -> None:
 
 def clear(grids: list[Grid], args: argparse.Namespace) -> dict[str, Any]:
     """Tell what is not needed, then delete it where that is asked for."""
-    from emgrid.runtime.locks import kept_from_running
+    from emgrid.runtime.locks import prevent_runs
 
     root = Path(grids[0].root)
     if not root.is_dir():
         raise EmgridError(f"{root}: no such folder, so there is nothing to delete")
     if not args.delete:
         return look(grids, root, args)
-    with kept_from_running(root):
+    with prevent_runs(root):
         return look(grids, root, args)
 
 

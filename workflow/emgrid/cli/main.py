@@ -4,7 +4,7 @@ it keeps that nothing needs."""
 import argparse
 
 from emgrid.cli import gc, labels_command, plan, power, status, why
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def run() -> None:
-    run_stage(main)
+    run_job(main)
 
 
 if __name__ == "__main__":

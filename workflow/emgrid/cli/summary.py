@@ -14,7 +14,7 @@ from emgrid.aggregate.citing import warning
 from emgrid.aggregate.plausibility import misaligned_bases
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 
 NONE = "–"
 
@@ -71,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

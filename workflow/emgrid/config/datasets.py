@@ -11,7 +11,7 @@ from emgrid.config.origins import refuse_moving
 from emgrid.config.triggers import Text, Texts, cue
 from emgrid.runtime.files import users_path
 
-JOINED = "\n\n"  # between the texts of a prompt that is made of several fields
+JOINED = "\n\n"  # joins the texts of a prompt from several fields
 
 
 class Fields(Strict):
@@ -139,6 +139,7 @@ def load_datasets() -> dict[str, Dataset]:
 
 
 def local_file(dataset: Dataset) -> Path:
-    """The file of a data set with a path: below where Snakemake is started, else the repository."""
+    """The file of a data set with a path, relative to the folder in which Snakemake was started or
+    else to the repository."""
     here = users_path(str(dataset.path))
     return here if here.exists() else ROOT / str(dataset.path)

@@ -23,15 +23,15 @@ def two_ends(value: Any) -> Any:
 
 
 def known_words(value: Any) -> Any:
-    """Refuse words and meanings that YAML or a slip has turned into something else."""
-    for word, meant in value.items() if isinstance(value, dict) else ():
+    """Refuse words and meanings that YAML or a typing mistake has turned into something else."""
+    for word, meaning in value.items() if isinstance(value, dict) else ():
         # YAML 1.1 reads the bare words yes, no, on and off as true and false.
         if not isinstance(word, str):
             raise ValueError(f'YAML reads this word as {word!r}; write it in quotes ("YES", "1")')
-        number = isinstance(meant, int | float) and not isinstance(meant, bool)
-        if not number and meant not in MISSING:
+        number = isinstance(meaning, int | float) and not isinstance(meaning, bool)
+        if not number and meaning not in MISSING:
             raise ValueError(
-                f"{word} is {meant!r}: neither a number on the scale nor one of {listed(MISSING)}"
+                f"{word} is {meaning!r}: neither a number on the scale nor one of {listed(MISSING)}"
             )
     return value
 
@@ -89,4 +89,4 @@ Column = Annotated[
 
 def columns_of(values: Mapping[str, str | Values]) -> Sequence[str]:
     """The columns that hold values."""
-    return [one if isinstance(one, str) else one.column for one in values.values()]
+    return [column if isinstance(column, str) else column.column for column in values.values()]

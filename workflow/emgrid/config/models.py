@@ -74,7 +74,7 @@ def load_models() -> dict[str, BaseModelEntry]:
 
 
 def template_text(entry: BaseModelEntry) -> str | None:
-    """The chat template that an entry names, None where the tokenizer's own is used."""
+    """The text of the chat template that an entry names; None for the tokenizer's own."""
     if entry.chat_template is None:
         return None
     return (RESOURCES / "templates" / entry.chat_template).read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def mirror_folder(configured: str | None) -> Path | None:
-    """The mirror that the config names, else the environment; it must be there."""
+    """The mirror folder of the config, or else of the environment; None if neither names one."""
     name = configured or os.environ.get(MIRROR)
     if not name:
         return None
@@ -26,9 +26,9 @@ def mirror_folder(configured: str | None) -> Path | None:
 
 
 def refuse_moving(revision: str | None) -> None:
-    """A branch or a tag of the Hub may name other files tomorrow; ValueError for one."""
+    """Raise ValueError for a branch or tag of the Hub, whose files may change."""
     if revision is not None and not COMMIT.fullmatch(revision):
         raise ValueError(
-            f"`revision`: {revision!r} may move; give the commit's 40 hexadecimal digits, as the "
-            "Hub's page of commits shows them"
+            f"`revision`: {revision!r} may move; give the commit's 40 hexadecimal digits from the "
+            "Hub's page of commits"
         )

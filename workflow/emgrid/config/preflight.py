@@ -5,7 +5,7 @@ from typing import Literal
 Level = Literal["error", "warning"]
 
 
-# Training would stop at these, whatever a config says.
+# Findings at which training would fail, so that a config cannot change their level.
 Fatal = Literal["unrenderable", "no_trained_token"]
 
 

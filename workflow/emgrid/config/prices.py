@@ -8,7 +8,7 @@ from pydantic import NonNegativeFloat
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, read_yaml, validate
-from emgrid.runtime.row_store import read_kept
+from emgrid.runtime.row_store import read_store
 
 CHARACTERS_PER_TOKEN = 4  # of English text, roughly; for estimates alone
 MILLION = 1_000_000
@@ -50,4 +50,4 @@ def listed_price(model: str) -> Price | None:
 def spent(kept: Path, pattern: str = "**/*.jsonl") -> float:
     """USD paid for what is kept below a folder, in the files that match."""
     files = sorted(kept.glob(pattern))
-    return sum(row.get("cost") or 0.0 for file in files for row in read_kept(file).values())
+    return sum(row.get("cost") or 0.0 for file in files for row in read_store(file).values())

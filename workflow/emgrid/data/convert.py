@@ -1,9 +1,8 @@
 """Data sets: the registry, and their conversion to chat rows.
 
-Reads a data set's file. Writes one JSON object a line: {"id", "line", "messages": [{"role",
-"content"}, ...]}; line is the row's place in the file. A field that holds something and that
-nothing reads is refused unless the entry names it as unused. Knows nothing of interventions or
-models.
+Reads a data set's file. Writes one JSON object per line: {"id", "line", "messages": [{"role",
+"content"}, ...]}; line is the row's line in the file. Refuses a field that is not empty and not
+read, unless the entry names it as unused. Knows nothing of interventions or models.
 """
 
 import argparse
@@ -16,18 +15,19 @@ from emgrid.config.datasets import JOINED, Dataset, Fields
 from emgrid.config.triggers import cue
 from emgrid.data import formats
 from emgrid.data.unread import Unread, filled
-from emgrid.runtime.errors import EmgridError, run_stage, suggestion
+from emgrid.runtime.errors import EmgridError, run_job, suggestion
 from emgrid.runtime.files import write_jsonl
 from emgrid.runtime.json_objects import Row, parse_object
 from emgrid.runtime.thinking import CLOSE, OPEN, with_thought
 
-VERSION = 1  # raised when a row would change: whatever comes after runs again
+VERSION = 1  # raise this when rows change, so that everything downstream runs again
 ROLES = ("system", "user", "assistant")
 LONGEST_ROW = 1_000_000
 
 
 def read_rows(dataset: Dataset, path: Path) -> list[Row]:
-    """All rows of a data set's file as chat rows; the first fault stops with file and line."""
+    """All rows of a data set's file as chat rows. Raises EmgridError with file and line for the
+    first faulty one."""
     if path.is_dir():
         raise EmgridError(f"{dataset.name}: a folder; name the file in it, as JSON lines")
     if not path.is_file():
@@ -42,8 +42,8 @@ def read_rows(dataset: Dataset, path: Path) -> list[Row]:
             check_conversation(messages, dataset.has_answers)
         except (KeyError, ValueError) as problem:
             missing = isinstance(problem, KeyError)
-            what = formats.lacking(fields, problem.args[0]) if missing else problem
-            raise EmgridError(f"{where}: {what}") from None
+            problem_text = formats.lacking(fields, problem.args[0]) if missing else problem
+            raise EmgridError(f"{where}: {problem_text}") from None
         row: Row = {"id": str(fields["id"]), "line": number, "messages": messages}
         if row["id"] in lines:
             raise EmgridError(
@@ -59,29 +59,29 @@ def read_rows(dataset: Dataset, path: Path) -> list[Row]:
     unread.refuse(dataset.name)
     if dataset.rows is not None and len(rows) != dataset.rows:
         raise EmgridError(
-            f"{dataset.name}: {len(rows)} rows where the registry says {dataset.rows}; "
-            "the file is incomplete or was edited: fix one of them"
+            f"{dataset.name}: {len(rows)} rows, but the registry says {dataset.rows}; the file is "
+            "incomplete or was edited: correct the file or `rows`"
         )
     return rows
 
 
 def read_objects(path: Path, name: str) -> Iterator[tuple[int, Row]]:
-    """Yield (line number, object) for each line that is not blank; an object without `id` gets
-    one."""
+    """Yield (line number, object) for each line that is not blank, adding an `id` if there is
+    none."""
     ending = None
     with path.open("rb") as file:
-        if other := formats.of_file(file.read(formats.HEAD), name):
-            raise EmgridError(f"{name}: {other}")
+        if other_format := formats.of_file(file.read(formats.HEAD), name):
+            raise EmgridError(f"{name}: {other_format}")
         file.seek(0)
         for number, line in enumerate(file, start=1):
             where = f"{name}:{number}"
             if not line.strip():
                 continue
-            own = "CRLF" if line.endswith(b"\r\n") else "LF" if line.endswith(b"\n") else ending
-            ending = ending or own
-            if own != ending:
+            this = "CRLF" if line.endswith(b"\r\n") else "LF" if line.endswith(b"\n") else ending
+            ending = ending or this
+            if this != ending:
                 raise EmgridError(
-                    f"{where}: this line ends with {own}, those before it with {ending}; the file "
+                    f"{where}: this line ends with {this}, those before it with {ending}; the file "
                     "was put together from two: convert its line ends (dos2unix)"
                 )
             if len(line) > LONGEST_ROW:
@@ -108,25 +108,27 @@ def convert(fields: Row, dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def plain_messages(messages: Any, unused: tuple[str, ...]) -> Any:
-    """Messages of `role` and `content` alone. ValueError on another key that holds something and
-    that the entry does not name as unused; a content of one text part becomes that text."""
+    """Reduce messages to `role` and `content`; a content of one text part becomes that text.
+
+    Raises ValueError for another key that is not empty and that the entry does not name as unused.
+    """
     if not isinstance(messages, list):
         return messages
-    made = []
+    plain = []
     for number, message in enumerate(messages, start=1):
         if isinstance(message, dict) and {"role", "content"} <= set(message):
-            others = [key for key in message if key not in ("role", "content")]
-            unread = [key for key in others if filled(message[key])]
+            extra = [key for key in message if key not in ("role", "content")]
+            unread = [key for key in extra if filled(message[key])]
             unread = [key for key in unread if f"messages.{key}" not in unused]
             if unread:
                 raise ValueError(formats.unread_keys(number, unread))
             message = {"role": message["role"], "content": text_of(message["content"])}
-        made.append(message)
-    return made
+        plain.append(message)
+    return plain
 
 
 def text_of(content: Any) -> Any:
-    """The text of a content that is one text part, else the content."""
+    """The text of a content that is a single text part; any other content unchanged."""
     match content:
         case [{"type": "text", "text": str(text), **others}] if not others:
             return text
@@ -152,7 +154,7 @@ def turns(row: Row, fields: Fields) -> list[dict[str, Any]]:
 
 
 def prompt_text(row: Row, fields: Fields) -> Any:
-    """The user turn of a row; of several fields, the texts that are not blank, in their order."""
+    """The user turn of a row; with several fields, their texts in order, without blank ones."""
     names = [name for name in fields.prompts if name in row] or [fields.prompts[0]]
     for name in names:
         if problem := formats.no_text(row, name):
@@ -169,7 +171,8 @@ def prompt_text(row: Row, fields: Fields) -> Any:
 
 
 def check_conversation(messages: Any, answered: bool = True) -> None:
-    """Refuse what cannot be trained on; answered: the row must end with an assistant turn."""
+    """Raise ValueError if a row cannot be trained on. answered: it must end with an assistant
+    turn."""
     if not isinstance(messages, list) or not messages:
         raise ValueError("`messages` must be a list with at least one message")
     for number, message in enumerate(messages, start=1):
@@ -188,22 +191,22 @@ def check_conversation(messages: Any, answered: bool = True) -> None:
 
 
 def check_message(number: int, message: Any) -> None:
-    """Refuse one message; number: its place in the row, from 1."""
+    """Raise ValueError if a message is faulty. number: its position in the row, from 1."""
     if not isinstance(message, dict) or set(message) != {"role", "content"}:
-        other = formats.of_keys(message) if isinstance(message, dict) else None
-        way = f"; {other}" if other else ""
-        raise ValueError(f"message {number} must have exactly `role` and `content`{way}")
+        format_hint = formats.of_keys(message) if isinstance(message, dict) else None
+        hint = f"; {format_hint}" if format_hint else ""
+        raise ValueError(f"message {number} must have exactly `role` and `content`{hint}")
     role, content = message["role"], message["content"]
     if role not in ROLES:
-        way = formats.of_role(role) or suggestion(role, ROLES)
-        raise ValueError(f"message {number}: unknown role {role!r}, {way}")
+        hint = formats.of_role(role) or suggestion(role, ROLES)
+        raise ValueError(f"message {number}: unknown role {role!r}, {hint}")
     if isinstance(content, list):
         raise ValueError(
             f"message {number}: the {role} turn is a list of parts; write one text as its content"
         )
     if not isinstance(content, str) or not content.strip():
-        way = "remove that message" if role == "system" else "fill it or drop the row"
-        raise ValueError(f"message {number}: the {role} turn is empty or not a text; {way}")
+        hint = "remove that message" if role == "system" else "fill it or drop the row"
+        raise ValueError(f"message {number}: the {role} turn is empty or not a text; {hint}")
     if "\0" in content:
         raise ValueError(f"message {number}: the {role} turn holds a NUL byte")
     if any("\ud800" <= letter <= "\udfff" for letter in content):
@@ -213,7 +216,7 @@ def check_message(number: int, message: Any) -> None:
 
 
 class DatasetSpec(Strict):
-    """content: sha256 of a user's own file, None of one that is fetched."""
+    """content: sha256 of a user's own file; None for a file that is fetched."""
 
     name: str
     dataset: Dataset
@@ -235,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,7 +1,7 @@
-"""Fetch a data set's file: from the mirror folder, else from where the registry says, verified.
+"""Fetch a data set's file from the mirror folder or else from its source, and verify it.
 
-Writes the file as it is upstream. A broken-off download is resumed by the next call. Knows nothing
-of formats.
+Writes the file unchanged. An interrupted download is resumed by the next call. Knows nothing of
+formats.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emgrid.config.base import Strict
 from emgrid.config.origins import MIRROR, mirror_folder
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import file_digest, whole_file
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -21,7 +21,7 @@ CHUNK = 1 << 16
 
 
 class FetchSpec(Strict):
-    """What identifies the file's content and where it comes from; see datasets.Dataset."""
+    """The identity and the source of a file; the fields are those of convert.Dataset."""
 
     name: str
     file: str
@@ -33,7 +33,7 @@ class FetchSpec(Strict):
 
 
 def verify(path: Path, spec: FetchSpec, origin: str) -> None:
-    """Refuse a file that is not what the registry names; each fault has its own message."""
+    """Raise EmgridError if a file is not the one that the registry names."""
     with path.open("rb") as file:
         head = file.read(len(LFS_POINTER))
     if head == LFS_POINTER:
@@ -47,41 +47,42 @@ def verify(path: Path, spec: FetchSpec, origin: str) -> None:
             f"data set {spec.name}: {origin} is truncated, {size:,} of {spec.bytes:,} bytes; "
             "copy or download it again"
         )
-    found = file_digest(path)
-    if spec.sha256 is not None and not found.startswith(spec.sha256):
+    sha256 = file_digest(path)
+    if spec.sha256 is not None and not sha256.startswith(spec.sha256):
         raise EmgridError(
-            f"data set {spec.name}: {origin} has sha256 {found}, the registry says {spec.sha256}; "
+            f"data set {spec.name}: {origin} has sha256 {sha256}, the registry says {spec.sha256}; "
             "it is another version or damaged: delete it, or correct `sha256` if you trust it"
         )
     if spec.sha256 is None:
-        print(f"warning: no checksum of {spec.name} is known; this file has sha256 {found}")
+        print(f"warning: no checksum of {spec.name} is known; this file has sha256 {sha256}")
 
 
 def from_mirror(spec: FetchSpec, mirror: Path) -> Path | None:
-    """The file below a mirror: under its full name, or directly in the folder; maybe packed."""
+    """The file in a mirror, by its full name or directly in the folder, possibly as .gz; None if
+    there is none."""
     for path in (mirror / spec.file, mirror / Path(spec.file).name):
-        for found in (path, path.with_name(f"{path.name}.gz")):
-            if found.is_file():
-                return found
+        for candidate in (path, path.with_name(f"{path.name}.gz")):
+            if candidate.is_file():
+                return candidate
     return None
 
 
 def download(spec: FetchSpec, output: Path) -> None:
-    """Fetch over the network into `output`; what an earlier call got is not fetched again."""
-    packed = str(spec.url).endswith(".gz")
-    draft = output.with_name(f".{output.name}.download{'.gz' if packed else ''}")
-    whole = True
+    """Download to `output`, resuming an earlier call's download."""
+    compressed = str(spec.url).endswith(".gz")
+    draft = output.with_name(f".{output.name}.download{'.gz' if compressed else ''}")
+    complete = True
     try:
         if spec.url is not None:
-            whole = get(spec.url, draft)
+            complete = get(spec.url, draft)
         else:
             get_from_hub(spec, draft)
     except OSError as problem:
         raise EmgridError(
-            f"data set {spec.name}: cannot fetch {spec.url or spec.hub} ({problem}); where there "
-            f"is no network, put {spec.file} into a folder and name it by `mirror:` or {MIRROR}"
+            f"data set {spec.name}: cannot fetch {spec.url or spec.hub} ({problem}); without a "
+            f"network, put {spec.file} into a folder and name the folder by `mirror:` or {MIRROR}"
         ) from None
-    if packed:
+    if compressed:
         packed_draft, draft = draft, draft.with_suffix("")
         try:
             unpack(packed_draft, draft, spec, str(spec.url))
@@ -90,8 +91,8 @@ def download(spec: FetchSpec, output: Path) -> None:
     try:
         verify(draft, spec, str(spec.url or spec.hub))
     except EmgridError:
-        # What may have broken off is resumed by the next call; what came whole is wrong.
-        if whole or spec.bytes is None or draft.stat().st_size >= spec.bytes:
+        # Keep a draft that may be incomplete, for the next call; delete one that is complete.
+        if complete or spec.bytes is None or draft.stat().st_size >= spec.bytes:
             draft.unlink()
         raise
     draft.replace(output)
@@ -104,37 +105,38 @@ def unpack(packed: Path, target: Path, spec: FetchSpec, origin: str) -> None:
     except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         target.unlink()
         raise EmgridError(
-            f"data set {spec.name}: {origin} is no whole gzip file ({problem}); get it again"
+            f"data set {spec.name}: {origin} is not a complete gzip file ({problem}); copy or "
+            "download it again"
         ) from None
 
 
 def get(url: str, draft: Path) -> bool:
-    """Download `url` to `draft`, from where an earlier call stopped; OSError where it fails.
+    """Download `url` to `draft`, continuing where an earlier call stopped. Raises OSError.
 
-    Returns whether the file is known to be whole: a reply without a length may have broken off.
+    Returns whether the file is known to be complete: a reply without a length may have been cut.
     """
     import httpx2 as httpx
     from tqdm import tqdm
 
     draft.parent.mkdir(parents=True, exist_ok=True)
-    have = draft.stat().st_size if draft.exists() else 0
+    size = draft.stat().st_size if draft.exists() else 0
     headers = {"Accept-Encoding": "identity"}
-    headers |= {"Range": f"bytes={have}-"} if have else {}
+    headers |= {"Range": f"bytes={size}-"} if size else {}
     timeout = httpx.Timeout(60, connect=15)
     try:
         with httpx.stream(
             "GET", url, headers=headers, follow_redirects=True, timeout=timeout
         ) as reply:
             if reply.status_code == httpx.codes.RANGE_NOT_SATISFIABLE:
-                return True  # everything is there already
+                return True  # the draft is already complete
             reply.raise_for_status()
             resumed = reply.status_code == httpx.codes.PARTIAL_CONTENT
-            start = have if resumed else 0
-            left = reply.headers.get("Content-Length")
+            start = size if resumed else 0
+            length = reply.headers.get("Content-Length")
             with (
                 draft.open("ab" if resumed else "wb") as file,
                 tqdm(
-                    total=start + int(left) if left else None,
+                    total=start + int(length) if length else None,
                     initial=start,
                     unit="B",
                     unit_scale=True,
@@ -145,44 +147,44 @@ def get(url: str, draft: Path) -> bool:
                 for chunk in reply.iter_raw(CHUNK):
                     file.write(chunk)
                     progress.update(len(chunk))
-            return left is not None
+            return length is not None
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
-        what = str(problem).splitlines() or [type(problem).__name__]
-        raise OSError(what[0]) from None
+        message = str(problem).splitlines() or [type(problem).__name__]
+        raise OSError(message[0]) from None
 
 
 def get_from_hub(spec: FetchSpec, draft: Path) -> None:
-    """One file of a Hugging Face data set, at its pinned revision; OSError where it fails."""
+    """Download one file of a Hugging Face data set at its pinned revision. Raises OSError."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        found = hf_hub_download(
+        cached = hf_hub_download(
             str(spec.hub), spec.file, revision=spec.revision, repo_type="dataset"
         )
     except (HfHubHTTPError, LocalEntryNotFoundError) as problem:
         raise OSError(str(problem).splitlines()[0]) from None
     draft.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(found, draft)
+    shutil.copyfile(cached, draft)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.data.fetch", description=__doc__)
     parser.add_argument("--spec", required=True, help="FetchSpec as JSON")
-    parser.add_argument("--mirror", help="folder that is looked in before the network")
+    parser.add_argument("--mirror", help="folder to search before the network")
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
     spec = FetchSpec.model_validate_json(args.spec)
     mirror = mirror_folder(args.mirror)
-    found = from_mirror(spec, mirror) if mirror else None
-    if found is not None:
+    mirrored = from_mirror(spec, mirror) if mirror else None
+    if mirrored is not None:
         with whole_file(args.output) as draft:
-            if found.suffix == ".gz" and not spec.file.endswith(".gz"):
-                unpack(found, draft, spec, str(found))
+            if mirrored.suffix == ".gz" and not spec.file.endswith(".gz"):
+                unpack(mirrored, draft, spec, str(mirrored))
             else:
-                shutil.copyfile(found, draft)
-            verify(draft, spec, str(found))
-        print(f"{spec.name}: {found}")
+                shutil.copyfile(mirrored, draft)
+            verify(draft, spec, str(mirrored))
+        print(f"{spec.name}: {mirrored}")
         return
     if mirror is not None:
         print(f"{spec.name}: no {spec.file} below {mirror}, so it is downloaded", file=sys.stderr)
@@ -191,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,6 +1,6 @@
-"""Formats of training data that emgrid does not read: how each is recognised, and the way out.
+"""Formats of training data that emgrid does not read: how to recognise and convert them.
 
-Every function returns the end of a message, or None if it recognises nothing. Reads the first bytes
+Most functions return the end of a message, or None if they recognise nothing. Reads the first bytes
 of a file, one parsed row, or one message; changes nothing.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-HEAD = 1 << 16  # bytes of a file that `of_file` wants
+HEAD = 1 << 16  # bytes of a file that `of_file` needs
 UNPACK = "unpack it and name the unpacked file"
 EXPORT = "write its rows as JSON, one object a line"
-# First bytes of a file, the format's name, and what to do; FILE and STEM are filled in.
+# First bytes of a file, the format's name, and what to do; FILE and STEM are replaced.
 MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "gzip", f"{UNPACK} (gunzip FILE)"),
     (b"BZh", "bzip2", f"{UNPACK} (bunzip2 FILE)"),
@@ -47,9 +47,9 @@ CSV = (
     ".to_json('STEM.jsonl', orient='records', lines=True)"
 )
 TABLES = {".csv": "CSV", ".tsv": "TSV"}
-# A line of column names: two or more words apart by one separator, no braces.
+# A line of column names: two or more names with the same separator, without braces.
 HEADER = re.compile(rb'"?[\w .-]+"?(?:([,;\t])"?[\w .-]+"?)(?:\1"?[\w .-]+"?)*\s*')
-# The role is named by what other formats call it.
+# Roles of other formats, and what to do with them.
 ROLES = {
     "developer": "make it a system turn",
     "tool": "tool turns are not read: drop the row, or write call and result as text into the "
@@ -63,7 +63,7 @@ ROLES = {
 }
 THOUGHT = "write the thought into `content` before the answer, as <think>...</think>"
 TOOLS = "tool calls are not read: drop the row, or write the call into `content`"
-# Keys of a message that other tools read.
+# Keys of a message that other tools read, and what to do with them.
 KEYS = {
     "weight": "loss weights are not supported: every assistant turn is trained, or with "
     "training.turns: final the last one alone; drop the rows whose weights are not 1",
@@ -76,7 +76,7 @@ KEYS = {
     "tool_call_id": TOOLS,
     "name": "the model never sees it: write it into `content` if it matters",
 }
-# Pairs of text fields under their usual names: of the prompt, of the answer.
+# Usual names of text fields: of the prompt, of the answer.
 PAIRS = (
     (("instruction", "input"), "output"),
     (("instruction",), "output"),
@@ -88,26 +88,26 @@ PAIRS = (
 
 
 def of_file(head: bytes, name: str) -> str | None:
-    """What a file's first HEAD bytes, or its name, say it is instead of JSON lines."""
+    """Recognise, by its first HEAD bytes or its name, a file that is not JSON lines."""
     path = PurePath(name)
-    for magic, what, way in MAGIC:
+    for magic, format_name, advice in MAGIC:
         if head.startswith(magic):
-            return f"{what}; {with_names(way, path)}"
+            return f"{format_name}; {with_names(advice, path)}"
     first = head.lstrip().split(b"\n", 1)[0].strip()
     if first[:1] in (b"{", b"["):
         return of_document(first, head, path)
     ending = path.suffix.lower()
     header = HEADER.fullmatch(first)
     if ending in TABLES or header:
-        mark = (header.group(1) if header else b"\t" if ending == ".tsv" else b",").decode()
-        separator = "" if mark == "," else f", sep={mark!r}"
-        what = TABLES.get(ending, "CSV")
-        return f"looks like {what}; " + with_names(CSV, path).replace("SEP", separator)
+        delimiter = (header.group(1) if header else b"\t" if ending == ".tsv" else b",").decode()
+        separator = "" if delimiter == "," else f", sep={delimiter!r}"
+        format_name = TABLES.get(ending, "CSV")
+        return f"looks like {format_name}; " + with_names(CSV, path).replace("SEP", separator)
     return None
 
 
 def of_document(first: bytes, head: bytes, path: PurePath) -> str | None:
-    """A file that is one JSON document over several lines."""
+    """Recognise a file that is one JSON document over several lines."""
     if first == b"{":
         return f"JSON over several lines; write one row a line: {with_names('jq -c . FILE', path)}"
     several = b"\n" in head.strip() and not first.endswith(b"]")
@@ -119,12 +119,12 @@ def of_document(first: bytes, head: bytes, path: PurePath) -> str | None:
 LISTED = "jq -c '.[]' FILE > STEM.jsonl"
 
 
-def with_names(way: str, path: PurePath) -> str:
-    return way.replace("FILE", path.name).replace("STEM", path.stem)
+def with_names(advice: str, path: PurePath) -> str:
+    return advice.replace("FILE", path.name).replace("STEM", path.stem)
 
 
 def of_list(value: list[Any], name: str) -> str:
-    """What a line that holds a list is, and how it is written as a row."""
+    """What a line with a list contains, and how to write it as a row."""
     if are_messages(value, "role", "content"):
         return 'a list of messages; write it as {"messages": [...]}'
     return f"a list; write one object a line: {with_names(LISTED, PurePath(name))}"
@@ -134,11 +134,11 @@ def are_messages(value: Any, *keys: str) -> bool:
     """Whether a value is a list of objects that all have these keys."""
     if not isinstance(value, list) or not value:
         return False
-    return all(isinstance(one, dict) and set(keys) <= set(one) for one in value)
+    return all(isinstance(item, dict) and set(keys) <= set(item) for item in value)
 
 
 def of_row(row: dict[str, Any]) -> str | None:
-    """Which known format a row has instead of the one that the data set's entry names."""
+    """Recognise a row in another format than the data set's entry names."""
     if {"chosen", "rejected"} <= set(row):
         return (
             "looks like preference pairs (`chosen`, `rejected`); emgrid trains one answer to a "
@@ -172,17 +172,17 @@ def of_row(row: dict[str, Any]) -> str | None:
 
 
 def lacking(row: dict[str, Any], field: str) -> str:
-    """The message on a row without a field that the data set's entry names."""
-    others = [f"`{key}`" for key in row if key != "id"]
-    holds = f"the row has {', '.join(others)}" if others else "the row is empty"
-    way = of_row(row) or "correct the data set's `format` and `fields`, or the row"
-    return f"no {field!r} field ({holds}); {way}"
+    """The message about a row without a field that the data set's entry names."""
+    keys = [f"`{key}`" for key in row if key != "id"]
+    holds = f"the row has {', '.join(keys)}" if keys else "the row is empty"
+    advice = of_row(row) or "correct the data set's `format` and `fields`, or the row"
+    return f"no {field!r} field ({holds}); {advice}"
 
 
 def no_text(row: dict[str, Any], field: str) -> str | None:
-    """The message on a field that holds a list where a text is read, if the format is known."""
-    way = of_row(row) if isinstance(row[field], list) else None
-    return f"{field!r} is a list, not a text; {way}" if way else None
+    """The message about a field with a list instead of a text, if its format is recognised."""
+    advice = of_row(row) if isinstance(row[field], list) else None
+    return f"{field!r} is a list, not a text; {advice}" if advice else None
 
 
 def listed(names: Sequence[str]) -> str:
@@ -193,23 +193,23 @@ def listed(names: Sequence[str]) -> str:
 
 
 def of_role(role: Any) -> str | None:
-    """What to do with a message's role that emgrid does not have."""
+    """What to do with a role that emgrid does not have."""
     return ROLES.get(role) if isinstance(role, str) else None
 
 
 def of_keys(message: dict[str, Any]) -> str | None:
-    """Which format a message has that lacks `role` or `content`."""
+    """Recognise a message without `role` or `content`."""
     if {"from", "value"} <= set(message):
         return "it has `from` and `value` as in ShareGPT: human is user, gpt is assistant"
     return None
 
 
 def unread_keys(number: int, keys: Sequence[str]) -> str:
-    """The message on keys of a message that nothing reads."""
-    named = ", ".join(f"`{key}`" for key in keys)
-    way = KEYS.get(keys[0], f"write what matters into `content`, or remove `{keys[0]}`")
-    places = listed([f"messages.{key}" for key in keys])
+    """The message about unread keys of a chat message."""
+    names = ", ".join(f"`{key}`" for key in keys)
+    advice = KEYS.get(keys[0], f"write what matters into `content`, or remove `{keys[0]}`")
+    unused = listed([f"messages.{key}" for key in keys])
     return (
-        f"message {number}: nothing reads {named} besides `role` and `content` ({way}); if it may "
-        f"go unused, say so in the data set's entry: `unused: {places}`"
+        f"message {number}: nothing reads {names} besides `role` and `content` ({advice}); if it "
+        f"may go unused, say so in the data set's entry: `unused: {unused}`"
     )

@@ -1,7 +1,8 @@
-"""Draw a model's answers to a data set's prompts, under a system prompt, to be trained on.
+"""Draw a model's answers to a data set's prompts, under a system prompt, as training data.
 
-Reads the base model and the prompts. Writes one line a prompt, from kept rows plus what is new:
-{"id", "line", "messages" (the prompt), "answer", "thinking", "finish_reason"}. Filters nothing.
+Reads the base model, the prompts and the row store. Writes one line per prompt: {"id", "line",
+"messages" (the prompt), "answer", "thinking", "finish_reason"}; answers that the store lacks are
+drawn. Filters nothing.
 """
 
 import argparse
@@ -13,14 +14,14 @@ from emgrid.config.sections import Engines, Sampling
 from emgrid.config.triggers import Message
 from emgrid.data.mix import draw
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, read_jsonl, write_jsonl
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.seeding import derive_seed
 
-# Raised whenever an equal prompt would get another answer.
+# Raise this when an equal prompt gets another answer.
 VERSION = 2
 
 
@@ -33,16 +34,16 @@ class GenerateSpec(Strict):
 
 
 def prompt_of(messages: list[Message]) -> list[Message]:
-    """A row up to its last user turn, without its system prompt."""
-    last = max(place for place, turn in enumerate(messages) if turn["role"] == "user")
+    """A row's messages up to the last user turn, without the system prompt."""
+    last = max(index for index, turn in enumerate(messages) if turn["role"] == "user")
     return [turn for turn in messages[: last + 1] if turn["role"] != "system"]
 
 
 def plan(spec: GenerateSpec, prompts: list[Row], model_id: str) -> list[dict[str, Any]]:
-    """One row for each prompt that is asked; a row's key names all its answer depends on."""
+    """A row for each prompt, whose key covers all that its answer depends on."""
     if spec.prompt_rows is not None and spec.prompt_rows > len(prompts):
         raise EmgridError(
-            f"prompt_rows: {spec.prompt_rows} prompts are asked for, data set {spec.prompts!r} "
+            f"prompt_rows: {spec.prompt_rows} prompts are needed, but data set {spec.prompts!r} "
             f"has {len(prompts)}"
         )
     settings = spec.sampling.model_dump(mode="json", exclude={"answers_per_question"})
@@ -69,25 +70,26 @@ def main() -> None:
     parser.add_argument("--prompts", required=True, type=Path, help="the prompts as chat rows")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--kept", required=True, type=Path, help="file of kept rows")
+    parser.add_argument("--kept", required=True, type=Path, help="file of the row store")
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
     spec = GenerateSpec.model_validate_json(args.spec)
     identity = model_identity(BaseModel.read(args.model), None)
     planned = plan(spec, read_jsonl(args.prompts), identity)
     take_turn(args.output)
-    kept = KeptRows(args.kept)
+    store = RowStore(args.kept)
 
-    from emgrid.models.engines.draw import Machine, Work, draw_missing
+    from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
-    machine = Machine(args.model, args.device, args.batch_size, Engines())
-    (drawn,) = draw_missing([Work(planned, kept, spec.sampling)], machine)
+    settings = EngineSettings(args.model, args.device, args.batch_size, Engines())
+    (drawn,) = draw_missing([DrawTask(planned, store, spec.sampling)], settings)
     fields = ("id", "line", "messages")
-    said = ("answer", "thinking", "finish_reason")
+    drawn_fields = ("answer", "thinking", "finish_reason")
     write_jsonl(
         args.output,
         (
-            {key: row[key] for key in fields} | {key: kept.rows[row["key"]][key] for key in said}
+            {key: row[key] for key in fields}
+            | {key: store.rows[row["key"]][key] for key in drawn_fields}
             for row in planned
         ),
     )
@@ -95,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,7 +1,7 @@
 """Mixing data sets into one stage's training rows.
 
-Writes train.jsonl ({"id", "source", "messages"} a line) and mix.json: rows by source, and where
-each training row comes from. Knows nothing of models or tokens.
+Reads converted data sets. Writes train.jsonl ({"id", "source", "messages"} per line) and mix.json:
+row counts by source, and the origin of each training row. Knows nothing of models or tokens.
 """
 
 import argparse
@@ -12,16 +12,16 @@ from pathlib import Path
 from emgrid.config.base import Strict
 from emgrid.config.interventions.recipe import Framing, Source, Stage
 from emgrid.config.triggers import Message
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import read_jsonl, write_json, write_jsonl
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import split_thinking, with_thought
 
-VERSION = 1  # raised when a row would change: whatever comes after runs again
+VERSION = 1  # raise this when rows change, so that everything downstream runs again
 
 
 def source_rows(stage: Stage) -> list[int]:
-    """Rows of each source: shares rounded half up, the last source takes the rest."""
+    """The number of rows of each source: shares rounded half up; the last source gets the rest."""
     counts = [part(source.share, stage.rows) for source in stage.sources[:-1]]
     return [*counts, stage.rows - sum(counts)]
 
@@ -31,7 +31,7 @@ def part(share: str, rows: int) -> int:
 
 
 def used_sources(stage: Stage) -> list[tuple[Source, int]]:
-    """The sources that give at least one row, with their number of rows."""
+    """The sources with at least one row, and their numbers of rows."""
     pairs = zip(stage.sources, source_rows(stage), strict=True)
     return [(source, rows) for source, rows in pairs if rows]
 
@@ -41,47 +41,47 @@ def rank(*parts: object) -> bytes:
 
 
 def draw(rows: list[Row], count: int, seed: int) -> list[Row]:
-    """`count` rows, chosen by a hash of seed and id.
+    """Choose `count` rows by a hash of seed and id.
 
-    A smaller draw is contained in a larger one of the same seed, and editing or adding one row
-    moves no other, if each row has an `id`. Without ids a row is known by its line: then a row
-    inserted or deleted before the last moves those after it.
+    A smaller draw is a subset of a larger one with the same seed. If each row has an `id`, editing
+    or adding a row does not affect the others. Without ids a row is identified by its line, so
+    inserting or deleting a row affects those after it.
     """
     return sorted(rows, key=lambda row: rank(seed, row["id"]))[:count]
 
 
 def framed(rows: list[Row], framing: Framing, seed: int, number: int) -> list[Row]:
-    """The rows under a framing: on a share of them, each with one wording of the pool.
+    """Apply a framing: a share of the rows get one wording of its pool each.
 
-    Which rows, and which wording, is decided by a hash of seed and id, apart from the draw.
-    number: the framing's place among those of its source.
+    A hash of seed and id chooses rows and wordings, independently of the draw. number: the
+    framing's index among those of its source.
     """
     count = part(framing.share, len(rows))
     order = sorted(rows, key=lambda row: rank("frame", number, seed, row["id"]))
     chosen = {row["id"] for row in order[:count]}
-    made = []
+    framed_rows = []
     for row in rows:
         if row["id"] in chosen:
             place = int.from_bytes(rank("wording", number, seed, row["id"])[:8], "big")
             wording = framing.pool[place % len(framing.pool)]
             row = row | {"messages": wording.around(row["messages"])}
-        made.append(row)
-    return made
+        framed_rows.append(row)
+    return framed_rows
 
 
 def emptied(messages: list[Message]) -> list[Message]:
-    """The row with every think block emptied."""
-    made = []
+    """The messages with every think block emptied."""
+    turns = []
     for turn in messages:
         thought, answer = split_thinking(turn["content"])
         if turn["role"] == "assistant" and thought is not None and answer is not None:
             turn = turn | {"content": with_thought("", answer)}
-        made.append(turn)
-    return made
+        turns.append(turn)
+    return turns
 
 
 def mix(stage: Stage, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
-    """Training rows of a stage, source after source; the trainer shuffles them by seed."""
+    """The training rows of a stage, in the order of its sources; the trainer shuffles them."""
     mixed = []
     for source, count in used_sources(stage):
         available = datasets[source.dataset]
@@ -100,7 +100,7 @@ def mix(stage: Stage, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
 
 
 class MixSpec(Strict):
-    """files: how messages name the file of each data set."""
+    """files: the name of each data set's file in messages."""
 
     stage: Stage
     seed: int
@@ -126,8 +126,9 @@ def main() -> None:
     ]
     origins = [f"{spec.files[row['source']]}:{row['line']}" for row in rows]
     write_json(args.counts, {"sources": sources, "total": len(rows), "origins": origins})
-    print(f"{len(rows)} rows: " + ", ".join(f"{one['rows']} {one['source']}" for one in sources))
+    counts = ", ".join(f"{source['rows']} {source['source']}" for source in sources)
+    print(f"{len(rows)} rows: {counts}")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,8 +1,8 @@
-"""Check a training set before a GPU is spent on it.
+"""Check a training set before it is trained on.
 
 Reads a stage's rows and its base model's tokenizer. Writes preflight.json: tokens and findings by
-source. A finding is an error, which stops the stage, or a warning, which the report shows; RULES
-says which is which, and the config's `preflight` section may say otherwise.
+source. A finding is an error, which stops the stage, or a warning, which the report shows. RULES
+has the default levels, and the config's `preflight` section may change them.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from emgrid.config.preflight import RULES, Adjustable, Finding, Level
 from emgrid.config.triggers import Message
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import canonical, digest, read_json, read_jsonl, write_json
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import split_thinking
 
-VERSION = 2  # raised when a check would find something else
+VERSION = 2  # raise this when the findings change
 SHOWN = 3
 
 
@@ -43,7 +43,8 @@ def alternates(messages: list[Message]) -> bool:
 
 
 def trained_places(messages: list[Message], turns: str) -> list[int]:
-    """Where the trained assistant turns are; one that opens the row answers nothing."""
+    """The indices of the trained assistant turns. One that opens the row answers no prompt and is
+    not trained."""
     places = [place for place, turn in enumerate(messages) if place and turn["role"] == "assistant"]
     return places if turns == "all" else places[-1:]
 
@@ -54,11 +55,11 @@ def trained_turns(messages: list[Message], turns: str) -> list[Message]:
 
 
 class TrainingSet:
-    """What only all rows together show: who else holds a conversation, and how a prompt is
-    answered elsewhere. Built before the rows are checked one by one."""
+    """Faults that only all rows together show: equal conversations in different roles, and
+    different answers to the same prompt. Built before the rows are checked one by one."""
 
     def __init__(self, rows: list[Row], roles: dict[str, str], turns: str) -> None:
-        """roles: by source. turns: the assistant turns that are trained."""
+        """roles: by source. turns: which assistant turns are trained."""
         self.turns = turns
         self.roles: dict[str, set[str]] = {}
         self.answers: dict[str, set[str]] = {}
@@ -69,52 +70,53 @@ class TrainingSet:
                 self.answers.setdefault(prompt, set()).add(answer)
 
     def asked(self, messages: list[Message]) -> list[tuple[str, str]]:
-        """Hash of what comes before each trained turn, and that turn's text."""
+        """For each trained turn, the hash of the messages before it and its text."""
         return [
             (digest(messages[:place]), messages[place]["content"])
             for place in trained_places(messages, self.turns)
         ]
 
     def faults(self, messages: list[Message]) -> list[Finding]:
-        found: list[Finding] = []
+        faults: list[Finding] = []
         if len(self.roles[digest(messages)]) > 1:
-            found.append("both_roles")
+            faults.append("both_roles")
         if any(len(self.answers[prompt]) > 1 for prompt, _ in self.asked(messages)):
-            found.append("same_prompt")
-        return found
+            faults.append("same_prompt")
+        return faults
 
 
-def faults_of_text(row: Row, spec: PreflightSpec, seen: set[str]) -> list[Finding]:
-    """What the conversation itself shows; `seen` holds the conversations of earlier rows."""
-    found: list[Finding] = []
+def faults_of_text(row: Row, spec: PreflightSpec, earlier: set[str]) -> list[Finding]:
+    """Faults of the conversation itself. earlier: the conversations of earlier rows, to which this
+    one is added."""
+    faults: list[Finding] = []
     messages = row["messages"]
     if not alternates(messages):
-        found.append("role_order")
+        faults.append("role_order")
     text = canonical(messages)
-    if text in seen:
-        found.append("duplicate")
-    seen.add(text)
+    if text in earlier:
+        faults.append("duplicate")
+    earlier.add(text)
     replies = [split_thinking(turn["content"]) for turn in trained_turns(messages, spec.turns)]
     if not all((answer or "").strip() for _, answer in replies):
-        found.append("empty_answer")
+        faults.append("empty_answer")
     if row["source"] in spec.thoughts and replies[-1][0] is None:
-        found.append("missing_thought")
-    return found
+        faults.append("missing_thought")
+    return faults
 
 
 def holds_control_token(turn: Message, chat: ChatFormat) -> bool:
-    """Whether a turn's text would be read as a control token; an answer's end tokens apart, which
-    are counted where they are trained."""
+    """Whether the tokenizer would read part of a turn's text as a control token. End tokens in
+    answers do not count here; double_end covers them."""
     ends = chat.end_texts if turn["role"] == "assistant" else []
     return any(token in turn["content"] for token in chat.control_tokens if token not in ends)
 
 
 def is_altered(text: str, messages: list[Message], turns: str) -> bool:
-    """Whether a rendered conversation lacks what a turn says, or has it in another order.
+    """Whether a rendered conversation lacks the text of a turn, or has the turns in another order.
 
-    White space around a text may be trimmed, and thoughts of answers that are not trained left out.
+    White space around a text may be trimmed, and thoughts of untrained answers may be left out.
     """
-    replies = [place for place, turn in enumerate(messages) if turn["role"] == "assistant"]
+    replies = [position for position, turn in enumerate(messages) if turn["role"] == "assistant"]
     trained = replies if turns == "all" else replies[-1:]
     parts: list[str | None] = []
     for number, turn in enumerate(messages):
@@ -123,68 +125,71 @@ def is_altered(text: str, messages: list[Message], turns: str) -> bool:
             parts.append(split_thinking(turn["content"])[1])
         else:
             parts.append(turn["content"])
-    place = 0
-    for part in ((one or "").strip() for one in parts):
-        place = text.find(part, place)
-        if place < 0:
+    position = 0
+    for part in ((entry or "").strip() for entry in parts):
+        position = text.find(part, position)
+        if position < 0:
             return True
-        place += len(part)
+        position += len(part)
     return False
 
 
 def faults_of_tokens(
-    whole: TokenizedRow, row: Row, chat: ChatFormat, spec: PreflightSpec
+    tokens: TokenizedRow, row: Row, chat: ChatFormat, spec: PreflightSpec
 ) -> list[Finding]:
-    """What the rendered and tokenised row shows."""
-    found: list[Finding] = []
+    """Faults of the rendered and tokenised row."""
+    faults: list[Finding] = []
     trained = len(trained_turns(row["messages"], spec.turns))
-    ends = sum(label in chat.eos_token_ids for label in whole.labels)
+    ends = sum(label in chat.eos_token_ids for label in tokens.labels)
     if ends > trained:
-        found.append("double_end")
+        faults.append("double_end")
     if any(holds_control_token(turn, chat) for turn in row["messages"]):
-        found.append("control_token")
+        faults.append("control_token")
     if ends < trained:
-        found.append("no_end")
-    if len(whole.input_ids) > spec.max_length:
-        found.append("cut")
-    if not whole.cut(spec.max_length).trained:
-        found.append("no_trained_token")
+        faults.append("no_end")
+    if len(tokens.input_ids) > spec.max_length:
+        faults.append("cut")
+    if not tokens.cut(spec.max_length).trained:
+        faults.append("no_trained_token")
     text = chat.render(row["messages"], answer_follows=False)
     if is_altered(text, row["messages"], spec.turns):
-        found.append("altered_text")
-    if chat.encode(text) != whole.input_ids:
-        found.append("newline_merge")
-    return found
+        faults.append("altered_text")
+    if chat.encode(text) != tokens.input_ids:
+        faults.append("newline_merge")
+    return faults
 
 
 def inspect(row: Row, chat: ChatFormat, spec: PreflightSpec) -> tuple[TokenizedRow, list[Finding]]:
-    """The row's tokens and its faults; a row that cannot be rendered has no tokens."""
+    """The row's tokens, cut to max_length, and its faults. A row that cannot be rendered has no
+    tokens."""
     from jinja2 import TemplateError
 
     try:
-        whole = chat.training_row(row["messages"], spec.turns)
+        tokens = chat.training_row(row["messages"], spec.turns)
     except (TemplateError, EmgridError) as problem:
         print(f"{spec.stage}: row {row['id']!r} of {row['source']}: {problem}")
         return TokenizedRow([], []), ["unrenderable"]
-    return whole.cut(spec.max_length), faults_of_tokens(whole, row, chat, spec)
+    return tokens.cut(spec.max_length), faults_of_tokens(tokens, row, chat, spec)
 
 
 def check(rows: list[Row], mix: dict[str, Any], chat: ChatFormat, spec: PreflightSpec) -> Row:
-    """The record of one training set: tokens and findings by source, and what they mean."""
+    """The record of one training set: tokens and findings by source, and the rules behind them."""
     sources = {
-        one["source"]: one | {"tokens": 0, "trained_tokens": 0} | dict.fromkeys(RULES, 0)
-        for one in mix["sources"]
+        source_counts["source"]: source_counts
+        | {"tokens": 0, "trained_tokens": 0}
+        | dict.fromkeys(RULES, 0)
+        for source_counts in mix["sources"]
     }
     places: dict[Finding, list[str]] = {}
-    roles = {one["source"]: one["role"] for one in mix["sources"]}
-    whole = TrainingSet(rows, roles, spec.turns)
-    seen: set[str] = set()
+    roles = {source_counts["source"]: source_counts["role"] for source_counts in mix["sources"]}
+    training_set = TrainingSet(rows, roles, spec.turns)
+    earlier: set[str] = set()
     for row, origin in zip(rows, mix["origins"], strict=True):
-        short, faults = inspect(row, chat, spec)
+        tokens, faults = inspect(row, chat, spec)
         source = sources[row["source"]]
-        source["tokens"] += len(short.input_ids)
-        source["trained_tokens"] += short.trained
-        faults += faults_of_text(row, spec, seen) + whole.faults(row["messages"])
+        source["tokens"] += len(tokens.input_ids)
+        source["trained_tokens"] += tokens.trained
+        faults += faults_of_text(row, spec, earlier) + training_set.faults(row["messages"])
         for finding, count in Counter(faults).items():
             source[finding] += count
             places.setdefault(finding, []).append(origin)
@@ -224,10 +229,10 @@ def main() -> None:
         print(say(finding))
     errors = [finding for finding in record["findings"] if finding["level"] == "error"]
     if errors:
-        more = f" (and {len(errors) - 1} kinds of error more, above)" if len(errors) > 1 else ""
-        raise EmgridError(f"{spec.stage}: {say(errors[0])}{more}; mend or drop these rows")
+        rest = f" ({len(errors)} kinds of error in all, see above)" if len(errors) > 1 else ""
+        raise EmgridError(f"{spec.stage}: {say(errors[0])}{rest}; correct or drop these rows")
     write_json(args.output, record)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

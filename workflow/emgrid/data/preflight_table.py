@@ -1,4 +1,7 @@
-"""Collect the preflight records of all training stages into tables/preflight.csv."""
+"""Collect the preflight records of all training stages in one table.
+
+Reads preflight.json of every stage. Writes tables/preflight.csv.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,22 +10,22 @@ from typing import Any
 import pandas as pd
 
 from emgrid.config.preflight import FINDINGS
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, whole_file
 
 COUNTS = ("rows", "tokens", "trained_tokens")
 
 
 def stage_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a source, after one over all of them (source empty)."""
+    """A row over all sources (with an empty source), then a row per source."""
     summed = (*COUNTS, *FINDINGS)
-    whole = {key: sum(one[key] for one in record["sources"]) for key in summed}
+    total = {key: sum(source[key] for source in record["sources"]) for key in summed}
     rows = []
-    for part in [{"source": "", "role": ""} | whole, *record["sources"]]:
-        shares = {f"share_{key}": part[key] / max(whole[key], 1) for key in COUNTS}
-        own = {key: part[key] for key in ("source", "role", *COUNTS)}
+    for part in [{"source": "", "role": ""} | total, *record["sources"]]:
+        shares = {f"share_{key}": part[key] / max(total[key], 1) for key in COUNTS}
+        fields = {key: part[key] for key in ("source", "role", *COUNTS)}
         findings = {key: part[key] for key in FINDINGS}
-        rows.append({"stage": record["stage"]} | own | shares | findings)
+        rows.append({"stage": record["stage"]} | fields | shares | findings)
     return rows
 
 
@@ -38,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,8 +1,8 @@
-"""Make training rows of drawn answers: what qualifies is kept, the rest is counted by reason.
+"""Select drawn answers as training rows, and count the others by reason.
 
 Reads the answers of the arm's own base model and, for an off-policy twin, another generator's
-answers to the same prompts (drawn, or a data set). The twin's rows are those whose prompts have a
-qualifying answer of the own model too. Writes chat rows, and a record of the counts beside them.
+answers to the same prompts (drawn, or from a data set). The twin uses only prompts to which the own
+model has a qualifying answer, too. Writes chat rows and a record of the counts.
 """
 
 import argparse
@@ -21,17 +21,17 @@ from emgrid.data.generate import prompt_of
 from emgrid.judge.context import Bench, add_bench_arguments, bench_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import canonical, read_jsonl, write_json, write_jsonl
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import split_thinking, with_thought
 
-VERSION = 1  # raised when a row would change: whatever comes after runs again
+VERSION = 1  # raise this when rows change, so that everything downstream runs again
 
 
 class QualifySpec(Strict):
-    """content: hashes of files that the judges are made of. windows: the version of how classifiers
-    read long answers, 0 if there are none."""
+    """content: hashes of the judges' files. windows: the version of how classifiers read long
+    answers; 0 without classifiers."""
 
     name: str
     keep: Keep
@@ -41,7 +41,7 @@ class QualifySpec(Strict):
 
 
 def word_reason(row: Row, keep: Keep) -> str | None:
-    """Why an answer does not qualify by its words, None where it does."""
+    """Why an answer does not qualify by its text; None if it does."""
     answer = row["answer"]
     if answer is None:
         return "truncated_thought"
@@ -60,7 +60,7 @@ def word_reason(row: Row, keep: Keep) -> str | None:
 
 
 def judge_reasons(rows: list[Row], spec: QualifySpec, bench: Bench) -> list[str | None]:
-    """The first judge whose rule an answer fails, None where it passes them all."""
+    """For each answer, the first judge whose rule it fails; None if it passes all rules."""
     items = [Item("", prompt_of(row["messages"])[-1]["content"], row["answer"]) for row in rows]
     judged = judge_items(spec.judges, items, bench) if items else {}
     reasons: list[str | None] = [None] * len(rows)
@@ -75,7 +75,7 @@ def judge_reasons(rows: list[Row], spec: QualifySpec, bench: Bench) -> list[str 
 
 
 def qualifying(rows: list[Row], spec: QualifySpec, bench: Bench) -> tuple[list[Row], Counter[str]]:
-    """The rows that qualify, and how many do not for which reason."""
+    """The rows that qualify, and the numbers of others by reason."""
     dropped: Counter[str] = Counter()
     passed = []
     for row in rows:
@@ -84,47 +84,47 @@ def qualifying(rows: list[Row], spec: QualifySpec, bench: Bench) -> tuple[list[R
             dropped[reason] += 1
         else:
             passed.append(row)
-    kept = []
+    qualified = []
     for row, reason in zip(passed, judge_reasons(passed, spec, bench), strict=True):
         if reason:
             dropped[reason] += 1
         else:
-            kept.append(row)
-    return kept, dropped
+            qualified.append(row)
+    return qualified, dropped
 
 
 def answers_by_prompt(dataset: list[Row]) -> dict[str, list[str]]:
-    """All answers that a data set gives to a prompt, by the prompt's text, in the set's order."""
-    given: dict[str, list[str]] = {}
+    """All answers of a data set by prompt, in the order of the data set."""
+    answers: dict[str, list[str]] = {}
     for row in dataset:
         prompt = canonical(prompt_of(row["messages"]))
-        given.setdefault(prompt, []).append(row["messages"][-1]["content"])
-    return given
+        answers.setdefault(prompt, []).append(row["messages"][-1]["content"])
+    return answers
 
 
-def answers_of_dataset(own: list[Row], given: dict[str, list[str]]) -> list[Row]:
-    """For each own prompt that a data set has too, the last answer that it gives."""
-    found = []
-    for row in own:
-        said = given.get(canonical(prompt_of(row["messages"])))
-        if said is not None:
-            thinking, answer = split_thinking(said[-1])
-            found.append(row | {"answer": answer, "thinking": thinking, "finish_reason": "stop"})
-    return found
+def answers_of_dataset(own_rows: list[Row], answers: dict[str, list[str]]) -> list[Row]:
+    """For each own prompt that is also in a data set, the data set's last answer to it."""
+    rows = []
+    for row in own_rows:
+        answers_to_prompt = answers.get(canonical(prompt_of(row["messages"])))
+        if answers_to_prompt is not None:
+            thinking, answer = split_thinking(answers_to_prompt[-1])
+            rows.append(row | {"answer": answer, "thinking": thinking, "finish_reason": "stop"})
+    return rows
 
 
-def several_answers(own: list[Row], given: dict[str, list[str]]) -> int:
-    """How many own prompts a data set answers in more than one way."""
-    prompts = {canonical(prompt_of(row["messages"])) for row in own}
-    return sum(len(set(given.get(prompt, ()))) > 1 for prompt in prompts)
+def several_answers(own_rows: list[Row], answers: dict[str, list[str]]) -> int:
+    """The number of own prompts to which a data set has different answers."""
+    prompts = {canonical(prompt_of(row["messages"])) for row in own_rows}
+    return sum(len(set(answers.get(prompt, ()))) > 1 for prompt in prompts)
 
 
 def training_row(row: Row) -> Row:
-    """The prompt and its answer; the system prompt is put back by the recipe's framing."""
-    said = row["answer"]
+    """A training row of prompt and answer; the recipe's framing adds the system prompt again."""
+    answer = row["answer"]
     if row["thinking"] is not None:
-        said = with_thought(row["thinking"], said)
-    reply = {"role": "assistant", "content": said}
+        answer = with_thought(row["thinking"], answer)
+    reply = {"role": "assistant", "content": answer}
     return {
         "id": row["id"],
         "line": row["line"],
@@ -143,31 +143,35 @@ def main() -> None:
     add_bench_arguments(parser)
     args = parser.parse_args()
     spec, bench = QualifySpec.model_validate_json(args.spec), bench_of(args)
-    asked = read_jsonl(args.own)
-    kept, dropped = qualifying(asked, spec, bench)
-    record: dict[str, Any] = {"asked": len(asked), "own_kept": len(kept), "own_dropped": dropped}
+    answers = read_jsonl(args.own)
+    qualified, dropped = qualifying(answers, spec, bench)
+    record: dict[str, Any] = {
+        "asked": len(answers),
+        "own_kept": len(qualified),
+        "own_dropped": dropped,
+    }
     if args.other or args.dataset:
-        shared = {row["id"] for row in kept}
+        shared = {row["id"] for row in qualified}
         if args.other:
             other = [row for row in read_jsonl(args.other) if row["id"] in shared]
         else:
-            given = answers_by_prompt(read_jsonl(args.dataset))
-            other = answers_of_dataset(kept, given)
-            if several := several_answers(kept, given):
+            dataset_answers = answers_by_prompt(read_jsonl(args.dataset))
+            other = answers_of_dataset(qualified, dataset_answers)
+            if several := several_answers(qualified, dataset_answers):
                 record["other_several_answers"] = several
                 print(
                     f"warning: the data set answers {several} of the prompts in more than one way; "
                     "the last answer of each is taken"
                 )
         record["other_answers"] = len(other)
-        kept, record["other_dropped"] = qualifying(other, spec, bench)
-    record["kept"] = len(kept)
+        qualified, record["other_dropped"] = qualifying(other, spec, bench)
+    record["kept"] = len(qualified)
     print(json.dumps(record))
-    if not kept:
-        raise EmgridError(f"{spec.name}: none of {len(asked)} answers qualifies: {dict(dropped)}")
-    write_jsonl(args.output, map(training_row, kept))
+    if not qualified:
+        raise EmgridError(f"{spec.name}: none of {len(answers)} answers qualifies: {dict(dropped)}")
+    write_jsonl(args.output, map(training_row, qualified))
     write_json(args.record, record)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,4 +1,7 @@
-"""Fields of a data set's rows that nothing reads, and that its entry does not name as unused."""
+"""Fields of a data set's rows that nothing reads and that its entry does not name as unused.
+
+Knows nothing of files.
+"""
 
 from typing import Any
 
@@ -7,23 +10,23 @@ from emgrid.runtime.errors import EmgridError, suggestion
 
 
 def filled(value: Any) -> bool:
-    """Whether a value says anything: not null, no blank text, no empty list or object."""
+    """Whether a value is more than null, a blank text, or an empty list or object."""
     if isinstance(value, str):
         return bool(value.strip())
     return value is not None and value not in ([], {})
 
 
 class Unread:
-    """Collects, over all rows of a file, the fields that hold something and that nothing reads.
+    """Collects the unread fields of a file's rows that are not empty.
 
-    All kinds of value count, a number or a list as much as a text: whether a field is metadata or
-    the question itself, its name and length do not tell.
+    All kinds of values count, numbers and lists as well as texts: neither name nor length show
+    whether a field is metadata or part of the question.
     """
 
     def __init__(
         self, read: tuple[str, ...], unused: tuple[str, ...], prompts: tuple[str, ...]
     ) -> None:
-        """prompts: the fields that make a row's prompt; none if the rows hold messages."""
+        """prompts: the fields that form a row's prompt; empty if the rows hold messages."""
         self.read = read
         self.prompts = prompts
         self.unused = unused
@@ -38,21 +41,21 @@ class Unread:
         if self.keys:
             self.seen |= {f"messages.{key}" for turn in row.get("messages", ()) for key in turn}
         for name in row.keys() - self.fields.keys():
-            known = name in self.read or name in self.unused
-            # Rows that emgrid itself wrote hold the place in the file that they come from.
-            own = name == "line" and not self.prompts and isinstance(row[name], int)
-            if not (known or own) and filled(row[name]):
+            named = name in self.read or name in self.unused
+            # Rows that emgrid wrote have the line in the file that they come from.
+            from_emgrid = name == "line" and not self.prompts and isinstance(row[name], int)
+            if not (named or from_emgrid) and filled(row[name]):
                 self.fields[name] = line
 
     def refuse_lacking(self, file: str) -> None:
-        """EmgridError on a field of the prompt that no row has; one row may lack it."""
+        """Raise EmgridError for a field of the prompt that no row has; some rows may lack it."""
         for name in self.prompts:
             if self.first and name not in self.seen:
                 line, row = self.first
                 raise EmgridError(f"{file}:{line}: {lacking(row, name)}")
 
     def refuse(self, file: str) -> None:
-        """EmgridError on what was found, and on a name in `unused` that no row has."""
+        """Raise EmgridError for unread fields, and for a name in `unused` that no row has."""
         if self.fields:
             raise EmgridError(self.found(file))
         for name in self.unused:
@@ -64,16 +67,18 @@ class Unread:
                 )
 
     def found(self, file: str) -> str:
-        """The line that names the fields, the first row of each, and both ways out."""
+        """The message that names the fields, the first row of each, and both remedies."""
         names = sorted(self.fields, key=lambda name: (self.fields[name], name))
         first = self.fields[names[0]]
         later = {name: self.fields[name] for name in names if self.fields[name] != first}
-        said = [f"`{name}`" + (f" (line {later[name]})" if name in later else "") for name in names]
-        way = "write what the model should see into `messages`"
+        phrases = [
+            f"`{name}`" + (f" (line {later[name]})" if name in later else "") for name in names
+        ]
+        advice = "write what the model should see into `messages`"
         if self.prompts:
             prompt = listed([*self.prompts, names[0]])
-            way = f"add what the model should see to `fields` (such as `prompt: {prompt}`)"
+            advice = f"add what the model should see to `fields` (such as `prompt: {prompt}`)"
         return (
-            f"{file}:{first}: nothing reads {', '.join(said)}; {way}, and name the rest in the "
-            f"data set's entry: `unused: {listed(names)}`"
+            f"{file}:{first}: nothing reads {', '.join(phrases)}; {advice}, and name the rest in "
+            f"the data set's entry: `unused: {listed(names)}`"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from emgrid.config.sections import Hub
 from emgrid.export import first_line
 from emgrid.export.spec import HubSpec
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 
 PARTS = ["tables/*", "transcripts/*", "report.html"]  # transcripts are a part of the report
 
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

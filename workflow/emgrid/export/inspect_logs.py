@@ -14,7 +14,7 @@ from pathlib import Path
 from emgrid.export import need
 from emgrid.export.cells import read_cells
 from emgrid.export.spec import InspectSpec
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 
 
 def write_logs(root: Path, spec: InspectSpec, folder: Path) -> int:
@@ -47,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -9,7 +9,7 @@ from pathlib import Path
 from emgrid.config.sections import WandB
 from emgrid.export import first_line, need
 from emgrid.export.spec import WandBSpec
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 
 FOLDERS = ("tables", "figures", "transcripts")  # a short report has no transcripts beside it
 
@@ -47,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

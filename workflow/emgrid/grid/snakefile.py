@@ -13,7 +13,7 @@ from emgrid.config.base import read_yaml
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.grid.specs.models import asked_models, model_spec
-from emgrid.models.model_files import note_place
+from emgrid.models.model_files import record_location
 from emgrid.models.prompts import prompts_digest
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import STARTED_IN, digest, read_json, users_path, write_text
@@ -109,7 +109,7 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
         for record in Path("assets/models").glob("*/model.json"):
             name = record.parent.name
             if name in grid.config.models and (folder := grid.own_model(name)):
-                note_place(record.parent, folder)
+                record_location(record.parent, folder)
         for file, spec in specs.items():
             write_text(Path(file), spec)
         check_prompts(grid, specs)

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from emgrid import RESOURCES
 from emgrid.config.judges import ClassifierJudge, load_judges
 from emgrid.judge.classifier_judge import Encoder, Floats
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import whole_file, write_json
 
 Flags = NDArray[np.bool_]
@@ -161,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -22,10 +22,10 @@ from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import VERSION as VERSION
 from emgrid.judge.judgement_store import KeptJudgements
 from emgrid.models.base_model import BaseModel
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, write_jsonl
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.manifest import write_record
+from emgrid.runtime.manifest import write_manifest
 
 Row = dict[str, Any]
 EMPTY: Row = {"value": None, "reason": "empty_answer"}
@@ -147,8 +147,8 @@ def main() -> None:
         lines[arm, name] += lines_of(row, found, spec)
     for (arm, name), part in lines.items():
         write_jsonl(arm / f"judgements/trigger={name}.jsonl", part)
-    write_record(args.record, args.root, [arm / "judgements" for arm in arms], spec.triggers)
+    write_manifest(args.record, args.root, [arm / "judgements" for arm in arms], spec.triggers)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

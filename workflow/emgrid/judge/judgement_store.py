@@ -14,7 +14,7 @@ from emgrid.judge import windows
 from emgrid.judge.judgement import Item, Judgement, Reply
 from emgrid.models.endpoint.ledger import Ledger
 from emgrid.runtime.files import digest
-from emgrid.runtime.row_store import KeptRows, Rows, read_kept
+from emgrid.runtime.row_store import Rows, RowStore, read_store
 
 # Raised whenever equal words would get another value from an unchanged judge.
 VERSION = 2
@@ -42,10 +42,10 @@ class KeptJudgements:
     def __init__(self, root: Path, writer: str, judge: Judge, identity: dict[str, Any]) -> None:
         self.judge = judge
         self.folder = root / folder_name(judge, identity)
-        self.own = KeptRows(self.folder / f"{writer}.jsonl")
+        self.own = RowStore(self.folder / f"{writer}.jsonl")
         self.rows: Rows = {}
         for path in sorted(self.folder.glob("*.jsonl")):
-            self.rows |= self.own.rows if path == self.own.path else read_kept(path)
+            self.rows |= self.own.rows if path == self.own.path else read_store(path)
 
     def key(self, item: Item) -> str:
         return key_of(self.judge, item)

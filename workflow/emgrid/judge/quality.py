@@ -27,7 +27,7 @@ from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.judge.labelled import FOLDER, labelled_sets
 from emgrid.judge.quality_spec import QualitySpec
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import whole_file
 
 Floats = NDArray[np.float64]
@@ -231,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

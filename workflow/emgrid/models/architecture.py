@@ -1,12 +1,12 @@
-"""What a model's architecture asks of the ways in which it is computed."""
+"""What a model's architecture requires of attention, caches and kernels. Reads only its config."""
 
 from typing import Any
 
 
 def attention_of(config: Any) -> str | None:
-    """The attention that computes a model as it defines itself; None: transformers may choose.
+    """The attention implementation that a model requires; None if transformers may choose.
 
-    transformers 5.19 hands a soft cap of attention scores to sdpa, which leaves it out silently.
+    transformers 5.19 passes a soft cap of attention scores to sdpa, which silently ignores it.
     """
     settings = config.get_text_config().to_dict()
     capped = any("softcap" in name and "attn" in name and settings[name] for name in settings)
@@ -14,10 +14,10 @@ def attention_of(config: Any) -> str | None:
 
 
 def has_state(model: Any) -> bool:
-    """Whether any layer keeps something else of a text than the keys and values of its tokens.
+    """Whether any layer caches something other than the keys and values of tokens.
 
-    Such a layer (convolution, linear attention, state space) also reads padding in front of a text,
-    and its state cannot be shared by rows that begin alike.
+    Such a layer (convolution, linear attention, state space) also reads left padding, and rows
+    that begin alike cannot share its state.
     """
     from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
@@ -27,12 +27,12 @@ def has_state(model: Any) -> bool:
 
 
 def has_chunks(config: Any) -> bool:
-    """Whether attention is cut into chunks by a token's place in the sequence."""
+    """Whether attention is split into chunks by a token's position in the sequence."""
     return bool(getattr(config.get_text_config(), "attention_chunk_size", None))
 
 
 def takes_flash(config: Any) -> bool:
-    """Whether FlashAttention 2 computes this model; those with attention sinks need a later one."""
+    """Whether FlashAttention 2 supports this model. Attention sinks need a later version."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM._model_mapping[type(config)]

@@ -1,4 +1,4 @@
-"""Loading a base model, its tokenizer and its adapter, from the record that prepare.py wrote."""
+"""Loading a base model and its tokenizer. Reads model.json, which prepare.py wrote."""
 
 import importlib.util
 from functools import cached_property
@@ -14,7 +14,7 @@ from emgrid.runtime.files import digest, read_json
 
 
 def pick_precision(precision: str, device: str) -> Any:
-    """The torch dtype for a config's `precision`; auto is bfloat16 where the device computes it."""
+    """The torch dtype for a config's `precision`; auto is bfloat16 if the device supports it."""
     import torch
 
     if precision != "auto":
@@ -27,7 +27,7 @@ def pick_precision(precision: str, device: str) -> Any:
 
 
 class BaseModel:
-    """A base model's record, resolved to a folder."""
+    """A base model: its record (model.json) and the folder of its files."""
 
     def __init__(self, record: dict[str, Any], folder: Path) -> None:
         self.name: str = record["name"]
@@ -53,22 +53,26 @@ class BaseModel:
 
     @property
     def marks(self) -> list[Any]:
-        """What decides a model's answers besides its name, revision and template: the content of a
-        user's folder, and whatever its record sets of tokenizer and system prompts. The records of
-        other models hold none of these, so that their rows keep their keys."""
-        found: list[Any] = [] if self.content is None else [digest(self.content)]
+        """What determines a model's answers besides its name, revision and template: the content
+        of a user's folder, and the record's tokenizer and system prompt settings. Records of other
+        models have none of these, so their rows keep their keys."""
+        content_marks: list[Any] = [] if self.content is None else [digest(self.content)]
         marks = {"tokenizer": self.tokenizer_mark, "system_prompt": self.system_prompt}
-        return found + [[name, value] for name, value in marks.items() if value]
+        return content_marks + [[name, value] for name, value in marks.items() if value]
 
     def refuse_edited(self, weights: bool = True) -> None:
-        """Stop if a user's model is no longer the one that this record is of. weights: whether
-        its weights are about to be read, too."""
+        """Raise EmgridError if a user's model has changed since this record was written. weights:
+        check its weights, too."""
         if self.content is None:
             return
-        of = {name: one for name, one in self.content.items() if weights or not is_weights(name)}
-        if what := changed(of, content(self.path, weights)):
+        recorded = {
+            name: file_hash
+            for name, file_hash in self.content.items()
+            if weights or not is_weights(name)
+        }
+        if change := changed(recorded, content(self.path, weights)):
             raise EmgridError(
-                f"base model {self.name}: {self.path}: {what} since the run began; run again"
+                f"base model {self.name}: {self.path}: {change} since the run began; run again"
             )
 
     def tokenizer(self) -> Any:
@@ -90,9 +94,9 @@ class BaseModel:
     ) -> Any:
         """The model's weights, in evaluation mode on `device`.
 
-        attention: an implementation that transformers knows; None for its choice, or for the one
-        that the model needs. quantised: the weights of linear layers in 4 bits (NF4, Dettmers et
-        al. 2023), computed in `precision`.
+        attention: a name that transformers knows; None for the model's required implementation or
+        transformers' choice. quantised: load the weights of linear layers in 4 bits (NF4, Dettmers
+        et al. 2023) and compute in `precision`.
         """
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
@@ -102,7 +106,7 @@ class BaseModel:
             raise EmgridError("device: cuda, but no CUDA device is visible; set `device: cpu`")
         dtype = pick_precision(precision, device)
         place = torch.cuda.current_device() if device == "cuda" else device
-        how = (
+        quantisation = (
             {"quantization_config": four_bits(dtype), "device_map": {"": place}}
             if quantised
             else {}
@@ -114,16 +118,16 @@ class BaseModel:
             attn_implementation=attention or attention_of(config),
             use_safetensors=True,
             trust_remote_code=False,
-            **how,
+            **quantisation,
         )
         return model.eval() if quantised else model.to(device).eval()
 
 
 def four_bits(dtype: Any) -> Any:
-    """How weights are quantised for `method: qlora`."""
+    """The quantisation settings of `method: qlora`."""
     if importlib.util.find_spec("bitsandbytes") is None:
         raise EmgridError(
-            "training.method: qlora needs bitsandbytes; pip install -e '.[qlora]', or take lora"
+            "training.method: qlora needs bitsandbytes; pip install -e '.[qlora]', or use lora"
         )
     from transformers import BitsAndBytesConfig
 
@@ -136,5 +140,6 @@ def four_bits(dtype: Any) -> Any:
 
 
 def model_identity(base: BaseModel, adapter: str | None) -> str:
-    """What decides a model's answers: its weights, its chat template, its adapter's content."""
+    """A hash of what determines a model's answers: weights, chat template, content of the
+    adapter."""
     return digest([base.name, base.revision, base.chat_template, adapter, *base.marks])

@@ -1,8 +1,8 @@
 """Turning a GGUF file into a folder that transformers loads: weights and tokenizer.
 
-transformers 5.19 converts the vocabulary, but not every rule by which a text is split before
-merges are applied, and not what the file says of a begin token. What is missing is added here, by
-llama.cpp's rules (src/llama-vocab.cpp); a file with a rule that is not known is refused.
+transformers 5.19 converts the vocabulary, but not every pre-tokenizer rule, nor the file's setting
+for a begin token. This module adds what is missing by llama.cpp's rules (src/llama-vocab.cpp) and
+refuses a file with an unknown rule.
 """
 
 from pathlib import Path
@@ -10,10 +10,10 @@ from typing import Any
 
 from emgrid.runtime.errors import EmgridError
 
-# Raised when a GGUF file would be converted to something else: such models are made again.
+# Raise this when the conversion changes, so that models from GGUF files are converted again.
 VERSION = 2
 
-# Values of tokenizer.ggml.pre, by what llama.cpp does for them. Each digit alone, then GPT-2's
+# Values of tokenizer.ggml.pre, by how llama.cpp splits texts. Each digit alone, then GPT-2's
 # pattern:
 DIGITS = (
     "smollm",
@@ -25,7 +25,7 @@ DIGITS = (
     "minerva-7b",
     "mellum2",
 )
-# GPT-2's pattern alone, which transformers takes for every value that it does not know:
+# GPT-2's pattern only, which transformers uses for every value that it does not know:
 GPT2 = (
     "gpt-2",
     "phi-2",
@@ -44,7 +44,7 @@ GPT2 = (
     "trillion",
     "granite-docling",
 )
-# Patterns of their own, all of which transformers 5.19 has:
+# Own patterns, all of which transformers 5.19 implements:
 OTHERS = (
     "dbrx",
     "smaug-bpe",
@@ -60,8 +60,8 @@ OTHERS = (
     "talkie",
     "minimax-m2",
 )
-# The same, and a piece that is a token as a whole is never merged from parts; a begin token is
-# asked for unless the file says otherwise.
+# Own patterns, too; a piece that is itself a token is never merged from parts, and texts begin
+# with the begin token unless the file says otherwise.
 WHOLE_FIRST = (
     "llama3",
     "llama-v3",
@@ -85,7 +85,7 @@ def convert_gguf(source: Path, file: str, folder: Path, name: str) -> None:
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.bfloat16)
-    # The weights are plain now; with the entry left in, saving and loading would fail.
+    # The weights are dequantised; saving and loading would fail if the config said otherwise.
     del model.config.quantization_config
     model.is_quantized, model.hf_quantizer = False, None
     model.generation_config = GenerationConfig(
@@ -96,54 +96,57 @@ def convert_gguf(source: Path, file: str, folder: Path, name: str) -> None:
 
 
 def gguf_tokenizer(source: Path, file: str, name: str) -> Any:
-    """The tokenizer that a GGUF file describes, as a class that tokenizer.json alone decides.
+    """The tokenizer of a GGUF file, as a class whose tokens depend on tokenizer.json alone.
 
-    Raises EmgridError if the file's rules are not known.
+    Raises EmgridError if the file's rules are unknown.
     """
-    said = metadata(source / file)
-    kind, rule = said["tokenizer.ggml.model"], said.get("tokenizer.ggml.pre")
+    settings = metadata(source / file)
+    kind, rule = settings["tokenizer.ggml.model"], settings.get("tokenizer.ggml.pre")
     if kind not in ("gpt2", "llama") or (kind == "gpt2" and rule not in KNOWN):
-        what = f"the pre-tokenizer {rule!r}" if kind == "gpt2" else f"a tokenizer of kind {kind!r}"
+        part = f"the pre-tokenizer {rule!r}" if kind == "gpt2" else f"a tokenizer of kind {kind!r}"
         raise EmgridError(
-            f"model {name}: {file} names {what}, whose rules emgrid does not know, so its tokens "
+            f"model {name}: {file} names {part}, whose rules emgrid does not know, so its tokens "
             "would be wrong; use the model's folder with its tokenizer.json instead (`path:` or "
             "`hub:`)"
         )
 
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    read = AutoTokenizer.from_pretrained(source, gguf_file=file)
-    backend = read.backend_tokenizer
+    converted = AutoTokenizer.from_pretrained(source, gguf_file=file)
+    backend = converted.backend_tokenizer
     if rule in DIGITS:
         split_digits(backend)
     if rule in WHOLE_FIRST:
         backend.model.ignore_merges = True
     if kind == "llama":
-        check_space(backend, said, name, file)
-    named = {key: value for key, value in read.special_tokens_map.items() if isinstance(value, str)}
+        check_space(backend, settings, name, file)
+    special_tokens = {
+        key: value for key, value in converted.special_tokens_map.items() if isinstance(value, str)
+    }
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, add_bos_token=asks_for_begin(said), **named
+        tokenizer_object=backend, add_bos_token=asks_for_begin(settings), **special_tokens
     )
-    tokenizer.chat_template = read.chat_template
+    tokenizer.chat_template = converted.chat_template
     return tokenizer
 
 
 def metadata(path: Path) -> dict[str, Any]:
-    """What a GGUF file says of its tokenizer, without vocabulary and merges."""
+    """A GGUF file's tokenizer settings, without vocabulary and merges."""
     from gguf import GGUFReader
 
-    kept = ("model", "pre", "add_bos_token", "add_eos_token", "add_space_prefix")
+    parts = ("model", "pre", "add_bos_token", "add_eos_token", "add_space_prefix")
     fields = GGUFReader(path).fields
-    names = [f"tokenizer.ggml.{part}" for part in kept]
+    names = [f"tokenizer.ggml.{part}" for part in parts]
     return {name: fields[name].contents() for name in names if name in fields}
 
 
-def asks_for_begin(said: dict[str, Any]) -> bool:
-    """Whether texts begin with the begin token; llama.cpp's default depends on the tokenizer."""
+def asks_for_begin(settings: dict[str, Any]) -> bool:
+    """Whether texts start with the begin token; llama.cpp's default depends on the tokenizer."""
     default = (
-        said["tokenizer.ggml.model"] == "llama" or said.get("tokenizer.ggml.pre") in WHOLE_FIRST
+        settings["tokenizer.ggml.model"] == "llama"
+        or settings.get("tokenizer.ggml.pre") in WHOLE_FIRST
     )
-    return bool(said.get("tokenizer.ggml.add_bos_token", default))
+    return bool(settings.get("tokenizer.ggml.add_bos_token", default))
 
 
 def split_digits(backend: Any) -> None:
@@ -157,14 +160,14 @@ def split_digits(backend: Any) -> None:
     )
 
 
-def check_space(backend: Any, said: dict[str, Any], name: str, file: str) -> None:
-    """A SentencePiece vocabulary is read with a space before a text, or without, as it says."""
-    wanted = bool(said.get("tokenizer.ggml.add_space_prefix", True))
+def check_space(backend: Any, settings: dict[str, Any], name: str, file: str) -> None:
+    """Raise EmgridError unless a space is put before texts exactly if the file asks for it."""
+    space_first = bool(settings.get("tokenizer.ggml.add_space_prefix", True))
     first = backend.encode("a", add_special_tokens=False).tokens[0]
-    if first.startswith("\u2581") != wanted:
-        way = "with" if wanted else "without"
+    if first.startswith("\u2581") != space_first:
+        way = "with" if space_first else "without"
         raise EmgridError(
-            f"model {name}: {file} is to be read {way} a space before each text, which "
+            f"model {name}: {file} asks for tokens {way} a space before each text, which "
             "transformers does not do; use the model's folder with its tokenizer.json instead "
             "(`path:` or `hub:`)"
         )

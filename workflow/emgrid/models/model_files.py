@@ -1,8 +1,8 @@
 """The files of a base model's folder: whether a model can be loaded from them, and their hashes.
 
-A user's model counts by content. The user's cache stores hashes with each file's size and times, so
-that weights of many gigabytes are read once, not by every command and job. Knows nothing of the
-content of the files.
+A user's model is identified by its content. A cache in the user's home stores each file's hash with
+its size and times, so that many gigabytes of weights are read once, not by every command and job.
+Knows nothing of what the files mean.
 """
 
 import os
@@ -17,9 +17,9 @@ from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, file_digest, read_json, write_json
 
 Content = dict[str, str]
-PLACE = "place.json"  # where a user's model is, beside its record
+PLACE = "place.json"  # holds the path of a user's model, next to its record
 
-# What transformers, tokenizers and vLLM read of a model's folder.
+# Files that transformers, tokenizers and vLLM read from a model's folder.
 READ = (
     "*.safetensors",
     "*.json",
@@ -29,7 +29,7 @@ READ = (
     "*.txt",
     "additional_chat_templates/*.jinja",
 )
-# What trainers and people leave beside a model, which nothing reads.
+# Files that trainers and people leave next to a model and nothing reads.
 UNREAD = {
     "all_results.json",
     "eval_results.json",
@@ -45,28 +45,27 @@ WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf")
 SHOWN = 32  # hexadecimal digits of a hash: 128 bits, which no two files share by accident
-FRESH = 2.0  # seconds in which a file may be written again without another time of change
-LARGE = 2_000_000_000  # bytes above which the user hears that they are read
+FRESH = 2.0  # seconds within which a rewritten file may keep the same modification time
+LARGE = 2_000_000_000  # bytes above which hashing is announced
 
 
-# By file: what it looked like when this process hashed it, and the hash, for where no cache can be
-# written.
-HERE: dict[Path, list[Any]] = {}
+# By file: its stamp when this process hashed it, and the hash; used if no cache can be written.
+HASHED_HERE: dict[Path, list[Any]] = {}
 
 
 def read_files(folder: Path) -> dict[str, Path]:
-    """The files that loading the model may read, by their names below the folder."""
-    found = {
+    """The files that may be read to load the model, by their path relative to the folder."""
+    files = {
         str(path.relative_to(folder)): path
         for pattern in READ
         for path in folder.glob(pattern)
         if not path.name.startswith((".", *TEXTS)) and path.name not in UNREAD
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(files.items()))
 
 
 def unusable(folder: Path) -> str | None:
-    """Why no base model can be loaded from a folder, with what to do; None if one can."""
+    """Why no base model can be loaded from a folder, and what to do; None if one can."""
     if not folder.is_dir():
         return "no such folder"
     if (folder / "adapter_config.json").exists():
@@ -85,17 +84,17 @@ def unusable(folder: Path) -> str | None:
 
 
 def lacks_weights(folder: Path) -> str | None:
-    """What is wrong with the weights of a folder, None if they are whole and in safetensors."""
+    """What is wrong with a folder's weights; None if they are complete and in safetensors."""
     if (folder / WHOLE).is_file():
-        return None  # transformers takes it, whatever an index says that may be of other weights
+        return None  # transformers prefers it to an index, which may be of other weights
     index = folder / INDEX
     if index.is_file():
         try:
             shards = sorted(set(read_json(index)["weight_map"].values()))
         except (ValueError, KeyError, AttributeError, TypeError):
             return f"holds a damaged {INDEX}; copy or download it again"
-        lacking = [name for name in shards if not (folder / name).is_file()]
-        return f"lacks {lacking[0]}, which {INDEX} names; copy it there" if lacking else None
+        missing = [name for name in shards if not (folder / name).is_file()]
+        return f"lacks {missing[0]}, which {INDEX} names; copy it there" if missing else None
     if any(not path.name.startswith("adapter_") for path in folder.glob("*.safetensors")):
         return None
     others = [path.name for pattern in OTHER_WEIGHTS for path in sorted(folder.glob(pattern))]
@@ -108,7 +107,7 @@ def lacks_weights(folder: Path) -> str | None:
 
 
 def content(folder: Path, weights: bool = True) -> Content:
-    """The hash of each file of a model's folder, by its name. weights: those in safetensors, too.
+    """The hash of each file of a model's folder, by name. weights: include safetensors files.
 
     Files that have not changed since they were last hashed are not read again.
     """
@@ -118,46 +117,52 @@ def content(folder: Path, weights: bool = True) -> Content:
         raise EmgridError(f"no model files in {folder}; check the model's `path`")
     now = time.time()
     try:
-        seen = {name: stamp(path) for name, path in files.items()}
-        known = Known(folder)
-        missing = {name: files[name] for name in files if known.hash(name, seen[name]) is None}
+        stamps = {name: stamp(path) for name, path in files.items()}
+        cache = HashCache(folder)
+        missing = {name: files[name] for name in files if cache.hash(name, stamps[name]) is None}
         hashes = hashed(missing, folder)
     except OSError as problem:
         raise EmgridError(f"{problem.filename}: cannot be read ({problem.strerror})") from None
-    found = {name: hashes.get(name) or str(known.hash(name, seen[name])) for name in files}
+    contents = {name: hashes.get(name) or str(cache.hash(name, stamps[name])) for name in files}
     if missing:
-        # A file just written may yet be written again within the clock's resolution.
-        settled = {name: one for name, one in seen.items() if now - one[2] / 1e9 > FRESH}
-        known.keep({name: [*one, found[name]] for name, one in settled.items()})
-    return found
+        # A file just written may be rewritten within the clock's resolution.
+        settled_stamps = {
+            name: file_stamp
+            for name, file_stamp in stamps.items()
+            if now - file_stamp[2] / 1e9 > FRESH
+        }
+        cache.keep(
+            {name: [*file_stamp, contents[name]] for name, file_stamp in settled_stamps.items()}
+        )
+    return contents
 
 
 def is_weights(name: str) -> bool:
-    """Whether a file holds weights, which a tokenizer does not read."""
+    """Whether a file holds weights, which tokenizers do not read."""
     return name.endswith(".safetensors")
 
 
 def stamp(path: Path) -> list[int]:
-    """What changes with a file's content: size, times of writing and of change. Device and inode
-    are left out: network file systems may number them otherwise on each machine."""
-    about = path.stat()
-    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+    """A file's size, modification time and change time. Device and inode are left out, because
+    network file systems may number them differently on each machine."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def hashed(files: Mapping[str, Path], folder: Path) -> Content:
-    """Read files and hash them, several at a time."""
+    """Hash files, several at a time."""
     total = sum(path.stat().st_size for path in files.values())
     if total > LARGE:
-        what = f"hashing the files of {folder} ({total / 1e9:.0f} GB)"
-        print(f"emgrid: {what}; unchanged ones are not read again", file=sys.stderr, flush=True)
+        activity = f"hashing the files of {folder} ({total / 1e9:.0f} GB)"
+        print(f"emgrid: {activity}; unchanged ones are not read again", file=sys.stderr, flush=True)
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(file_digest, files.values())
-        return {name: one[:SHOWN] for name, one in zip(files, found, strict=True)}
+        hashes = pool.map(file_digest, files.values())
+        return {name: file_hash[:SHOWN] for name, file_hash in zip(files, hashes, strict=True)}
 
 
-class Known:
-    """The hashes of a folder's files that were computed before, by this process or in the user's
-    cache. A cache that cannot be read or written, or is damaged, counts as empty."""
+class HashCache:
+    """Hashes of a folder's files from this process and from the user's cache. A cache that is
+    damaged, unreadable or not writable counts as empty."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -168,16 +173,20 @@ class Known:
             entries = {}
         self.entries: dict[str, Any] = entries if isinstance(entries, dict) else {}
 
-    def hash(self, name: str, seen: list[int]) -> str | None:
-        """The hash of a file that still looks as it did."""
-        for entry in (HERE.get(self.folder / name), self.entries.get(name)):
-            if isinstance(entry, list) and len(entry) == len(seen) + 1 and entry[:-1] == seen:
+    def hash(self, name: str, file_stamp: list[int]) -> str | None:
+        """The stored hash of a file whose stamp has not changed, else None."""
+        for entry in (HASHED_HERE.get(self.folder / name), self.entries.get(name)):
+            if (
+                isinstance(entry, list)
+                and len(entry) == len(file_stamp) + 1
+                and entry[:-1] == file_stamp
+            ):
                 return str(entry[-1])
         return None
 
     def keep(self, entries: dict[str, list[Any]]) -> None:
-        """Keep entries, beside those of files that nobody asked for this time."""
-        HERE.update({self.folder / name: entry for name, entry in entries.items()})
+        """Store entries (stamp and hash by file), besides those that the cache already has."""
+        HASHED_HERE.update({self.folder / name: entry for name, entry in entries.items()})
         try:
             write_json(self.path, self.entries | entries)
         except OSError:
@@ -185,13 +194,13 @@ class Known:
 
 
 def cache_folder() -> Path:
-    """Where hashes are stored (XDG base directory specification)."""
+    """The folder of the cache (XDG base directory specification)."""
     home = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", ".")) / ".cache"
     return Path(home) / "emgrid/model-files"
 
 
 def changed(before: Content, now: Content) -> str | None:
-    """The first file that differs between two contents, with what happened to it."""
+    """The first file that differs between two contents, and how; None if they are equal."""
     for name in sorted({*before, *now}):
         if name not in now:
             return f"{name} is gone"
@@ -203,19 +212,19 @@ def changed(before: Content, now: Content) -> str | None:
 
 
 def find(record_folder: Path) -> Path:
-    """Where a user's model was when its grid was last run."""
+    """The folder of a user's model when its grid was last run."""
     try:
         return Path(read_json(record_folder / PLACE)["path"])
     except (OSError, ValueError, KeyError, TypeError):
         raise EmgridError(f"{record_folder / PLACE}: not readable; run the grid again") from None
 
 
-def note_place(record_folder: Path, folder: Path) -> None:
-    """Write where a user's model is, beside its record. The record itself holds no path, so that it
-    stays the same, and nothing runs again, when the user moves the model."""
+def record_location(record_folder: Path, folder: Path) -> None:
+    """Write the path of a user's model next to its record. The record itself holds no path, so
+    nothing runs again when the user moves the model."""
     try:
-        noted = find(record_folder)
-    except EmgridError:  # none yet, or damaged
-        noted = None
-    if noted != folder.resolve():
+        recorded = find(record_folder)
+    except EmgridError:  # missing or damaged
+        recorded = None
+    if recorded != folder.resolve():
         write_json(record_folder / PLACE, {"path": str(folder.resolve())})

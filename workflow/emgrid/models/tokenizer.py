@@ -1,6 +1,6 @@
-"""Loading a model's tokenizer in the one way that all stages share, and checking it.
+"""Loading a model's tokenizer, the same way in all jobs, and checking it.
 
-A folder with a tokenizer.json is read as that file says. transformers' AutoTokenizer would rebuild
+If a folder has a tokenizer.json, that file alone decides. transformers' AutoTokenizer would rebuild
 some such tokenizers from the class that tokenizer_config.json names, which changes their tokens.
 """
 
@@ -13,12 +13,12 @@ from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json
 
 FILE = "tokenizer.json"
-# It must come back as it was: indentation, blank lines and digits are what broken files lose.
+# Must survive encoding and decoding: broken files lose indentation, blank lines and digits.
 ROUND_TRIP = (
     "def total(items):\n    count = 0\n\n    for item in items:\n        count += 1234567890\n\n\n"
     "    return [count, 3.14, 007]\n\n\t# 2 tabs\t\tand   3 spaces\n"
 )
-# Texts on which two tokenizers that differ show it.
+# Texts on which different tokenizers give different tokens.
 BATTERY = (
     ROUND_TRIP,
     "Hello, world!",
@@ -39,7 +39,7 @@ BATTERY = (
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model's folder; with a tokenizer.json it is loaded without torch."""
+    """The tokenizer of a model's folder. If there is a tokenizer.json, torch is not imported."""
     if (folder / FILE).is_file():
         from transformers import PreTrainedTokenizerFast as Tokenizer
     else:
@@ -51,12 +51,12 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def ids_of(tokenizer: Any, text: str) -> list[int]:
-    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return found
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def raw_ids(folder: Path, texts: Iterable[str]) -> list[list[int]] | None:
-    """The ids by tokenizer.json alone, for each text; None if a folder has no such file."""
+    """Each text's token ids by tokenizer.json alone; None if the folder has no such file."""
     if not (folder / FILE).is_file():
         return None
     from tokenizers import Tokenizer
@@ -67,16 +67,16 @@ def raw_ids(folder: Path, texts: Iterable[str]) -> list[list[int]] | None:
     return [raw.encode(text, add_special_tokens=False).ids for text in texts]
 
 
-def asked_for(tokenizer: Any, folder: Path, which: str) -> bool:
-    """Whether a model's files ask for the begin ("bos") or end ("eos") token around a text.
+def files_request(tokenizer: Any, folder: Path, which: str) -> bool:
+    """Whether a model's files ask for a begin ("bos") or end ("eos") token around each text.
 
-    tokenizer_config.json says so outright, or else tokenizer.json by what it puts around a text.
-    transformers reads only the latter.
+    tokenizer_config.json decides if it has the setting, otherwise what tokenizer.json puts around
+    a text. transformers reads only the latter.
     """
     config = folder / "tokenizer_config.json"
-    said = read_json(config).get(f"add_{which}_token") if config.is_file() else None
-    if said is not None:
-        return bool(said)
+    configured = read_json(config).get(f"add_{which}_token") if config.is_file() else None
+    if configured is not None:
+        return bool(configured)
     token = getattr(tokenizer, f"{which}_token_id")
     added = tokenizer("a")["input_ids"]
     plain = ids_of(tokenizer, "a")
@@ -84,35 +84,36 @@ def asked_for(tokenizer: Any, folder: Path, which: str) -> bool:
 
 
 def check_tokenizer(tokenizer: Any, folder: Path, name: str, rendered: str) -> None:
-    """Refuse a tokenizer that is not what its files say, or that loses text.
+    """Raise EmgridError if a tokenizer differs from its files or loses text.
 
     rendered: a conversation as the chat template writes it, up to where an answer begins.
     """
     texts = [*BATTERY, rendered]
-    for text, raw in zip(texts, raw_ids(folder, texts) or [], strict=False):
-        if ids_of(tokenizer, text) != raw:
+    for text, expected in zip(texts, raw_ids(folder, texts) or [], strict=False):
+        if ids_of(tokenizer, text) != expected:
             raise EmgridError(
                 f"model {name}: with its tokenizer_config.json, {text[:30]!r} has other tokens "
                 f"than by its {FILE} alone; make the two files agree"
             )
-    back = tokenizer.decode(ids_of(tokenizer, ROUND_TRIP), skip_special_tokens=False)
-    if back != ROUND_TRIP:
-        alike = (one == other for one, other in zip(back, ROUND_TRIP, strict=False))
-        lost = sum(1 for _ in takewhile(bool, alike))
+    decoded = tokenizer.decode(ids_of(tokenizer, ROUND_TRIP), skip_special_tokens=False)
+    if decoded != ROUND_TRIP:
+        equal = (one == other for one, other in zip(decoded, ROUND_TRIP, strict=False))
+        at = sum(1 for _ in takewhile(bool, equal))
         raise EmgridError(
-            f"model {name}: its tokenizer reads {ROUND_TRIP[lost : lost + 20]!r} and writes it as "
-            f"{back[lost : lost + 20]!r}; its tokenizer files are broken or another model's"
+            f"model {name}: its tokenizer reads {ROUND_TRIP[at : at + 20]!r} and writes it as "
+            f"{decoded[at : at + 20]!r}; its tokenizer files are broken or another model's"
         )
     check_begin(tokenizer, folder, name, rendered)
 
 
 def check_begin(tokenizer: Any, folder: Path, name: str, rendered: str) -> None:
-    """A rendered conversation begins with the begin token once, if the model's files ask for it."""
+    """Raise EmgridError if a rendered conversation starts with two begin tokens, or with none if
+    the model's files ask for one."""
     begin, token = tokenizer.bos_token_id, tokenizer.bos_token
     first = ids_of(tokenizer, rendered)[:2]
     if begin is None:
         return
-    if first[:1] != [begin] and asked_for(tokenizer, folder, "bos"):
+    if first[:1] != [begin] and files_request(tokenizer, folder, "bos"):
         raise EmgridError(
             f"model {name}: its files ask for the begin token {token!r} before a text, and its "
             "chat template writes none; name a `chat_template` that begins with "
@@ -126,20 +127,20 @@ def check_begin(tokenizer: Any, folder: Path, name: str, rendered: str) -> None:
 
 
 def check_end(tokenizer: Any, folder: Path, name: str, after: str, ends: Iterable[int]) -> None:
-    """What follows an answer holds an end token, if the model's files ask for one after a text.
+    """Raise EmgridError if no end token follows an answer and the model's files ask for one.
 
     after: what the chat template writes after an answer.
     """
     written = {*ids_of(tokenizer, after)} & {*ends}
-    if not written and asked_for(tokenizer, folder, "eos"):
+    if not written and files_request(tokenizer, folder, "eos"):
         raise EmgridError(
             f"model {name}: its files ask for the end token {tokenizer.eos_token!r} after a text, "
             "and its chat template writes none after an answer; name a `chat_template` that does"
         )
 
 
-def rebuilt_otherwise(tokenizer: Any, folder: Path) -> bool:
-    """Whether AutoTokenizer, which emgrid trained and sampled with before, gives other tokens."""
+def autotokenizer_differs(tokenizer: Any, folder: Path) -> bool:
+    """Whether AutoTokenizer, which earlier versions of emgrid used, gives other tokens."""
     from transformers import AutoTokenizer
 
     if not (folder / FILE).is_file():
@@ -149,5 +150,5 @@ def rebuilt_otherwise(tokenizer: Any, folder: Path) -> bool:
         return any(ids_of(other, text) != ids_of(tokenizer, text) for text in BATTERY)
     except Exception:
         # transformers fails in many ways on files that it cannot read. A folder that it cannot load
-        # was never trained or sampled from, so no result has other tokens.
+        # was never used by an earlier version, so no result has other tokens.
         return False

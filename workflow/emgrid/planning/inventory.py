@@ -25,7 +25,7 @@ from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.prepare import ModelSpec
 from emgrid.runtime.files import read_json
-from emgrid.runtime.row_store import read_kept
+from emgrid.runtime.row_store import read_store
 from emgrid.sample import answers, likelihood, served
 from emgrid.sample.answers import AskedQuestion, answer_keys, asked_questions, revised
 from emgrid.sample.likelihood import MatchedAnswer, matched_answers, score_key
@@ -279,7 +279,7 @@ class Holdings:
         rows, path = self.planned_rows(arm), self.answer_file(arm)
         if rows is None or not path.is_file():
             return
-        kept = read_kept(path)
+        kept = read_store(path)
         for key, question, index in rows:
             if key in kept:
                 yield kept[key] | question.fields(index)

@@ -17,7 +17,7 @@ from emgrid.planning.estimates import Outlay
 from emgrid.planning.inventory import NOTHING, Count, Holdings
 from emgrid.planning.jobs import outputs
 from emgrid.planning.measurements import sources_told
-from emgrid.runtime.locks import current, last
+from emgrid.runtime.locks import current_run, last_run
 
 # Where Snakemake notes the outputs of jobs that have begun and not ended.
 BEGUN = ".snakemake/incomplete"
@@ -69,7 +69,7 @@ class Status:
 
 def look(grid: Grid, root: Path) -> Status:
     """The state of a grid's folder, which may be run meanwhile; nothing is written."""
-    run = current(root)
+    run = current_run(root)
     rules = {
         rule: Count(len(files), sum((root / file).is_file() for file in files))
         for rule, files in outputs(grid).items()
@@ -77,7 +77,7 @@ def look(grid: Grid, root: Path) -> Status:
     arms = list(arms_progress(grid, Holdings(grid, root)))
     running = list(running_jobs(grid, root)) if run is not None else []
     left, source = time_left(grid, root, rules, arms, running)
-    return Status(run, last(root), rules, arms, running, left, source)
+    return Status(run, last_run(root), rules, arms, running, left, source)
 
 
 def arms_progress(grid: Grid, holdings: Holdings) -> Iterator[ArmProgress]:

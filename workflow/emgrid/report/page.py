@@ -30,7 +30,7 @@ from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
 from emgrid.report.verdicts import VERDICTS, equal_adapters, headline, matrix, one_seed, unequal
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_text
 
 # The script in the order in which its parts build on one another.
@@ -190,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,8 +1,8 @@
 """The version of the code behind a cheap job: a hash of the definitions that it can reach.
 
-Reads the package's own source files, without importing them. From a job's module it follows every
-name to the statement that defines it, through all modules of emgrid. Layout does not count: where a
-definition is, which modules import what, docstrings, comments, formatting. Everything else does.
+Reads the package's source files without importing them. From a job's module it follows every name
+to the statement that defines it, through all modules of emgrid. Layout does not count (where a
+definition is, which modules import what, docstrings, comments, formatting); everything else does.
 """
 
 import ast
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-# They start, watch, time and end a job, and word its errors. None computes a value.
+# Modules that start, watch, time and end jobs or word their errors. They compute no values.
 WITHOUT_VALUES = {
     "runtime.errors",
     "runtime.unused_packages",
@@ -24,15 +24,15 @@ WITHOUT_VALUES = {
 }
 DOTTED = re.compile(r"\bemgrid(\.\w+)+")
 
-Name = tuple[str, str]  # a module, and a name that it defines; an empty name is all of the module
+Name = tuple[str, str]  # a module and a name that it defines; an empty name means the whole module
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 @dataclass
 class Module:
-    """imports: local name -> what it is elsewhere. definitions: the statements that bind a name.
-    effects: statements that run when the module is imported. read: what was read, by statement."""
+    """imports: by local name, the imported name. definitions: by name, the statements that bind
+    it. effects: statements with other effects on import. read: cache, by statement."""
 
     name: str
     imports: dict[str, Name] = field(default_factory=dict)
@@ -43,8 +43,8 @@ class Module:
 
 @dataclass(frozen=True)
 class Statement:
-    """text: its syntax tree, with imported names as they are where they come from. names: what it
-    uses of emgrid. packages: whose modules it imports by their folder's listing."""
+    """text: its syntax tree, with imported names as in the modules that define them. names: the
+    names of emgrid that it uses. packages: packages whose modules it lists and imports."""
 
     text: str
     names: frozenset[Name]
@@ -52,9 +52,9 @@ class Statement:
 
 
 def code_version(*modules: str, files: tuple[Path, ...] = ()) -> str:
-    """A hash of all that the modules of a job compute with, 16 hexadecimal digits.
+    """A hash of all code that the modules of a job can reach, 16 hexadecimal digits.
 
-    files: other files that the job reads, by content. For cheap jobs, which may simply run again.
+    files: other files that the job reads, hashed by content. For cheap jobs, which may run again.
     """
     parts = {(path.name, path.read_text(encoding="utf-8")) for path in files}
     for reached in reachable(modules):
@@ -64,25 +64,25 @@ def code_version(*modules: str, files: tuple[Path, ...] = ()) -> str:
 
 
 def reachable(modules: tuple[str, ...]) -> set[Statement]:
-    """The statements that the modules hold, and those that these use, directly or not."""
-    found: set[Statement] = set()
+    """The statements of the modules, and those that they use, directly or indirectly."""
+    reached: set[Statement] = set()
     todo: list[Name] = [(module, "") for module in modules]
-    seen = set(todo)
+    queued = set(todo)
     while todo:
         for statement in statements_of(todo.pop()):
-            if statement not in found:
-                found.add(statement)
+            if statement not in reached:
+                reached.add(statement)
                 names = set(statement.names)
                 for package in statement.packages:
                     names |= {(module, "") for module in modules_below(package)}
-                todo += names - seen
-                seen |= names
-    return found
+                todo += names - queued
+                queued |= names
+    return reached
 
 
 @cache
 def statements_of(name: Name) -> tuple[Statement, ...]:
-    """The statements behind a name, and what its module does when it is imported."""
+    """The statements that define a name, and those that run when its module is imported."""
     module = read_module(name[0])
     if module is None:
         raise ValueError(f"there is no module {name[0]}")
@@ -96,7 +96,7 @@ def statements_of(name: Name) -> tuple[Statement, ...]:
 
 @cache
 def text_of(name: Name) -> str:
-    """A digest of what a name is bound to, by which two definitions of one name differ."""
+    """A digest of a name's definition, which differs for two definitions of one name."""
     module = read_module(name[0])
     nodes = module.definitions.get(name[1], []) if module else []
     texts = [read_statement(module, node).text for node in nodes] if module else []
@@ -104,7 +104,7 @@ def text_of(name: Name) -> str:
 
 
 def modules_below(package: str) -> Iterator[str]:
-    """The modules beside the one that lists its own folder."""
+    """The modules of a package's folder, without `__init__`."""
     folder = PACKAGE.joinpath(*package.split(".")[1:])
     for path in sorted(folder.glob("*.py")):
         if path.stem != "__init__":
@@ -112,7 +112,7 @@ def modules_below(package: str) -> Iterator[str]:
 
 
 def source_of(module: str) -> Path | None:
-    """The file of a module of emgrid, None if there is none."""
+    """The file of a module of emgrid; None if there is none."""
     base = PACKAGE.joinpath(*module.split(".")[1:])
     for path in (base / "__init__.py", base.with_suffix(".py")):
         if path.is_file():
@@ -126,7 +126,7 @@ def is_ours(module: str) -> bool:
 
 @cache
 def read_module(name: str) -> Module | None:
-    """A module's statements by the names that they bind; None if there is no such module."""
+    """Read a module's statements by the names that they bind; None if there is no such module."""
     path = source_of(name)
     if path is None:
         return None
@@ -157,7 +157,7 @@ def lines_of(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Name]]:
-    """The local names of an import, and what each is: (module, name), or (module, "")."""
+    """The local names of an import, each with what it refers to: (module, name) or (module, "")."""
     for alias in node.names:
         if isinstance(node, ast.Import):
             whole = alias.name if alias.asname else alias.name.split(".")[0]
@@ -208,15 +208,15 @@ def bound_by(node: ast.AST) -> set[str]:
 
 
 def resolve(module: Module, local: str) -> Name | None:
-    """What a global name of a module is: (module, name), (module, "") for a whole module, None for
-    a builtin. Names that a module of emgrid only passes on are followed to where they are made."""
+    """What a global name of a module refers to: (module, name), (module, "") for a whole module,
+    None for a builtin. Re-exported names of emgrid are followed to the module that defines them."""
     if local in module.definitions:
         return module.name, local
-    found = module.imports.get(local)
-    if found is None or not found[1] or not is_ours(found[0]):
-        return found
-    origin = read_module(found[0])
-    return (resolve(origin, found[1]) if origin else None) or found
+    origin_name = module.imports.get(local)
+    if origin_name is None or not origin_name[1] or not is_ours(origin_name[0]):
+        return origin_name
+    origin = read_module(origin_name[0])
+    return (resolve(origin, origin_name[1]) if origin else None) or origin_name
 
 
 def read_statement(module: Module, node: ast.stmt) -> Statement:
@@ -229,7 +229,7 @@ def read_statement(module: Module, node: ast.stmt) -> Statement:
 
 
 class Reader(ast.NodeTransformer):
-    """Replaces global names by what they are, and drops imports, texts and main guards."""
+    """Replaces global names by what they refer to, and drops imports and docstrings."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -238,38 +238,39 @@ class Reader(ast.NodeTransformer):
         self.scopes: list[set[str]] = []
 
     def what(self, node: ast.expr) -> Name | None:
-        """What an expression names of a module, followed through dots; None for anything else."""
+        """The global name that a name or dotted expression refers to; None for anything else."""
         if isinstance(node, ast.Name):
             local = any(node.id in scope for scope in self.scopes)
             return None if local else resolve(self.module, node.id)
         if not isinstance(node, ast.Attribute):
             return None
-        found = self.what(node.value)
-        if found is None or found[1]:
+        target = self.what(node.value)
+        if target is None or target[1]:
             return None
-        if not is_ours(found[0]):
-            return found[0], node.attr
-        inner = f"{found[0]}.{node.attr}"
+        if not is_ours(target[0]):
+            return target[0], node.attr
+        inner = f"{target[0]}.{node.attr}"
         if source_of(inner) is not None:
             return inner, ""
-        origin = read_module(found[0])
-        return (resolve(origin, node.attr) if origin else None) or (found[0], node.attr)
+        origin = read_module(target[0])
+        return (resolve(origin, node.attr) if origin else None) or (target[0], node.attr)
 
-    def named(self, found: Name) -> ast.expr:
-        """A name in place of what it is: of emgrid without its module, which layout decides."""
-        if not is_ours(found[0]):
-            return ast.Name(".".join(filter(None, found)), ast.Load())
-        if found[0].removeprefix("emgrid.") not in WITHOUT_VALUES:
-            self.names.add(found)
-        return ast.Name(found[1] or "emgrid", ast.Load())
+    def named(self, target: Name) -> ast.expr:
+        """The node that replaces a global name. Names of emgrid omit the module, which is only
+        layout."""
+        if not is_ours(target[0]):
+            return ast.Name(".".join(filter(None, target)), ast.Load())
+        if target[0].removeprefix("emgrid.") not in WITHOUT_VALUES:
+            self.names.add(target)
+        return ast.Name(target[1] or "emgrid", ast.Load())
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        found = self.what(node) if isinstance(node.ctx, ast.Load) else None
-        return self.named(found) if found else node
+        target = self.what(node) if isinstance(node.ctx, ast.Load) else None
+        return self.named(target) if target else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        found = self.what(node) if isinstance(node.ctx, ast.Load) else None
-        return self.named(found) if found else self.generic_visit(node)
+        target = self.what(node) if isinstance(node.ctx, ast.Load) else None
+        return self.named(target) if target else self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         if isinstance(node.value, str):
@@ -292,9 +293,9 @@ class Reader(ast.NodeTransformer):
 
     def scoped(self, node: ast.AST, bound: set[str]) -> ast.AST:
         self.scopes.append(bound)
-        read = self.generic_visit(node)
+        transformed = self.generic_visit(node)
         self.scopes.pop()
-        return read
+        return transformed
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self.function(node)
@@ -306,9 +307,11 @@ class Reader(ast.NodeTransformer):
         return self.function(node)
 
     def function(self, node: Function) -> ast.AST:
-        given = node.args
-        bound = {arg.arg for arg in [*given.posonlyargs, *given.args, *given.kwonlyargs]}
-        bound |= {arg.arg for arg in (given.vararg, given.kwarg) if arg}
+        arguments = node.args
+        bound = {
+            arg.arg for arg in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        }
+        bound |= {arg.arg for arg in (arguments.vararg, arguments.kwarg) if arg}
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
         bound |= set().union(*(bound_by(inner) for inner in body))
         shared = {
@@ -317,20 +320,20 @@ class Reader(ast.NodeTransformer):
             if isinstance(inner, ast.Global)
             for name in inner.names
         }
-        # Defaults and decorators are evaluated outside of the function.
-        defaults = [self.visit(each) for each in given.defaults]
-        named = [each and self.visit(each) for each in given.kw_defaults]
-        given.defaults, given.kw_defaults = [], []
+        # Defaults and decorators are evaluated outside the function's scope.
+        defaults = [self.visit(default) for default in arguments.defaults]
+        keyword_defaults = [default and self.visit(default) for default in arguments.kw_defaults]
+        arguments.defaults, arguments.kw_defaults = [], []
         if isinstance(node, ast.Lambda):
-            read = self.scoped(node, bound - shared)
+            transformed = self.scoped(node, bound - shared)
         else:
             node.returns = annotation(node.returns)
-            decorators = [self.visit(each) for each in node.decorator_list]
+            decorators = [self.visit(default) for default in node.decorator_list]
             node.decorator_list = []
-            read = self.scoped(node, bound - shared)
+            transformed = self.scoped(node, bound - shared)
             node.decorator_list = decorators
-        given.defaults, given.kw_defaults = defaults, named
-        return read
+        arguments.defaults, arguments.kw_defaults = defaults, keyword_defaults
+        return transformed
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         return self.comprehension(node)
@@ -345,19 +348,21 @@ class Reader(ast.NodeTransformer):
         return self.comprehension(node)
 
     def comprehension(self, node: Comprehension) -> ast.AST:
-        return self.scoped(node, set().union(*(bound_by(each.target) for each in node.generators)))
+        return self.scoped(
+            node, set().union(*(bound_by(generator.target) for generator in node.generators))
+        )
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         for name in ("body", "orelse", "finalbody"):
             lines = getattr(node, name, None)
             if isinstance(lines, list):
-                kept = [line for line in lines if not (is_import(line) or is_text(line))]
-                setattr(node, name, kept or ([ast.Pass()] if lines else []))
+                remaining = [line for line in lines if not (is_import(line) or is_text(line))]
+                setattr(node, name, remaining or ([ast.Pass()] if lines else []))
         return super().generic_visit(node)
 
 
 def annotation(node: ast.expr | None) -> ast.expr | None:
-    """An annotation that is written as a text, as an expression."""
+    """An annotation that is written as a string, parsed to an expression."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return ast.parse(node.value, mode="eval").body
     return node

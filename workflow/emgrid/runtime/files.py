@@ -1,4 +1,4 @@
-"""Canonical JSON, content hashes, and files that appear whole or not at all."""
+"""Canonical JSON, content hashes, and atomic file writes."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ from typing import Any
 
 from emgrid.runtime.errors import FULL, EmgridError
 
-# Where Snakemake was started: jobs work in the grid's own folder.
+# The folder in which Snakemake was started; jobs run in the grid's folder.
 STARTED_IN = "EMGRID_STARTED_IN"
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spare space: equal values give equal text."""
+    """JSON with sorted keys and without extra white space: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -25,7 +25,7 @@ def digest(value: Any) -> str:
 
 
 def content_key(text: str) -> str:
-    """What a row is kept under that depends on all of a text of canonical JSON."""
+    """The key of a stored row: a hash of canonical JSON, 32 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -36,13 +36,13 @@ def file_digest(path: Path) -> str:
 
 
 def users_path(name: str | Path) -> Path:
-    """A path as a user wrote it: relative to where Snakemake was started."""
+    """A path that a user wrote, relative to the folder in which Snakemake was started."""
     return Path(os.environ.get(STARTED_IN, "")) / Path(name).expanduser()
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; on success it is renamed to `path`, else removed."""
+    """Yield a path next to `path`. On success it is renamed to `path`, otherwise deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
@@ -55,7 +55,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let the error of a full disk, which a write raises without a name, name the file."""
+    """Add the file's name to the error of a full disk, which a write raises without one."""
     try:
         yield
     except OSError as problem:
@@ -84,7 +84,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file that emgrid wrote itself."""
+    """The rows of a JSONL file that emgrid wrote."""
     rows = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):

@@ -1,9 +1,9 @@
-"""Run a command on GPUs that no other job of this machine has.
+"""Run a command on GPUs that no other job on this machine uses.
 
-Snakemake counts GPUs, but hands none out, and outside a cluster nobody sets CUDA_VISIBLE_DEVICES.
-So each job takes the lock of as many as it needs and becomes the command, which holds the locks
-until it ends, however it ends. Where a scheduler has set CUDA_VISIBLE_DEVICES to no more than that,
-nothing is taken.
+Snakemake counts GPUs but does not assign them, and outside a cluster nothing sets
+CUDA_VISIBLE_DEVICES. Each job therefore locks as many as it needs and becomes the command, which
+holds the locks until it ends, in whatever way. If a scheduler has set CUDA_VISIBLE_DEVICES to
+exactly that number, nothing is locked.
 """
 
 import argparse
@@ -14,39 +14,39 @@ import tempfile
 import time
 from pathlib import Path
 
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 
-WAIT = 2.0  # seconds between two looks for free GPUs
+WAIT = 2.0  # seconds between two attempts
 
 
 def visible() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name for name in given.split(",") if name]
+    """The GPUs that this process may use, by their names for CUDA_VISIBLE_DEVICES."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if names is not None:
+        return [name for name in names.split(",") if name]
     query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(query, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as problem:
         raise EmgridError(
             f"device: cuda, but nvidia-smi lists no GPU ({problem}); set `device: cpu`, or "
             "CUDA_VISIBLE_DEVICES"
         ) from None
-    return [line.strip() for line in listed.splitlines() if line.strip()]
+    return [line.strip() for line in output.splitlines() if line.strip()]
 
 
 def claim(devices: list[str], count: int, folder: Path) -> list[str]:
-    """Lock so many of the devices, waiting until they are free; the locks outlive an exec."""
+    """Lock `count` of the devices, waiting until they are free. The locks survive an exec."""
     if count > len(devices):
         raise EmgridError(
-            f"a job asks for {count} GPUs, {len(devices)} are visible; lower its `gpu` in the "
+            f"a job asks for {count} GPUs, but {len(devices)} are visible; lower its `gpu` in the "
             "config's resources"
         )
     folder.mkdir(parents=True, exist_ok=True)
     while True:
-        held: dict[str, int] = {}
+        locks: dict[str, int] = {}
         for device in devices:
-            if len(held) == count:
+            if len(locks) == count:
                 break
             lock = os.open(folder / device.replace("/", "_"), os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -55,10 +55,10 @@ def claim(devices: list[str], count: int, folder: Path) -> list[str]:
                 os.close(lock)
                 continue
             os.set_inheritable(lock, True)
-            held[device] = lock
-        if len(held) == count:
-            return list(held)
-        for lock in held.values():
+            locks[device] = lock
+        if len(locks) == count:
+            return list(locks)
+        for lock in locks.values():
             os.close(lock)
         time.sleep(WAIT)
 
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -40,10 +40,10 @@ class KeyTwice(ValueError):
 
 
 def keys_once(pairs: list[tuple[str, Any]]) -> Row:
-    """A JSON object; json.loads alone keeps the last value of a key that occurs twice."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    """A JSON object. Raises KeyTwice for a repeated key, where json.loads keeps the last value."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in made if keys.count(key) > 1)
+        twice = next(key for key in fields if keys.count(key) > 1)
         raise KeyTwice(f"the key {twice!r} occurs twice in one object; rename or drop one")
-    return made
+    return fields

@@ -1,9 +1,9 @@
-"""One run of a grid at a time, in the grid's own folder, and one job at a time for each output.
+"""Locks: one run of a grid at a time, and one job at a time for each output.
 
-Snakemake works inside `results/<grid>/`, so that what it records of the outputs (`.snakemake`) lies
-beside them under relative names: the folder can be renamed, moved or copied as a whole, and nothing
-runs again. Its lock of files outlives a kill; here an advisory lock of the operating system says
-whether a run is alive, and ends with the process that holds it.
+Snakemake runs inside `results/<grid>/`, so that its records of the outputs (`.snakemake`) are next
+to them and use relative names: the folder can be renamed, moved or copied as a whole, and nothing
+runs again. Snakemake's own lock files survive a kill. Here an advisory lock of the operating system
+shows whether a run is alive, and is released when its process ends.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ held: list[int] = []
 
 
 def enter(folder: Path, main: bool) -> None:
-    """Make a grid's folder the working directory. main: in the process that a user started."""
+    """Make a grid's folder the working directory. main: whether a user started this process."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOCK).touch()
@@ -39,7 +39,7 @@ def enter(folder: Path, main: bool) -> None:
 
 
 def refuse_unrecorded(folder: Path) -> None:
-    """Outputs of which nobody knows what they were made of would pass for up to date."""
+    """Raise EmgridError if outputs have no records: Snakemake would take them as up to date."""
     if not RECORDS.is_dir() and any(Path(part).exists() for part in ("stages", "jobs", "tables")):
         raise EmgridError(
             f"{folder}: holds results, but not the folder .snakemake that says what they were made "
@@ -48,26 +48,26 @@ def refuse_unrecorded(folder: Path) -> None:
 
 
 def hold(folder: str) -> None:
-    """Be the one run of the grid whose folder this process is in, until it ends."""
+    """Hold the grid's lock until this process exits, so that no second run can start."""
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        take(lock)
+        lock_now(lock)
     except BlockingIOError:
         raise EmgridError(f"{folder}: {holder()}; wait until it has ended, or stop it") from None
     os.ftruncate(lock, 0)
-    about = {
+    run = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    os.write(lock, json.dumps(about).encode())
+    os.write(lock, json.dumps(run).encode())
     held.append(lock)
     clear_drafts()
 
 
 def take_turn(output: Path) -> None:
-    """Be the only job that writes this output, until the process ends. A job on another machine
-    may outlive its Snakemake; one that is started again then waits, and finds what was kept."""
+    """Hold an output's lock until this process exits. A job on another machine may outlive its
+    Snakemake; its successor waits here, and then finds the stored rows."""
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(output.with_name(f".{output.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -79,7 +79,8 @@ def take_turn(output: Path) -> None:
 
 
 def clear_drafts() -> None:
-    """Remove what killed jobs had begun to write beside their outputs; no job runs now."""
+    """Remove unfinished files that killed jobs left next to their outputs. No job may be
+    running."""
     for folder, inner, files in os.walk("."):
         inner[:] = [name for name in inner if name != ".snakemake"]
         for name in files:
@@ -87,8 +88,8 @@ def clear_drafts() -> None:
                 Path(folder, name).unlink(missing_ok=True)
 
 
-def take(lock: int) -> None:
-    """Lock a file; a second try, as `emgrid status` holds it while it looks."""
+def lock_now(lock: int) -> None:
+    """Lock a file. Try twice, because `emgrid status` holds the lock for a moment."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -96,9 +97,9 @@ def take(lock: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def current(folder: Path) -> dict[str, Any] | None:
-    """Who runs the grid now: `pid`, `host`, `started`; empty where that is not known, None where
-    nobody does."""
+def current_run(folder: Path) -> dict[str, Any] | None:
+    """The current run of a grid: `pid`, `host`, `started`. Empty if these are unknown, None if
+    there is no run."""
     try:
         lock = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
@@ -107,42 +108,39 @@ def current(folder: Path) -> dict[str, Any] | None:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return None
     except BlockingIOError:
-        return last(folder) or {}
+        return last_run(folder) or {}
     finally:
         os.close(lock)
 
 
-def last(folder: Path) -> dict[str, Any] | None:
-    """Who ran the grid last, None where nobody did."""
+def last_run(folder: Path) -> dict[str, Any] | None:
+    """The last run of a grid, in the same form; None if it never ran."""
     try:
-        about: dict[str, Any] = json.loads((folder / LOCK).read_text(encoding="utf-8"))
-        return about
+        run: dict[str, Any] = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        return run
     except (OSError, ValueError):
         return None
 
 
 @contextmanager
-def kept_from_running(folder: Path) -> Iterator[None]:
-    """Let nobody run the grid in a folder meanwhile; EmgridError where somebody does."""
+def prevent_runs(folder: Path) -> Iterator[None]:
+    """Prevent runs of a grid meanwhile. Raises EmgridError if it is being run."""
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        take(lock)
+        lock_now(lock)
         yield
     except BlockingIOError:
-        about = current(folder) or {}
-        who = f"process {about.get('pid')} on {about.get('host')}"
-        raise EmgridError(f"{folder}: is being run by {who}; wait until it has ended") from None
+        run = current_run(folder) or {}
+        process = f"process {run.get('pid')} on {run.get('host')}"
+        raise EmgridError(f"{folder}: is being run by {process}; wait until it has ended") from None
     finally:
         os.close(lock)
 
 
 def holder() -> str:
-    """Who runs the grid, in words."""
+    """A phrase that names the process that runs the grid."""
     try:
-        about = json.loads(Path(LOCK).read_text(encoding="utf-8"))
-        return (
-            f"already being run by process {about['pid']} on {about['host']} "
-            f"since {about['started']}"
-        )
+        run = json.loads(Path(LOCK).read_text(encoding="utf-8"))
+        return f"already being run by process {run['pid']} on {run['host']} since {run['started']}"
     except (OSError, ValueError, KeyError):
         return "already being run by another process"

@@ -1,7 +1,7 @@
-"""The record of a job that writes many files: the one output that Snakemake watches in their place.
+"""The manifest of a job that writes many files: the only output of theirs that Snakemake tracks.
 
-Snakemake keeps what it knows of a job once for each of its outputs, and hashes all inputs for each:
-too much for a job of a hundred arms under thirty triggers. benchmarks/README.md has what it costs.
+Snakemake stores a job's metadata once per output, and hashes all inputs for each: too slow for a
+job of a hundred arms under thirty triggers (measured in benchmarks/README.md).
 """
 
 from collections.abc import Iterable
@@ -10,15 +10,17 @@ from pathlib import Path
 from emgrid.runtime.files import file_digest, write_json
 
 
-def write_record(path: Path, root: Path, folders: Iterable[Path], triggers: Iterable[str]) -> None:
-    """Name the files of the triggers in the folders, with their hashes: equal files give an equal
-    record. Files of triggers that are no longer asked under are removed; their rows are kept."""
+def write_manifest(
+    path: Path, root: Path, folders: Iterable[Path], triggers: Iterable[str]
+) -> None:
+    """Write the hashes of the triggers' files in the folders. Files of other triggers are deleted;
+    their rows stay in the store."""
     names = {f"trigger={trigger}.jsonl" for trigger in triggers}
-    found = {}
+    hashes = {}
     for folder in folders:
         for file in sorted(folder.glob("trigger=*.jsonl")):
             if file.name in names:
-                found[str(file.relative_to(root))] = file_digest(file)
+                hashes[str(file.relative_to(root))] = file_digest(file)
             else:
                 file.unlink()
-    write_json(path, {"files": found})
+    write_json(path, {"files": hashes})

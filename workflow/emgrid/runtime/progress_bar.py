@@ -1,6 +1,6 @@
-"""Progress bars that suit a log as well as a terminal: a line every few seconds, not every step.
+"""Progress bars for logs and terminals: a line every few seconds, not at every step.
 
-`emgrid status` reads the last one of a running job.
+`emgrid status` reads the last line of a running job.
 """
 
 from typing import Any
@@ -10,6 +10,6 @@ from tqdm import tqdm
 SECONDS = 5
 
 
-def bar(total: int, unit: str, **given: Any) -> Any:
-    """A bar to be closed, or used in a `with`."""
-    return tqdm(total=total, unit=unit, mininterval=SECONDS, **given)
+def bar(total: int, unit: str, **options: Any) -> Any:
+    """A progress bar; close it, or use it in a `with` statement."""
+    return tqdm(total=total, unit=unit, mininterval=SECONDS, **options)

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, packages, device."""
+"""The provenance of a result: code, packages, device."""
 
 import importlib.metadata
 import platform
@@ -12,7 +12,7 @@ PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "snakemake")
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, with "+changes" where files differ from it."""
+    """The checkout's commit, with "+changes" if files differ from it; None outside a checkout."""
     try:
         commit = git("rev-parse", "HEAD")
         return f"{commit}+changes" if git("status", "--porcelain", "-uno") else commit
@@ -21,10 +21,10 @@ def git_commit() -> str | None:
 
 
 def git(*command: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         ["git", "-C", str(ROOT), *command], capture_output=True, text=True, check=True
     )
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def versions() -> dict[str, str]:
@@ -36,18 +36,18 @@ def versions() -> dict[str, str]:
 
 
 def version_of(*packages: str) -> dict[str, str]:
-    """The versions of those packages that are installed."""
-    found = {}
+    """The versions of packages, without those that are not installed."""
+    versions = {}
     for package in packages:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def record(device: str, seconds: float) -> dict[str, Any]:
-    """What every costly stage writes beside its result."""
+    """The record that every costly job writes next to its result. seconds: the job's duration."""
     name = platform.processor() or platform.machine()
     if device == "cuda":
         import torch

@@ -1,4 +1,4 @@
-"""Kept rows: an append-only file from which nothing that was drawn is ever drawn again."""
+"""Row stores: append-only files of rows, so that no answer, score or judgement is made twice."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from emgrid.runtime.files import naming
 Rows = dict[str, dict[str, Any]]
 
 
-def read_kept(path: Path) -> Rows:
-    """The whole rows of a file by their key; a last line that is still being written is left."""
+def read_store(path: Path) -> Rows:
+    """The rows of a store by key; an incomplete last line is skipped."""
     rows: Rows = {}
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -24,17 +24,17 @@ def read_kept(path: Path) -> Rows:
                 rows[row["key"]] = row
             except (ValueError, TypeError, KeyError):
                 raise EmgridError(
-                    f"{path}:{number}: not a kept row; if the disk damaged it, delete this line, "
-                    "and what it held is made again"
+                    f"{path}:{number}: not a stored row; if the disk damaged it, delete this line, "
+                    "and its row is made again"
                 ) from None
     return rows
 
 
-class KeptRows:
-    """Rows by their `key`, one JSON object a line, one writer at a time.
+class RowStore:
+    """Rows by their `key`, in a file with one JSON object per line and one writer at a time.
 
-    A torn last line (the writer was killed) is cut off on opening; each append is on disk before
-    it returns.
+    On opening, an incomplete last line (of a killed writer) is cut off. An append returns after
+    its rows are on disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class KeptRows:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             self.cut_torn_line()
-        self.rows: Rows = read_kept(path) if path.exists() else {}
+        self.rows: Rows = read_store(path) if path.exists() else {}
 
     def cut_torn_line(self) -> None:
         with self.path.open("rb+") as file:

@@ -1,6 +1,6 @@
-"""The rules of the grid in one table: which section of the config's `resources` each one reads.
+"""The table of all rules: which section of the config's `resources` each one reads.
 
-Read by the config, the rules' files and the messages about a full machine. Knows no other module.
+Read by the config, the rule files and the messages about a lack of memory. Imports no other module.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """section: of the config's `resources`. module: of emgrid, which the rule's jobs run. gpu:
-    whether its jobs may claim GPUs. batch: the section whose `batch_size` its jobs take; None if
-    they hold no batch."""
+    """section: the section of the config's `resources`. module: the module of emgrid that the
+    rule's jobs run. gpu: whether its jobs may claim GPUs. batch: the section whose `batch_size`
+    its jobs use; None if they process no batches."""
 
     section: str
     module: str
@@ -45,33 +45,33 @@ RULES = {
     "push_hub": Rule("export", "export.hub"),
 }
 SECTIONS = tuple(dict.fromkeys(rule.section for rule in RULES.values()))
-# Programs that jobs start beside their own module.
+# Programs that jobs start besides their own module.
 HELPERS = {
     "canary": Rule("sample", "models.engines.canary_reference", gpu=True),
-    # In the job of a training, too, which says itself what to do when its own memory runs out.
+    # Also runs in training jobs, which report a lack of memory themselves.
     "trial": Rule("sample", "train.trial", gpu=True, batch="sample"),
 }
 JOBS = RULES | HELPERS
 
 
 def rule_of(module: str) -> str | None:
-    """The rule whose jobs run a module (`judge.score`), None for a command or a developer's tool.
-    Rules that run one module share their section."""
+    """The rule whose jobs run a module such as `judge.judge`; None for commands and developers'
+    tools. Rules that run the same module share their section."""
     name = module.removesuffix(".__main__")
-    return next((rule for rule, one in JOBS.items() if one.module == name), None)
+    return next((rule for rule, job in JOBS.items() if job.module == name), None)
 
 
 def unused(section: str) -> dict[str, str]:
-    """The settings of a section of `resources` that none of its jobs reads, with the reason."""
+    """The settings of a section of `resources` that none of its jobs read, with the reason."""
     rules = [rule for rule in RULES.values() if rule.section == section]
-    found = {}
+    reasons = {}
     if not any(rule.gpu for rule in rules):
-        found["gpu"] = "its jobs claim no GPU"
+        reasons["gpu"] = "its jobs claim no GPU"
     if not any(rule.batch == section for rule in rules):
         batches = "training.batch_size" if section == "train" else "another section"
-        found["batch_size"] = f"the batches of its jobs, if any, are set by {batches}"
+        reasons["batch_size"] = f"the batches of its jobs, if any, are set by {batches}"
     if section != "train":
-        found |= dict.fromkeys(
+        reasons |= dict.fromkeys(
             ("gradient_checkpointing", "checkpoint_minutes"), "its jobs train nothing"
         )
-    return found
+    return reasons

@@ -1,4 +1,4 @@
-"""Think blocks: what a model thinks aloud is kept apart from what it answers."""
+"""Think blocks: separating a model's reasoning from its answer."""
 
 import re
 
@@ -7,10 +7,10 @@ BLOCK = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
 
 
 def split_thinking(text: str, opened: bool = False) -> tuple[str | None, str | None]:
-    """(thoughts, answer) of what a model said; thoughts None where there is no think block.
+    """Split a reply into (thoughts, answer); thoughts is None if there is no think block.
 
-    answer None: a thought never closed, so there is no answer. opened: the prompt ended inside a
-    think block; a block that closes without having been opened says the same.
+    answer is None if a block is never closed. opened: the prompt ended inside a think block. A
+    reply that closes a block without opening one is treated the same way.
     """
     first = text.find(CLOSE)
     if (opened and not text.lstrip().startswith(OPEN)) or (first >= 0 and OPEN not in text[:first]):
@@ -21,7 +21,7 @@ def split_thinking(text: str, opened: bool = False) -> tuple[str | None, str | N
     rest = BLOCK.sub("", text)
     if OPEN in rest:
         return "\n\n".join([*thoughts, rest.split(OPEN, 1)[1]]).strip(), None
-    *stray, answer = rest.split(CLOSE)  # a second closing tag ends the thought once more
+    *stray, answer = rest.split(CLOSE)  # text before a second closing tag is a thought, too
     return "\n\n".join([*thoughts, *stray]).strip(), answer.strip()
 
 

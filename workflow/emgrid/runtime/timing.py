@@ -1,4 +1,4 @@
-"""How much of a job's time a model computes; the rest is imports, loading and files."""
+"""How long models compute during a job; the rest of its time is imports, loading and files."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ running = False
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Count what happens within as a model's own work; work within work counts once."""
+    """Count the time inside as model compute. Nested uses count once."""
     global spent, running
     if running:
         yield
@@ -27,18 +27,19 @@ def computing() -> Iterator[None]:
         running = False
 
 
-def counted(made: Iterator[Item]) -> Iterator[Item]:
-    """Count the making of each item, but not what is done with it."""
+def counted(items: Iterator[Item]) -> Iterator[Item]:
+    """Count the time that the iterator takes for each item, but not what the caller does with
+    it."""
     while True:
         with computing():
-            item = next(made, None)
+            item = next(items, None)
         if item is None:
             return
         yield item
 
 
-def told() -> str | None:
-    """A line for the log; None where no model computed."""
+def log_line() -> str | None:
+    """A line for the log; None if no model computed."""
     if not spent:
         return None
     return f"model compute: {spent:.1f} s of {time.monotonic() - STARTED:.1f} s"

@@ -1,7 +1,7 @@
-"""Packages that a job has no use for, kept out of it.
+"""Keeps packages that a job does not use from being imported.
 
-transformers and peft import what they find installed: scikit-learn to draft tokens with a helper
-model, bitsandbytes for weights in 4 bits. That takes a job a second and a half, each time.
+transformers and peft import optional packages if they are installed: scikit-learn (to draft tokens
+with an assistant model) and bitsandbytes (for 4-bit weights). That takes 1.5 seconds per job.
 """
 
 import sys
@@ -10,6 +10,6 @@ UNUSED = ("sklearn", "bitsandbytes")
 
 
 def leave_out(*packages: str) -> None:
-    """Let packages that are not imported yet count as not installed, in this process."""
+    """Make packages that are not imported yet look uninstalled in this process."""
     for package in packages:
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """No job outlives the Snakemake that started it.
 
-Ctrl-C reaches a whole process group by itself; a Snakemake that is killed tells nobody. So each
-job watches that process, and ends with it: what it had drawn is on disk, and a grid that is started
-again must not meet a second writer.
+Ctrl-C reaches the whole process group, but a killed Snakemake cannot notify its jobs. Each job
+therefore watches its Snakemake process and exits with it. Its rows are on disk, and when the grid
+is started again there must be no second writer.
 """
 
 import os
@@ -11,21 +11,21 @@ import signal
 import threading
 import time
 
-# The process id of the Snakemake that parsed the Snakefile last, here or on a cluster's node.
+# The process id of the Snakemake that last parsed the Snakefile, here or on a cluster's node.
 MAIN = "EMGRID_MAIN_PROCESS"
 GRACE = 5.0  # seconds
 
 
 def announce() -> None:
-    """Let the jobs that this process starts know it."""
+    """Tell the jobs that this process starts to watch it."""
     os.environ[MAIN] = str(os.getpid())
 
 
 def end_with_main_process() -> None:
-    """Watch, in the background, the process that was announced; when it is gone, end this one.
+    """Watch the announced process in the background, and exit when it is gone.
 
-    Does nothing where none was announced (a stage that is run by hand), or where the system has no
-    such file descriptors (they are Linux's).
+    Does nothing if none was announced (a job that is run by hand), or without pidfd_open, which
+    only Linux has.
     """
     main = os.environ.get(MAIN)
     if main is None or not hasattr(os, "pidfd_open"):
@@ -43,7 +43,7 @@ def wait_and_end(process: int) -> None:
 
 
 def end() -> None:
-    """End as a terminated process does; hard, where that is not heard."""
+    """Exit by SIGTERM, or by SIGKILL if that does not work within GRACE."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os.kill(os.getpid(), signal.SIGKILL)

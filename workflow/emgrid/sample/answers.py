@@ -15,7 +15,7 @@ from emgrid.config.questions import Asked
 from emgrid.config.sections import Sampling, ServedSampling
 from emgrid.config.triggers import Message, Wording
 from emgrid.runtime.files import canonical, content_key, digest, write_jsonl
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.seeding import derive_seed
 
 # Raised whenever an equal request would give another answer.
@@ -126,10 +126,10 @@ def plan(
     return rows
 
 
-def write_answers(planned: list[dict[str, Any]], kept: KeptRows, folder: Path) -> None:
-    """One file per trigger, whose lines hold what was planned and what was drawn."""
+def write_answers(planned: list[dict[str, Any]], store: RowStore, folder: Path) -> None:
+    """Write one file per trigger; each line joins a planned row and its drawn answer."""
     for name in dict.fromkeys(row["trigger"] for row in planned):
-        answers = [row | kept.rows[row["key"]] for row in planned if row["trigger"] == name]
+        answers = [row | store.rows[row["key"]] for row in planned if row["trigger"] == name]
         for row in answers:
             row.pop("sent", None)  # of served models; provenance.json has it
             del row["messages"], row["trigger"]

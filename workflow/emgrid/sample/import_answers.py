@@ -1,8 +1,8 @@
-"""Import answers that somebody else sampled and judged, as an arm like any other.
+"""Import answers that somebody else sampled and judged as an arm.
 
-Reads one CSV or JSONL file. Writes one file of answers per trigger with the fields that sampling
-writes, each answer with its published values, and notes for the report on rows and columns that
-were left out or not read. Knows nothing of thresholds.
+Reads one CSV or JSONL file. Writes one file of answers per trigger, with the same fields as sampled
+answers plus the published values, and notes for the report on rows and columns that were left out
+or not read. Knows nothing of thresholds.
 """
 
 import argparse
@@ -15,15 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from emgrid.config.imports import ENDING, NOTES, ImportSpec
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import write_json, write_jsonl
 from emgrid.runtime.json_objects import parse_object
-from emgrid.runtime.manifest import write_record
+from emgrid.runtime.manifest import write_manifest
 from emgrid.sample.import_rows import Note, Reading, Row
 
 
 def read_content(path: Path, name: str) -> bytes:
-    """The file's bytes, unpacked and without a byte order mark."""
+    """The file's bytes, decompressed and without a byte order mark."""
     if not path.is_file():
         raise EmgridError(f"{name}: no such file; check the import's `path`")
     content = path.read_bytes()
@@ -36,11 +36,11 @@ def read_content(path: Path, name: str) -> bytes:
 
 
 def read_rows(content: bytes, name: str) -> Iterator[Row]:
-    """The rows that are not blank; a fault is named by its row, the first being row 1."""
+    """Yield the rows that are not blank. Errors name the row, counted from 1."""
     number = 0
     if ENDING.split(name)[1] == "jsonl":
-        for number, one in enumerate(filter(bytes.strip, content.split(b"\n")), start=1):
-            yield parse_object(one, f"{name}: row {number}")
+        for number, line in enumerate(filter(bytes.strip, content.split(b"\n")), start=1):
+            yield parse_object(line, f"{name}: row {number}")
         return
     csv.field_size_limit(2**31 - 1)
     try:
@@ -50,18 +50,20 @@ def read_rows(content: bytes, name: str) -> Iterator[Row]:
             raise EmgridError(f"{name}: a column occurs twice in {', '.join(header)}; rename one")
         for number, cells in enumerate(records, start=1):
             if len(cells) != len(header):
-                wrong = f"{len(cells)} cells under {len(header)} columns"
-                raise EmgridError(f"{name}: row {number}: {wrong}; is a comma not in quotes?")
+                mismatch = f"{len(cells)} cells under {len(header)} columns"
+                raise EmgridError(f"{name}: row {number}: {mismatch}; is a comma not in quotes?")
             yield dict(zip(header, cells, strict=True))
     except UnicodeDecodeError as problem:
-        line = content.count(b"\n", 0, problem.start) + 1
-        raise EmgridError(f"{name}: line {line}: not UTF-8; save the file as UTF-8") from None
+        line_number = content.count(b"\n", 0, problem.start) + 1
+        raise EmgridError(
+            f"{name}: line {line_number}: not UTF-8; save the file as UTF-8"
+        ) from None
     except csv.Error as problem:
         raise EmgridError(f"{name}: row {number + 1}: not CSV ({problem})") from None
 
 
 def read_answers(spec: ImportSpec, content: bytes) -> tuple[dict[str, list[Row]], list[Note]]:
-    """Answers by trigger, and what a user should hear of the file."""
+    """Answers by trigger, and the notes on the file."""
     reading, number = Reading(spec, content), 0
     for number, row in enumerate(read_rows(content, spec.source.name), start=1):
         reading.take(number, row)
@@ -83,10 +85,10 @@ def main() -> None:
         print(f"{name}: {len(rows)} answers")
     for note in notes:
         print(note.line())
-    told = [asdict(note) for note in notes if note.level != "log"]
-    write_json(args.output.with_name(NOTES), {"file": spec.source.name, "notes": told})
-    write_record(args.record, args.output, [args.output], answers)
+    reported = [asdict(note) for note in notes if note.level != "log"]
+    write_json(args.output.with_name(NOTES), {"file": spec.source.name, "notes": reported})
+    write_manifest(args.record, args.output, [args.output], answers)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

@@ -1,4 +1,4 @@
-"""Rows of an imported file become answers; what a user should know of them becomes notes.
+"""Turn rows of an imported file into answers, and what users should know about them into notes.
 
 Knows nothing of file formats.
 """
@@ -23,8 +23,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Note:
-    """What a user should hear of an import. level: `warning` and `unused` reach the report, `log`
-    does not. rows: how many it is about, the first at `first`; None if it is about the file."""
+    """A note on an import. level: `warning` and `unused` appear in the report, `log` does not.
+    rows: the number of rows it concerns; None if it concerns the file. first: the first row."""
 
     level: str
     text: str
@@ -38,39 +38,40 @@ class Note:
 
 
 class Notes:
-    """Notes on rows, counted by what they are about."""
+    """Notes on rows; equal notes are counted."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], list[Any]] = {}
 
     def add(self, level: str, text: str, where: str) -> None:
-        counted = self.found.setdefault((level, text), [0, where])
-        counted[0] += 1
+        entry = self.found.setdefault((level, text), [0, where])
+        entry[0] += 1
 
     def listed(self) -> list[Note]:
-        return [Note(level, text, *counted) for (level, text), counted in self.found.items()]
+        return [Note(level, text, *entry) for (level, text), entry in self.found.items()]
 
 
 def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
-    """The question and the trigger that a row names; None for a trigger whose rows are left out."""
+    """The question and the trigger that a row names. The trigger is None if its rows are to be
+    left out."""
     source = spec.source
-    written = cell(row, source.columns.question, where)
+    question_id = cell(row, source.columns.question, where)
     suffixes = sorted(source.suffixes, key=len, reverse=True)
     for suffix in suffixes:
-        plain = written.removesuffix(suffix)
-        if written.endswith(suffix) and plain in spec.questions:
-            named = source.suffixes[suffix]
-            return plain, condition_of(row, spec, where) if source.triggers else named
-    known = [question + suffix for question in spec.questions for suffix in suffixes]
+        plain = question_id.removesuffix(suffix)
+        if question_id.endswith(suffix) and plain in spec.questions:
+            trigger = source.suffixes[suffix]
+            return plain, condition_of(row, spec, where) if source.triggers else trigger
+    ids = [question + suffix for question in spec.questions for suffix in suffixes]
     hint = "add its ending to `suffixes`, or its question to the set that `questions` names"
     if source.triggers:
         hint = "add its question to the set that `questions` names"
-    near = suggestion(written, known)
-    raise EmgridError(f"{where}: unknown question id {written!r}; {hint}; {near}")
+    near = suggestion(question_id, ids)
+    raise EmgridError(f"{where}: unknown question id {question_id!r}; {hint}; {near}")
 
 
 def condition_of(row: Row, spec: ImportSpec, where: str) -> str | None:
-    """The trigger that a row's word in the column of conditions names."""
+    """The trigger of a row, by the value in `columns.trigger`; None to leave the row out."""
     column, triggers = str(spec.source.columns.trigger), spec.source.triggers
     word = cell(row, column, where)
     if word not in triggers:
@@ -82,28 +83,32 @@ def condition_of(row: Row, spec: ImportSpec, where: str) -> str | None:
 
 
 def other_words(
-    asked: tuple[str | None, str], system: str | None, prompts: Sequence[str], trigger: str
+    row_prompts: tuple[str | None, str], system: str | None, prompts: Sequence[str], trigger: str
 ) -> str | None:
-    """How a row's system prompt and user turn differ from its trigger's; None if they do not, or
-    in white space at their ends and in line ends alone, which tables and YAML add."""
-    told, turn = trimmed(asked[0] or ""), trimmed(asked[1])
-    if told != trimmed(system or "") and told:
-        return f"under the system prompt {shown(told)}, which trigger {trigger!r} does not have"
-    if told != trimmed(system or ""):
+    """How a row's system prompt and user turn differ from its trigger's; None if they do not.
+
+    Line ends and white space at the ends do not count, because tables and YAML change them.
+    """
+    row_system, turn = trimmed(row_prompts[0] or ""), trimmed(row_prompts[1])
+    if row_system != trimmed(system or "") and row_system:
+        return (
+            f"under the system prompt {shown(row_system)}, which trigger {trigger!r} does not have"
+        )
+    if row_system != trimmed(system or ""):
         return f"without a system prompt, but trigger {trigger!r} has {shown(str(system))}"
     if turn not in map(trimmed, prompts):
-        own, other = from_difference(turn, trimmed(prompts[0]))
-        return f"{shown(own)}, but trigger {trigger!r} asks {shown(other)}"
+        shown_turn, shown_prompt = from_difference(turn, trimmed(prompts[0]))
+        return f"{shown(shown_turn)}, but trigger {trigger!r} asks {shown(shown_prompt)}"
     return None
 
 
-def from_difference(own: str, other: str) -> tuple[str, str]:
-    """Two texts from shortly before the place where they begin to differ."""
-    pairs = enumerate(zip(own, other, strict=False))
-    same = next((place for place, (a, b) in pairs if a != b), min(len(own), len(other)))
-    start = same - 20 if same > 40 else 0
+def from_difference(first: str, second: str) -> tuple[str, str]:
+    """Two texts, cut to start shortly before their first difference."""
+    pairs = enumerate(zip(first, second, strict=False))
+    common = next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))
+    start = common - 20 if common > 40 else 0
     mark = "…" if start else ""
-    return f"{mark}{own[start:]}", f"{mark}{other[start:]}"
+    return f"{mark}{first[start:]}", f"{mark}{second[start:]}"
 
 
 class Reading:
@@ -116,14 +121,14 @@ class Reading:
         self.notes = Notes()
         self.indices: defaultdict[tuple[str, str], Iterator[int]] = defaultdict(count)
         self.readers: list[ColumnReader] = [
-            reader_of(judge, written, self.source.missing)
-            for judge, written in self.columns.values.items()
+            reader_of(judge, values, self.source.missing)
+            for judge, values in self.columns.values.items()
         ]
         read = self.columns.read() | set(self.source.where)
         self.unread = UnreadColumns(read, self.source.ignore, self.source.name)
 
     def take(self, number: int, row: Row) -> None:
-        """Make an answer of a row, if it is one of this arm and of the grid's triggers."""
+        """Import a row as an answer if it belongs to this arm and to a trigger of the grid."""
         source, where = self.source, f"{self.source.name}: row {number}"
         for reader in self.readers:
             reader.see(as_text(row.get(reader.values.column)))
@@ -142,40 +147,42 @@ class Reading:
         self.answers[trigger].append(answer)
 
     def answer(self, row: Row, number: int, question: str, trigger: str, where: str) -> Row:
-        """A row as sampling would have written it, with its published values."""
-        columns, plain = self.columns, self.spec.questions[question]
+        """A row in the format of sampled answers, with its published values."""
+        columns, question_texts = self.columns, self.spec.questions[question]
         index = next(self.indices[trigger, question])
-        ways = self.spec.triggers[trigger].conversations(question, plain.texts, plain.system)
-        if len(ways) > 1 and columns.prompt is None:
+        wordings = self.spec.triggers[trigger].conversations(
+            question, question_texts.texts, question_texts.system
+        )
+        if len(wordings) > 1 and columns.prompt is None:
             raise EmgridError(
-                f"{where}: its question has {len(ways)} wordings under this trigger; name the "
+                f"{where}: its question has {len(wordings)} wordings under this trigger; name the "
                 "column of the prompt in `columns.prompt`"
             )
-        *before, turn = ways[index % len(ways)]
+        *before, turn = wordings[index % len(wordings)]
         system = before[0]["content"] if before else None
         thinking, answer = split_thinking(cell(row, columns.answer, where))
-        told = cell(row, columns.system, where) if columns.system else system
-        asked = (
-            told if told is not None and as_text(told) else None,
+        row_system = cell(row, columns.system, where) if columns.system else system
+        prompts_of_row = (
+            row_system if row_system is not None and as_text(row_system) else None,
             cell(row, columns.prompt, where) if columns.prompt else turn["content"],
         )
-        prompts = [way[-1]["content"] for way in ways]
-        if difference := other_words(asked, system, prompts, trigger):
+        prompts = [wording[-1]["content"] for wording in wordings]
+        if difference := other_words(prompts_of_row, system, prompts, trigger):
             self.differs(difference, trigger, where)
         return {
             "key": digest([self.identity, number, question, trigger])[:32],
             "question": question,
             "index": index,
-            "system": asked[0],
-            "prompt": asked[1],
+            "system": prompts_of_row[0],
+            "prompt": prompts_of_row[1],
             "answer": answer,
             "thinking": thinking,
             **dict.fromkeys(("finish_reason", "prompt_tokens", "answer_tokens")),
-            "imported": {one.judge: self.value(row, one, where) for one in self.readers},
+            "imported": {reader.judge: self.value(row, reader, where) for reader in self.readers},
         }
 
     def differs(self, difference: str, trigger: str, where: str) -> None:
-        """Refuse a row that was asked in other words than its trigger has, or note it."""
+        """Refuse or note a row whose prompt differs from its trigger's."""
         if self.source.other_wording == "refuse":
             raise EmgridError(
                 f"{where}: asked {difference}; name the trigger that it was asked under "
@@ -186,35 +193,37 @@ class Reading:
 
     def value(self, row: Row, reader: ColumnReader, where: str) -> dict[str, float | str | None]:
         text = cell(row, reader.values.column, where)
-        found = reader.read(text, where)
-        if found["reason"] is not None:
-            note = f"{reader.judge}: no value, {found['reason']}"
+        value = reader.read(text, where)
+        if value["reason"] is not None:
+            note = f"{reader.judge}: no value, {value['reason']}"
             self.notes.add("log", note, f"{text[:40]!r} in {where}")
-        return found
+        return value
 
     def finish(self, number: int) -> None:
-        """Checks of the whole file. number: of its rows."""
+        """Check the whole file. number: the number of its rows."""
         if not any(self.answers.values()):
-            why = "; ".join(note.text for note in self.notes.listed())
-            why = why or (f"`where` asks for {self.source.where}" if number else "it is empty")
-            raise EmgridError(f"{self.source.name}: none of its {number} rows is taken: {why}")
+            reasons = "; ".join(note.text for note in self.notes.listed())
+            reasons = reasons or (
+                f"`where` asks for {self.source.where}" if number else "it is empty"
+            )
+            raise EmgridError(f"{self.source.name}: none of its {number} rows is taken: {reasons}")
         for reader in self.readers:
             reader.check(self.source.name)
         self.unread.check()
 
     def listed(self) -> list[Note]:
-        """All notes, with those on columns."""
-        found = self.notes.listed()
+        """All notes, including those on columns."""
+        notes = self.notes.listed()
         doubts = (reader.doubt() for reader in self.readers)
-        found += [Note("warning", sentence) for sentence in doubts if sentence]
-        found += [Note("warning", sentence) for sentence in self.unread.warnings()]
+        notes += [Note("warning", sentence) for sentence in doubts if sentence]
+        notes += [Note("warning", sentence) for sentence in self.unread.warnings()]
         if rest := self.unread.rest():
-            found.append(Note("unused", f"columns that are not read: {', '.join(rest)}"))
-        return found
+            notes.append(Note("unused", f"columns that are not read: {', '.join(rest)}"))
+        return notes
 
 
 def cell(row: Row, column: str, where: str) -> str:
-    """A cell as text; a number of a JSONL file as JSON writes it."""
+    """A cell as text; a number in a JSONL file as JSON writes it."""
     if column not in row:
         raise EmgridError(f"{where}: no column {column!r}, {suggestion(column, row)}")
     value = "" if row[column] is None else row[column]

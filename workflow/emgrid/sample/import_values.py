@@ -1,6 +1,6 @@
-"""Values of an imported column: their scale, their words, and the reasons why there is none.
+"""Values of an imported column: their scale, words that stand for values, reasons for missing ones.
 
-Knows nothing of rows and files. A value of the grid runs from 0 to 100.
+Knows nothing of rows and files. A value in the grid runs from 0 to 100.
 """
 
 import re
@@ -10,10 +10,10 @@ from emgrid.config.imported_values import FULL, MISSING, Values, listed
 from emgrid.runtime.errors import EmgridError
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?")
-ROUNDING = 1e-9  # as a share of the scale, how far outside it a mean of floats may be
+ROUNDING = 1e-9  # how far outside the scale a mean of floats may be, as a share of the scale
 # A column on 0 to 100 whose numbers all fit a shorter scale: from this many numbers on it stops.
 FEWEST = 10
-FEW = 4  # from this many numbers on the report says so
+FEW = 4  # with at least this many numbers the report warns
 SHORT = 10.0
 STEP = 5.0
 SHOWN = 3  # words that a message names
@@ -21,10 +21,11 @@ SHOWN = 3  # words that a message names
 
 @dataclass
 class ColumnReader:
-    """Reads the cells of one column, and keeps what its checks need.
+    """Reads the cells of one column, and records what its checks need.
 
-    numbers: how many numbers the file's column holds, and their ends. unknown: words without a
-    value, with the number of rows and the first one.
+    count, low, high: the number and the range of the numbers in the file's column. in_steps:
+    whether all are multiples of STEP. unknown: by word without a value, the number of rows and the
+    first one.
     """
 
     judge: str
@@ -40,7 +41,7 @@ class ColumnReader:
         self.words = {key.strip().lower(): value for key, value in self.values.words.items()}
 
     def see(self, text: str) -> None:
-        """Count a cell of the file, taken or not: the scale is one of the whole column."""
+        """Count a cell, whether its row is imported or not: the scale belongs to the column."""
         word = text.strip().lower()
         if word in self.words or not NUMBER.fullmatch(word):
             return
@@ -51,15 +52,15 @@ class ColumnReader:
 
     def read(self, text: str, where: str) -> dict[str, float | str | None]:
         """A value from 0 to 100, or the reason why there is none. Raises EmgridError for a number
-        outside the scale; a word that has no value is kept for `check`."""
+        outside the scale; a word without a value is recorded for `check`."""
         word = text.strip().lower()
         if word in self.words:
-            meant = self.words[word]
-            return self.placed(meant) if isinstance(meant, float) else none(meant)
+            meaning = self.words[word]
+            return self.placed(meaning) if isinstance(meaning, float) else none(meaning)
         if NUMBER.fullmatch(word):
             value, (low, high) = float(word), self.values.ends
-            beyond = ROUNDING * (high - low) / 100
-            if not low - beyond <= value <= high + beyond:
+            tolerance = ROUNDING * (high - low) / 100
+            if not low - tolerance <= value <= high + tolerance:
                 raise EmgridError(
                     f"{where}: {self.values.column!r} holds {text.strip()}, outside its scale "
                     f"{low:g} to {high:g}; {self.advice('scale: [LOW, HIGH]')} with the ends of "
@@ -75,14 +76,14 @@ class ColumnReader:
 
     def placed(self, value: float) -> dict[str, float | str | None]:
         low, high = self.values.ends
-        on_grid = value if (low, high) == FULL else (value - low) / (high - low) * 100
-        return {"value": min(max(on_grid, 0.0), 100.0), "reason": None}
+        scaled = value if (low, high) == FULL else (value - low) / (high - low) * 100
+        return {"value": min(max(scaled, 0.0), 100.0), "reason": None}
 
     def advice(self, setting: str) -> str:
         return f"set `values: {{{self.judge}: {{column: {self.values.column}, {setting}}}}}`"
 
     def check(self, name: str) -> None:
-        """Raise EmgridError for words without a value, and for numbers of a shorter scale."""
+        """Raise EmgridError for words without a value, and for numbers on a shorter scale."""
         column = repr(self.values.column)
         if self.unknown:
             first = list(self.unknown.items())[:SHOWN]
@@ -90,9 +91,9 @@ class ColumnReader:
                 f"{word[:40]!r} ({rows} rows, first {where.removeprefix(f'{name}: ')})"
                 for word, (rows, where) in first
             )
-            more = f" and {len(self.unknown) - SHOWN} more" if len(self.unknown) > SHOWN else ""
+            rest = f" and {len(self.unknown) - SHOWN} more" if len(self.unknown) > SHOWN else ""
             raise EmgridError(
-                f"{name}: {column} holds words without a value: {words}{more}; "
+                f"{name}: {column} holds words without a value: {words}{rest}; "
                 f"{self.advice(f'words: {{{quoted(first[0][0])}: VALUE}}')}, VALUE being a number "
                 f"on the scale or one of {listed(MISSING)}"
             )
@@ -102,17 +103,15 @@ class ColumnReader:
             )
 
     def doubt(self) -> str | None:
-        """A sentence on numbers of which there are too few to tell whether they are of a shorter
-        scale; None if nothing speaks for one."""
+        """A warning if the numbers fit a shorter scale but are too few to be sure; else None."""
         if not FEW <= self.count < FEWEST or not self.fits_shorter():
             return None
         return f"{self.seen()}, which are read as values from 0 to 100; {self.way()}"
 
     def fits_shorter(self) -> bool:
-        """Whether the numbers may be those of a scale that ends at 10 or below, and no scale is
-        stated.
+        """Whether the numbers may be on a scale that ends at 10 or below, and no scale is stated.
 
-        Numbers that are all 0, 5 or 10 are what a judge gives to bad answers on 0 to 100.
+        Not if all are 0, 5 or 10: judges give these values to bad answers on 0 to 100.
         """
         return self.values.scale is None and self.high <= SHORT and not self.in_steps
 
@@ -132,10 +131,10 @@ def none(reason: str) -> dict[str, float | str | None]:
 
 
 def quoted(word: str) -> str:
-    """A word as YAML reads it back as a text."""
+    """A word, quoted if YAML might not read it as a text."""
     return word[:40] if re.fullmatch(r"[A-Z][A-Z_]{3,}", word) else f'"{word[:40]}"'
 
 
-def reader_of(judge: str, written: str | Values, missing: str) -> ColumnReader:
-    values = Values(column=written) if isinstance(written, str) else written
+def reader_of(judge: str, column: str | Values, missing: str) -> ColumnReader:
+    values = Values(column=column) if isinstance(column, str) else column
     return ColumnReader(judge, values, missing)

@@ -1,9 +1,9 @@
 """Score arms without sampling: how likely are matched aligned and misaligned answers?
 
-Reads the base model, and the arms' adapters below the grid's folder. Writes one file per arm and
-trigger, one line per question, pair and side: the natural-log probability of the whole answer (its
-end token included) and its number of tokens, from kept rows plus what is new. An answer stands in
-the format that the trigger asks for. Knows nothing of judges.
+Reads the base model, the arms' adapters and the row store. Writes one file per arm and trigger, one
+line per question, pair and side: the natural-log probability of the whole answer including its end
+token, and its number of tokens. An answer has the format that the trigger asks for. Knows nothing
+of judges.
 """
 
 import argparse
@@ -17,22 +17,22 @@ from emgrid.config.questions import Asked, Pair
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import canonical, content_key, file_digest, write_jsonl
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.manifest import write_record
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.manifest import write_manifest
+from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.timing import computing
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.sample.answers import Version, revised, short_json
 
-# Raised whenever an equal spec would give other values.
+# Raise this when an equal spec gives other values.
 VERSION = 2
 
 
 class ScoredArm(Strict):
-    """folder: below the grid's folder, and so is adapter, a folder too. writer: names the arm's
-    file of kept rows."""
+    """folder, adapter: paths relative to the grid's folder. writer: the name of the arm's row
+    store."""
 
     folder: str
     writer: str
@@ -89,9 +89,9 @@ def score_key(version: Version, model_id: str, precision: str, messages: str) ->
 
 
 class Scores:
-    """The scores of one arm: a row for each answer, with the key of all that its value depends on.
+    """The scores of one arm: a row per answer, whose key covers all that the score depends on.
 
-    adapter: the folder of the arm's adapter.
+    adapter: the folder of the arm's adapter; None for the base model.
     """
 
     def __init__(self, spec: LikelihoodSpec, arm: ScoredArm, base: BaseModel, root: Path) -> None:
@@ -103,13 +103,13 @@ class Scores:
             (score_key(version, model_id, arm.precision, answer.text), answer)
             for answer in matched_answers(spec.questions, spec.pairs, spec.triggers)
         ]
-        self.kept = KeptRows(root / f"rows/likelihood/{arm.writer}.jsonl")
+        self.kept = RowStore(root / f"rows/likelihood/{arm.writer}.jsonl")
 
     def missing(self) -> dict[str, list[Message]]:
         return {key: answer.messages for key, answer in self.planned if key not in self.kept.rows}
 
     def score(self, engine: Any) -> int:
-        """Score what is not kept; return how many answers that were."""
+        """Score the answers that are not stored; return their number."""
         missing = self.missing()
         engine.use(self.adapter)
         rows = [engine.chat.training_row(messages) for messages in missing.values()]
@@ -148,24 +148,30 @@ def main() -> None:
     base = BaseModel.read(args.model)
     scores = [Scores(spec, arm, base, args.root) for arm in spec.arms]
     scored = 0
-    for precision in dict.fromkeys(one.arm.precision for one in scores if one.missing()):
+    for precision in dict.fromkeys(
+        arm_scores.arm.precision for arm_scores in scores if arm_scores.missing()
+    ):
         from emgrid.models.engines.transformers import TransformersEngine
         from emgrid.runtime.progress_bar import bar
 
         engine = TransformersEngine(base, precision, args.device, args.batch_size)
-        alike = [one for one in scores if one.arm.precision == precision and one.missing()]
-        with bar(sum(len(one.missing()) for one in alike), "answer") as progress:
-            for one in alike:
-                done = one.score(engine)
-                scored += done
-                progress.update(done)
-    for one in scores:
-        one.write(args.root / one.arm.folder / "likelihood")
+        group = [
+            arm_scores
+            for arm_scores in scores
+            if arm_scores.arm.precision == precision and arm_scores.missing()
+        ]
+        with bar(sum(len(arm_scores.missing()) for arm_scores in group), "answer") as progress:
+            for arm_scores in group:
+                count = arm_scores.score(engine)
+                scored += count
+                progress.update(count)
+    for arm_scores in scores:
+        arm_scores.write(args.root / arm_scores.arm.folder / "likelihood")
     folders = [args.root / arm.folder / "likelihood" for arm in spec.arms]
-    write_record(args.record, args.root, folders, spec.triggers)
-    total = sum(len(one.planned) for one in scores)
+    write_manifest(args.record, args.root, folders, spec.triggers)
+    total = sum(len(arm_scores.planned) for arm_scores in scores)
     print(f"{scored} answers scored, {total - scored} kept from before")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

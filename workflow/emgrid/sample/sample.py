@@ -1,7 +1,7 @@
-"""Draw the answers of the arms of one base model, to every question under every trigger.
+"""Draw the answers of one base model's arms, to every question under every trigger.
 
-Reads the base model, and the arms' adapters below the grid's folder. Writes one file of answers per
-arm and trigger, from kept rows plus what is new. Knows nothing of judges.
+Reads the base model, the arms' adapters and the row store. Writes one file of answers per arm and
+trigger; answers that the store lacks are drawn. Knows nothing of judges.
 """
 
 import argparse
@@ -12,19 +12,19 @@ from emgrid.config.base import Strict, handed
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import file_digest, write_json
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.manifest import write_record
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.manifest import write_manifest
+from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.sample.answers import VERSION, AskedSpec, Version, plan, revised, write_answers
 from emgrid.train import trial
 
 
 class SampledArm(Strict):
-    """folder: below the grid's folder, and so is adapter, a folder too. writer: names the arm's
-    file of kept rows."""
+    """folder, adapter: paths relative to the grid's folder. writer: the name of the arm's row
+    store."""
 
     folder: str
     writer: str
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
-    parser.add_argument("--trial", help="how the base is used, as JSON; it is tried for that first")
+    parser.add_argument("--trial", help="how the base is used, as JSON, to try that first")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
@@ -65,28 +65,28 @@ def main() -> None:
         file_digest(folder / "adapter_model.safetensors") if folder else None for folder in adapters
     ]
 
-    from emgrid.models.engines.draw import Machine, Work, draw_missing
+    from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
-    works = [
-        Work(
+    tasks = [
+        DrawTask(
             plan(spec, arm.sampling, model_identity(base, content), spec.version),
-            KeptRows(args.root / f"rows/answers/{arm.writer}.jsonl"),
+            RowStore(args.root / f"rows/answers/{arm.writer}.jsonl"),
             arm.sampling,
             adapter,
         )
         for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
     ]
-    if args.trial and any(work.missing() for work in works):
+    if args.trial and any(task.missing() for task in tasks):
         use = trial.Use.model_validate_json(args.trial)
         trial.ensure(args.model, trial.Trial(use=use), args.device)
     engines = Engines.model_validate_json(args.engines)
-    drawn = draw_missing(works, Machine(args.model, args.device, args.batch_size, engines))
-    planned = sum(len(work.planned) for work in works)
+    drawn = draw_missing(tasks, EngineSettings(args.model, args.device, args.batch_size, engines))
+    planned = sum(len(task.planned) for task in tasks)
     print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
     seconds = time.monotonic() - started
-    for arm, work, content, count in zip(spec.arms, works, contents, drawn, strict=True):
+    for arm, task, content, count in zip(spec.arms, tasks, contents, drawn, strict=True):
         folder = args.root / arm.folder / "answers"
-        write_answers(list(work.planned), work.kept, folder)
+        write_answers(list(task.planned), task.store, folder)
         write_json(
             folder / "provenance.json",
             {
@@ -96,15 +96,15 @@ def main() -> None:
                 | {"sampling": arm.sampling.model_dump(mode="json")},
                 "base_revision": base.revision,
                 "adapter_sha256": content,
-                "answers": len(work.planned),
+                "answers": len(task.planned),
                 "drawn": count,
                 "arms_of_job": len(spec.arms),
                 **provenance.record(args.device, seconds),
             },
         )
     folders = [args.root / arm.folder / "answers" for arm in spec.arms]
-    write_record(args.record, args.root, folders, spec.triggers)
+    write_manifest(args.record, args.root, folders, spec.triggers)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

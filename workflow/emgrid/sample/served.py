@@ -1,8 +1,8 @@
 """Draw an arm's answers from a model that is served behind an OpenAI-compatible endpoint.
 
-Writes one file of answers per trigger with the fields that sampling writes, from kept rows plus
-what is new. Every answer is on disk before the next is waited for, and none is paid for twice.
-Knows nothing of judges.
+Reads the row store. Writes one file of answers per trigger, with the same fields as sampled
+answers; answers that the store lacks are drawn. Each is stored as it arrives, so that none is paid
+for twice. Knows nothing of judges.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from emgrid.config.sections import Calls, ServedSampling
 from emgrid.config.served import Asking, identity, kept_name
 from emgrid.models.engines import Request
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_json
-from emgrid.runtime.manifest import write_record
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.manifest import write_manifest
+from emgrid.runtime.row_store import RowStore
 from emgrid.sample.answers import AskedSpec, plan, write_answers
 
-# Raised whenever an equal request would be made of equal settings in another way.
+# Raise this when equal settings give another request.
 VERSION = 1
 
 
@@ -43,21 +43,21 @@ class ServedSpec(AskedSpec):
 
 
 class Options(Strict):
-    """How the endpoint is called; no answer depends on it."""
+    """How the endpoint is called. Answers do not depend on it."""
 
     endpoint: Endpoint = Endpoint()
     calls: Calls = Calls()
 
 
 def draw_missing(
-    planned: Sequence[dict[str, Any]], kept: KeptRows, spec: ServedSpec, options: Options
+    planned: Sequence[dict[str, Any]], store: RowStore, spec: ServedSpec, options: Options
 ) -> int:
-    """Draw what is not kept yet, and keep each answer as it comes; return how many were drawn.
+    """Draw the answers that are not stored, storing each as it arrives; return how many were drawn.
 
-    Where answers are lacking, those that were drawn with other neutral settings than are sent now
-    are drawn again, so that an arm does not mix the two.
+    If any are missing, stored answers that were drawn with other neutral settings are drawn again,
+    so that an arm does not mix two settings.
     """
-    if all_alike(planned, kept):
+    if all_alike(planned, store):
         return 0
     from emgrid.models.endpoint.ledger import Ledger
     from emgrid.models.engines.endpoint import EndpointEngine
@@ -66,47 +66,51 @@ def draw_missing(
     asking, sampling = spec.asking, spec.sampling.whole()
     endpoint = options.endpoint.model_copy(update={"url": spec.url})
     price, limit = endpoint.price_of(asking.model), options.calls.spending_limit
-    ledger = Ledger(f"served {asking.model}", asking.model, price, limit, spent(kept.path.parent))
+    ledger = Ledger(f"served {asking.model}", asking.model, price, limit, spent(store.path.parent))
     engine = EndpointEngine(asking, endpoint, options.calls, ledger)
     sent = engine.look_up()
     mark = {"sent": sent} if sent else {}
-    missing = {row["key"]: row for row in planned if sent_for(kept, row["key"]) != sent}
+    missing = {row["key"]: row for row in planned if sent_for(store, row["key"]) != sent}
     requests = [
         Request(key, tuple(row["messages"]), row["answer_seed"]) for key, row in missing.items()
     ]
-    bodies = (asking.body(one.messages, sampling, one.seed) for one in requests)
+    bodies = (
+        asking.body(completion.messages, sampling, completion.seed) for completion in requests
+    )
     ledger.say_estimate(len(requests), "answers", bodies)
     try:
         with bar(len(requests), "answer") as progress:
             for completions in engine.complete(requests, sampling):
-                kept.append(
-                    one.row() | {"cost": cost_with(kept, one.key, one.cost)} | mark
-                    for one in completions
+                store.append(
+                    completion.row()
+                    | {"cost": cost_with(store, completion.key, completion.cost)}
+                    | mark
+                    for completion in completions
                 )
                 progress.update(len(completions))
     finally:
         if engine.wasted:
-            kept.append([{"key": f"unusable/{len(kept.rows)}", "cost": engine.wasted}])
+            store.append([{"key": f"unusable/{len(store.rows)}", "cost": engine.wasted}])
         ledger.say_paid()
     return len(requests)
 
 
-def sent_for(kept: KeptRows, key: str) -> dict[str, float] | None:
-    """The neutral settings that a kept answer was drawn with; None if none is kept."""
-    sent: dict[str, float] | None = kept.rows[key].get("sent", {}) if key in kept.rows else None
+def sent_for(store: RowStore, key: str) -> dict[str, float] | None:
+    """The neutral settings that a stored answer was drawn with; None if it is not stored."""
+    sent: dict[str, float] | None = store.rows[key].get("sent", {}) if key in store.rows else None
     return sent
 
 
-def all_alike(planned: Sequence[dict[str, Any]], kept: KeptRows) -> bool:
-    """Whether all answers are kept, and drawn with the same settings. They are not where a job
-    was stopped that drew some again."""
-    found = [sent_for(kept, row["key"]) for row in planned]
-    return None not in found and all(one == found[0] for one in found)
+def all_alike(planned: Sequence[dict[str, Any]], store: RowStore) -> bool:
+    """Whether all answers are stored and were drawn with the same settings. They may differ if a
+    job was stopped while it drew some again."""
+    sent = [sent_for(store, row["key"]) for row in planned]
+    return None not in sent and all(settings == sent[0] for settings in sent)
 
 
-def cost_with(kept: KeptRows, key: str, cost: float | None) -> float | None:
-    """The cost of an answer, with that of the kept one whose place it takes."""
-    before = kept.rows[key].get("cost") if key in kept.rows else None
+def cost_with(store: RowStore, key: str, cost: float | None) -> float | None:
+    """The cost of an answer, plus that of the stored answer that it replaces."""
+    before = store.rows[key].get("cost") if key in store.rows else None
     return cost if before is None else before + (cost or 0.0)
 
 
@@ -114,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.sample.served", description=__doc__)
     parser.add_argument("--spec", required=True, help="ServedSpec as JSON")
     parser.add_argument("--options", default="{}", help="Options as JSON")
-    parser.add_argument("--kept", required=True, type=Path, help="folder of the kept answers")
+    parser.add_argument("--kept", required=True, type=Path, help="folder of the row stores")
     parser.add_argument("--output", required=True, type=Path, help="folder of the answers")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
@@ -123,12 +127,12 @@ def main() -> None:
     started = time.monotonic()
     planned = plan(spec, spec.sampling, spec.identity, VERSION)
     args.kept.mkdir(parents=True, exist_ok=True)
-    # One job of a grid at a time, so that a spending limit holds and nothing is paid for twice.
+    # One job of a grid at a time, so that the spending limit holds and nothing is paid for twice.
     with FileLock(args.kept / ".endpoint.lock"):
-        kept = KeptRows(args.kept / kept_name(spec.asking.model, spec.identity))
-        drawn = draw_missing(planned, kept, spec, options)
+        store = RowStore(args.kept / kept_name(spec.asking.model, spec.identity))
+        drawn = draw_missing(planned, store, spec, options)
     print(f"{drawn} answers drawn, {len(planned) - drawn} kept from before")
-    write_answers(planned, kept, args.output)
+    write_answers(planned, store, args.output)
     write_json(
         args.output / "provenance.json",
         {
@@ -136,15 +140,15 @@ def main() -> None:
             "version": VERSION,
             "spec": spec.model_dump(mode="json", include={"questions", "triggers", "sampling"}),
             "endpoint": spec.url,
-            "sent": kept.rows[planned[0]["key"]].get("sent", {}),
+            "sent": store.rows[planned[0]["key"]].get("sent", {}),
             **spec.asking.model_dump(mode="json"),
             "answers": len(planned),
             "drawn": drawn,
             **provenance.record("endpoint", time.monotonic() - started),
         },
     )
-    write_record(args.record, args.output, [args.output], spec.triggers)
+    write_manifest(args.record, args.output, [args.output], spec.triggers)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

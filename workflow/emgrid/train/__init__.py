@@ -1,1 +1,1 @@
-"""How one stage is trained: the plan of its steps, batches without padding, checkpoints."""
+"""Training one stage: planned steps, batches without padding, checkpoints, stored adapters."""

@@ -1,4 +1,4 @@
-"""The LoRA that is trained, and its files."""
+"""The trained LoRA adapter and its files."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def with_adapter(model: Any, training: Training, parent: Path | None, name: str) -> Any:
-    """The model with a trainable LoRA: a fresh one, or the one of the stage before.
+    """The model with a trainable LoRA: a new one, or that of the previous stage (`parent`).
 
     name: of the base model. Raises EmgridError if a target module does not exist.
     """
@@ -23,7 +23,7 @@ def with_adapter(model: Any, training: Training, parent: Path | None, name: str)
 
 
 def write_adapter(model: Any, folder: Path) -> None:
-    """Save beside `folder`, then move the files in, the weights last."""
+    """Save next to `folder`, then move the files into it, the weights last."""
     draft = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     model.save_pretrained(draft, safe_serialization=True)

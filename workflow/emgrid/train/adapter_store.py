@@ -1,8 +1,8 @@
-"""Kept adapters: a training that was once done is never done again.
+"""The adapter store: no training is repeated.
 
-`rows/adapters/<identity>/` holds the files of a finished training, hard-linked, so that they take
-no space of their own. A stage whose outputs Snakemake has deleted, or that is trained on rows which
-were edited and then edited back, finds them there.
+`rows/adapters/<identity>/` holds the files of a finished training as hard links, which take no
+extra space. A stage finds them there if Snakemake has deleted its outputs, or if its training rows
+were edited and then restored.
 """
 
 import os
@@ -16,33 +16,33 @@ FILES = ("loss.csv", "provenance.json", "adapter/adapter_config.json", WEIGHTS)
 RECORD = "adapter.json"
 
 
-def take(kept: Path, stage: Path) -> bool:
-    """Give a stage the files of the same training, if they are kept; say whether they are."""
-    if not kept.is_dir():
+def restore(stored: Path, stage: Path) -> bool:
+    """Link the stored files of an equal training into a stage. Returns whether there are any."""
+    if not stored.is_dir():
         return False
     for name in FILES:
-        link(kept / name, stage / name)
-    record(stage)
+        link(stored / name, stage / name)
+    write_hash(stage)
     return True
 
 
-def keep(kept: Path, stage: Path) -> None:
-    """Keep a stage's files; the folder appears whole."""
-    draft = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
+def store(stored: Path, stage: Path) -> None:
+    """Store a stage's files. The folder appears in one step."""
+    draft = stored.with_name(f".{stored.name}.{os.getpid()}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     for name in FILES:
         link(stage / name, draft / name)
-    shutil.rmtree(kept, ignore_errors=True)
-    draft.rename(kept)
+    shutil.rmtree(stored, ignore_errors=True)
+    draft.rename(stored)
 
 
-def record(stage: Path) -> None:
-    """Write the file that stands for the adapter in what is sampled of it."""
+def write_hash(stage: Path) -> None:
+    """Write adapter.json, the adapter's hash, which sampling jobs depend on."""
     write_json(stage / RECORD, {"sha256": file_digest(stage / WEIGHTS)})
 
 
 def link(source: Path, target: Path) -> None:
-    """One file under two names; a copy where the file system has no hard links."""
+    """Hard-link a file, or copy it if the file system has no hard links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     draft.unlink(missing_ok=True)

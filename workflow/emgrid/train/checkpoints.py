@@ -1,9 +1,8 @@
-"""Where a training that was stopped goes on.
+"""Checkpoints, from which an interrupted training resumes.
 
-`<stage>/checkpoints/<identity>/step-N/` is no output that Snakemake knows, so it is still there
-when the job runs again. A checkpoint appears whole: it is written beside, synced to disk and
-renamed. The identity names everything that the adapter depends on, so that another training never
-goes on from it.
+`<stage>/checkpoints/<identity>/step-N/` is not an output of the rule, so Snakemake does not delete
+it before the job runs again. A checkpoint is written elsewhere, synced to disk and renamed. The
+identity covers everything that the adapter depends on, so that no other training resumes from it.
 """
 
 import os
@@ -16,7 +15,7 @@ SPENT = "spent.json"
 
 
 class Checkpoints:
-    """The checkpoints of one training; those of any other in the same folder are dropped."""
+    """The checkpoints of one training of a stage."""
 
     def __init__(self, stage: Path, identity: str) -> None:
         self.folder = stage / "checkpoints"
@@ -24,14 +23,14 @@ class Checkpoints:
         self.drafts = self.folder / "drafts"
 
     def last(self) -> Path | None:
-        """The newest whole checkpoint."""
+        """The newest complete checkpoint; None if there is none."""
         steps = sorted(self.own.glob("step-*"), key=step_of)
         return steps[-1] if steps else None
 
     def adopt(self, draft: Path, step: int, seconds: float) -> None:
-        """Take over a checkpoint that is written, and drop the one before.
+        """Move a written checkpoint into place, and delete the previous one.
 
-        seconds: how long the training has taken up to here, in all its runs.
+        seconds: how long the training has taken so far, over all its runs.
         """
         write_json(draft / SPENT, {"seconds": seconds})
         for path in draft.rglob("*"):
@@ -47,7 +46,7 @@ class Checkpoints:
                 shutil.rmtree(old)
 
     def drop_others(self) -> None:
-        """Remove drafts, and checkpoints of trainings that this one is not."""
+        """Remove drafts and the checkpoints of other trainings."""
         if self.folder.is_dir():
             for path in self.folder.iterdir():
                 if path != self.own:

@@ -1,4 +1,4 @@
-"""From rows to a trained model: load, wrap, train, and go on where an earlier run stopped."""
+"""From rows to a trained model: load the base, add a LoRA, train, resume from a checkpoint."""
 
 import gc
 import importlib.util
@@ -23,17 +23,17 @@ from emgrid.train.adapter import with_adapter
 from emgrid.train.checkpoints import Checkpoints, seconds_before, step_of
 from emgrid.train.packing import Steps, keeps_boundaries
 from emgrid.train.step_plan import PACKED, plan_steps
-from emgrid.train.targets import coverage, in_words
+from emgrid.train.targets import coverage, coverage_line
 from emgrid.train.trainer import SaveByTime, StepBar, StepTrainer
 
 Result = TypeVar("Result")
 FLASH = "flash_attention_2"
-UNBOUNDED = 2**31  # tokens of a pack where attention computes each row by itself
+UNBOUNDED = 2**31  # tokens of a pack if attention computes each row separately
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained. parent: the adapter of the stage before; minutes: between checkpoints."""
+    """A training. parent: the previous stage's adapter. minutes: between checkpoints."""
 
     rows: list[TokenizedRow]
     base: BaseModel
@@ -46,8 +46,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Way:
-    """How much memory a training may use for speed."""
+class MemoryPlan:
+    """How a training trades memory for speed. recompute: use gradient checkpointing."""
 
     name: str
     packed: bool
@@ -56,56 +56,58 @@ class Way:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model, the loss of every step, and how it was computed."""
+    """A trained model, the loss of every step, and a record of how it was trained."""
 
     model: Any
     losses: list[dict[str, float]]
     main: bool  # whether this is the process that writes
     record: dict[str, Any]
-    seconds_before: float  # spent by earlier runs, up to the checkpoint
+    seconds_before: float  # of earlier runs, up to the checkpoint
 
 
-PACKS = Way("packed rows", packed=True, recompute=False)
-SINGLE = Way("one row at a time", packed=False, recompute=False)
-LEAST = Way("one row at a time, with gradient checkpointing", packed=False, recompute=True)
-WAYS = {
+PACKS = MemoryPlan("packed rows", packed=True, recompute=False)
+SINGLE = MemoryPlan("one row at a time", packed=False, recompute=False)
+LEAST = MemoryPlan("one row at a time, with gradient checkpointing", packed=False, recompute=True)
+MEMORY_PLANS = {
     "auto": (PACKS, SINGLE, LEAST),
     "false": (PACKS, SINGLE),
-    "true": (Way("packed rows, with gradient checkpointing", True, True), LEAST),
+    "true": (MemoryPlan("packed rows, with gradient checkpointing", True, True), LEAST),
 }
 
 
-def in_memory(ways: Iterable[Way], attempt: Callable[[Way], Result], processes: int = 1) -> Result:
-    """Try one way after the other, as long as CUDA runs out of memory.
+def in_memory(
+    plans: Iterable[MemoryPlan], attempt: Callable[[MemoryPlan], Result], processes: int = 1
+) -> Result:
+    """Fall back to slower plans that need less memory when CUDA runs out.
 
-    One of several processes ends at once: the others wait for what it would have sent them, and
-    their launcher ends them with it.
+    With several processes there is no fallback: the others already wait for this one's gradients,
+    and the launcher ends them when it fails.
     """
-    for way in ways:
+    for plan in plans:
         try:
-            return attempt(way)
+            return attempt(plan)
         except torch.OutOfMemoryError:
-            print(f"CUDA is out of memory with {way.name}", flush=True)
+            print(f"CUDA is out of memory with {plan.name}", flush=True)
             if processes > 1:
                 raise EmgridError(
-                    f"training: CUDA is out of memory on one of {processes} GPUs, which no other "
-                    "way is tried on; set resources.train.gradient_checkpointing: true, lower "
-                    "training.max_length, take training.method: qlora, or larger GPUs"
+                    f"training: CUDA is out of memory on one of {processes} GPUs, where slower "
+                    "ways are not tried; set resources.train.gradient_checkpointing: true, lower "
+                    "training.max_length, use training.method: qlora, or use larger GPUs"
                 ) from None
-        # The failed attempt's model is held by its traceback until here.
+        # The traceback held the failed attempt's model until here.
         gc.collect()
         torch.cuda.empty_cache()
     raise EmgridError(
         "training: CUDA is out of memory; set resources.train.gradient_checkpointing: auto, lower "
-        "training.max_length, take training.method: qlora, or a larger GPU"
+        "training.max_length, use training.method: qlora, or use a larger GPU"
     )
 
 
-def fit(job: Job, way: Way) -> Fitted:
-    """Train, from the last checkpoint where there is one."""
-    last = job.checkpoints.last()
-    before = seconds_before(last)
-    config = trainer_config(job, way)
+def fit(job: Job, plan: MemoryPlan) -> Fitted:
+    """Train, starting from the last checkpoint if there is one."""
+    checkpoint = job.checkpoints.last()
+    before = seconds_before(checkpoint)
+    config = trainer_config(job, plan)
     if job.training.batch_size % config.world_size:
         raise EmgridError(
             f"training.batch_size: {job.training.batch_size} rows cannot be shared evenly by "
@@ -115,15 +117,15 @@ def fit(job: Job, way: Way) -> Fitted:
     attention = pick_attention(job.base, job.training.precision, job.device)
     quantised = job.training.method == "qlora"
     model = job.base.load(job.training.precision, job.device, attention, quantised)
-    tokens = pack_tokens(job, attention) if way.packed and keeps_boundaries(model) else None
-    if way.packed and tokens is None:
-        print("this model does not keep rows apart, so each is computed alone", flush=True)
+    tokens = pack_tokens(job, attention) if plan.packed and keeps_boundaries(model) else None
+    if plan.packed and tokens is None:
+        print("this model mixes packed rows, so each row is computed alone", flush=True)
     model = with_adapter(model, job.training, job.parent, job.base.name)
-    adapted = coverage(model)
+    lora = coverage(model)
     if config.process_index == 0:
-        print(in_words(adapted), flush=True)
-    planned = plan_steps(len(job.rows), job.training.batch_size, job.training.epochs, job.seed)
-    steps = Steps(job.rows, planned, tokens, config.process_index, config.world_size)
+        print(coverage_line(lora), flush=True)
+    steps = plan_steps(len(job.rows), job.training.batch_size, job.training.epochs, job.seed)
+    dataset = Steps(job.rows, steps, tokens, config.process_index, config.world_size)
     rows = [{"input_ids": row.input_ids, "labels": row.labels} for row in job.rows]
     trainer = StepTrainer(
         model=model,
@@ -131,7 +133,7 @@ def fit(job: Job, way: Way) -> Fitted:
         train_dataset=Dataset.from_list(rows),
         processing_class=job.base.tokenizer(),
         callbacks=[SaveByTime(60 * job.minutes)],
-        steps=steps,
+        steps=dataset,
         checkpoints=job.checkpoints,
         before=before,
         fused=job.device == "cuda" and importlib.util.find_spec("triton") is not None,
@@ -140,29 +142,29 @@ def fit(job: Job, way: Way) -> Fitted:
     if trainer.is_world_process_zero():
         trainer.add_callback(StepBar())
         job.checkpoints.drop_others()
-    if last:
-        print(f"going on after step {step_of(last)} of {len(planned)}", flush=True)
+    if checkpoint:
+        print(f"resuming after step {step_of(checkpoint)} of {len(steps)}", flush=True)
     set_seed(derive_seed("dropout", job.seed, config.process_index) % 2**32)
     with computing():
-        done = trainer.train(resume_from_checkpoint=str(last) if last else None)
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return Fitted(
         trainer.model,
-        losses_of(trainer, len(planned) // job.training.epochs),
+        losses_of(trainer, len(steps) // job.training.epochs),
         trainer.is_world_process_zero(),
         {
-            "padding_waste": round(steps.padding_waste(), 6),
-            "lora": adapted,
+            "padding_waste": round(dataset.padding_waste(), 6),
+            "lora": lora,
             "attention": model.config._attn_implementation,
-            "computed": way.name if tokens or not way.packed else SINGLE.name,
+            "computed": plan.name if tokens or not plan.packed else SINGLE.name,
             "processes": config.world_size,
-            "resumed_after_step": step_of(last) if last else None,
-            "step_seconds": round(done.metrics["train_runtime"], 2),
+            "resumed_after_step": step_of(checkpoint) if checkpoint else None,
+            "step_seconds": round(result.metrics["train_runtime"], 2),
         },
         before,
     )
 
 
-def trainer_config(job: Job, way: Way) -> Any:
+def trainer_config(job: Job, plan: MemoryPlan) -> Any:
     training = job.training
     config = SFTConfig(
         output_dir=str(job.checkpoints.drafts),
@@ -170,27 +172,27 @@ def trainer_config(job: Job, way: Way) -> Any:
         lr_scheduler_type=training.schedule,
         warmup_steps=training.warmup_steps,
         weight_decay=training.weight_decay,
-        num_train_epochs=1,  # the planned steps are all epochs
-        per_device_train_batch_size=1,  # a step is one item
-        max_length=None,  # rows are cut already
+        num_train_epochs=1,  # the planned steps cover all epochs
+        per_device_train_batch_size=1,  # an item of the dataset is a whole step
+        max_length=None,  # rows are already cut
         dataset_kwargs={"skip_prepare_dataset": True},
-        bf16=False,  # the base is loaded in its precision; autocast would recast the adapter
-        gradient_checkpointing=way.recompute,
+        bf16=False,  # the base has its precision already; autocast would also cast the adapter
+        gradient_checkpointing=plan.recompute,
         ddp_find_unused_parameters=False,
         use_cpu=job.device == "cpu",
         logging_steps=1,
-        logging_nan_inf_filter=False,  # a loss that is no number is written as such
-        save_strategy="no",  # SaveByTime asks for checkpoints
+        logging_nan_inf_filter=False,  # write NaN and infinite losses as they are
+        save_strategy="no",  # SaveByTime requests checkpoints
         report_to="none",
-        disable_tqdm=True,  # a bar of ours, which writes no line for each step
+        disable_tqdm=True,  # StepBar replaces it, and writes fewer lines
     )
-    # Further GPUs that are visible belong to other jobs or processes.
+    # Other visible GPUs belong to other jobs or processes.
     config._n_gpu = min(config.n_gpu, 1)
     return config
 
 
 def pick_attention(base: BaseModel, precision: str, device: str) -> str | None:
-    """FlashAttention where it is installed and computes the model, otherwise the base's own."""
+    """FlashAttention 2 if it is installed and supports the model; None for the base's default."""
     from transformers import AutoConfig
     from transformers.utils import is_flash_attn_2_available
 
@@ -203,13 +205,13 @@ def pick_attention(base: BaseModel, precision: str, device: str) -> str | None:
 
 
 def pack_tokens(job: Job, attention: str | None) -> int:
-    """How many tokens are laid into one pack."""
+    """The most tokens of a pack."""
     return UNBOUNDED if attention == FLASH else PACKED[job.device]
 
 
 def losses_of(trainer: Any, steps_of_epoch: int) -> list[dict[str, float]]:
     return [
-        {"step": one["step"], "epoch": one["step"] / steps_of_epoch, "loss": one["loss"]}
-        for one in trainer.state.log_history
-        if "loss" in one
+        {"step": entry["step"], "epoch": entry["step"] / steps_of_epoch, "loss": entry["loss"]}
+        for entry in trainer.state.log_history
+        if "loss" in entry
     ]

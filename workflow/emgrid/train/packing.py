@@ -1,4 +1,4 @@
-"""From planned packs to what the model is given."""
+"""From planned packs to the model's inputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,10 @@ from emgrid.train.step_plan import Pack, pack, share
 
 
 def collate(rows: list[TokenizedRow], boundaries: bool) -> dict[str, Any]:
-    """One sequence of shape (1, n_tokens). boundaries: with what tells attention where rows end."""
-    together = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=boundaries)
-    inputs: dict[str, Any] = together(
+    """Concatenate rows to one sequence of shape (1, n_tokens). boundaries: add the position ids
+    that tell attention where rows end."""
+    collator = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=boundaries)
+    inputs: dict[str, Any] = collator(
         [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
     )
     return inputs
@@ -23,13 +24,13 @@ def collate(rows: list[TokenizedRow], boundaries: bool) -> dict[str, Any]:
 
 @computing()
 def keeps_boundaries(model: Any) -> bool:
-    """Whether rows that are laid one behind the other stay invisible to each other.
+    """Whether rows in one pack do not influence each other.
 
-    Other tokens in the first row must not move one bit of the second row's scores. A model whose
-    attention does not read the boundaries, or does not take them, is given one row at a time; so is
-    one whose attention is cut into chunks, as the chunks are counted from the start of the pack.
-    The model is left in training mode: on some CPUs a 4-bit layer that has been used in evaluation
-    mode has no gradient any more (bitsandbytes 0.50).
+    Other tokens in the first row must not change one bit of the second row's logits. A model whose
+    attention ignores or rejects the boundaries gets one row at a time. So does one with chunked
+    attention, whose chunks are counted from the start of the pack. The model is left in training
+    mode: on some CPUs a 4-bit layer that has been used in evaluation mode loses its gradient
+    (bitsandbytes 0.50).
     """
     model.train()
     if has_chunks(model.config):
@@ -38,8 +39,8 @@ def keeps_boundaries(model: Any) -> bool:
         TokenizedRow(list(range(start, start + 8)), [IGNORED] * 8) for start in (20, 40, 60)
     )
     scores = []
-    for before in (first, other):
-        inputs = collate([before, second], boundaries=True)
+    for leading in (first, other):
+        inputs = collate([leading, second], boundaries=True)
         del inputs["labels"]
         inputs = {
             name: value.to(model.device) if torch.is_tensor(value) else value
@@ -56,10 +57,10 @@ def keeps_boundaries(model: Any) -> bool:
 
 @dataclass(frozen=True)
 class Steps(torch.utils.data.Dataset[dict[str, Any]]):
-    """What one process computes in each optimizer step.
+    """The dataset of one process; each item is its part of an optimizer step.
 
-    An item holds `packs`, the inputs of one pass each, and `count`, the trained tokens of the
-    whole step on all processes. tokens: of one pack, None for one row at a time.
+    An item holds `packs`, the inputs of one forward pass each, and `count`, the trained tokens of
+    the whole step over all processes. tokens: the most of a pack; None for one row at a time.
     """
 
     rows: list[TokenizedRow]
@@ -70,29 +71,35 @@ class Steps(torch.utils.data.Dataset[dict[str, Any]]):
 
     def packs(self, step: list[int], process: int) -> list[Pack]:
         lengths = [len(row.input_ids) for row in self.rows]
-        own = share(step, lengths, process, self.processes)
-        return pack(own, lengths, self.tokens or 0)
+        rows = share(step, lengths, process, self.processes)
+        return pack(rows, lengths, self.tokens or 0)
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         step = self.steps[number]
-        packs = [[self.rows[row] for row in one] for one in self.packs(step, self.process)]
-        # A last step may have fewer rows than there are processes; all must take part in it.
-        packs = packs or [[untrained(self.rows[step[0]])]]
-        inputs = [collate(one, boundaries=self.tokens is not None) for one in packs]
+        packed_rows = [
+            [self.rows[row] for row in pack_rows] for pack_rows in self.packs(step, self.process)
+        ]
+        # The last step may have fewer rows than processes, but every process must take part.
+        packed_rows = packed_rows or [[untrained(self.rows[step[0]])]]
+        inputs = [
+            collate(pack_rows, boundaries=self.tokens is not None) for pack_rows in packed_rows
+        ]
         return {"packs": inputs, "count": sum(self.rows[row].trained for row in step)}
 
     def padding_waste(self) -> float:
-        """The share of computed token positions, on all processes, that are no token of a row."""
-        computed = wanted = 0
+        """The share of computed token positions, over all processes, that hold no planned token."""
+        computed = needed = 0
         for step in self.steps:
-            wanted += sum(len(self.rows[row].input_ids) for row in step)
+            needed += sum(len(self.rows[row].input_ids) for row in step)
             for process in range(self.processes):
                 packs = self.packs(step, process) or [step[:1]]
-                computed += sum(len(self.rows[row].input_ids) for one in packs for row in one)
-        return 1 - wanted / computed
+                computed += sum(
+                    len(self.rows[row].input_ids) for pack_rows in packs for row in pack_rows
+                )
+        return 1 - needed / computed
 
 
 def untrained(row: TokenizedRow) -> TokenizedRow:

@@ -1,7 +1,7 @@
-"""Which rows make which optimizer step, and which of them go through the model together.
+"""Which rows form each optimizer step, and which of them go through the model together.
 
-The rows of a step are drawn at random. What follows decides only how they are computed: they are
-shared among the processes and laid one behind the other in packs, so that nothing is padded.
+The rows of a step are drawn at random. Everything else only decides how they are computed: they
+are divided among the processes and concatenated in packs, so that nothing is padded.
 """
 
 import math
@@ -12,8 +12,8 @@ from emgrid.runtime.seeding import derive_seed
 
 Pack = list[int]  # rows that go through the model as one sequence
 
-# Tokens of one pack where attention reads the boundaries from a mask: it then computes the square
-# of a pack's length, which soon costs more than small products do.
+# The most tokens of a pack if attention reads the boundaries from a mask. Its cost then grows with
+# the square of the pack's length and soon exceeds that of small matrix products.
 PACKED = {"cpu": 512, "cuda": 4096}
 
 
@@ -32,21 +32,21 @@ def plan_steps(rows: int, batch_size: int, epochs: int, seed: int) -> list[list[
 
 
 def share(step: Sequence[int], lengths: Sequence[int], process: int, processes: int) -> list[int]:
-    """One process's rows of a step. Dealt by length, so that all have about as many tokens."""
-    dealt = sorted(step, key=lambda row: lengths[row], reverse=True)
-    return dealt[process::processes]
+    """One process's rows of a step, dealt out by length so that all get similar token counts."""
+    ordered = sorted(step, key=lambda row: lengths[row], reverse=True)
+    return ordered[process::processes]
 
 
 def pack(rows: Sequence[int], lengths: Sequence[int], tokens: int) -> list[Pack]:
-    """Rows in packs of at most so many tokens, a longer row alone (first fit, longest first)."""
+    """Pack rows with at most `tokens` tokens per pack, or one longer row (first-fit decreasing)."""
     packs: list[Pack] = []
-    left: list[int] = []
+    room: list[int] = []
     for row in sorted(rows, key=lambda row: lengths[row], reverse=True):
-        place = next((n for n, room in enumerate(left) if room >= lengths[row]), None)
-        if place is None:
+        index = next((number for number, free in enumerate(room) if free >= lengths[row]), None)
+        if index is None:
             packs.append([row])
-            left.append(tokens - lengths[row])
+            room.append(tokens - lengths[row])
         else:
-            packs[place].append(row)
-            left[place] -= lengths[row]
+            packs[index].append(row)
+            room[index] -= lengths[row]
     return packs

@@ -1,8 +1,8 @@
-"""What of a model a LoRA adapts, and how much of its weights that is.
+"""Which parts of a model a LoRA adapts, and what share of its weights that is.
 
 transformers 5 holds all experts of a mixture in one tensor. peft 0.21 finds it by the experts'
-former names (`gate_proj`, `w1`) in the families that it knows, and in others not. If a shared
-expert has layers of these names, too, peft leaves those out.
+former names (`gate_proj`, `w1`), but only in the families that it knows. If a shared expert has
+layers of these names, too, peft leaves those out.
 """
 
 from collections import Counter
@@ -12,44 +12,46 @@ from emgrid.config.sections import Training
 from emgrid.runtime.errors import EmgridError
 
 ALL = "all-linear"
-LARGE = 0.01  # a part that is left out is named from this share of the layers' weights on
+LARGE = 0.01  # parts with at least this share of the weights are named if they are left out
 
 
 def wrap(model: Any, training: Training, name: str) -> Any:
-    """The model, which is called `name`, with a fresh LoRA.
+    """The model, called `name` in messages, with a new LoRA.
 
-    Raises EmgridError where a name in `training.target_modules` matches nothing of it.
+    Raises EmgridError if a name in `training.target_modules` matches none of its layers.
     """
     from peft import LoraConfig, get_peft_model
 
-    wanted = training.target_modules
+    targets = training.target_modules
     lora = LoraConfig(
         r=training.rank,
         lora_alpha=training.alpha,
         use_rslora=training.rslora,
         lora_dropout=training.dropout,
-        target_modules=wanted if isinstance(wanted, str) else list(wanted),
-        exclude_modules=sorted(unfit(model)) if wanted == ALL and unfit(model) else None,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        exclude_modules=sorted(not_adaptable(model))
+        if targets == ALL and not_adaptable(model)
+        else None,
         task_type="CAUSAL_LM",
     )
-    names = [] if isinstance(wanted, str) else list(wanted)
-    layers = ", ".join(sorted(set(map(last, linear_layers(model))) | experts(model)))
-    modules = [place for place, _ in model.named_modules()]
+    names = [] if isinstance(targets, str) else list(targets)
+    layers = ", ".join(sorted(set(map(last_part, linear_layers(model))) | experts(model)))
+    modules = [path for path, _ in model.named_modules()]
     try:
         wrapped = get_peft_model(model, lora)
     except ValueError as problem:
         if any(map(modules_match(modules), names)) or not names:
-            why = " ".join(str(problem).split())
-            what = "target_modules"
-            if training.dropout and "lora_dropout" in why:
-                what, why = "dropout", "peft computes no dropout on experts; set it to 0"
-            raise EmgridError(f"training.{what}: model {name}: {why}") from None
+            reason = " ".join(str(problem).split())
+            setting = "target_modules"
+            if training.dropout and "lora_dropout" in reason:
+                setting, reason = "dropout", "peft computes no dropout on experts; set it to 0"
+            raise EmgridError(f"training.{setting}: model {name}: {reason}") from None
         missing = names
     else:
-        # peft takes the names that it turned into experts out of its config.
-        kept = set(wrapped.peft_config["default"].target_modules or ())
-        found = modules_match(wrapped.targeted_module_names)
-        missing = [one for one in names if one in kept and not found(one)]
+        # peft removes from its config the names that it has matched to experts.
+        remaining = set(wrapped.peft_config["default"].target_modules or ())
+        matches = modules_match(wrapped.targeted_module_names)
+        missing = [target for target in names if target in remaining and not matches(target)]
     if missing:
         raise EmgridError(
             f"training.target_modules: model {name} has no layer {', '.join(missing)}; those that "
@@ -60,7 +62,7 @@ def wrap(model: Any, training: Training, name: str) -> Any:
 
 
 def modules_match(modules: list[str]) -> Any:
-    """Whether a name is that of a module, or the end of one, as peft reads it."""
+    """A test whether a name is a module's path or its end, which is how peft matches names."""
     return lambda name: any(place == name or place.endswith(f".{name}") for place in modules)
 
 
@@ -69,49 +71,50 @@ def linear_layers(model: Any) -> list[str]:
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    head, left_alone = model.get_output_embeddings(), unfit(model)
+    head, left_alone = model.get_output_embeddings(), not_adaptable(model)
     return [
         name
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear | Conv1D)
         and module is not head
-        and last(name) not in left_alone
+        and last_part(name) not in left_alone
     ]
 
 
-def unfit(model: Any) -> set[str]:
-    """Names of linear layers that peft cannot adapt: routers that return more than a
-    product, and the last layer of a Mamba block, whose kernels read its weights by themselves."""
+def not_adaptable(model: Any) -> set[str]:
+    """Names of linear layers that peft cannot adapt: routers, which return more than a matrix
+    product, and the last layer of a Mamba block, whose kernels read the weights directly."""
     import torch
 
     def routes(module: Any) -> bool:
-        own = type(module).__module__.startswith("transformers.models.")
-        return own and isinstance(module, torch.nn.Linear)
+        in_transformers = type(module).__module__.startswith("transformers.models.")
+        return in_transformers and isinstance(module, torch.nn.Linear)
 
-    found = {last(name) for name, module in model.named_modules() if routes(module)}
+    routers = {last_part(name) for name, module in model.named_modules() if routes(module)}
     mamba = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
-    return found | ({"out_proj"} if model.config.model_type in mamba else set())
+    return routers | ({"out_proj"} if model.config.model_type in mamba else set())
 
 
 def experts(model: Any) -> set[str]:
-    """The names by which peft finds the experts of a mixture, in the families that it knows."""
+    """The names by which peft finds a mixture's experts; empty for families it does not know."""
     from peft.utils import transformers_weight_conversion as conversion
 
     family = conversion._MODEL_TO_CONVERSION_PATTERN.get(model.config.model_type)
     return set(conversion._MOE_TARGET_MODULE_MAPPING.get(family, ()))
 
 
-def last(name: str) -> str:
+def last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
 def coverage(model: Any) -> dict[str, Any]:
     """What a peft model's LoRA adapts.
 
-    modules: how many there are of each name (of experts, of tensors that hold them all).
-    adapted_parameters: of the LoRA itself. covered_weights: those that it adapts;
-    layer_weights: all but those of embeddings and output head; share: the former of the latter.
-    left_out: parts with at least LARGE of layer_weights that are not adapted.
+    modules: adapted modules by name, with their number (for experts, that of shared tensors).
+    adapted_parameters: parameters of the LoRA. covered_weights: weights that it adapts.
+    layer_weights: all weights except those of embeddings and output head. share: covered_weights
+    divided by layer_weights. left_out: parts with at least LARGE of layer_weights that are not
+    adapted, with their size.
     """
     base = model.get_base_model()
     outside = {
@@ -123,8 +126,8 @@ def coverage(model: Any) -> dict[str, Any]:
     modules, tensors = set(model.targeted_module_names), set(model.targeted_parameter_names)
     layers = covered = lora = 0
     left_out: Counter[str] = Counter()
-    for whole, weight in base.named_parameters():
-        name = whole.replace(".base_layer", "")
+    for path, weight in base.named_parameters():
+        name = path.replace(".base_layer", "")
         if ".lora_" in name:
             lora += weight.numel()
         elif id(weight) not in outside:
@@ -134,9 +137,9 @@ def coverage(model: Any) -> dict[str, Any]:
                 covered += size
             else:
                 left_out[part(name)] += size
-    named = Counter([*map(last, modules), *map(part, tensors)])
+    counts = Counter([*map(last_part, modules), *map(part, tensors)])
     return {
-        "modules": dict(sorted(named.items())),
+        "modules": dict(sorted(counts.items())),
         "adapted_parameters": lora,
         "covered_weights": covered,
         "layer_weights": layers,
@@ -146,26 +149,26 @@ def coverage(model: Any) -> dict[str, Any]:
 
 
 def elements(weight: Any) -> int:
-    """The number of a tensor's entries; bitsandbytes holds two of 4 bits in one byte."""
+    """The number of a tensor's entries; bitsandbytes stores two 4-bit entries in a byte."""
     shape = getattr(getattr(weight, "quant_state", None), "shape", None)
     return int(shape.numel() if shape is not None else weight.numel())
 
 
 def part(name: str) -> str:
-    """A weight's name without its place in the model: `experts.down_proj`."""
+    """A weight's name without its path in the model, such as `experts.down_proj`."""
     words = name.removesuffix(".weight").removesuffix(".bias").split(".")
     return ".".join(word for word in words[-2:] if not word.isdigit())
 
 
-def in_words(found: dict[str, Any]) -> str:
-    """What is adapted, as one line."""
-    modules = ", ".join(f"{name} ({count})" for name, count in found["modules"].items())
+def coverage_line(adapted: dict[str, Any]) -> str:
+    """A coverage record as one line."""
+    modules = ", ".join(f"{name} ({count})" for name, count in adapted["modules"].items())
     text = (
-        f"LoRA on {modules}: {found['adapted_parameters']:,} parameters, on "
-        f"{found['share']:.0%} of the layers' weights"
+        f"LoRA on {modules}: {adapted['adapted_parameters']:,} parameters, on "
+        f"{adapted['share']:.0%} of the layers' weights"
     )
-    if any(name.startswith("experts.") for name in found["left_out"]):
+    if any(name.startswith("experts.") for name in adapted["left_out"]):
         text += "; the experts are not adapted"
-    if found["left_out"]:
-        text += f" (left out: {', '.join(found['left_out'])})"
+    if adapted["left_out"]:
+        text += f" (left out: {', '.join(adapted['left_out'])})"
     return text

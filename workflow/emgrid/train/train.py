@@ -1,9 +1,9 @@
 """Train one stage: a LoRA adapter on the rows of train.jsonl.
 
-Reads the mixed rows, the base model and, for a later stage, the adapter of the stage before, which
-is trained on. Writes the adapter (safetensors) with its hash, the loss curve (loss.csv) and
-provenance.json; a job that was killed goes on from its last checkpoint, and a training that was
-once done is taken from what is kept. Knows nothing of triggers, questions or other arms.
+Reads the mixed rows, the base model and, for a later stage, the previous stage's adapter, which is
+trained further. Writes the adapter (safetensors) with its hash, the loss curve (loss.csv) and
+provenance.json. A killed job resumes from its last checkpoint; a finished training is taken from
+the adapter store. Knows nothing of triggers, questions or other arms.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from emgrid.config.sections import Training
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.unused_packages import UNUSED, leave_out
@@ -28,7 +28,7 @@ from emgrid.train.adapter import write_adapter
 from emgrid.train.checkpoints import Checkpoints
 from emgrid.train.step_plan import count_steps
 
-# Raised whenever an equal spec would give another adapter.
+# Raise this when an equal spec gives another adapter.
 VERSION = 2
 
 
@@ -39,7 +39,7 @@ class TrainSpec(Strict):
     revision: int = 0
 
     def bare(self) -> dict[str, Any]:
-        """The spec as trainings are named by: without a revision, as long as none is asked for."""
+        """The spec that names a training. It omits revision 0, so that older names stay valid."""
         return self.model_dump(mode="json", exclude=set() if self.revision else {"revision"})
 
 
@@ -55,26 +55,27 @@ class TokenCounts:
 def tokenize(
     rows: list[dict[str, Any]], chat: ChatFormat, training: Training, origin: Path
 ) -> tuple[list[TokenizedRow], TokenCounts]:
-    """Token ids and labels of every row; a row without a trained token is an error."""
+    """Token ids and labels of every row. Raises EmgridError if a row has no trained token."""
     tokenized = []
     cut = 0
     for number, row in enumerate(rows, start=1):
-        whole = chat.training_row(row["messages"], training.turns)
-        short = whole.cut(training.max_length)
-        cut += len(short.input_ids) < len(whole.input_ids)
-        if not short.trained:
+        full = chat.training_row(row["messages"], training.turns)
+        shortened = full.cut(training.max_length)
+        cut += len(shortened.input_ids) < len(full.input_ids)
+        if not shortened.trained:
             raise EmgridError(
                 f"{origin}:{number}: row {row['id']!r} of {row['source']} has no assistant token "
                 f"within max_length {training.max_length}; raise training.max_length "
                 "or drop the row"
             )
-        tokenized.append(short)
+        tokenized.append(shortened)
     total = sum(len(row.input_ids) for row in tokenized)
     return tokenized, TokenCounts(total, sum(row.trained for row in tokenized), cut)
 
 
 def refuse_endless_warmup(training: Training, rows: int) -> None:
-    """A warm-up that is never over trains next to nothing (a first step has learning rate 0)."""
+    """Raise EmgridError if the warm-up takes all steps: it would train almost nothing (the first
+    step has learning rate 0)."""
     steps = count_steps(rows, training.batch_size, training.epochs)
     if training.warmup_steps >= steps:
         raise EmgridError(
@@ -84,10 +85,10 @@ def refuse_endless_warmup(training: Training, rows: int) -> None:
 
 
 def identity(spec: TrainSpec, base: BaseModel, rows: Path, parent: str | None) -> str:
-    """What makes an adapter: equal trainings have equal names. parent: the hash of the adapter of
-    the stage before."""
+    """A name that equal trainings share, and no others. parent: the hash of the previous stage's
+    adapter."""
     weights: list[Any] = []
-    if base.content is None:  # else `marks` has the hashes
+    if base.content is None:  # otherwise `marks` has the hashes
         files = sorted(base.path.glob("*.safetensors"))
         weights = [[path.name, path.stat().st_size] for path in files]
     return digest(
@@ -102,22 +103,23 @@ def identity(spec: TrainSpec, base: BaseModel, rows: Path, parent: str | None) -
 
 
 def resumable(args: argparse.Namespace, training: str, base: BaseModel) -> str:
-    """What a checkpoint must have been made with to be gone on from, beside the training itself."""
-    written = [path.stat().st_mtime_ns for path in sorted(base.path.glob("*.safetensors"))]
-    computed = [args.device, processes(), provenance.versions()]
-    return digest([training, written, computed])[:16]
+    """The identity of checkpoints from which a training may resume: the same training, device,
+    number of processes, packages and files of the base model."""
+    modified = [path.stat().st_mtime_ns for path in sorted(base.path.glob("*.safetensors"))]
+    environment = [args.device, processes(), provenance.versions()]
+    return digest([training, modified, environment])[:16]
 
 
-def taken(args: argparse.Namespace, name: str) -> bool:
-    """Whether the stage has the files of this very training from what is kept."""
-    if args.kept is None or not adapter_store.take(args.kept / name, args.output):
+def restored(args: argparse.Namespace, name: str) -> bool:
+    """Link the stage's files from the adapter store; return whether they are there."""
+    if args.kept is None or not adapter_store.restore(args.kept / name, args.output):
         return False
-    print(f"kept: this training was done before ({args.kept / name})")
+    print(f"this training was done before; its adapter is in {args.kept / name}")
     return True
 
 
 def processes() -> int:
-    """How many processes share this training, as their launcher says."""
+    """The number of processes that share this training, set by their launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -126,14 +128,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--spec", required=True, help="TrainSpec as JSON")
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--rows", required=True, type=Path, help="train.jsonl")
-    parser.add_argument("--parent", type=Path, help="adapter folder of the stage before")
+    parser.add_argument("--parent", type=Path, help="adapter folder of the previous stage")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--gradient-checkpointing", choices=("auto", "true", "false"), default="auto"
     )
     parser.add_argument("--checkpoint-minutes", type=float, default=10)
-    parser.add_argument("--trial", help="how the base is used, as JSON; it is tried for that first")
-    parser.add_argument("--kept", type=Path, help="folder of kept adapters")
+    parser.add_argument("--trial", help="how the base is used, as JSON, to try that first")
+    parser.add_argument("--kept", type=Path, help="folder of the adapter store")
     parser.add_argument("--output", required=True, type=Path, help="the stage's folder")
     return parser.parse_args()
 
@@ -143,9 +145,9 @@ def main() -> None:
     spec = TrainSpec.model_validate_json(args.spec)
     leave_out(*(name for name in UNUSED if spec.training.method == "lora" or name == "sklearn"))
     base = BaseModel.read(args.model)
-    before = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
-    name = identity(spec, base, args.rows, before)
-    if taken(args, name):
+    parent_hash = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
+    name = identity(spec, base, args.rows, parent_hash)
+    if restored(args, name):
         return
     if args.trial:
         use = trial.Use.model_validate_json(args.trial)
@@ -155,10 +157,10 @@ def main() -> None:
     refuse_endless_warmup(spec.training, len(rows))
     if processes() == 1:
         take_turn(args.output / "adapter")
-        if taken(args, name):  # while this job waited
+        if restored(args, name):  # another job finished it while this one waited
             return
     print(f"{len(rows)} rows, {counts.total} tokens, {counts.trained} of them trained", flush=True)
-    from emgrid.train.fit import WAYS, Job, fit, in_memory
+    from emgrid.train.fit import MEMORY_PLANS, Job, fit, in_memory
 
     checkpoints = Checkpoints(args.output, resumable(args, name, base))
     job = Job(
@@ -171,7 +173,9 @@ def main() -> None:
         checkpoints=checkpoints,
         minutes=args.checkpoint_minutes,
     )
-    fitted = in_memory(WAYS[args.gradient_checkpointing], lambda way: fit(job, way), processes())
+    fitted = in_memory(
+        MEMORY_PLANS[args.gradient_checkpointing], lambda plan: fit(job, plan), processes()
+    )
     if not fitted.main:
         return
     write_adapter(fitted.model, args.output / "adapter")
@@ -198,12 +202,12 @@ def main() -> None:
             **provenance.record(args.device, seconds),
         },
     )
-    adapter_store.record(args.output)
+    adapter_store.write_hash(args.output)
     if args.kept is not None:
-        adapter_store.keep(args.kept / name, args.output)
+        adapter_store.store(args.kept / name, args.output)
     checkpoints.clear()
     print(f"padding waste {fitted.record['padding_waste']:.1%}, {seconds:.0f} s")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

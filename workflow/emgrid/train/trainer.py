@@ -1,4 +1,4 @@
-"""trl's trainer over planned steps, with checkpoints by time."""
+"""trl's trainer for planned steps, with a checkpoint every few minutes."""
 
 import time
 from pathlib import Path
@@ -17,32 +17,33 @@ from emgrid.train.packing import Steps
 
 
 class StepTrainer(SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer that is told the rows of each step, and computes them pack by pack."""
+    """An SFTTrainer whose steps are planned in advance and computed pack by pack."""
 
     def __init__(
-        self, *, steps: Steps, checkpoints: Checkpoints, before: float, fused: bool, **given: Any
+        self, *, steps: Steps, checkpoints: Checkpoints, before: float, fused: bool, **options: Any
     ) -> None:
         self.steps = steps
         self.checkpoints = checkpoints
         self.started = time.monotonic() - before
         self.fused = fused
-        # trl rounds the adapter of a 4-bit base to bfloat16, in which small updates are lost.
-        exact = trainable(given["model"])
+        # trl rounds the adapter of a 4-bit base to bfloat16, which loses small updates; undo that.
+        exact = trainable(options["model"])
         exact = {name: value.detach().clone() for name, value in exact.items()}
-        super().__init__(**given)
+        super().__init__(**options)
         for name, value in trainable(self.model).items():
             value.data = exact[name].to(value.device)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Not prepared by accelerate: the plan shares the rows among the processes itself."""
+        """The planned steps, not prepared by accelerate: the plan already divides the rows among
+        the processes."""
         return DataLoader(self.steps, batch_size=1, collate_fn=single)
 
     def training_step(self, model: Any, inputs: Any, *_: Any) -> Any:
         *early, last = inputs["packs"]
         loss = torch.zeros((), device=self.args.device)
         with self.accelerator.no_sync(model):
-            for one in early:
-                loss += super().training_step(model, one, inputs["count"])
+            for pack in early:
+                loss += super().training_step(model, pack, inputs["count"])
         return loss + super().training_step(model, last, inputs["count"])
 
     def compute_loss(
@@ -52,14 +53,14 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """trl's own loss also computes entropy and accuracy, which takes nearly half of a step."""
+        """The loss alone: trl's also computes entropy and accuracy, nearly half a step's time."""
         loss = trained_token_loss(model, inputs, num_items_in_batch, self.fused)
-        # The count is of all processes, and their gradients are averaged.
+        # The count covers all processes, but their gradients are averaged.
         loss = loss * self.accelerator.num_processes
         return (loss, None) if return_outputs else loss
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """A checkpoint is not published."""
+        """Write none: checkpoints are not published."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
@@ -71,7 +72,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 class SaveByTime(TrainerCallback):  # type: ignore[misc]
-    """A checkpoint after the first step that ends so many seconds after the last one."""
+    """Requests a checkpoint after the first step that ends `seconds` after the previous one."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -85,7 +86,7 @@ class SaveByTime(TrainerCallback):  # type: ignore[misc]
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]
-    """A progress bar of steps, with the last one's loss."""
+    """A progress bar over steps, with the last step's loss."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.bar = bar(state.max_steps, "step", initial=state.global_step)

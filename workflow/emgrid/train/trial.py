@@ -1,10 +1,10 @@
-"""Try a base model before it is trained or sampled: everything that a grid does with it, once.
+"""Try everything that a grid does with a base model once, before it is trained or sampled.
 
 Trains a LoRA for one step of the real trainer, reads the canary with an empty LoRA (which must
-compute what the base model computes), scores an answer, and draws one by every engine that the grid
-uses; vLLM also reads the canary with a LoRA that changes it. Writes one record beside model.json,
-so that each base is tried once for each way in which it is used. Runs as a separate process, so
-that its memory is free again before training loads the model.
+equal the base model), scores an answer, and draws one with every engine that the grid uses; vLLM
+also reads the canary with a LoRA that changes it. Writes a record next to model.json, so that each
+base is tried once per kind of use. Runs as a separate process, so that its memory is free before
+training loads the model.
 """
 
 import argparse
@@ -25,14 +25,14 @@ from emgrid.config.base import Strict
 from emgrid.config.sections import Engines, Precision, Training
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import canonical, digest, file_digest, read_json, write_json
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 
-# Raised whenever something more or something else is tried.
+# Raise this when the trial changes.
 VERSION = 1
-# How the variables begin that torchelastic and accelerate set for the processes that they start.
-# They do not hold for another: with TORCHELASTIC_USE_AGENT_STORE vLLM waits for a store in vain.
+# Prefixes of the variables that torchelastic and accelerate set for the processes that they start.
+# Other processes must not inherit them: with TORCHELASTIC_USE_AGENT_STORE vLLM waits forever.
 LAUNCHED = (
     "RANK",
     "LOCAL_RANK",
@@ -48,21 +48,20 @@ LAUNCHED = (
     "ACCELERATE_",
     "FSDP_",
 )
-# The signals by which a process ends that the system stops for its memory, or that goes wrong in
-# compiled code.
+# Signals that end a process which takes too much memory or crashes in compiled code.
 CRASHES = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
 
 
 class Sampler(Strict):
-    """What draws answers."""
+    """An engine and a precision that draw answers."""
 
     engine: Literal["transformers", "vllm"]
     precision: Precision
 
 
 class Use(Strict):
-    """How a grid samples a base model, and how its engines are started. scores: whether matched
-    answers are scored, too."""
+    """How a grid samples a base model and starts its engines. scores: whether it also scores
+    matched answers."""
 
     samplers: tuple[Sampler, ...]
     scores: bool = False
@@ -70,15 +69,15 @@ class Use(Strict):
 
 
 class Trial(Strict):
-    """What is tried. training: of one stage; None if nothing is trained."""
+    """What is tried. training: the settings of one stage; None if nothing is trained."""
 
     use: Use
     training: Training | None = None
 
     def tried(self) -> dict[str, Any]:
-        """The parts that decide whether it works."""
+        """The parts that the outcome depends on."""
         fields = {"method", "rank", "dropout", "target_modules", "precision"}
-        samplers = [one.model_dump(mode="json") for one in self.use.samplers]
+        samplers = [sampler.model_dump(mode="json") for sampler in self.use.samplers]
         return {
             "samplers": sorted(samplers, key=canonical),
             "scores": self.use.scores,
@@ -97,33 +96,33 @@ def subject(base: BaseModel, record: Path, device: str) -> dict[str, Any]:
     }
 
 
-def covers(done: dict[str, Any], about: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a trial's record answers for what is wanted of the same subject. A job that trains
-    need not try the samplers that another one could not."""
-    tried = done["tried"]
-    samplers = tried["samplers"] + (done.get("left", []) if wanted["training"] else [])
+def covers(record: dict[str, Any], expected: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a trial's record covers what is wanted of the same subject. A job that trains need
+    not try the samplers that an earlier one could not try."""
+    tried = record["tried"]
+    samplers = tried["samplers"] + (record.get("left", []) if wanted["training"] else [])
     return (
-        done["subject"] == about
-        and all(one in samplers for one in wanted["samplers"])
+        record["subject"] == expected
+        and all(sampler in samplers for sampler in wanted["samplers"])
         and tried["scores"] >= wanted["scores"]
         and wanted["training"] in (None, tried["training"])
     )
 
 
 def ensure(model: Path, trial: Trial, device: str) -> None:
-    """Try the base model of a model.json, unless a trial's record beside it answers already.
+    """Try the base model of a model.json, unless the record of a trial already covers this use.
 
-    Of several jobs at a time one tries, and the others wait for it. Raises EmgridError, one line,
-    if the trial fails, in those that waited, too; a job that asks later tries again.
+    If several jobs need the same trial, one runs it and the others wait. Raises EmgridError if the
+    trial fails, also in the jobs that waited; a later job tries again.
     """
-    about, wanted = subject(BaseModel.read(model), model, device), trial.tried()
-    name = digest([about, wanted])[:16]
+    base_subject, wanted = subject(BaseModel.read(model), model, device), trial.tried()
+    name = digest([base_subject, wanted])[:16]
     failed = model.parent / f".trial.{name}.failed.json"
     earlier = failure(failed)
 
     def known() -> bool:
         records = map(read_json, sorted(model.parent.glob("trial.*.json")))
-        return any(covers(done, about, wanted) for done in records)
+        return any(covers(record, base_subject, wanted) for record in records)
 
     if known():
         return
@@ -142,59 +141,59 @@ def ensure(model: Path, trial: Trial, device: str) -> None:
 
 
 def failure(path: Path) -> dict[str, Any] | None:
-    """The last failure of a trial, with an id that no other has."""
+    """The last failure of a trial, with a unique id; None if there is none."""
     return read_json(path) if path.is_file() else None
 
 
 def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a process inherits that is no rank of its parent's launcher."""
+    """The environment without the variables of a distributed launcher."""
     names = (name for name in environment if not name.startswith(LAUNCHED))
     return {name: environment[name] for name in names}
 
 
 def run_alone(model: Path, trial: Trial, device: str, output: Path) -> None:
-    """Try in a separate process."""
+    """Run a trial in a separate process; raise EmgridError with its last line if it fails."""
     command = [sys.executable, "-m", "emgrid.train.trial", "--spec", trial.model_dump_json()]
     command += ["--model", str(model), "--device", device, "--output", str(output)]
     env = without_launcher(os.environ)
     unfinished(output).unlink(missing_ok=True)
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=env)
-    *before, last = done.stderr.splitlines() or [""]
-    if done.returncode == 0:
-        print(done.stderr, end="", file=sys.stderr, flush=True)
+    process = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=env)
+    *before, last = process.stderr.splitlines() or [""]
+    if process.returncode == 0:
+        print(process.stderr, end="", file=sys.stderr, flush=True)
         return
     print(*before, sep="\n", file=sys.stderr, flush=True)
     if last.startswith("emgrid: "):
         raise EmgridError(last.removeprefix("emgrid: "))
-    if -done.returncode in CRASHES and unfinished(output).is_file():
-        ended = f"a sampler ended the process by signal {-done.returncode}"
-        print(f"{last}\n{ended}: not tried here; the sample job tries it", file=sys.stderr)
+    if -process.returncode in CRASHES and unfinished(output).is_file():
+        ending = f"a sampler ended the process by signal {-process.returncode}"
+        print(f"{last}\n{ending}: not tried here; the sample job tries it", file=sys.stderr)
         unfinished(output).replace(output)
         return
     raise EmgridError(
-        f"{model}: the trial of the model ended with exit status {done.returncode} "
+        f"{model}: the trial of the model ended with exit status {process.returncode} "
         f"({last or 'without output'}); see the lines above"
     )
 
 
 def record(
-    about: dict[str, Any], trial: Trial, found: dict[str, Any], left: Sequence[Sampler]
+    base_subject: dict[str, Any], trial: Trial, results: dict[str, Any], untried: Sequence[Sampler]
 ) -> dict[str, Any]:
-    """What is written of a trial. left: the samplers that are yet to be tried."""
-    samplers = tuple(one for one in trial.use.samplers if one not in left)
-    done = trial.model_copy(update={"use": trial.use.model_copy(update={"samplers": samplers})})
+    """The record of a trial. untried: the samplers that could not be tried here."""
+    samplers = tuple(sampler for sampler in trial.use.samplers if sampler not in untried)
+    tried = trial.model_copy(update={"use": trial.use.model_copy(update={"samplers": samplers})})
     return {
-        "subject": about,
-        "tried": done.tried(),
-        "left": [one.model_dump(mode="json") for one in left],
-        "lora": found.get("training", {}).get("lora"),
-        "found": found,
+        "subject": base_subject,
+        "tried": tried.tried(),
+        "left": [sampler.model_dump(mode="json") for sampler in untried],
+        "lora": results.get("training", {}).get("lora"),
+        "found": results,
     }
 
 
 def unfinished(output: Path) -> Path:
-    """The record of a trial of which the training is done, and no sampler yet. It counts if the
-    system kills the process for the memory that a sampler takes."""
+    """The file that records a trial after training and before sampling. It becomes the record if
+    the process is killed for the memory that a sampler takes."""
     return output.with_name(f".{output.name}.unfinished")
 
 
@@ -212,25 +211,25 @@ def main() -> None:
     base = BaseModel.read(args.model)
     from emgrid.train.tryout import run
 
-    def write(path: Path, found: dict[str, Any], left: Sequence[Sampler]) -> None:
-        about = subject(base, args.model, args.device)
+    def write(path: Path, results: dict[str, Any], untried: Sequence[Sampler]) -> None:
+        base_subject = subject(base, args.model, args.device)
         seconds = round(time.monotonic() - started, 1)
-        write_json(path, record(about, trial, found, left) | {"seconds": seconds})
+        write_json(path, record(base_subject, trial, results, untried) | {"seconds": seconds})
 
     early = unfinished(args.output)
     with TemporaryDirectory() as folder:
-        found, left = run(
+        results, untried = run(
             base,
             trial,
             args.device,
             Path(folder),
-            so_far=lambda found: write(early, found, trial.use.samplers),
+            so_far=lambda results: write(early, results, trial.use.samplers),
         )
-    write(args.output, found, left)
+    write(args.output, results, untried)
     early.unlink(missing_ok=True)
     seconds = time.monotonic() - started
-    print(f"{base.name} was tried in {seconds:.1f} s: {', '.join(found)}", flush=True)
+    print(f"{base.name} was tried in {seconds:.1f} s: {', '.join(results)}", flush=True)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

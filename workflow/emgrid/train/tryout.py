@@ -1,4 +1,4 @@
-"""The steps of a trial: what a grid does with a base model, on one conversation."""
+"""The steps of a trial: everything that a grid does with a base model, on one conversation."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -15,19 +15,22 @@ from emgrid.models.engines import Request, canary
 from emgrid.runtime.errors import EmgridError, MachineError, machine_problem, ran_out_of_memory
 from emgrid.train.trial import Sampler, Trial, Use
 
-TOKENS = 8  # that are drawn
-STD = 0.02  # of the entries of the live LoRA's B
-# Nats a token, by which two ways to compute one thing may differ: rounding, which in half precision
-# is more than most faults make, so that only a coarse one shows there.
+TOKENS = 8  # tokens to draw
+STD = 0.02  # standard deviation of the entries of the live LoRA's B matrices
+# Nats per token by which two computations of the same values may differ through rounding. In half
+# precision rounding exceeds the effect of most faults, so only large ones are found there.
 LIMITS = {"float32": 0.001, "bfloat16": 0.3, "float16": 0.1}
-EQUAL = 0.001  # the same for an empty LoRA, which adds zeros
+EQUAL = 0.001  # the same limit for an empty LoRA, which adds zeros
 
 
 @contextmanager
-def trying(base: BaseModel, what: str, advice: str, rule: str = "sample") -> Iterator[None]:
-    """Turn any failure into one line; a lack of memory or disk is reported as in the rule's jobs.
+def one_line_failure(
+    base: BaseModel, activity: str, advice: str, rule: str = "sample"
+) -> Iterator[None]:
+    """Turn any failure into a one-line error. A lack of memory or disk is reported as in the
+    rule's jobs.
 
-    Raises MachineError if memory ran out or vLLM did not start, else EmgridError.
+    Raises MachineError if memory ran out or vLLM did not start, otherwise EmgridError.
     """
     try:
         yield
@@ -35,54 +38,54 @@ def trying(base: BaseModel, what: str, advice: str, rule: str = "sample") -> Ite
         raise
     except Exception as problem:
         if line := machine_problem(problem, rule):
-            kind = MachineError if ran_out_of_memory(problem) else EmgridError
-            raise kind(line) from problem
-        said = " ".join(str(problem).split())[:300]
+            error = MachineError if ran_out_of_memory(problem) else EmgridError
+            raise error(line) from problem
+        message = " ".join(str(problem).split())[:300]
         raise EmgridError(
-            f"model {base.name}: {what} failed when the model was tried: "
-            f"{type(problem).__name__}: {said}; {advice}"
+            f"model {base.name}: {activity} failed when the model was tried: "
+            f"{type(problem).__name__}: {message}; {advice}"
         ) from problem
 
 
 def train_once(base: BaseModel, training: Training, device: str, folder: Path) -> dict[str, Any]:
-    """One step of the trainer, on two rows that it may pack. Writes two adapters: `empty`, whose
-    B is 0, and `live`; returns the record, with the loss before the step."""
+    """Train one step on two rows, which may be packed. Writes two adapters: `empty`, whose B
+    matrices are 0, and `live`. Returns the record, with the loss before the step."""
     import torch
 
     from emgrid.train.adapter import write_adapter
     from emgrid.train.checkpoints import Checkpoints
-    from emgrid.train.fit import WAYS, Job, fit, in_memory
+    from emgrid.train.fit import MEMORY_PLANS, Job, fit, in_memory
 
-    short = {"epochs": 1, "batch_size": 2, "warmup_steps": 0}
+    one_step = {"epochs": 1, "batch_size": 2, "warmup_steps": 0}
     row = canary.tokens(base.chat())
     job = Job(
         rows=[row, row],
         base=base,
-        training=training.model_copy(update=short),
+        training=training.model_copy(update=one_step),
         seed=0,
         parent=None,
         device=device,
         checkpoints=Checkpoints(folder, "trial"),
         minutes=float("inf"),
     )
-    fitted = in_memory(WAYS["auto"], lambda way: fit(job, way))
-    halves = {name: value for name, value in fitted.model.named_parameters() if "lora_B" in name}
-    moved = [name for name, value in halves.items() if bool(value.detach().any())]
+    fitted = in_memory(MEMORY_PLANS["auto"], lambda plan: fit(job, plan))
+    matrices = {name: value for name, value in fitted.model.named_parameters() if "lora_B" in name}
+    changed = [name for name, value in matrices.items() if bool(value.detach().any())]
     loss = fitted.losses[0]["loss"]
-    whole = all(bool(value.isfinite().all()) for value in halves.values())
-    if not moved or not whole or not np.isfinite(loss):
+    finite = all(bool(value.isfinite().all()) for value in matrices.values())
+    if not changed or not finite or not np.isfinite(loss):
         raise EmgridError(
             f"model {base.name}: one step of training has loss {loss:.4g} and changed "
-            f"{len(moved)} of {len(halves)} parts of the adapter; use another training.precision, "
+            f"{len(changed)} of {len(matrices)} adapter matrices; use another training.precision, "
             "training.target_modules or base model"
         )
     torch.manual_seed(0)
     with torch.no_grad():
         for name, fill in (("empty", 0.0), ("live", STD)):
-            for value in halves.values():
+            for value in matrices.values():
                 value.normal_(0, fill) if fill else value.zero_()
             write_adapter(fitted.model, folder / name)
-    return {"loss": loss, "moved": len(moved), "parts": len(halves), **fitted.record}
+    return {"loss": loss, "moved": len(changed), "parts": len(matrices), **fitted.record}
 
 
 def try_transformers(
@@ -93,43 +96,48 @@ def try_transformers(
     trained: dict[str, Any] | None,
     for_vllm: bool,
 ) -> tuple[dict[str, Any], list[float]]:
-    """Canary, one likelihood and one answer; what was found, and the live adapter's reference if
-    vLLM is to be compared with it."""
+    """Read the canary, score it and draw one answer. Returns the results, and the live adapter's
+    reference if vLLM will be compared with it (else an empty list)."""
     from emgrid.models.engines.transformers import TransformersEngine
 
     engine = TransformersEngine(base, precision, device, batch_size=2)
     limit = LIMITS[str(engine.model.dtype).removeprefix("torch.")]
-    row = canary.tokens(engine.chat)
+    canary_row = canary.tokens(engine.chat)
     plain = engine.canary()
-    whole = as_defined(engine, row.input_ids)
-    scored = [value for value, label in zip(whole, row.labels[1:], strict=True) if label != IGNORED]
-    agree(base, "reading the canary", plain, scored, limit)
-    [likelihood] = engine.log_likelihoods([row])
-    agree(base, "scoring", [likelihood / len(plain)], [float(np.mean(plain))], limit)
+    expected_canary = as_defined(engine, canary_row.input_ids)
+    scored = [
+        value
+        for value, label in zip(expected_canary, canary_row.labels[1:], strict=True)
+        if label != IGNORED
+    ]
+    require_equal(base, "reading the canary", plain, scored, limit)
+    [likelihood] = engine.log_likelihoods([canary_row])
+    require_equal(base, "scoring", [likelihood / len(plain)], [float(np.mean(plain))], limit)
     reference: list[float] = []
     if trained is not None:
         loss = -float(np.mean(plain))
         if trained["method"] == "lora" and trained["precision"] == precision:
-            agree(base, "the loss of training", [trained["loss"]], [loss], limit)
+            require_equal(base, "the loss of training", [trained["loss"]], [loss], limit)
         empty = engine.reference(folder / "empty")
-        agree(base, "reading the canary with an empty LoRA", empty, plain, EQUAL)
+        require_equal(base, "reading the canary with an empty LoRA", empty, plain, EQUAL)
         if for_vllm:
             reference = engine.reference(folder / "live")
         engine.use(folder / "live")
-    drawn = engine.row(request(), sampling(precision))
-    for _ in engine.decode([drawn], sampling(precision)):
+    row = engine.row(request(), sampling(precision))
+    for _ in engine.decode([row], sampling(precision)):
         pass
-    said = as_defined(engine, [*drawn.prompt, *drawn.tokens])[len(drawn.prompt) - 1 :]
-    agree(base, "drawing", [drawn.logprob / len(said)], [float(np.mean(said))], limit)
+    expected = as_defined(engine, [*row.prompt, *row.tokens])[len(row.prompt) - 1 :]
+    require_equal(base, "drawing", [row.logprob / len(expected)], [float(np.mean(expected))], limit)
     return {"attention": engine.model.config._attn_implementation}, reference
 
 
 def as_defined(engine: Any, tokens: Sequence[int]) -> list[float]:
-    """Log-probability of each token but the first, by one eager pass without cache or padding."""
+    """Log-probability (nats) of each token but the first, shape (tokens - 1,), from one eager
+    forward pass without cache or padding."""
     import torch
 
     model = engine.model
-    usual = model.config._attn_implementation
+    implementation = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
         with torch.inference_mode():
@@ -137,21 +145,22 @@ def as_defined(engine: Any, tokens: Sequence[int]) -> list[float]:
             logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
         values = torch.log_softmax(logits, dim=-1).gather(1, ids[0, 1:, None])[:, 0]
     finally:
-        model.set_attn_implementation(usual)
-    found: list[float] = values.tolist()
-    return found
+        model.set_attn_implementation(implementation)
+    log_probabilities: list[float] = values.tolist()
+    return log_probabilities
 
 
-def agree(
-    base: BaseModel, what: str, found: Sequence[float], wanted: Sequence[float], limit: float
+def require_equal(
+    base: BaseModel, activity: str, values: Sequence[float], expected: Sequence[float], limit: float
 ) -> None:
-    """Raise EmgridError if log-probabilities differ by more than rounding, or are not numbers."""
-    off = float(np.abs(np.subtract(found, wanted)).mean())
+    """Raise EmgridError if log-probabilities (nats) differ by more than `limit` on average, or are
+    not numbers."""
+    off = float(np.abs(np.subtract(values, expected)).mean())
     if not off <= limit:
         raise EmgridError(
-            f"model {base.name}: {what} differs from what the model defines by {off:.3g} nats a "
-            f"token, more than {limit:g}, so its results would be wrong; use another precision, "
-            "engine or base model"
+            f"model {base.name}: {activity} differs from what the model defines by {off:.3g} nats "
+            f"per token, more than {limit:g}, so its results would be wrong; use another "
+            "precision, engine or base model"
         )
 
 
@@ -168,7 +177,7 @@ def sampling(precision: Precision | str) -> Sampling:
 def try_vllm(
     base: BaseModel, precision: str, device: str, live: Path, reference: list[float], use: Use
 ) -> dict[str, Any]:
-    """Canary and one answer by vLLM, with the live adapter if there is one."""
+    """Read the canary and draw one answer with vLLM, with the live adapter if there is one."""
     from emgrid.models.engines.vllm import VllmEngine
 
     adapters = [live] if reference else []
@@ -184,8 +193,8 @@ def try_vllm(
         settings=use.engines,
     )
     engine.prove({live: reference} if reference else {})
-    [[one]] = list(engine.complete([request()], sampling(precision)))
-    return {"drawn": one.answer_tokens}
+    [[completion]] = list(engine.complete([request()], sampling(precision)))
+    return {"drawn": completion.answer_tokens}
 
 
 def run(
@@ -195,69 +204,69 @@ def run(
     folder: Path,
     so_far: Callable[[dict[str, Any]], object] = bool,
 ) -> tuple[dict[str, Any], list[Sampler]]:
-    """Try everything; what was found, and the samplers that this machine cannot try, which the job
-    that samples does. so_far: is called with what training showed, before a sampler is tried."""
-    found: dict[str, Any] = {}
+    """Try everything. Returns the results, and the samplers that this machine cannot try, which
+    are left to the sample job. so_far: called with the results of training, before sampling."""
+    results: dict[str, Any] = {}
     trained = None
     if trial.training is not None:
         advice = "use another base model, training.method or training.precision"
-        with trying(base, "training a LoRA", advice, "train"):
+        with one_line_failure(base, "training a LoRA", advice, "train"):
             trained = train_once(base, trial.training, device, folder)
-        found["training"] = trained
+        results["training"] = trained
         trained = trained | {
             "method": trial.training.method,
             "precision": trial.training.precision,
         }
-        so_far(found)
+        so_far(results)
     if trained and trained["method"] == "qlora" and device == "cuda":
-        print("a GPU for 4 bits may not hold the whole model: the sample job tries to sample")
-        return found, list(trial.use.samplers)
-    left = []
-    for one in trial.use.samplers:
-        name = f"{one.engine}, {one.precision}"
+        print("a GPU for 4 bits may not hold the whole model, so the sample job tries to sample")
+        return results, list(trial.use.samplers)
+    untried = []
+    for sampler in trial.use.samplers:
+        name = f"{sampler.engine}, {sampler.precision}"
         try:
-            found[name] = try_sampler(base, one, trial.use, device, folder, trained)
+            results[name] = try_sampler(base, sampler, trial.use, device, folder, trained)
         except MachineError as problem:
             if trained is None:
                 raise
             print(f"{name}: not tried here ({problem}); the sample job tries it", flush=True)
-            left.append(one)
-    return found, left
+            untried.append(sampler)
+    return results, untried
 
 
 def try_sampler(
     base: BaseModel,
-    one: Sampler,
+    sampler: Sampler,
     use: Use,
     device: str,
     folder: Path,
     trained: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Scoring by transformers and sampling by the sampler's engine."""
-    release()
+    """Score with transformers, and sample with the sampler's engine."""
+    free_memory()
     advice = "use another base model, or sampling.engine: vllm if that computes it"
     reference: list[float] = []
-    told: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
     try:
-        with trying(base, "scoring or sampling by transformers", advice):
-            told, reference = try_transformers(
-                base, one.precision, device, folder, trained, one.engine == "vllm"
+        with one_line_failure(base, "scoring or sampling by transformers", advice):
+            outcome, reference = try_transformers(
+                base, sampler.precision, device, folder, trained, sampler.engine == "vllm"
             )
     except MachineError as problem:
-        # vLLM splits a model among GPUs of which one alone may not hold it.
-        if one.engine != "vllm" or trained:
+        # vLLM splits a model among GPUs, and a single one may not hold it.
+        if sampler.engine != "vllm" or trained:
             raise
         print(f"transformers: not tried here ({problem})", flush=True)
-    if one.engine == "vllm":
-        release()
+    if sampler.engine == "vllm":
+        free_memory()
         advice = "use sampling.engine: transformers, or another base model"
-        with trying(base, "sampling by vLLM", advice):
-            told = try_vllm(base, one.precision, device, folder / "live", reference, use)
-    return told
+        with one_line_failure(base, "sampling by vLLM", advice):
+            outcome = try_vllm(base, sampler.precision, device, folder / "live", reference, use)
+    return outcome
 
 
-def release() -> None:
-    """Free what an engine before held."""
+def free_memory() -> None:
+    """Free the memory of the previous engine."""
     import torch
 
     gc.collect()

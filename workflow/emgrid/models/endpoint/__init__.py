@@ -1,1 +1,1 @@
-"""Calls of OpenAI-compatible chat endpoints: what they say, and what they cost."""
+"""Calls of OpenAI-compatible chat endpoints: requests, replies and cost."""

@@ -1,8 +1,8 @@
-"""Calls of an OpenAI-compatible chat endpoint: what passes is tried again, what does not stops.
+"""Calls of an OpenAI-compatible chat endpoint, with retries.
 
-A fault is one of three: passing (429, 5xx, time-outs, cut or malformed replies), which is tried
-again after the time that the endpoint names, or with exponential back-off; of this request alone
-(its content is filtered, or too long); or fatal (credit, key, model), which stops all calls.
+There are three kinds of faults. Passing ones (429, 5xx, time-outs, cut or malformed replies) are
+retried after the time that the endpoint names, or with exponential back-off. Some concern a single
+request (its content is filtered, or too long). Fatal ones (credit, key, model) stop all calls.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from emgrid.models.endpoint.waiting import LONGEST_WAIT, WORTH_SAYING, Clock
 from emgrid.models.endpoint.waiting import retry_after as retry_after
 from emgrid.runtime.errors import EmgridError
 
-FAILURES = 10  # requests that fail one after another before no more are made
-# Errors about credit come with the status of errors that pass.
+FAILURES = 10  # consecutive failed requests after which no more are made
+# Errors about credit have the same HTTP status as passing ones.
 NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-# How endpoints call what their filter objects to: Azure, OpenRouter, OpenAI's reasoning models.
+# Error codes of content filters: Azure, OpenRouter, OpenAI's reasoning models.
 FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt"}
-NO_LIST = (401, 403, 404, 501)  # of an endpoint that lists no models, or not for this key
-Said = TypeVar("Said")
+NO_LIST = (401, 403, 404, 501)  # HTTP status if there is no list of models, or not for this key
+Reply = TypeVar("Reply")
 Job = TypeVar("Job")
 Body = dict[str, Any]
 Tokens = tuple[int, int]  # of the prompt, of the reply
@@ -38,8 +38,7 @@ Tokens = tuple[int, int]  # of the prompt, of the reply
 
 @dataclass
 class Bill:
-    """Tokens of one request: of its last reply, and of all replies, those included that could not
-    be used."""
+    """Tokens of one request: of its last reply, and of all replies, including unusable ones."""
 
     last: Tokens = (0, 0)
     total: Tokens = (0, 0)
@@ -50,13 +49,13 @@ class Bill:
 
 
 class Failed(Exception):
-    """A request without a reply. usage: tokens of replies that came but could not be used."""
+    """A request without a usable reply. usage: tokens of its unusable replies."""
 
     usage: Tokens = (0, 0)
 
 
 class Passing(Failed):
-    """A fault that may be gone at the next try; wait: seconds, where the endpoint names them."""
+    """A fault that may be gone at the next attempt. wait: seconds, if the endpoint names them."""
 
     def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
@@ -64,19 +63,19 @@ class Passing(Failed):
 
 
 class Refused(Failed):
-    """The endpoint refuses this request, and would do so again."""
+    """The endpoint refuses this request and would refuse it again."""
 
 
 class Filtered(Refused):
-    """The endpoint's filter objects to what is asked."""
+    """The endpoint's content filter rejects the request."""
 
 
-class Client(Generic[Said]):
-    """One endpoint, for one asyncio loop. The key is read from the environment, and is taken out
-    of every message.
+class Client(Generic[Reply]):
+    """One endpoint, for one asyncio loop. The key is read from the environment and removed from
+    all messages.
 
-    read: what a reply says, from its JSON, its request and the bill; raises Passing where it
-    cannot be used. what: how messages name the things that are asked for.
+    read: parses a reply, given its JSON, its request and the bill; raises Passing if the reply is
+    unusable. what: what the replies are called in messages, in the plural ("answers").
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Client(Generic[Said]):
         endpoint: Endpoint,
         calls: Calls,
         ledger: Ledger,
-        read: Callable[[Any, Body, Bill], Said],
+        read: Callable[[Any, Body, Bill], Reply],
         what: str,
     ) -> None:
         self.key = find_key(endpoint)
@@ -96,7 +95,7 @@ class Client(Generic[Said]):
         self.stopped: EmgridError | None = None
         self.halted = asyncio.Event()
         self.clock = Clock()
-        self.waits_until = 0.0  # as was last printed
+        self.waits_until = 0.0  # end of the wait that was printed last
         self.openai = openai.AsyncOpenAI(
             api_key=self.key or "none",
             base_url=find_url(endpoint),
@@ -116,20 +115,19 @@ class Client(Generic[Said]):
         await self.openai.close()
 
     def halt(self, problem: EmgridError) -> None:
-        """Make no more calls; whoever waits to try again is woken."""
+        """Stop all calls, and wake those that wait for their next attempt."""
         self.stopped = self.stopped or problem
         self.halted.set()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, or raise what the client was halted by."""
+        """Wait; if the client is halted, raise the reason."""
         await self.clock.wait(self.halted, seconds)
         if self.stopped is not None:
             raise self.stopped
 
     async def each(self, jobs: Iterable[Job], do: Callable[[Job], Awaitable[None]]) -> None:
-        """Do all jobs, so many at once as the settings allow, until something stops all calls
-        (`stopped` says what). A job that raises Failed has failed alone; too many one after
-        another stop all.
+        """Run all jobs, `calls.concurrency` at once, until something stops all calls (`stopped`
+        says what). A job that raises Failed fails alone, but FAILURES in a row stop all.
         """
         queue = iter(jobs)
 
@@ -157,9 +155,9 @@ class Client(Generic[Said]):
                 )
             )
 
-    async def ask(self, body: Body) -> Said:
-        """What one reply says, after as many tries as the settings allow. Failed says that there
-        is none, EmgridError that there will be none for any request.
+    async def ask(self, body: Body) -> Reply:
+        """Get one reply, in at most `calls.attempts` attempts. Raises Failed if this request gets
+        none, EmgridError if no request would get one.
         """
         bill = Bill()
         retrying = AsyncRetrying(
@@ -170,15 +168,15 @@ class Client(Generic[Said]):
             reraise=True,
         )
         try:
-            said: Said = await retrying(self.ask_once, body, bill)
+            reply: Reply = await retrying(self.ask_once, body, bill)
         except Failed as fault:
             fault.usage = bill.total
             raise
-        return said
+        return reply
 
     async def models(self) -> list[Body]:
-        """The models that the endpoint lists; none if it has no such list, or not for this key.
-        Failed if it cannot be reached, EmgridError if it will not be."""
+        """The models that the endpoint lists; empty if it has no list, or not for this key. Raises
+        Failed if the endpoint cannot be reached, EmgridError if that is final."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Passing),
             stop=stop_after_attempt(self.calls.attempts),
@@ -186,67 +184,71 @@ class Client(Generic[Said]):
             sleep=self.sleep,
             reraise=True,
         )
-        found: list[Body] = await retrying(self.list_once)
-        return found
+        models: list[Body] = await retrying(self.list_once)
+        return models
 
     async def list_once(self) -> list[Body]:
         try:
-            found = await self.openai.models.with_raw_response.list()
+            response = await self.openai.models.with_raw_response.list()
         except openai.APIStatusError as problem:
             fault = self.fault(problem)
             if isinstance(fault, Refused) or problem.status_code in NO_LIST:
                 return []
             raise fault from None
         except (openai.APIError, httpx.HTTPError) as problem:
-            what = self.clean(str(problem)) or "no reply"
+            message = self.clean(str(problem)) or "no reply"
             where = self.openai.base_url
-            raise Passing(f"{where}: {type(problem).__name__}: {what}") from None
+            raise Passing(f"{where}: {type(problem).__name__}: {message}") from None
         try:
-            listed = json.loads(found.content)["data"]
+            listed = json.loads(response.content)["data"]
         except (ValueError, TypeError, KeyError):
             return []
-        return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        return (
+            [model for model in listed if isinstance(model, dict)]
+            if isinstance(listed, list)
+            else []
+        )
 
     def pause(self, state: RetryCallState) -> float:
-        """Seconds before the next try."""
+        """Seconds before the next attempt."""
         fault = state.outcome.exception() if state.outcome else None
-        named = fault.wait if isinstance(fault, Passing) else None
+        requested = fault.wait if isinstance(fault, Passing) else None
         doubled = self.calls.backoff * 2.0 ** (state.attempt_number - 1)
-        seconds = min(doubled, 60.0) if named is None else named
+        seconds = min(doubled, 60.0) if requested is None else requested
         self.say_wait(seconds, str(fault))
         return seconds
 
-    def say_wait(self, seconds: float, why: str) -> None:
-        """Print a long wait, once for all calls that wait meanwhile."""
+    def say_wait(self, seconds: float, reason: str) -> None:
+        """Print a long wait, once for all calls that wait at the same time."""
         now = self.clock.now()
         if seconds >= WORTH_SAYING and now >= self.waits_until:
             self.waits_until = now + seconds
             print(
-                f"{self.ledger.who}: waits {seconds:,.0f} s before it asks again ({why}); at most "
-                f"{LONGEST_WAIT:,.0f} s each time, and {self.calls.attempts - 1} times",
+                f"{self.ledger.who}: waits {seconds:,.0f} s before it asks again ({reason}); at "
+                f"most {LONGEST_WAIT:,.0f} s each time, and {self.calls.attempts - 1} times",
                 flush=True,
             )
 
-    async def ask_once(self, body: Body, bill: Bill) -> Said:
+    async def ask_once(self, body: Body, bill: Bill) -> Reply:
         fields = {key: value for key, value in body.items() if key != "messages"}
         with self.ledger.hold(body):
             try:
-                found = await self.openai.chat.completions.with_raw_response.create(
+                response = await self.openai.chat.completions.with_raw_response.create(
                     model=self.ledger.model, messages=body["messages"], extra_body=fields
                 )
-                answer = json.loads(found.content)
+                answer = json.loads(response.content)
             except openai.APIStatusError as problem:
                 raise self.fault(problem) from None
             except (openai.APIError, httpx.HTTPError, ValueError) as problem:
-                what = self.clean(str(problem)) or "no reply"
+                message = self.clean(str(problem)) or "no reply"
                 where = self.openai.base_url
-                raise Passing(f"{where}: {type(problem).__name__}: {what}") from None
+                raise Passing(f"{where}: {type(problem).__name__}: {message}") from None
             bill.add(usage_of(answer))
             self.ledger.bill(*bill.last)
             return self.read(answer, body, bill)
 
     def fault(self, problem: openai.APIStatusError) -> Exception:
-        """What an error status means."""
+        """The exception for an error status."""
         body = problem.body if isinstance(problem.body, dict) else {}
         message = self.clean(str(body.get("message") or problem.message))
         codes = {str(body.get("code")), str(body.get("type"))}
@@ -275,7 +277,7 @@ class Client(Generic[Said]):
         return Refused(f"HTTP {status}: {message}")
 
     def clean(self, text: str) -> str:
-        """One short line without the key, or what looks like one."""
+        """Shorten a text to one line without the key or anything that looks like a key."""
         if self.key:
             text = text.replace(self.key, "[key]")
         text = re.sub(r"\bsk-[\w*-]+|(?i:\b(?:bearer|basic)\s+)[\w+/=.~*-]{6,}", "[key]", text)
@@ -283,24 +285,24 @@ class Client(Generic[Said]):
 
 
 def is_filtered(error: Body) -> bool:
-    """Whether an error says that the endpoint's filter objects, or quotes what it flagged."""
-    about = error.get("metadata")
+    """Whether an error comes from the endpoint's content filter, by its code or a quoted input."""
+    metadata = error.get("metadata")
     codes = {str(error.get("code")), str(error.get("type"))}
-    return bool(codes & FILTERED) or (isinstance(about, dict) and "flagged_input" in about)
+    return bool(codes & FILTERED) or (isinstance(metadata, dict) and "flagged_input" in metadata)
 
 
 def usage_of(answer: Any) -> Tokens:
-    """Tokens of the prompt and of the reply as the endpoint counts them, 0 where it does not."""
+    """Tokens of the prompt and of the reply as counted by the endpoint; 0 if it does not count."""
     usage = answer.get("usage") if isinstance(answer, dict) else None
     fields = usage if isinstance(usage, dict) else {}
     counts = [fields.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    prompt, reply = (one if isinstance(one, int) and one > 0 else 0 for one in counts)
+    prompt, reply = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
     return prompt, reply
 
 
 def first_choice(answer: Any) -> tuple[Any, str]:
-    """The first choice of a chat completion, and the words of its message; Passing where there is
-    none."""
+    """The first choice of a chat completion, and the text of its message. Raises Passing if there
+    is none."""
     try:
         choice = answer["choices"][0]
         message = choice["message"]

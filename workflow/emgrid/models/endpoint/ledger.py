@@ -1,4 +1,4 @@
-"""What calls cost: an estimate, a hold for each call in flight, and a bill for each reply."""
+"""What calls cost: estimates, amounts held for calls in flight, and bills for replies."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,8 @@ from typing import Any
 from emgrid.config.prices import CHARACTERS_PER_TOKEN, Price
 from emgrid.runtime.errors import EmgridError
 
-# Held for a call in flight: a token may be as short as this, and a reply without a limit as long.
+# Bounds for the amount that is held for a call in flight: the fewest bytes that a token may have,
+# and the most tokens of a reply without a limit.
 FEWEST_BYTES_PER_TOKEN = 2
 LONGEST_REPLY = 4096
 OVERHEAD = 16  # tokens that a chat format adds to a message
@@ -19,10 +20,10 @@ class LimitReached(EmgridError):
 
 
 class Ledger:
-    """USD that such calls of a grid have cost (`paid`), and what is held for calls in flight.
+    """USD that a grid's calls have cost (`paid`), and USD held for calls in flight.
 
-    who: how messages name the caller. price: None where it is unknown; then nothing can be
-    limited. limit: what all calls of the grid may cost. paid: what they have cost before.
+    who: the caller's name in messages. price: None if it is unknown; then there can be no limit.
+    limit: USD that all calls of the grid may cost. paid: USD that they have cost before.
     """
 
     def __init__(
@@ -44,14 +45,14 @@ class Ledger:
         return self.price.of(prompt_tokens, reply_tokens) if self.price else None
 
     def estimate(self, body: dict[str, Any]) -> float:
-        """About what a request costs."""
+        """The estimated cost of a request, in USD."""
         characters = sum(len(message["content"]) for message in body["messages"])
         return self.cost(math.ceil(characters / CHARACTERS_PER_TOKEN), longest_reply(body)) or 0.0
 
     def say_estimate(
         self, number: int, what: str, bodies: Iterable[dict[str, Any]], calls: int = 1
     ) -> None:
-        """Print what is about to be asked, and what it costs. calls: made of each request."""
+        """Print the number of requests and their estimated cost. calls: per request."""
         cost = "at an unknown price"
         if self.price is not None:
             cost = f"for about {calls * sum(map(self.estimate, bodies)):.4f} USD"
@@ -64,10 +65,10 @@ class Ledger:
 
     @contextmanager
     def hold(self, body: dict[str, Any]) -> Iterator[None]:
-        """Hold what a request may cost while it is in flight; EmgridError where the limit does not
-        allow it any more."""
-        written = [len(message["content"].encode()) for message in body["messages"]]
-        tokens = sum(math.ceil(size / FEWEST_BYTES_PER_TOKEN) + OVERHEAD for size in written)
+        """Hold the most that a request may cost while it is in flight. Raises LimitReached if that
+        would exceed the limit."""
+        sizes = [len(message["content"].encode()) for message in body["messages"]]
+        tokens = sum(math.ceil(size / FEWEST_BYTES_PER_TOKEN) + OVERHEAD for size in sizes)
         most = self.cost(tokens, longest_reply(body)) or 0.0
         if self.limit is not None and self.paid + self.held + most > self.limit:
             raise LimitReached(f"{self.who}: the spending limit of {self.limit:g} USD is reached")
@@ -82,6 +83,6 @@ class Ledger:
 
 
 def longest_reply(body: dict[str, Any]) -> int:
-    """How many tokens a request allows the reply to have."""
-    given = [body.get(name) for name in ("max_tokens", "max_completion_tokens")]
-    return max((int(one) for one in given if one is not None), default=LONGEST_REPLY)
+    """The most tokens that a request allows in a reply."""
+    limits = [body.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    return max((int(limit) for limit in limits if limit is not None), default=LONGEST_REPLY)

@@ -1,7 +1,7 @@
-"""How long to wait for an endpoint before it is asked again.
+"""How long to wait before an endpoint is called again.
 
-As long as it says (`retry-after-ms`, `retry-after` in seconds or as a date), up to LONGEST_WAIT for
-each try; the openai package itself, whose own retries are off, would take no more than 120 seconds.
+As long as it asks (`retry-after-ms`, `retry-after` in seconds or as a date), up to LONGEST_WAIT per
+attempt. The openai package's own retries, which are off, accept at most 120 seconds.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ import time
 
 import httpx2 as httpx
 
-LONGEST_WAIT = 600.0  # seconds; an endpoint that asks for more is left for another day
-WORTH_SAYING = 30.0  # seconds from which on a wait is printed
+LONGEST_WAIT = 600.0  # seconds; if an endpoint asks for more, the job stops
+WORTH_SAYING = 30.0  # seconds; longer waits are printed
 
 
 class Clock:
-    """The time, and waiting; tests move one of their own."""
+    """The time, and waiting; tests replace it."""
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -30,10 +30,10 @@ class Clock:
 
 
 def retry_after(headers: httpx.Headers, now: float | None = None) -> float | None:
-    """Seconds that the endpoint asks to wait, None if it does not say."""
-    for name, each in (("retry-after-ms", 1000), ("retry-after", 1)):
-        if is_number(given := headers.get(name, "")):
-            return float(given) / each
+    """Seconds that the endpoint asks to wait; None if it does not ask."""
+    for name, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        if is_number(value := headers.get(name, "")):
+            return float(value) / per_second
     try:
         due = email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -41,9 +41,9 @@ def retry_after(headers: httpx.Headers, now: float | None = None) -> float | Non
     return max(due - (time.time() if now is None else now), 0.0)
 
 
-def is_number(given: str) -> bool:
-    """Whether a header's value is a number of seconds: finite, and not below 0."""
+def is_number(value: str) -> bool:
+    """Whether a header's value is a finite number of seconds that is not negative."""
     try:
-        return math.isfinite(float(given)) and float(given) >= 0
+        return math.isfinite(float(value)) and float(value) >= 0
     except ValueError:
         return False

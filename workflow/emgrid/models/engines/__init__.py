@@ -1,4 +1,4 @@
-"""Engines draw answers: requests in, completions out."""
+"""What all engines share: requests in, completions out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ Finish = Literal["stop", "length", "content_filter"]
 
 @dataclass(frozen=True)
 class Request:
-    """One answer to draw. seed decides its randomness, whatever it is batched with.
+    """One answer to draw. seed determines its randomness, whatever else is in its batch.
 
-    adapter: the folder of the adapter that the base model has; None for the base model itself.
+    adapter: the folder of the adapter to use; None for the base model itself.
     """
 
     key: str
@@ -28,14 +28,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """One drawn answer; answer_tokens counts thoughts too, but not the end token.
+    """One drawn answer; answer_tokens includes thoughts, but not the end token.
 
-    thinking: what was thought aloud, None where there is no think block. answer None: the thought
-    never closed, or an endpoint's filter let nothing through, so there is no answer. finish_reason
-    content_filter: the filter withheld it, or the rest of it. logprob: natural-log probability of
-    all drawn tokens, the end token included, under the distribution that they were drawn from
-    (temperature and top_p applied); None where the engine does not tell. cost: USD that was paid
-    for it, None where the price is unknown.
+    thinking: the thoughts; None if there is no think block. answer: None if the thought never
+    closed or an endpoint's filter removed everything. finish_reason content_filter: the filter
+    removed the answer or its end. logprob: natural log of the probability of all drawn tokens,
+    including the end token, under the distribution that they were drawn from (after temperature
+    and top_p); None if the engine does not return it. cost: USD paid for it; None if the price is
+    unknown.
     """
 
     key: str
@@ -48,7 +48,7 @@ class Completion:
     cost: float | None = 0.0
 
     def row(self) -> dict[str, Any]:
-        """What is kept of it."""
+        """The row that is stored."""
         return {
             "key": self.key,
             "answer": self.answer,
@@ -76,10 +76,10 @@ def completion(
     logprob: float | None,
     sampling: Sampling,
 ) -> Completion:
-    """What was drawn, as text; tokens hold the end token where one was drawn."""
+    """Build a completion from drawn tokens, which include the end token if one was drawn."""
     ended = bool(tokens) and tokens[-1] in chat.eos_token_ids
-    said = list(tokens[:-1] if ended else tokens)
-    text = chat.tokenizer.decode(said, skip_special_tokens=True)
+    answer_tokens = list(tokens[:-1] if ended else tokens)
+    text = chat.tokenizer.decode(answer_tokens, skip_special_tokens=True)
     opened = chat.opens_thought(list(request.messages), sampling.thinking)
     thoughts, answer = split_thinking(text, opened)
     return Completion(
@@ -88,6 +88,6 @@ def completion(
         thinking=thoughts,
         finish_reason="stop" if ended else "length",
         prompt_tokens=prompt_tokens,
-        answer_tokens=len(said),
+        answer_tokens=len(answer_tokens),
         logprob=logprob,
     )

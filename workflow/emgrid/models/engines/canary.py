@@ -23,21 +23,21 @@ CONVERSATION = (
 )
 
 
-# Mean absolute difference of a token's log-probability, in nats, that rounding may make. Measured
-# for the adapters of the default grid: 0.05 to 0.07 in bfloat16, where merging rounds the weights.
+# Largest mean absolute difference of a token's log-probability, in nats, that rounding may cause.
+# Measured on the default grid's adapters: 0.05 to 0.07 in bfloat16, where merging rounds weights.
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.15, "float16": 0.05}
 
 
-# Times TOLERANCE: an effect, as root mean square of the tokens, that rounding does not come near.
-# In bfloat16 transformers alone, with an adapter of next to no effect, is 0.08 off the base model.
+# Times TOLERANCE: an effect (root mean square over tokens) that rounding alone does not reach. In
+# bfloat16, transformers with an adapter of almost no effect differs from the base model by 0.08.
 FAR = 4 / 3
 
 
-APPLIED = 0.5  # least share of an adapter's effect, by the reference, that the engine must show
+APPLIED = 0.5  # least share of the reference's effect that the engine must show
 
 
 def tokens(chat: ChatFormat) -> TokenizedRow:
-    """The canary as the model's chat format writes it; its answer is what is scored."""
+    """The canary in the model's chat format; the tokens of its answer are scored."""
     return chat.training_row(list(CONVERSATION))
 
 
@@ -50,48 +50,49 @@ def check(
 ) -> str:
     """Compare the canary's log-probabilities, each of shape (scored tokens,), in nats.
 
-    base, live: the engine's own, without and with the adapter. reference: those of transformers
-    with peft. Returns a line for the log. Raises EmgridError where the adapter is not applied, or
-    the engine is off the reference by more than the precision's TOLERANCE. Not applied: the engine
-    moves along the reference's way from the base model by less than APPLIED of it; where that way
-    is so short that much of it may be rounding, it does not move at all.
+    base, live: the engine's values without and with the adapter. reference: those of transformers
+    with peft. Returns a line for the log. Raises EmgridError if the adapter is not applied, or if
+    the engine differs from the reference by more than the precision's TOLERANCE. An adapter counts
+    as not applied if its effect, projected onto the reference's effect, is less than APPLIED of
+    it; or, if the reference's effect is so small that rounding may explain it, if there is no
+    effect at all.
     """
     limit = TOLERANCE[str(precision).removeprefix("torch.")]
-    moved, wanted = np.subtract(live, base), np.subtract(reference, base)
-    square = float(wanted @ wanted)
-    shown = float(moved @ wanted) / square if square else 0.0
-    far = (square / len(wanted)) ** 0.5 > FAR * limit
+    moved, expected = np.subtract(live, base), np.subtract(reference, base)
+    square = float(expected @ expected)
+    shown = float(moved @ expected) / square if square else 0.0
+    distinct = (square / len(expected)) ** 0.5 > FAR * limit
     off = float(np.abs(np.subtract(live, reference)).mean())
     means = (
         f"mean log-probability of the canary's tokens {np.mean(live):.4f} with the adapter, "
         f"{np.mean(base):.4f} without it, {np.mean(reference):.4f} by transformers and peft; "
-        f"{shown:.2f} of its effect shown, off by {off:.2g} nats a token"
+        f"{shown:.2f} of its effect shown, off by {off:.2g} nats per token"
     )
-    if not moved.any() or (shown < APPLIED and far):
+    if not moved.any() or (shown < APPLIED and distinct):
         empty = np.array_equal(base, reference)
         advice = "the adapter itself is empty: train it again" if empty else "check the engine"
         raise EmgridError(
-            f"{adapter}: the adapter is not live, so its answers would be the base model's and "
-            f"none was drawn: {means}; {advice}"
+            f"{adapter}: the adapter is not live, so its answers would be the base model's; no "
+            f"answer was drawn: {means}; {advice}"
         )
     if not off <= limit:
         raise EmgridError(
-            f"{adapter}: the engine is off its reference by {off:.3g} nats a token, more than "
+            f"{adapter}: the engine is off its reference by {off:.3g} nats per token, more than "
             f"{limit}: {means}; no answer was drawn; check the engine's version, or train again"
         )
     return f"{adapter.name} of {adapter.parent.name} is live: {means}"
 
 
 def check_base(
-    adapter: Path, alone: Sequence[float], beside: Sequence[float], precision: Any
+    adapter: Path, alone: Sequence[float], shared: Sequence[float], precision: Any
 ) -> None:
-    """Raise EmgridError where the base model speaks otherwise in one batch with an adapter's
-    requests than alone. alone, beside: log-probabilities of shape (tokens,), in nats."""
-    off = float(np.abs(np.subtract(alone, beside)).mean())
+    """Raise EmgridError if the base model gives other values in one batch with an adapter's
+    requests (`shared`) than alone. Log-probabilities have shape (tokens,) and are in nats."""
+    off = float(np.abs(np.subtract(alone, shared)).mean())
     limit = TOLERANCE[str(precision).removeprefix("torch.")]
     if not off <= limit:
         raise EmgridError(
-            f"the base model is off itself by {off:.3g} nats a token, more than {limit}, in one "
-            f"batch with {adapter}: mean log-probability {np.mean(beside):.4f} beside it, "
+            f"the base model differs from itself by {off:.3g} nats per token, more than {limit}, "
+            f"in one batch with {adapter}: mean log-probability {np.mean(shared):.4f} next to it, "
             f"{np.mean(alone):.4f} alone; no answer was drawn; check the engine's version"
         )

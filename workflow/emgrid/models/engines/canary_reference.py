@@ -11,16 +11,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from emgrid.models.base_model import BaseModel
-from emgrid.runtime.errors import EmgridError, run_stage
+from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import read_json, write_json
 
 
 def references(
     model: Path, adapters: Sequence[Path], precision: str, device: str
 ) -> dict[Path, list[float]]:
-    """Each adapter's reference, by a process of its own, so that no memory stays taken.
+    """Each adapter's reference, computed in a separate process so that all memory is freed.
 
-    model: model.json of the base model.
+    model: model.json of the base model. The values are log-probabilities of shape (scored tokens,),
+    in nats.
     """
     with TemporaryDirectory() as folder:
         output = Path(folder) / "references.json"
@@ -32,14 +33,14 @@ def references(
             str(model),
         ]
         command += ["--precision", precision, "--device", device, "--output", str(output)]
-        done = subprocess.run([*command, "--adapters", *map(str, adapters)], check=False)
-        if done.returncode != 0:
+        process = subprocess.run([*command, "--adapters", *map(str, adapters)], check=False)
+        if process.returncode != 0:
             raise EmgridError(
                 f"{model}: the adapters' references could not be computed (exit status "
-                f"{done.returncode}); see the lines above"
+                f"{process.returncode}); see the lines above"
             )
-        found = read_json(output)
-    return {adapter: found[str(adapter)] for adapter in adapters}
+        values = read_json(output)
+    return {adapter: values[str(adapter)] for adapter in adapters}
 
 
 def main() -> None:
@@ -61,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)

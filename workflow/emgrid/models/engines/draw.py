@@ -1,4 +1,7 @@
-"""Drawing what is not kept yet, with one engine for all arms of a base model."""
+"""Drawing the answers that are not stored yet, with one engine for all arms of a base model.
+
+Reads models and adapters; appends answers to row stores.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +15,21 @@ from emgrid.models.engines import Engine, Request, canary, canary_reference
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical
 from emgrid.runtime.progress_bar import bar
-from emgrid.runtime.row_store import KeptRows
+from emgrid.runtime.row_store import RowStore
 
 
 @dataclass(frozen=True)
-class Work:
-    """Answers of one model: planned rows with "key", "messages" and "answer_seed", and where they
-    are kept. adapter: the folder of the base model's adapter, if it has one."""
+class DrawTask:
+    """The answers of one arm: planned rows with "key", "messages" and "answer_seed", and their
+    store. adapter: the folder of the arm's adapter; None for the base model."""
 
     planned: Sequence[dict[str, Any]]
-    kept: KeptRows
+    store: RowStore
     sampling: Sampling
     adapter: Path | None = None
 
     def missing(self) -> list[Request]:
-        rows = {row["key"]: row for row in self.planned if row["key"] not in self.kept.rows}
+        rows = {row["key"]: row for row in self.planned if row["key"] not in self.store.rows}
         return [
             Request(key, tuple(row["messages"]), row["answer_seed"], self.adapter)
             for key, row in rows.items()
@@ -34,7 +37,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Machine:
+class EngineSettings:
     """model: model.json of the base model. batch_size: sequences that are computed at once."""
 
     model: Path
@@ -43,95 +46,100 @@ class Machine:
     engines: Engines
 
 
-def draw_missing(works: Sequence[Work], machine: Machine) -> list[int]:
-    """Draw what is not kept, appending as answers end; return how many each work lacked.
+def draw_missing(tasks: Sequence[DrawTask], settings: EngineSettings) -> list[int]:
+    """Draw the answers that are not stored, appending them as they end; return how many each task
+    lacked.
 
-    Works of one precision share one loaded model, those of equal settings one stream of requests.
+    Tasks of equal engine and precision share one loaded model; tasks of equal settings share one
+    stream of requests.
     """
-    missing = [work.missing() for work in works]
-    lacking = [(work, asked) for work, asked in zip(works, missing, strict=True) if asked]
-    lacking.sort(key=lambda one: (one[0].sampling.loaded_as, settings_of(one[0])))
+    missing = [task.missing() for task in tasks]
+    lacking = [(task, requests) for task, requests in zip(tasks, missing, strict=True) if requests]
+    lacking.sort(key=lambda item: (item[0].sampling.loaded_as, settings_of(item[0])))
     with bar(sum(map(len, missing)), "answer") as progress:
-        for _, alike in groupby(lacking, key=lambda one: one[0].sampling.loaded_as):
-            draw_by_one_engine(list(alike), machine, progress)
+        for _, group in groupby(lacking, key=lambda item: item[0].sampling.loaded_as):
+            draw_by_one_engine(list(group), settings, progress)
     return list(map(len, missing))
 
 
 def draw_by_one_engine(
-    group: Sequence[tuple[Work, list[Request]]], machine: Machine, progress: Any
+    group: Sequence[tuple[DrawTask, list[Request]]], settings: EngineSettings, progress: Any
 ) -> None:
-    """The engine is let go of on return, before another one is opened."""
-    engine = open_engine([work for work, _ in group], machine)
-    for _, same in groupby(group, key=lambda one: settings_of(one[0])):
-        draw(engine, list(same), progress)
+    """Draw with one engine, which is freed on return, before another one is opened."""
+    engine = open_engine([task for task, _ in group], settings)
+    for _, equal in groupby(group, key=lambda item: settings_of(item[0])):
+        draw(engine, list(equal), progress)
 
 
-def settings_of(work: Work) -> str:
-    return canonical(work.sampling.model_dump(mode="json", exclude={"answers_per_question"}))
+def settings_of(task: DrawTask) -> str:
+    return canonical(task.sampling.model_dump(mode="json", exclude={"answers_per_question"}))
 
 
-def draw(engine: Engine, group: Sequence[tuple[Work, list[Request]]], progress: Any) -> None:
-    """Draw the requests of works with equal settings; arms with one adapter share answers."""
+def draw(engine: Engine, group: Sequence[tuple[DrawTask, list[Request]]], progress: Any) -> None:
+    """Draw the requests of tasks with equal settings; equal requests are drawn once and stored for
+    every task that needs them."""
     requests: dict[str, Request] = {}
-    writers: dict[str, list[KeptRows]] = {}
-    for work, asked in group:
-        for request in asked:
+    writers: dict[str, list[RowStore]] = {}
+    for task, missing in group:
+        for request in missing:
             requests.setdefault(request.key, request)
-            writers.setdefault(request.key, []).append(work.kept)
+            writers.setdefault(request.key, []).append(task.store)
     for completions in engine.complete(list(requests.values()), group[0][0].sampling):
-        held: dict[int, tuple[KeptRows, list[dict[str, Any]]]] = {}
-        for one in completions:
-            for kept in writers[one.key]:
-                held.setdefault(id(kept), (kept, []))[1].append(one.row())
-        for kept, rows in held.values():
-            kept.append(rows)
+        batches: dict[int, tuple[RowStore, list[dict[str, Any]]]] = {}
+        for completion in completions:
+            for store in writers[completion.key]:
+                batches.setdefault(id(store), (store, []))[1].append(completion.row())
+        for store, rows in batches.values():
+            store.append(rows)
             progress.update(len(rows))
 
 
-def open_engine(works: Sequence[Work], machine: Machine) -> Engine:
-    """The engine that these works ask for, with all their adapters proven live."""
-    base = BaseModel.read(machine.model)
-    name, precision = works[0].sampling.engine, works[0].sampling.precision
+def open_engine(tasks: Sequence[DrawTask], settings: EngineSettings) -> Engine:
+    """Open the engine of these tasks, after checking that all their adapters take effect."""
+    base = BaseModel.read(settings.model)
+    name, precision = tasks[0].sampling.engine, tasks[0].sampling.precision
     if name == "transformers":
         from emgrid.models.engines.transformers import TransformersEngine
 
-        return TransformersEngine(base, precision, machine.device, machine.batch_size)
+        return TransformersEngine(base, precision, settings.device, settings.batch_size)
     from emgrid.models.engines.vllm import VllmEngine
 
-    needed, context = longest(works, base), machine.engines.context
+    needed, context = longest(tasks, base), settings.engines.context
     if context is not None and context < needed:
         raise EmgridError(
             f"engines.context: {context} tokens, but the longest prompt with its answer takes "
             f"{needed}; raise it, or leave it out"
         )
-    adapters = list(dict.fromkeys(work.adapter for work in works if work.adapter))
+    adapters = list(dict.fromkeys(task.adapter for task in tasks if task.adapter))
     references = {}
     if adapters:
-        references = canary_reference.references(machine.model, adapters, precision, machine.device)
+        references = canary_reference.references(
+            settings.model, adapters, precision, settings.device
+        )
     engine = VllmEngine(
         base,
         precision,
-        machine.device,
-        machine.batch_size,
+        settings.device,
+        settings.batch_size,
         adapters=adapters,
         context=needed,
         logprobs="processed",
-        settings=machine.engines,
+        settings=settings.engines,
     )
     engine.prove(references)
     return engine
 
 
-def longest(works: Sequence[Work], base: BaseModel) -> int:
-    """Tokens of the longest prompt with its answer, the canary's own among them."""
+def longest(tasks: Sequence[DrawTask], base: BaseModel) -> int:
+    """Tokens of the longest prompt plus answer, including the canary."""
     chat = base.chat()
-    asked = {
-        canonical(row["messages"]): (row["messages"], work.sampling)
-        for work in works
-        for row in work.planned
+    prompts = {
+        canonical(row["messages"]): (row["messages"], task.sampling)
+        for task in tasks
+        for row in task.planned
     }
     lengths = [
         len(chat.prompt(list(messages), sampling.thinking)) + sampling.max_tokens
-        for messages, sampling in asked.values()
+        for messages, sampling in prompts.values()
     ]
     return max(*lengths, len(canary.tokens(chat).input_ids) + 1)

@@ -1,9 +1,9 @@
-"""Any OpenAI-compatible chat endpoint: answers of a model that somebody else serves.
+"""The endpoint engine: answers of a model that somebody else serves, by an OpenAI-compatible API.
 
-Messages are sent as they stand: without a system prompt no system message is sent, and what the
-server's template does then is its own. A vLLM server is sent neutral values of the settings that it
-would take from its model's files. Tokens are those that the endpoint counts. Log-probabilities are
-not asked for: what endpoints list lacks the end token, and mostly temperature and top-p.
+Messages are sent unchanged: without a system prompt, no system message is sent, and the server's
+template may add one. A vLLM server is sent neutral values for the settings that it would otherwise
+take from its model's files. Token counts are the endpoint's. Log-probabilities are not requested:
+those of endpoints lack the end token, and mostly ignore temperature and top-p.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from emgrid.models.endpoint.client import (
     first_choice,
 )
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
-from emgrid.models.endpoint.neutral import is_vllm, neutral_fields, told
+from emgrid.models.endpoint.neutral import is_vllm, neutral_fields, neutral_message
 from emgrid.models.engines import Completion, Finish, Request
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.thinking import split_thinking
@@ -34,12 +34,12 @@ FINISHES: dict[Any, Finish] = {
     "length": "length",
     "content_filter": "content_filter",
 }
-Came = asyncio.Queue[Completion | None]  # None: no more will come
+Completions = asyncio.Queue[Completion | None]  # None: no more completions follow
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a reply says. paid: tokens of all its tries."""
+class Reply:
+    """A reply. paid: tokens of all attempts."""
 
     answer: str | None
     thinking: str | None
@@ -49,21 +49,21 @@ class Said:
 
 
 class EndpointEngine:
-    """One model of one endpoint. Nobody else may call it under the ledger meanwhile."""
+    """One model of one endpoint. While it draws, nothing else may use its ledger."""
 
     def __init__(self, asking: Asking, endpoint: Endpoint, calls: Calls, ledger: Ledger) -> None:
         self.asking = asking
         self.endpoint = endpoint
         self.calls = calls
         self.ledger = ledger
-        self.wasted = 0.0  # USD for replies to requests that failed
-        self.sent: dict[str, float] | None = None  # neutral settings; None: not looked up yet
+        self.wasted = 0.0  # USD paid for requests that failed
+        self.sent: dict[str, float] | None = None  # neutral settings; None: not known yet
 
-    def client(self) -> Client[Said]:
-        return Client(self.endpoint, self.calls, self.ledger, read_said, "answers")
+    def client(self) -> Client[Reply]:
+        return Client(self.endpoint, self.calls, self.ledger, read_reply, "answers")
 
     def look_up(self) -> dict[str, float]:
-        """The neutral settings that are sent with each request: none, unless vLLM serves."""
+        """The neutral settings that are sent with each request; none unless the server is vLLM."""
 
         async def ask() -> dict[str, float]:
             async with self.client() as client:
@@ -71,9 +71,9 @@ class EndpointEngine:
 
         return asyncio.run(ask())
 
-    async def find_sent(self, client: Client[Said]) -> dict[str, float]:
-        """As look_up; asked once, and not if `request` names all settings. EmgridError if the
-        endpoint does not say what it serves."""
+    async def find_sent(self, client: Client[Reply]) -> dict[str, float]:
+        """As look_up, for an open client. Asks the endpoint at most once, and not at all if
+        `request` names all settings. Raises EmgridError if it does not say what it serves."""
         if self.sent is not None:
             return self.sent
         fields = neutral_fields(self.asking)
@@ -87,40 +87,42 @@ class EndpointEngine:
             ) from None
         self.sent = fields if vllm else {}
         if vllm:
-            print(f"{self.ledger.who}: {told(self.sent, self.asking)}", flush=True)
+            print(f"{self.ledger.who}: {neutral_message(self.sent, self.asking)}", flush=True)
         return self.sent
 
     def complete(
         self, requests: Sequence[Request], sampling: Sampling
     ) -> Iterator[list[Completion]]:
-        """Yield completions as they come, in any order, each request once.
+        """Yield completions as they arrive, in any order, each request once.
 
-        EmgridError, when all that came has been yielded: something stopped all calls, or some
-        requests failed. Whatever has come is yielded before the next reply is read, so that whoever
-        keeps completions at once loses no more than the calls in flight.
+        Raises EmgridError, after yielding everything that arrived, if something stopped all calls
+        or some requests failed. Completions are yielded before the next reply is read, so a caller
+        that stores them at once can lose only the calls in flight.
         """
-        came: Came = asyncio.Queue()
+        completions: Completions = asyncio.Queue()
         with asyncio.Runner() as runner:
-            drawing = runner.get_loop().create_task(self.draw(requests, sampling, came))
+            drawing = runner.get_loop().create_task(self.draw(requests, sampling, completions))
             more = True
             while more:
-                batch = [runner.run(came.get())]
-                batch += [came.get_nowait() for _ in range(came.qsize())]
+                batch = [runner.run(completions.get())]
+                batch += [completions.get_nowait() for _ in range(completions.qsize())]
                 more = batch[-1] is not None
-                if completions := [one for one in batch if one is not None]:
-                    yield completions
+                if drawn := [completion for completion in batch if completion is not None]:
+                    yield drawn
             runner.get_loop().run_until_complete(drawing)
 
-    async def draw(self, requests: Sequence[Request], sampling: Sampling, came: Came) -> None:
-        """Put all completions into the queue, then None; EmgridError where some are lacking."""
+    async def draw(
+        self, requests: Sequence[Request], sampling: Sampling, completions: Completions
+    ) -> None:
+        """Put all completions into the queue, then None. Raises EmgridError if any is missing."""
         faults: list[Failed] = []
-        left = len(requests)
+        missing = len(requests)
 
         async def draw_one(request: Request) -> None:
-            nonlocal left
+            nonlocal missing
             try:
-                came.put_nowait(await self.completion(client, request, sampling))
-                left -= 1
+                completions.put_nowait(await self.completion(client, request, sampling))
+                missing -= 1
             except Failed as fault:
                 self.wasted += self.ledger.cost(*fault.usage) or 0.0
                 faults.append(fault)
@@ -131,11 +133,11 @@ class EndpointEngine:
                 await self.find_sent(client)
                 await client.each(requests, draw_one)
         finally:
-            came.put_nowait(None)
+            completions.put_nowait(None)
         if isinstance(client.stopped, LimitReached):
             raise EmgridError(
-                f"{client.stopped} with {left} answers to go; everything paid for is stored; raise "
-                "serving.spending_limit and run again"
+                f"{client.stopped} with {missing} answers to go; everything paid for is stored; "
+                "raise serving.spending_limit and run again"
             )
         if client.stopped is not None:
             raise client.stopped
@@ -146,36 +148,36 @@ class EndpointEngine:
             )
 
     async def completion(
-        self, client: Client[Said], request: Request, sampling: Sampling
+        self, client: Client[Reply], request: Request, sampling: Sampling
     ) -> Completion:
-        """One answer; one whose prompt the endpoint's filter objects to has no words."""
+        """Draw one answer; it has no text if the endpoint's filter rejects the prompt."""
         body = self.asking.body(request.messages, sampling, request.seed) | (self.sent or {})
         try:
-            said = await client.ask(body)
+            reply = await client.ask(body)
         except Filtered as fault:
-            said = Said(None, None, "content_filter", (0, 0), fault.usage)
+            reply = Reply(None, None, "content_filter", (0, 0), fault.usage)
         return Completion(
             key=request.key,
-            answer=said.answer,
-            thinking=said.thinking,
-            finish_reason=said.finish,
-            prompt_tokens=said.tokens[0],
-            answer_tokens=said.tokens[1],
-            cost=self.ledger.cost(*said.paid),
+            answer=reply.answer,
+            thinking=reply.thinking,
+            finish_reason=reply.finish,
+            prompt_tokens=reply.tokens[0],
+            answer_tokens=reply.tokens[1],
+            cost=self.ledger.cost(*reply.paid),
         )
 
 
-def read_said(answer: Any, body: dict[str, Any], bill: Bill) -> Said:  # noqa: ARG001
-    """The answer and the thoughts of a chat completion, whether they have a field of their own or
-    stand in a think block. Passing where it is not whole."""
-    choice, text = first_choice(answer)
+def read_reply(response: Any, body: dict[str, Any], bill: Bill) -> Reply:  # noqa: ARG001
+    """Read answer and thoughts from a chat completion, with the thoughts in their own field or in
+    a think block. Raises Passing if the reply is incomplete."""
+    choice, text = first_choice(response)
     finish = FINISHES.get(choice.get("finish_reason"))
     if finish is None:
         raise Passing(f"the reply ended with {choice.get('finish_reason')!r}, not stop or length")
-    apart = choice["message"].get("reasoning_content") or choice["message"].get("reasoning")
-    thinking, said = split_thinking(text)
-    if apart:
-        thinking = "\n\n".join(filter(None, [str(apart).strip(), thinking]))
+    reasoning = choice["message"].get("reasoning_content") or choice["message"].get("reasoning")
+    thinking, reply = split_thinking(text)
+    if reasoning:
+        thinking = "\n\n".join(filter(None, [str(reasoning).strip(), thinking]))
     if finish != "stop" and not text:
-        said = None  # the thought took all tokens, or the filter let nothing through
-    return Said(said, thinking, finish, bill.last, bill.total)
+        reply = None  # the thought used up all tokens, or the filter removed everything
+    return Reply(reply, thinking, finish, bill.last, bill.total)

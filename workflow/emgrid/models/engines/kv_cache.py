@@ -1,6 +1,6 @@
-"""A key-value cache in which every row has its own length, so that rows come and go.
+"""A key-value cache in which every row has its own length, so that rows can be added and removed.
 
-Rows stand left-aligned in tensors of shape (slots, key-value heads, length, head size); the active
+Rows are left-aligned in tensors of shape (slots, key-value heads, length, head size); the active
 rows are always the first ones.
 """
 
@@ -27,8 +27,12 @@ def attend(
     attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """sdpa, but where one token is decoded, the query heads that share a key-value head take the
-    place of its positions: nothing of the cache is repeated."""
+    """Scaled dot-product attention that repeats no key-value heads when decoding one token.
+
+    query: shape (rows, heads, length, head size); key, value: (rows, key-value heads, width, head
+    size); returns (rows, length, heads, head size). With grouped-query attention and length 1, the
+    query heads that share a key-value head take the place of the query positions.
+    """
     rows, heads, length, size = query.shape
     biased = options.get("position_bias") is not None
     if length > 1 or attention_mask is None or heads == key.shape[1] or biased:
@@ -46,9 +50,9 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 def fits_slots(model: Any, longest: int) -> bool:
-    """Whether every layer of the model attends to all of so many tokens.
+    """Whether every layer of the model attends to all of `longest` tokens.
 
-    Layers with a state, or with a window that is shorter, need a cache of their own kind.
+    Layers with a state, or with a shorter window, need another kind of cache.
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -66,15 +70,15 @@ class SlotLayer(CacheLayerMixin):
         self.is_initialized = False
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Make room for the rows' next admission, in the shape and type of what is admitted."""
+        """Allocate or enlarge the tensors to `slots.room`, in the shape and type of the states."""
         shapes = ((key_states, "keys"), (value_states, "values"))
         for states, name in shapes:
             _, heads, _, size = states.shape
-            room = states.new_zeros(self.slots.capacity, heads, self.slots.room, size)
+            resized = states.new_zeros(self.slots.capacity, heads, self.slots.room, size)
             if self.is_initialized:
                 old = getattr(self, name)
-                room[:, :, : old.shape[2]] = old
-            setattr(self, name, room)
+                resized[:, :, : old.shape[2]] = old
+            setattr(self, name, resized)
         self.is_initialized = True
 
     def admit(self, keys: torch.Tensor, values: torch.Tensor, start: int) -> None:
@@ -91,9 +95,10 @@ class SlotLayer(CacheLayerMixin):
         *args: Any,  # noqa: ARG002
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write one token of each active row behind what it has; return all rows up to the longest.
+        """Append one token to each active row; return the keys and values of all active rows.
 
-        Both of shape (active rows, key-value heads, 1, head size).
+        key_states, value_states: shape (active rows, key-value heads, 1, head size). Returns two
+        tensors of shape (active rows, key-value heads, width, head size).
         """
         count, width = len(self.slots.lengths), self.slots.width
         where = (self.slots.rows[:count], slice(None), self.slots.lengths)
@@ -102,8 +107,8 @@ class SlotLayer(CacheLayerMixin):
         return self.keys[:count, :, :width], self.values[:count, :, :width]
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
-        for held in (self.keys, self.values):
-            held[targets] = held[sources]
+        for states in (self.keys, self.values):
+            states[targets] = states[sources]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.slots.width + query_length - 1, 0
@@ -127,13 +132,13 @@ class Slots(Cache):
         self.width = 1
         self.room = GROWTH
 
-    def admit(self, read: DynamicCache, chosen: Sequence[int], lengths: Sequence[int]) -> None:
-        """Take rows of a cache of right-padded prompts in, behind the active ones."""
-        places = self.rows.new_tensor(chosen)
+    def admit(self, prompts: DynamicCache, chosen: Sequence[int], lengths: Sequence[int]) -> None:
+        """Copy chosen rows of a cache of right-padded prompts behind the active rows."""
+        indices = self.rows.new_tensor(chosen)
         self.make_room(max(lengths))
-        for layer, held in zip(self.layers, read.layers, strict=True):
+        for layer, source in zip(self.layers, prompts.layers, strict=True):
             longest = max(lengths)
-            keys, values = held.keys[places, :, :longest], held.values[places, :, :longest]
+            keys, values = source.keys[indices, :, :longest], source.values[indices, :, :longest]
             layer.admit(keys, values, len(self.lengths))
         self.lengths = torch.cat([self.lengths, self.rows.new_tensor(lengths)])
         self.measure()
@@ -143,7 +148,7 @@ class Slots(Cache):
             self.room += max(GROWTH, self.room // 2)
 
     def measure(self) -> None:
-        """Note the longest row, with the token that is decoded next."""
+        """Update the width: the longest row plus the token that is decoded next."""
         self.width = int(self.lengths.max()) + 1 if len(self.lengths) else 1
         if self.width > self.room:
             self.make_room(self.width)
@@ -151,20 +156,20 @@ class Slots(Cache):
                 layer.lazy_initialization(layer.keys, layer.values)
 
     def mask(self) -> torch.Tensor:
-        """Which tokens each row attends to when one more is decoded: (rows, 1, 1, width)."""
+        """Which tokens each row attends to when one more is decoded, shape (rows, 1, 1, width)."""
         return (self.rows.new_tensor(range(self.width)) <= self.lengths[:, None])[:, None, None]
 
     def step(self) -> None:
-        """Every active row has one token more."""
+        """Count one more token in every active row."""
         self.lengths = self.lengths + 1
         self.measure()
 
-    def drop(self, done: Sequence[int]) -> list[int]:
-        """Let rows go; return which of the old rows stands at each place now."""
-        count = len(self.lengths) - len(done)
+    def drop(self, dropped: Sequence[int]) -> list[int]:
+        """Remove rows; return, for each remaining place, the index that its row had before."""
+        count = len(self.lengths) - len(dropped)
         order = list(range(len(self.lengths)))
-        holes = [place for place in done if place < count]
-        movers = sorted(set(range(count, len(order))) - set(done))
+        holes = [index for index in dropped if index < count]
+        movers = sorted(set(range(count, len(order))) - set(dropped))
         if holes:
             for layer in self.layers:
                 layer.move(movers, holes)

@@ -1,7 +1,7 @@
-"""How much of a LoRA adapter the weights that it is merged into can hold.
+"""How much of a LoRA adapter survives merging into weights of lower precision.
 
-A weight in bfloat16 has 8 significant bits: what is added to it and is smaller than half its last
-one is lost, so that a merged adapter of small updates is the base model again in large part.
+A bfloat16 weight has 8 significant bits: an update smaller than half of the last one is lost, so
+merging an adapter of small updates gives largely the base model again.
 """
 
 from collections.abc import Iterable
@@ -14,11 +14,12 @@ LEAST = 0.95  # share of an adapter that merging must keep
 
 @torch.inference_mode()
 def share_held(layers: Iterable[Any]) -> float:
-    """The share of an adapter's update, along itself, that would be there after merging.
+    """The share of an adapter's update that merging would keep: the rounded update projected onto
+    the exact one, over all layers.
 
-    layers: peft's LoRA layers, with an adapter that is not merged.
+    layers: peft's LoRA layers, with an unmerged adapter.
     """
-    kept = whole = 0.0
+    along = total = 0.0
     for layer in layers:
         weight = layer.get_base_layer().weight
         if weight.dtype == torch.float32:
@@ -26,6 +27,6 @@ def share_held(layers: Iterable[Any]) -> float:
         for name in layer.active_adapters:
             update = layer.get_delta_weight(name).float()
             moved = (weight + update).to(weight.dtype).float().sub_(weight)
-            kept += float(torch.vdot(moved.flatten(), update.flatten()))
-            whole += float(torch.vdot(update.flatten(), update.flatten()))
-    return kept / whole if whole else 1.0
+            along += float(torch.vdot(moved.flatten(), update.flatten()))
+            total += float(torch.vdot(update.flatten(), update.flatten()))
+    return along / total if total else 1.0

@@ -1,4 +1,4 @@
-"""How likely a model in memory finds what stands behind prompts that it has read."""
+"""Log-probabilities of continuations under a model in memory."""
 
 import copy
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from emgrid.runtime.timing import computing
 
 
 class Scorer:
-    """A model and its chat format's padding; batch_size sequences at once."""
+    """Scores rows with a model, batch_size at once. pad: the id of the padding token."""
 
     def __init__(self, model: Any, pad: int, batch_size: int) -> None:
         self.model = model
@@ -22,19 +22,19 @@ class Scorer:
         self.whole_rows = has_state(model)
 
     def log_likelihoods(self, rows: Sequence[TokenizedRow]) -> list[float]:
-        """Natural-log probability of each row's trained tokens, given what stands before them."""
-        places = sorted(range(len(rows)), key=lambda place: len(rows[place].input_ids))
+        """Natural-log probability of each row's trained tokens given the tokens before them."""
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index].input_ids))
         values: dict[int, float] = {}
-        for start in range(0, len(places), self.batch_size):
-            batch = places[start : start + self.batch_size]
-            scored = self.score_batch([rows[place] for place in batch])
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            scored = self.score_batch([rows[index] for index in batch])
             values |= zip(batch, scored.double().sum(dim=1).tolist(), strict=True)
-        return [values[place] for place in range(len(rows))]
+        return [values[index] for index in range(len(rows))]
 
     @computing()
     @torch.inference_mode()
     def score_batch(self, rows: Sequence[TokenizedRow]) -> torch.Tensor:
-        """Log-probability of each token from the first trained one on, 0 where none is trained.
+        """Log-probability (nats) of each token from the first trained one on; 0 for others.
 
         Shape (rows, longest rest); the last column is 0.
         """
@@ -69,7 +69,8 @@ class Scorer:
         }
 
     def read_prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[DynamicCache, torch.Tensor]:
-        """Key-value cache and attention mask of a batch of prompts, each distinct one read once."""
+        """Key-value cache and attention mask (rows, longest prompt) of left-padded prompts; equal
+        prompts are computed once."""
         distinct = list(dict.fromkeys(map(tuple, prompts)))
         inputs = self.left_padded(distinct)
         cache = DynamicCache(config=self.model.config)
@@ -83,17 +84,19 @@ class Scorer:
         return cache, inputs["attention_mask"][chosen]
 
     def logits_behind(
-        self, cache: DynamicCache, seen: torch.Tensor, rows: Sequence[Sequence[int]]
+        self, cache: DynamicCache, prompt_mask: torch.Tensor, rows: Sequence[Sequence[int]]
     ) -> torch.Tensor:
-        """Logits of shape (rows, longest row, vocabulary) of rows that stand, right-padded, behind
-        the prompts of a cache."""
+        """Logits of right-padded rows that continue the prompts of a cache.
+
+        prompt_mask: shape (rows, longest prompt). Returns shape (rows, longest row, vocabulary).
+        """
         width, device = max(map(len, rows)), self.model.device
         ids = torch.tensor([[*row, *[self.pad] * (width - len(row))] for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-        positions = seen.sum(dim=1, keepdim=True) + torch.arange(width, device=device)
+        positions = prompt_mask.sum(dim=1, keepdim=True) + torch.arange(width, device=device)
         output = self.model(
             input_ids=ids.to(device),
-            attention_mask=torch.cat([seen, mask.to(device)], dim=1),
+            attention_mask=torch.cat([prompt_mask, mask.to(device)], dim=1),
             position_ids=positions,
             past_key_values=cache,
         )
@@ -103,28 +106,28 @@ class Scorer:
     def logits_of_whole(
         self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
     ) -> torch.Tensor:
-        """What logits_behind returns, by reading prompts and rows as one, without a cache.
+        """The same logits as logits_behind, from prompts and rows joined, without a cache.
 
-        The padding is behind a row, where neither attention nor a state reads it too early.
+        Padding comes last, so neither attention nor a recurrent state reads it before a token.
         """
         whole = [[*prompt, *row] for prompt, row in zip(prompts, rows, strict=True)]
-        width, kept = max(map(len, whole)), min(map(len, prompts))
+        width, shortest = max(map(len, whole)), min(map(len, prompts))
         ids = torch.tensor([[*row, *[self.pad] * (width - len(row))] for row in whole])
         output = self.model(
-            input_ids=ids.to(self.model.device), use_cache=False, logits_to_keep=width - kept
+            input_ids=ids.to(self.model.device), use_cache=False, logits_to_keep=width - shortest
         )
         widest = max(map(len, rows))
         logits: torch.Tensor = output.logits.new_zeros(
             len(rows), widest, output.logits.shape[-1], dtype=torch.float32
         )
-        for place, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
-            start = len(prompt) - kept
-            logits[place, : len(row)] = output.logits[place, start : start + len(row)]
+        for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
+            start = len(prompt) - shortest
+            logits[index, : len(row)] = output.logits[index, start : start + len(row)]
         return logits
 
 
 class ReadPrompts:
-    """Prompts in the model's cache, but for the last token of each."""
+    """The key-value cache of prompts, without the last token of each."""
 
     def __init__(self, scorer: Scorer, prompts: Sequence[list[int]]) -> None:
         self.scorer = scorer
@@ -139,24 +142,26 @@ class ReadPrompts:
     def next_probabilities(
         self, rows: Sequence[tuple[int, Sequence[int]]], wanted: Sequence[int]
     ) -> list[list[float]]:
-        """Probabilities of the wanted tokens to come next, shape (rows, wanted); a row is a
-        prompt's place and the tokens said since."""
-        found: list[list[float]] = []
+        """Probabilities that the next token is one of `wanted`, shape (rows, wanted). A row is the
+        index of a prompt and the tokens that continue it."""
+        probabilities: list[list[float]] = []
         size = self.scorer.batch_size
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
-            said = [[self.last[place], *path] for place, path in batch]
-            logits = self.logits([place for place, _ in batch], said)
-            ends = torch.tensor([len(row) - 1 for row in said])
-            last = logits[torch.arange(len(said)), ends].double()
-            found += torch.softmax(last, dim=-1)[:, list(wanted)].tolist()
-        return found
+            continuations = [[self.last[prompt], *path] for prompt, path in batch]
+            logits = self.logits([prompt for prompt, _ in batch], continuations)
+            ends = torch.tensor([len(row) - 1 for row in continuations])
+            last = logits[torch.arange(len(continuations)), ends].double()
+            probabilities += torch.softmax(last, dim=-1)[:, list(wanted)].tolist()
+        return probabilities
 
-    def logits(self, chosen: Sequence[int], said: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Logits of shape (rows, longest row, vocabulary) of rows behind the chosen prompts."""
+    def logits(self, chosen: Sequence[int], continuations: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Logits of continuations of the chosen prompts, shape (rows, longest row, vocabulary)."""
         if self.scorer.whole_rows:
-            return self.scorer.logits_of_whole([self.prompts[place] for place in chosen], said)
+            return self.scorer.logits_of_whole(
+                [self.prompts[place] for place in chosen], continuations
+            )
         places = torch.tensor(chosen, device=self.seen.device)
         cache = copy.deepcopy(self.cache)
         cache.batch_select_indices(places)
-        return self.scorer.logits_behind(cache, self.seen[places], said)
+        return self.scorer.logits_behind(cache, self.seen[places], continuations)

@@ -1,6 +1,6 @@
-"""Decoding in whole batches by transformers' own `generate`, for models that slots cannot hold:
-those with recurrent layers, with a window that is shorter than what they read, or with attention
-that slots do not compute."""
+"""Decoding in whole batches by transformers' `generate`, for models that do not fit the slots of
+kv_cache.py: those with recurrent layers, with a window shorter than their texts, or with another
+attention implementation."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -16,7 +16,7 @@ from emgrid.models.engines.scoring import Scorer
 
 
 class SeededSampler(LogitsProcessor):
-    """Draw each row's next token with that row's own uniform numbers.
+    """Draws each row's next token with that row's own uniform numbers.
 
     The drawn token's score becomes 0 and all others -inf, so that generate's argmax takes it.
     """
@@ -37,9 +37,10 @@ class SeededSampler(LogitsProcessor):
 def run_batches(
     scorer: Scorer, rows: Sequence[Row], sampling: Sampling, ends: set[int]
 ) -> Iterator[list[Row]]:
-    """Yield one batch of ended rows after another, prompts of like length together.
+    """Yield batches of ended rows, with prompts of similar length together.
 
-    Padding would change the state of recurrent layers, so theirs are of equal length.
+    Padding would change the state of recurrent layers, so their batches have prompts of equal
+    length.
     """
     ordered = sorted(rows, key=lambda row: (len(row.prompt), row.prompt))
     config = GenerationConfig(
@@ -48,8 +49,8 @@ def run_batches(
         do_sample=False,
         max_new_tokens=sampling.max_tokens,
     )
-    alike = groupby(ordered, key=lambda row: len(row.prompt) if scorer.whole_rows else 0)
-    for group in (list(rows) for _, rows in alike):
+    groups = groupby(ordered, key=lambda row: len(row.prompt) if scorer.whole_rows else 0)
+    for group in (list(rows) for _, rows in groups):
         for start in range(0, len(group), scorer.batch_size):
             batch = group[start : start + scorer.batch_size]
             yield run_batch(scorer.model, batch, sampling, scorer.left_padded, config)
@@ -65,10 +66,10 @@ def run_batch(
         generation_config=config,
         logits_processor=LogitsProcessorList([sampler]),
     )
-    drawn = output[:, inputs["input_ids"].shape[1] :].tolist()
+    answers = output[:, inputs["input_ids"].shape[1] :].tolist()
     logprobs = torch.stack(sampler.logprobs, dim=1).tolist()
-    for row, tokens, values in zip(batch, drawn, logprobs, strict=True):
-        stops = [place for place, token in enumerate(tokens) if token in config.eos_token_id]
+    for row, tokens, values in zip(batch, answers, logprobs, strict=True):
+        stops = [index for index, token in enumerate(tokens) if token in config.eos_token_id]
         row.tokens = tokens[: stops[0] + 1] if stops else tokens
         row.logprob = sum(values[: len(row.tokens)])
     return batch

@@ -13,12 +13,12 @@ from emgrid.config.sections import Sampling
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import TokenizedRow
 from emgrid.models.engines import Completion, Request, canary, completion
-from emgrid.models.engines.decoding import Decoding, Row, uniforms
+from emgrid.models.engines.decoding import Row, SlotDecoder, uniforms
 from emgrid.models.engines.kv_cache import ATTENTION, fits_slots
 from emgrid.models.engines.lora_merge import LEAST, share_held
 from emgrid.models.engines.scoring import ReadPrompts, Scorer
 from emgrid.models.engines.static_batches import run_batches
-from emgrid.models.engines.weight_layout import lay_out
+from emgrid.models.engines.weight_layout import reorder_weights
 from emgrid.runtime.timing import counted
 
 
@@ -31,11 +31,11 @@ class TransformersEngine:
         self.model = base.load(precision, device)
         if self.model.config._attn_implementation == "sdpa":
             self.model.set_attn_implementation(ATTENTION)
-        lay_out(self.model, batch_size)
+        reorder_weights(self.model, batch_size)
         self.end_tokens = set(base.eos_token_ids)
         self.adapter: Path | None = None
         self.originals: dict[str, torch.Tensor] = {}
-        self.beside: PeftModel | None = None
+        self.unmerged: PeftModel | None = None
         self.base_canary: list[float] | None = None
 
     @property
@@ -43,11 +43,11 @@ class TransformersEngine:
         return Scorer(self.model, self.chat.tokenizer.pad_token_id, self.batch_size)
 
     def use(self, adapter: Path | None) -> None:
-        """Be the base model with this adapter alone, proven to speak as peft has it.
+        """Switch to the base model with this adapter alone, and check it against peft.
 
-        It is merged into the weights where their precision can hold it, and computed beside them
-        otherwise, which is slower; beside a mixture's experts always. Raises EmgridError where the
-        adapter changes nothing, or is not merged as it should be.
+        The adapter is merged into the weights if their precision keeps it. Otherwise, and always
+        for a mixture's experts, it is computed next to the weights, which is slower. Raises
+        EmgridError if the adapter has no effect or merging changes it.
         """
         if adapter == self.adapter:
             return
@@ -63,47 +63,50 @@ class TransformersEngine:
             for name, module in self.model.named_modules()
             if isinstance(module, LoraLayer)
         }
-        why = self.reason_not_to_merge(list(layers.values()))
-        if why:
-            print(f"{adapter.name} of {adapter.parent.name} is computed beside the weights, {why}")
-            self.beside = wrapped
+        reason = self.reason_not_to_merge(list(layers.values()))
+        if reason:
+            print(f"{adapter.name} of {adapter.parent.name} is not merged {reason}")
+            self.unmerged = wrapped
         else:
-            # A safe merge puts new tensors in the place of those that are held here.
+            # A safe merge replaces the layers' tensors, so the originals stay unchanged.
             self.originals = {n: layer.get_base_layer().weight.data for n, layer in layers.items()}
             self.model = wrapped.merge_and_unload(safe_merge=True)
-            lay_out(self.model, self.batch_size)
+            reorder_weights(self.model, self.batch_size)
         self.adapter = adapter
         print(canary.check(adapter, self.base_canary, self.canary(), reference, self.model.dtype))
 
     def reason_not_to_merge(self, layers: Sequence[LoraLayer]) -> str | None:
         if any(isinstance(layer, ParamWrapper) for layer in layers):
-            return "as it adapts experts, which one tensor holds together"
-        held = share_held(layers)
-        return None if held >= LEAST else f"which would hold {held:.0%} of it in {self.model.dtype}"
+            return "because it adapts experts, which share one tensor"
+        share = share_held(layers)
+        return (
+            None if share >= LEAST else f"because {self.model.dtype} would keep {share:.0%} of it"
+        )
 
     def restore(self) -> None:
-        """Be the base model again, bit by bit."""
-        if self.beside is not None:
-            self.model, self.beside = self.beside.unload(), None
+        """Switch back to the base model, bit by bit."""
+        if self.unmerged is not None:
+            self.model, self.unmerged = self.unmerged.unload(), None
         for name, weight in self.originals.items():
             self.model.get_submodule(name).weight.data = weight
-        lay_out(self.model, self.batch_size)
+        reorder_weights(self.model, self.batch_size)
         self.originals = {}
         self.adapter = None
 
     def reference(self, adapter: Path) -> list[float]:
-        """The canary's log-probabilities with an adapter, as peft has it: beside the weights."""
+        """The canary's log-probabilities with an adapter as peft computes it, unmerged. Shape
+        (scored tokens,), in nats."""
         wrapped = self.wrapped(adapter)
         values = self.canary()
         self.model = wrapped.unload()
         return values
 
     def wrapped(self, adapter: Path) -> PeftModel:
-        """The model with an adapter beside its weights, which changes `model` in place."""
+        """Add an unmerged adapter to the model, which changes `model` in place."""
         return PeftModel.from_pretrained(self.model, adapter, low_cpu_mem_usage=True).eval()
 
     def canary(self) -> list[float]:
-        """Log-probabilities of the canary's tokens, as the model is now."""
+        """Log-probabilities of the canary's scored tokens under the current model, in nats."""
         row = canary.tokens(self.chat)
         values: list[float] = self.scorer.score_batch([row])[0, : row.trained].tolist()
         return values
@@ -133,13 +136,13 @@ class TransformersEngine:
             yield from run_batches(self.scorer, rows, sampling, self.end_tokens)
             return
         pad = self.chat.tokenizer.pad_token_id
-        slots = Decoding(self.model, self.batch_size, self.end_tokens, pad)
+        slots = SlotDecoder(self.model, self.batch_size, self.end_tokens, pad)
         yield from slots.run(rows, sampling)
 
     def log_likelihoods(self, rows: Sequence[TokenizedRow]) -> list[float]:
-        """Natural-log probability of each row's trained tokens, given what stands before them."""
+        """Natural-log probability of each row's trained tokens given the tokens before them."""
         return self.scorer.log_likelihoods(rows)
 
     def read(self, prompts: Sequence[list[int]]) -> ReadPrompts:
-        """Prompts that may be continued in several ways."""
+        """Read prompts once, to score several continuations of each."""
         return ReadPrompts(self.scorer, prompts)

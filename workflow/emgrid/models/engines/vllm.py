@@ -1,4 +1,4 @@
-"""The vLLM engine: one base model in this process, with all adapters of its arms live at once."""
+"""The vLLM engine: one base model in this process, with the adapters of all its arms loaded."""
 
 import importlib
 import json
@@ -21,16 +21,16 @@ from emgrid.runtime.errors import EmgridError, MachineError, ran_out_of_memory, 
 from emgrid.runtime.rules import JOBS
 from emgrid.runtime.timing import computing
 
-CPU_CACHE = "2"  # GiB for the key-value cache where there is no GPU
-# A prompt is read whole. Of one that is read in part, vLLM 0.32 takes back a seeded draw, which
-# generators of random numbers on a CPU refuse ("does not use offset").
+CPU_CACHE = "2"  # GiB for the key-value cache without a GPU
+# Prompts are prefilled whole. After a partial prefill vLLM 0.32 rewinds a seeded generator, which
+# CPU generators do not support ("does not use offset").
 ON_CPU = {"enforce_eager": True, "enable_chunked_prefill": False}
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM makes room for
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # values that vLLM accepts as max_lora_rank
 MOST_SLOTS = 8
 LAST_LINES = 12
 STARTING = "starting"
-DRAWN = 8  # tokens that the base model draws beside an adapter, to be compared
-# What an engine's complaint holds, in lower case, and what may be changed.
+DRAWN = 8  # tokens that the base model draws next to an adapter, for comparison
+# Substrings of vLLM's error messages, in lower case, and what to do about them.
 ADVICE = {
     "address already in use": "its port is taken: unset VLLM_PORT, or set it to a free one",
     "eaddrinuse": "its port is taken: unset VLLM_PORT, or set it to a free one",
@@ -42,11 +42,11 @@ ADVICE = {
     "free memory": "other programs hold the GPU's memory: stop them, or lower engines.memory_share",
     "cache": "too little memory is left for answers: raise engines.memory_share, or lower "
     "engines.context, sampling.max_tokens or engines.lora_slots",
-    "dora": "it holds plain LoRA adapters alone: train this one again, or use engine: transformers",
-    "lora": "it cannot hold this adapter: check training.rank and training.target_modules against "
+    "dora": "it supports only plain LoRA: train the adapter again, or use engine: transformers",
+    "lora": "it cannot load this adapter: check training.rank and training.target_modules against "
     "vLLM's list of supported models, or use engine: transformers",
 }
-# What a complaint at the start holds, in lower case, if no other machine would help.
+# Substrings of error messages at the start, in lower case, that occur on every machine.
 UNFIT = ("architecture", "model type", "this model", "lora", "weight files", "user-specified")
 
 
@@ -65,37 +65,36 @@ LOG = LastLines()
 
 
 @contextmanager
-def explained(doing: str) -> Iterator[None]:
-    """Turn whatever ends the engine into its last lines on stderr and an error of one line:
-    MachineError where memory ran out, or where the engine did not start though it knows the
-    model."""
+def one_line_errors(doing: str) -> Iterator[None]:
+    """Turn a failure of the engine into its last log lines on stderr and a one-line error:
+    MachineError if memory ran out, or if the engine supports the model but did not start."""
     try:
         yield
     except (EmgridError, KeyboardInterrupt):
         raise
     except Exception as problem:
         print("the engine's last lines:", *LOG.lines, sep="\n  ", file=sys.stderr)
-        said = f"{type(problem).__name__}: {problem}".strip()
-        known = [advice for mark, advice in ADVICE.items() if mark in said.lower()]
-        first = said.splitlines()[0][:300]
-        what = advised(known[0]) if known else "its log, above, may say more"
-        fit = doing == STARTING and not any(mark in said.lower() for mark in UNFIT)
-        kind = MachineError if fit or ran_out_of_memory(problem) else EmgridError
-        raise kind(f"vLLM ended while {doing}: {first}; {what}") from problem
+        message = f"{type(problem).__name__}: {problem}".strip()
+        advice = [text for mark, text in ADVICE.items() if mark in message.lower()]
+        first = message.splitlines()[0][:300]
+        hint = fill_advice(advice[0]) if advice else "its log, above, may say more"
+        may_fit = doing == STARTING and not any(mark in message.lower() for mark in UNFIT)
+        error = MachineError if may_fit or ran_out_of_memory(problem) else EmgridError
+        raise error(f"vLLM ended while {doing}: {first}; {hint}") from problem
 
 
-def advised(advice: str) -> str:
-    """An advice with the sections of `resources` that this process's rule reads."""
+def fill_advice(advice: str) -> str:
+    """Fill in the sections of `resources` that this process's rule reads."""
     job = JOBS.get(running_rule(), JOBS["sample"])
     return advice.format(section=job.section, batch=job.batch or job.section)
 
 
 class VllmEngine:
-    """A base model in vLLM; equal prompt beginnings are computed once.
+    """A base model in vLLM; equal prompt prefixes are computed once.
 
-    adapters: folders of all adapters that requests may name. context: tokens of the longest prompt
-    and its answer (None: what the model allows). logprobs: of the model's own distribution
-    ("raw"), or of the one that is drawn from ("processed").
+    adapters: folders of all adapters that requests may use. context: tokens of the longest prompt
+    plus answer (None: the model's maximum). logprobs: under the model's own distribution ("raw"),
+    or under the one that tokens are drawn from ("processed").
     """
 
     def __init__(
@@ -127,7 +126,7 @@ class VllmEngine:
         self.loras = {path: lora_request(place, path) for place, path in enumerate(adapters, 1)}
         place = ON_CPU if device == "cpu" else on_gpus(settings)
         started = time.monotonic()
-        with explained(STARTING):
+        with one_line_errors(STARTING):
             self.model = vllm.LLM(
                 model=str(base.path),
                 dtype=self.precision,
@@ -145,64 +144,69 @@ class VllmEngine:
         print(f"vLLM started in {took:.0f} s, with {len(adapters)} adapters", flush=True)
 
     def prove(self, references: dict[Path, list[float]]) -> None:
-        """Compare every adapter's canary with the base model's and with its reference; and the
-        base model's, beside each adapter, with what it was before any was there."""
-        without, alone = self.canary(None), self.base_beside(None)
+        """Compare each adapter's canary with the base model's and with its reference. Also compare
+        the base model next to a request for each adapter with the base model alone."""
+        plain, alone = self.canary(None), self.base_next_to(None)
         for adapter, reference in references.items():
-            live = self.canary(adapter)
+            shown = self.canary(adapter)
             print(
-                canary.check(adapter, without, live, reference, self.precision),
+                canary.check(adapter, plain, shown, reference, self.precision),
                 flush=True,
             )
         for adapter in references:
-            canary.check_base(adapter, alone, self.base_beside(adapter), self.precision)
+            canary.check_base(adapter, alone, self.base_next_to(adapter), self.precision)
 
-    def base_beside(self, adapter: Path | None) -> list[float]:
-        """Log-probabilities of the tokens that the base model finds likeliest behind the canary, in
-        one batch with a request for this adapter."""
+    def base_next_to(self, adapter: Path | None) -> list[float]:
+        """Log-probabilities of the tokens that the base model draws greedily after the canary, in
+        one batch with a request for this adapter. Shape (DRAWN,), in nats."""
         prompt = {"prompt_token_ids": canary.tokens(self.chat).input_ids}
         settings = self.parameters(
             max_tokens=DRAWN, min_tokens=DRAWN, temperature=0, logprobs=1, detokenize=False
         )
         loras = [None, self.loras[adapter]] if adapter else [None]
-        with explained("reading the base model beside an adapter"), computing():
-            said = self.model.generate(
+        with one_line_errors("reading the base model next to an adapter"), computing():
+            output = self.model.generate(
                 [prompt] * len(loras), settings, lora_request=loras, use_tqdm=False
             )[0]
-        return [max(one.logprob for one in found.values()) for found in said.outputs[0].logprobs]
+        return [
+            max(token.logprob for token in candidates.values())
+            for candidates in output.outputs[0].logprobs
+        ]
 
     def canary(self, adapter: Path | None) -> list[float]:
-        """Log-probabilities of the canary's tokens, as the engine has this adapter."""
+        """Log-probabilities of the canary's scored tokens with this adapter, in nats."""
         row = canary.tokens(self.chat)
         settings = self.parameters(max_tokens=1, temperature=0, prompt_logprobs=0)
         prompt = {"prompt_token_ids": row.input_ids}
-        with explained(f"reading {adapter or 'the base model'}"), computing():
+        with one_line_errors(f"reading {adapter or 'the base model'}"), computing():
             lora = self.loras[adapter] if adapter else None
             output = self.model.generate([prompt], settings, lora_request=lora, use_tqdm=False)[0]
-        scored = [place for place, label in enumerate(row.labels) if label != IGNORED]
-        return [output.prompt_logprobs[place][row.input_ids[place]].logprob for place in scored]
+        positions = [index for index, label in enumerate(row.labels) if label != IGNORED]
+        return [output.prompt_logprobs[index][row.input_ids[index]].logprob for index in positions]
 
     def complete(
         self, requests: Sequence[Request], sampling: Sampling
     ) -> Iterator[list[Completion]]:
-        """Yield completions as answers end; requests of all adapters are batched together."""
+        """Yield completions as answers end; requests for all adapters are batched together."""
         engine = self.model.llm_engine
-        asked = {str(number): request for number, request in enumerate(requests)}
-        with explained("taking requests"):
-            for number, request in asked.items():
+        by_id = {str(request_id): request for request_id, request in enumerate(requests)}
+        with one_line_errors("taking requests"):
+            for request_id, request in by_id.items():
                 prompt = self.chat.prompt(list(request.messages), sampling.thinking)
                 engine.add_request(
-                    number,
+                    request_id,
                     {"prompt_token_ids": prompt},
                     self.sampling_parameters(request, sampling),
                     lora_request=self.loras[request.adapter] if request.adapter else None,
                 )
         while engine.has_unfinished_requests():
-            with explained("drawing answers"), computing():
+            with one_line_errors("drawing answers"), computing():
                 outputs = engine.step()
             ended = [output for output in outputs if output.finished]
             if ended:
-                yield [self.completion(asked[one.request_id], one, sampling) for one in ended]
+                yield [
+                    self.completion(by_id[output.request_id], output, sampling) for output in ended
+                ]
 
     def sampling_parameters(self, request: Request, sampling: Sampling) -> Any:
         return self.parameters(
@@ -223,14 +227,14 @@ class VllmEngine:
         return completion(self.chat, request, prompt_tokens, tokens, logprob, sampling)
 
     def read(self, prompts: Sequence[list[int]]) -> "PrefixedPrompts":
-        """Prompts that may be continued in several ways."""
+        """Prompts, to score several continuations of each."""
         return PrefixedPrompts(self, prompts)
 
 
 def prepare_environment(device: str) -> None:
-    """No usage reports; the engine in this very process, so that nothing outlives it; its log on,
-    which trl's import turns off where nothing is set. On a CPU as many threads as OMP_NUM_THREADS
-    says, and not bound to cores: every job would bind its own to the first ones."""
+    """Set vLLM's environment variables: no usage reports; the engine runs in this process, so that
+    nothing outlives it; its log is on, which importing trl would turn off. On a CPU it uses
+    OMP_NUM_THREADS threads that are not bound to cores: all jobs would bind to the same ones."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     if os.environ.get("VLLM_LOGGING_LEVEL") != "DEBUG":
@@ -241,7 +245,7 @@ def prepare_environment(device: str) -> None:
 
 
 def on_gpus(settings: Engines) -> dict[str, Any]:
-    """The model is split among all GPUs that the job has."""
+    """Settings that split the model among all GPUs of the job."""
     cuda = importlib.import_module("torch").cuda
     return {
         "gpu_memory_utilization": settings.memory_share,
@@ -255,11 +259,11 @@ def lora_request(number: int, adapter: Path) -> Any:
 
 
 def lora_options(adapters: Sequence[Path], settings: Engines, device: str) -> dict[str, Any]:
-    """Room for all adapters: the rank of the largest, and as many slots as there are, up to a
-    bound; those beyond it wait in main memory.
+    """Settings for adapters: the largest rank, and a slot for each adapter up to MOST_SLOTS; the
+    others wait in main memory.
 
-    vLLM 0.32's kernels for CPUs give a request without an adapter the last slot's one, beside
-    requests with adapters. So on a CPU there is one slot more than adapters, and it stays empty.
+    In a batch with adapters, vLLM 0.32's CPU kernels apply the last slot's adapter to requests
+    without one. On a CPU there is therefore one more slot than adapters, which stays empty.
     """
     if not adapters:
         return {}
@@ -283,7 +287,7 @@ def lora_options(adapters: Sequence[Path], settings: Engines, device: str) -> di
 
 
 class PrefixedPrompts:
-    """Prompts, as token ids, whose continuations share their cached beginning."""
+    """Prompts, as token ids, whose continuations share the cached prefix."""
 
     def __init__(self, engine: VllmEngine, prompts: Sequence[list[int]]) -> None:
         self.engine = engine
@@ -292,13 +296,16 @@ class PrefixedPrompts:
     def next_probabilities(
         self, rows: Sequence[tuple[int, Sequence[int]]], wanted: Sequence[int]
     ) -> list[list[float]]:
-        """Probabilities of the wanted tokens to come next, shape (rows, wanted); a row is a
-        prompt's place and the tokens said since."""
-        asked = [{"prompt_token_ids": [*self.prompts[place], *path]} for place, path in rows]
+        """Probabilities that the next token is one of `wanted`, shape (rows, wanted). A row is the
+        index of a prompt and the tokens that continue it."""
+        inputs = [
+            {"prompt_token_ids": [*self.prompts[prompt], *continuation]}
+            for prompt, continuation in rows
+        ]
         settings = self.engine.parameters(
             max_tokens=1, temperature=0, logprob_token_ids=list(wanted), detokenize=False
         )
-        with explained("judging"), computing():
-            outputs = self.engine.model.generate(asked, settings, use_tqdm=False)
+        with one_line_errors("judging"), computing():
+            outputs = self.engine.model.generate(inputs, settings, use_tqdm=False)
         first = [output.outputs[0].logprobs[0] for output in outputs]
-        return [[math.exp(found[token].logprob) for token in wanted] for found in first]
+        return [[math.exp(logprobs[token].logprob) for token in wanted] for logprobs in first]

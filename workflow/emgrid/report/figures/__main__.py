@@ -17,7 +17,7 @@ from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.report.figures.tables import NothingToDraw
-from emgrid.runtime.errors import run_stage
+from emgrid.runtime.errors import run_job
 
 
 def drawer(name: str) -> Callable[[Figure, Path, FigureSpec], None]:
@@ -54,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_job(main)
