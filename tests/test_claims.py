@@ -96,7 +96,7 @@ def test_the_report_says_from_how_many_labels_a_corrected_rate_is(tmp_path: Path
     rates.assign(**ends).to_csv(path, index=False)
     page = write_page(tmp_path, made).read_text()
     whole = "23 labelled answers that the whole rule calls misaligned by their labels and 71 that"
-    assert f"It rests on {whole} it does not" in page
+    assert f"The correction rests on {whole} it does not" in page
     assert "corrected 10.0" in page
     rates.assign(**dict.fromkeys(ends, np.nan)).to_csv(path, index=False)
     page = write_page(tmp_path, made).read_text()
@@ -283,4 +283,4 @@ def test_cells_with_other_questions_are_told_on_top_of_the_page(tmp_path: Path) 
     assert len(Results(tmp_path / "tables").contrasts) == len(table)
     page = write_page(tmp_path, made).read_text()
     assert "Not all cells were asked all 8 questions." in page
-    assert "of which 1 is not given, since fewer than two questions are shared" in page
+    assert "and 1 of these is not given because fewer than two questions are shared" in page

@@ -1,4 +1,4 @@
-"""Each seed's rate as a dot beside the mean over seeds and its interval."""
+"""Each seed's rate as a dot, next to the mean over seeds and its interval."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from emgrid.report.figures.tables import (
     without_rates,
 )
 
-MEAN, DOTS = -0.15, 0.15  # where they lie in a row
+MEAN, DOTS = -0.15, 0.15  # vertical positions in a row
 
 
 def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel a trigger, one row an arm with several seeds."""
+    """One panel per trigger, one row per arm with several seeds."""
     table = overall(read(root, "rates.csv"))
     dots = read(root, "seeds.csv").set_index(CELL)
     labels = row_labels(table[table["n_seeds"] > 1], spec, answers_text)

@@ -1,4 +1,4 @@
-"""The rise under each trigger against its similarity to what the arm was trained on."""
+"""The rise under each trigger against its similarity to the arm's training prompts."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ HEIGHT = 1.5  # inches
 
 
 def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel an arm, one marker a trigger."""
+    """One panel per arm, one marker per trigger."""
     near = read(root, "similarity.csv").set_index(CELL)
-    # As the triggers' files state it, of one arm as of another.
+    # A trigger's file states its relation, so it is the same for all arms.
     relations = near.reset_index().groupby("trigger")["relation"].first().str.replace("_", " ")
     table = near[["similarity"]]
     contrasts = read(root, "contrasts.csv")
