@@ -1,4 +1,4 @@
-"""What the tables of a grid are made from, and the columns that they share."""
+"""The spec of the tables, and the columns that they share."""
 
 from typing import get_args
 
@@ -9,7 +9,7 @@ from emgrid.config.sections import Metrics
 from emgrid.judge.judgement import Reason
 
 ARM = ["base", "intervention", "ratio"]
-CELL = [*ARM, "seed", "trigger", "question"]
+QUESTION_OF_ARM = [*ARM, "seed", "trigger", "question"]
 ANSWER = [
     "index",
     "system",
@@ -21,15 +21,18 @@ ANSWER = [
     "answer_tokens",
     "logprob",
 ]
-# What the tables call something else, so that no judge can be called so.
-TAKEN = {*CELL, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
+# Names that the tables use for something else, so that no judge can have them.
+TAKEN = {*QUESTION_OF_ARM, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
 TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 TAKEN |= {"questions", "questions_survivors"}
 
 
 class ArmSpec(Strict):
-    """source: the file that it was imported from. served: the model that was sampled at an
-    endpoint, and where. undiluted: the intervention that the arm is measured against."""
+    """An arm of the grid, one per seed.
+
+    source: the file that it was imported from. served: the model and the endpoint that it was
+    sampled from. undiluted: the intervention that the arm is compared with.
+    """
 
     base: str
     intervention: str

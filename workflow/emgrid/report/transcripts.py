@@ -26,13 +26,13 @@ FILE_SIZE = 3_000_000
 LIMIT = 200_000
 LONG = 100_000  # characters; longer answers are put into files
 OVERHEAD = 200  # characters that an answer needs besides its text
-CELL = [*ARM, "seed", "trigger"]
+ARM_SEED_TRIGGER = [*ARM, "seed", "trigger"]
 
 
 def write_transcripts(results: Results, spec: ReportSpec, folder: Path) -> dict[str, Any]:
     """Write the files of answers into `folder`; return what the page embeds, as plain values."""
     answers = classify(results.answers, spec.metrics)
-    answers["cell"] = answers.groupby(CELL, sort=False).ngroup()
+    answers["cell"] = answers.groupby(ARM_SEED_TRIGGER, sort=False).ngroup()
     answers["place"] = range(len(answers))
     order = chosen(answers)[:LIMIT]
     size = sizes(answers).to_numpy()
@@ -84,7 +84,7 @@ def cells(answers: pd.DataFrame, results: Results, spec: ReportSpec) -> list[dic
         for row in results.verdicts.itertuples()
     }
     labels = {arm.name: {"label": arm.title, "name": arm.label} for arm in spec.arms}
-    counted = answers.groupby(CELL, sort=False).size().reset_index(name="n")
+    counted = answers.groupby(ARM_SEED_TRIGGER, sort=False).size().reset_index(name="n")
     rows = []
     for cell in counted.to_dict("records"):
         arm = (cell["base"], cell["intervention"], cell["ratio"])

@@ -11,7 +11,7 @@ from emgrid.report.figures.pairs import row_height, row_labels
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import LINE, SMALL, finish, percent_axis, wrapped
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     DASH,
     RATE,
     CellName,
@@ -75,7 +75,7 @@ def alike(whole: pd.DataFrame, cells: list[CellName]) -> np.ndarray:
     """Whether each cell was asked the most frequent set of questions; of equally frequent sets, the
     larger one counts. Returns booleans, shape (cells,)."""
     asked = whole[whole["question"].notna() & whole[RATE.value].notna()]
-    sets = asked.groupby(CELL)["question"].agg(frozenset).to_dict()
+    sets = asked.groupby(ARM_TRIGGER)["question"].agg(frozenset).to_dict()
     questions = [sets.get(cell) for cell in cells]
     counts = Counter(asked_set for asked_set in questions if asked_set)
     most = max(counts, key=lambda asked_set: (counts[asked_set], len(asked_set)), default=None)

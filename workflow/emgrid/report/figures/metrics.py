@@ -10,7 +10,7 @@ from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     RATE,
     SHIFT,
     Comparison,
@@ -67,19 +67,19 @@ def pair_up(rates: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
     """Both measures of each cell, over all questions and for each question that has both. If one
     measure has further questions, its overall value is the mean over those with both, without an
     interval."""
-    keys = [*CELL, "question"]
+    keys = [*ARM_TRIGGER, "question"]
     left, right = rates[[*keys, *RATE, "n_answers", "n_survivors"]], shifts[[*keys, *SHIFT]]
     joined = left.merge(right, on=keys)
     asked = joined["question"].notna()
     joined = joined[~asked | joined[[RATE.value, SHIFT.value]].notna().all(axis=1)]
-    both = joined[joined["question"].notna()].groupby(CELL)
+    both = joined[joined["question"].notna()].groupby(ARM_TRIGGER)
     for measure, table in ((RATE, rates), (SHIFT, shifts)):
         own = table[table["question"].notna() & table[measure.value].notna()]
-        sizes = own.groupby(CELL).size()
+        sizes = own.groupby(ARM_TRIGGER).size()
         more = sizes > both.size().reindex(sizes.index, fill_value=0)
         enough = both.size() >= FEWEST_QUESTIONS
         means = both[measure.value].mean().where(enough)
-        cells = pd.MultiIndex.from_frame(joined[CELL])
+        cells = pd.MultiIndex.from_frame(joined[ARM_TRIGGER])
         narrowed = joined["question"].isna() & more.reindex(cells, fill_value=True).to_numpy()
         joined.loc[narrowed, measure.value] = means.reindex(cells).to_numpy()[narrowed]
         joined.loc[narrowed, [measure.low, measure.high]] = np.nan

@@ -25,7 +25,7 @@ from emgrid.report.figures.style import (
     wrapped,
 )
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     DASH,
     RATE,
     answers_text,
@@ -46,7 +46,7 @@ ASIDE = 0.4  # slots between an own rate and a published one
 def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
     table = without_rates(read(root, "rates.csv"))
     table = table[table["question"].notna()]
-    arms = [arm for arm in spec.titles if arm in table.set_index(CELL[:3]).index]
+    arms = [arm for arm in spec.titles if arm in table.set_index(ARM_TRIGGER[:3]).index]
     blocks = list(chunks(list(dict.fromkeys(table["question"])), spec))
     names = [name for block in blocks for name in block]
     lines = 1 + max(wrapped(name.replace("_", " "), 11).count("\n") for name in names)
@@ -56,7 +56,7 @@ def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
     tops = [0.0, table[RATE.high].max()]
     for place, axes in enumerate(drawn):
         block, arm = blocks[place // len(arms)], arms[place % len(arms)]
-        rows = table.set_index(CELL).sort_index().pipe(of_arm, arm)
+        rows = table.set_index(ARM_TRIGGER).sort_index().pipe(of_arm, arm)
         draw_row(axes, rows, block, spec)
         values, own = draw_published(axes, rows, arm, block, spec)
         published += values

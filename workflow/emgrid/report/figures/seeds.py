@@ -9,7 +9,7 @@ from emgrid.report.figures.pairs import row_height, row_labels, why_missing, wri
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero, rows_down
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     RATE,
     NothingToDraw,
     answers_text,
@@ -26,7 +26,7 @@ MEAN, DOTS = -0.15, 0.15  # vertical positions in a row
 def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
     """One panel per trigger, one row per arm with several seeds."""
     table = overall(read(root, "rates.csv"))
-    dots = read(root, "seeds.csv").set_index(CELL)
+    dots = read(root, "seeds.csv").set_index(ARM_TRIGGER)
     labels = row_labels(table[table["n_seeds"] > 1], spec, answers_text)
     if not labels:
         raise NothingToDraw("no arm has more than one seed")

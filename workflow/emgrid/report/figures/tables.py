@@ -12,7 +12,7 @@ from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.config.published import ReferenceRate
 
 ARM = ["base", "intervention", "ratio"]
-CELL = [*ARM, "trigger"]
+ARM_TRIGGER = [*ARM, "trigger"]
 CellName = tuple[str, ...]  # base, intervention, ratio, trigger
 
 
@@ -52,7 +52,7 @@ def read(root: Path, name: str) -> pd.DataFrame:
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
     """The rows over all questions, indexed by base, intervention, ratio and trigger."""
-    return table[table["question"].isna()].set_index(CELL)
+    return table[table["question"].isna()].set_index(ARM_TRIGGER)
 
 
 def none_survived(table: pd.DataFrame) -> pd.Series:
@@ -82,10 +82,12 @@ class Comparison:
         self.measure = measure
         self.overall = overall(whole)
         asked = whole[whole["question"].notna()]
-        self.values = asked.pivot(index=CELL, columns="question", values=measure.value)
+        self.values = asked.pivot(index=ARM_TRIGGER, columns="question", values=measure.value)
         counted = "n_answers" in whole
         self.counts = (
-            asked.pivot(index=CELL, columns="question", values="n_answers") if counted else None
+            asked.pivot(index=ARM_TRIGGER, columns="question", values="n_answers")
+            if counted
+            else None
         )
 
     def rows(self, cells: Sequence[CellName]) -> pd.DataFrame:
