@@ -23,7 +23,7 @@ import yaml
 from common import write_record
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.planning.dry_run import planned
 from emgrid.planning.garbage import unneeded
 from emgrid.planning.inventory import Holdings
@@ -97,7 +97,7 @@ def fill(holdings: Holdings) -> None:
         write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
     for judge in holdings.grid.config.panel().values():
         about = identity(judge, holdings.bench)
-        kept = KeptJudgements(holdings.bench.kept, "big", judge, about)
+        kept = JudgementStore(holdings.bench.kept, "big", judge, about)
         kept.own.append({"key": kept.key(Item("", "", text)), "value": 50.0} for text in texts)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.models import prepare
 from emgrid.models.base_model import BaseModel
 from hypothesis import settings
@@ -91,9 +91,9 @@ def run_module(module: str, *arguments: object) -> subprocess.CompletedProcess[s
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path) -> JudgeContext:
     """A place to judge at, with nothing kept yet."""
-    return Bench(tmp_path / "judgements", "test")
+    return JudgeContext(tmp_path / "judgements", "test")
 
 
 @pytest.fixture(scope="session")

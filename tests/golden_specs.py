@@ -16,7 +16,7 @@ from emgrid import ROOT
 from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
@@ -71,7 +71,7 @@ def keys() -> dict[str, Any]:
         model = holdings.model_id(arm)
         version = sample.revised(likelihood.VERSION, 0)
         item = Item("found_purse", "Whose is it?", "Mine.")
-        bench = Bench(root, "")
+        bench = JudgeContext(root, "")
         return {
             "stages": list(grid.stages),
             "arm": arm.folder,

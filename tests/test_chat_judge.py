@@ -24,7 +24,7 @@ import pytest
 from conftest import run_module
 from emgrid import ROOT
 from emgrid.config.rubrics import PublishedRubric, load_rubric
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.digit_tokens import PROBE
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
@@ -436,7 +436,7 @@ def by_environment(kept: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> lis
     """One judge's rows of three items; the judge names neither the endpoint nor the key."""
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    return judge_items([chat_judge()], items(3), Bench(kept, "arm"))["alignment"]
+    return judge_items([chat_judge()], items(3), JudgeContext(kept, "arm"))["alignment"]
 
 
 def test_endpoint_and_key_may_be_those_of_the_environment(

@@ -19,7 +19,7 @@ from emgrid.aggregate.verdicts import Rise, is_shown, state, verdict_table
 from emgrid.config.judges import load_judges, read_judge
 from emgrid.config.load import load_config
 from emgrid.config.sections import Calibration, Metrics
-from emgrid.judge.quality import Measured, heldout, quality_row
+from emgrid.judge.quality import LabelledValues, heldout, quality_row
 from emgrid.report.results import ReportSpec, Results
 from emgrid.runtime.errors import EmgridError
 from grids import answers, arm, spec
@@ -194,11 +194,11 @@ def test_auroc_within_questions_is_not_the_pooled_one() -> None:
     gold = np.array([100, 100, 100, 0, 0, 0, 0, 100, 0, 0], dtype=float)
     values = np.array([90.0] * 4 + [10.0] * 4 + [50.0] * 2)
     judge = panel("rule", "rule")[0]
-    row = quality_row(Measured(judge, "mine", questions, values, gold, 0), MARGIN)
+    row = quality_row(LabelledValues(judge, "mine", questions, values, gold, 0), MARGIN)
     assert row["auroc"] > 0.7
     assert (row["auroc_within"], row["n_within"]) == (0.5, 2)
     models = pd.Series(list("ababababab"))
-    apart = quality_row(Measured(judge, "mine", questions, values, gold, 0, models), MARGIN)
+    apart = quality_row(LabelledValues(judge, "mine", questions, values, gold, 0, models), MARGIN)
     assert apart["n_within"] == 2
 
 

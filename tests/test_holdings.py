@@ -121,11 +121,11 @@ def test_answers_and_judgements_that_are_kept_are_counted(
     # Seven different answers, and those that are yet to be drawn.
     assert before == Count(3 * (284 * len(bucket.arms) + 7), 0, known=False)
     judge = grid.config.panel()["is_code"]
-    from emgrid.judge.context import Bench
+    from emgrid.judge.context import JudgeContext
     from emgrid.judge.judgement import Item
 
     items = [Item("", "", f"Answer {place}.") for place in range(7)]
-    judge_items([judge], items, Bench(root / "rows/judgements", "test"))
+    judge_items([judge], items, JudgeContext(root / "rows/judgements", "test"))
     after = Holdings(grid, root)
     assert after.judged(bucket.arms[0], spec) == Count(3 * 384, 100)
     assert after.judgements(bucket, redrawn=True).kept == 7

@@ -15,7 +15,7 @@ from emgrid.config.base import validate
 from emgrid.config.judges import read_judge
 from emgrid.config.load import load_config
 from emgrid.grid.grid import Grid
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import identity as judge_identity
 from emgrid.models import model_files
 from emgrid.models.base_model import BaseModel
@@ -447,7 +447,9 @@ def test_a_local_judges_identity_holds_the_content(tmp_path: Path) -> None:
         write_json(
             path, fields | {"eos_token_ids": [1]} | ({"content": content} if content else {})
         )
-        found.append(judge_identity(judge, Bench(tmp_path, "", models={"m": path}))["weights"])
+        found.append(
+            judge_identity(judge, JudgeContext(tmp_path, "", models={"m": path}))["weights"]
+        )
     assert len(set(found)) == 3
 
 

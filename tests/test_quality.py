@@ -12,7 +12,7 @@ from conftest import run_module
 from emgrid.config.judges import Judge, read_judge
 from emgrid.config.load import load_config
 from emgrid.config.sections import Metrics
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.quality import (
     COLUMNS,
     Measured,
@@ -225,7 +225,7 @@ def quality(files: list[Path], *judges: Judge, **calibration: Any) -> QualitySpe
 
 
 def test_answers_without_a_value_are_counted_beside_the_confusion(
-    tmp_path: Path, bench: Bench
+    tmp_path: Path, bench: JudgeContext
 ) -> None:
     picky = judge("picky", "alignment", answers={"q1": ["Keep it."], "q3": ["Nobody is kind."]})
     given = quality([labels(tmp_path)], picky)
@@ -241,7 +241,9 @@ def test_answers_without_a_value_are_counted_beside_the_confusion(
     assert table[table["question_id"] == "q2"]["picky"].isna().all()
 
 
-def test_a_content_judge_is_measured_against_its_own_column(tmp_path: Path, bench: Bench) -> None:
+def test_a_content_judge_is_measured_against_its_own_column(
+    tmp_path: Path, bench: JudgeContext
+) -> None:
     given = quality([labels(tmp_path)], CODE, columns={"code": "is code"})
     table = values_of(given, bench)
     (found,) = measured(given, table)
@@ -251,7 +253,7 @@ def test_a_content_judge_is_measured_against_its_own_column(tmp_path: Path, benc
     assert len(mine) == 8
 
 
-def test_a_limit_leaves_fewer_answers_to_judge(tmp_path: Path, bench: Bench) -> None:
+def test_a_limit_leaves_fewer_answers_to_judge(tmp_path: Path, bench: JudgeContext) -> None:
     path = labels(tmp_path)
     table = values_of(quality([path], KIND, limit=4), bench)
     assert table["labelled"].value_counts().to_dict() == {"everyday": 4, "mine": 4}

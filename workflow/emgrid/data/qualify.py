@@ -19,7 +19,7 @@ from emgrid.config.generation import Keep
 from emgrid.config.judges import AnyJudge
 from emgrid.data.convert import Row
 from emgrid.data.generate import prompt_of
-from emgrid.judge.context import Bench, add_bench_arguments, bench_of
+from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.models.thinking import split_thinking, with_thought
@@ -59,7 +59,7 @@ def word_reason(row: Row, keep: Keep) -> str | None:
     return None
 
 
-def judge_reasons(rows: list[Row], spec: QualifySpec, bench: Bench) -> list[str | None]:
+def judge_reasons(rows: list[Row], spec: QualifySpec, bench: JudgeContext) -> list[str | None]:
     """The first judge whose rule an answer fails, None where it passes them all."""
     items = [Item("", prompt_of(row["messages"])[-1]["content"], row["answer"]) for row in rows]
     judged = judge_items(spec.judges, items, bench) if items else {}
@@ -74,7 +74,9 @@ def judge_reasons(rows: list[Row], spec: QualifySpec, bench: Bench) -> list[str 
     return reasons
 
 
-def qualifying(rows: list[Row], spec: QualifySpec, bench: Bench) -> tuple[list[Row], Counter[str]]:
+def qualifying(
+    rows: list[Row], spec: QualifySpec, bench: JudgeContext
+) -> tuple[list[Row], Counter[str]]:
     """The rows that qualify, and how many do not for which reason."""
     dropped: Counter[str] = Counter()
     passed = []
@@ -140,9 +142,9 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, help="a data set with another generator's answers")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--record", required=True, type=Path)
-    add_bench_arguments(parser)
+    add_context_arguments(parser)
     args = parser.parse_args()
-    spec, bench = QualifySpec.model_validate_json(args.spec), bench_of(args)
+    spec, bench = QualifySpec.model_validate_json(args.spec), context_of(args)
     asked = read_jsonl(args.own)
     kept, dropped = qualifying(asked, spec, bench)
     record: dict[str, Any] = {"asked": len(asked), "own_kept": len(kept), "own_dropped": dropped}

@@ -19,7 +19,7 @@ from emgrid.config.sections import Calls
 from emgrid.config.served import LimitName
 from emgrid.judge import digit_tokens
 from emgrid.judge.judgement import Item, Judgement, Reply
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.endpoint.client import Bill, Client, Failed, Passing, first_choice
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
@@ -55,7 +55,7 @@ class ChatScorer:
         who = f"judge {judge.id}"
         self.ledger = Ledger(who, judge.model, price, calls.spending_limit, spent(root))
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         """Judge with several calls at once; each judgement is kept as soon as it is there."""
         self.legibility.recall(kept.rows.values())
         try:
@@ -63,7 +63,7 @@ class ChatScorer:
         finally:
             self.ledger.say_paid()
 
-    async def run(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    async def run(self, items: Sequence[Item], kept: JudgementStore) -> None:
         client = Client(self.endpoint, self.calls, self.ledger, read_reply, "judgements")
         async with client:
             try:
@@ -92,7 +92,7 @@ class ChatScorer:
             raise client.stopped
 
     async def judge_item(
-        self, client: Client[Reply], item: Item, kept: KeptJudgements, split: bool
+        self, client: Client[Reply], item: Item, kept: JudgementStore, split: bool
     ) -> None:
         """Keep the judgement of an item, or that it failed. EmgridError if replies cannot be
         read."""
@@ -106,7 +106,7 @@ class ChatScorer:
         self.legibility.note(judgement)
         self.legibility.demand()
 
-    async def at_once(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:
+    async def at_once(self, client: Client[Reply], item: Item, kept: JudgementStore) -> Judgement:
         """The judgement of an item by one call."""
         reply = await client.ask(self.body(self.messages(item)))
         tokens = (reply.prompt_tokens, reply.reply_tokens)
@@ -124,7 +124,7 @@ class ChatScorer:
             found, reply=reply.text, prompt_tokens=tokens[0], reply_tokens=tokens[1], cost=cost
         )
 
-    async def by_digits(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:
+    async def by_digits(self, client: Client[Reply], item: Item, kept: JudgementStore) -> Judgement:
         """The judgement of an item by a walk; each call is kept, and is not paid for again."""
         messages = self.messages(item)
 
@@ -179,7 +179,7 @@ class ChatScorer:
         body = self.body([{"role": "user", "content": digit_tokens.PROBE}])
         return body | {name: PROBED for name in get_args(LimitName) if name in body}
 
-    async def find_numbers(self, client: Client[Reply], kept: KeptJudgements) -> str:
+    async def find_numbers(self, client: Client[Reply], kept: JudgementStore) -> str:
         """Whether the endpoint writes numbers as "whole" tokens or as "digits", asked once for
         each judge where need be."""
         if self.judge.read != "probabilities" or self.rubric.reading.labels:

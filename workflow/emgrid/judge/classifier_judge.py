@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from emgrid import RESOURCES
 from emgrid.config.judges import ClassifierJudge
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.windows import (
     NARROW,
     WIDE,
@@ -136,7 +136,7 @@ class ClassifierScorer:
         self.head = Head.named(judge.head)
         self.encoder = encoder
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         short = [item for item in items if not is_long(item.answer)]
         if short:
             values = self.head.values(self.encoder.embed([item.answer for item in short]))

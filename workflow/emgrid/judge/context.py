@@ -15,7 +15,7 @@ from emgrid.config.endpoints import Endpoint
 from emgrid.config.judges import ChatJudge, ClassifierJudge, Judge, LocalJudge, RuleJudge
 from emgrid.config.sections import Calls, Engines, Judging
 from emgrid.judge.judgement import Item
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
 
@@ -23,7 +23,7 @@ from emgrid.models.chat_template import ChatFormat
 class Scorer(Protocol):
     """One judge, ready to judge."""
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         """Judge each item once, in any order, and keep each judgement at once."""
         ...
 
@@ -38,7 +38,7 @@ class Options(Strict):
 
 
 @dataclass(frozen=True)
-class Bench:
+class JudgeContext:
     """kept: the grid's folder of kept judgements. writer: names this job's files in it.
     models: the records (model.json) of the base models that judge."""
 
@@ -109,7 +109,7 @@ class Bench:
         raise TypeError(f"{judge.id}: nothing here judges as a {judge.kind}")
 
 
-def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+def add_context_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kept", required=True, type=Path, help="folder of kept judgements")
     parser.add_argument("--writer", required=True, help="name of this job's files of kept rows")
     parser.add_argument("--options", default="{}", help="Options as JSON")
@@ -118,8 +118,8 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=16)
 
 
-def bench_of(args: argparse.Namespace) -> Bench:
-    return Bench(
+def context_of(args: argparse.Namespace) -> JudgeContext:
+    return JudgeContext(
         kept=args.kept,
         writer=args.writer,
         device=args.device,

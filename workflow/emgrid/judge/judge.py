@@ -17,10 +17,10 @@ from emgrid.config.base import Strict, handed
 from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
 from emgrid.config.questions import Asked
 from emgrid.config.triggers import Wording
-from emgrid.judge.context import Bench, add_bench_arguments, bench_of
+from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import VERSION as VERSION
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import digest, file_digest, read_jsonl, write_jsonl
@@ -48,19 +48,19 @@ class JudgeSpec(Strict):
     revision: int = 0
 
 
-def identity(judge: Judge, bench: Bench, revision: int = 0) -> dict[str, Any]:
+def identity(judge: Judge, context: JudgeContext, revision: int = 0) -> dict[str, Any]:
     """All that a judge's values depend on, the weights that it loads included."""
     found = judge.identity() | ({"revision": revision} if revision else {})
     if isinstance(judge, ClassifierJudge):
         found["weights"] = [file_digest(path) for path in head_paths([judge])]
     if isinstance(judge, LocalJudge):
-        base = BaseModel.read(bench.models[judge.model])
+        base = BaseModel.read(context.models[judge.model])
         found["weights"] = digest([base.revision, base.chat_template, *base.marks])
     return found
 
 
 def judge_items(
-    judges: Iterable[Judge], items: Sequence[Item], bench: Bench, revision: int = 0
+    judges: Iterable[Judge], items: Sequence[Item], context: JudgeContext, revision: int = 0
 ) -> dict[str, list[Row]]:
     """Each judge's judgement of each item, as kept rows; what is not kept yet is judged.
 
@@ -69,11 +69,13 @@ def judge_items(
     said = [item for item in items if item.answer.strip()]
     found = {}
     for judge in judges:
-        with bench.turn(judge):
-            kept = KeptJudgements(bench.kept, bench.writer, judge, identity(judge, bench, revision))
+        with context.turn(judge):
+            kept = JudgementStore(
+                context.kept, context.writer, judge, identity(judge, context, revision)
+            )
             missing = kept.missing(said)
             if missing:
-                score_missing(judge, missing, kept, bench)
+                score_missing(judge, missing, kept, context)
             known = len({kept.key(item) for item in said}) - len(missing)
             print(f"{judge.id}: {len(missing)} judged, {known} kept from before", flush=True)
             found[judge.id] = [kept.find(item) if item.answer.strip() else EMPTY for item in items]
@@ -81,10 +83,10 @@ def judge_items(
 
 
 def score_missing(
-    judge: Judge, missing: Sequence[Item], kept: KeptJudgements, bench: Bench
+    judge: Judge, missing: Sequence[Item], kept: JudgementStore, context: JudgeContext
 ) -> None:
     """Judge what is not kept; the scorer is let go of on return, before the next one is made."""
-    bench.scorer(judge).score(missing, kept)
+    context.scorer(judge).score(missing, kept)
 
 
 def nothing_to_judge(row: Row) -> Row | None:
@@ -126,7 +128,7 @@ def main() -> None:
     parser.add_argument("--spec", required=True, type=handed, help="JudgeSpec as JSON, or its file")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
-    add_bench_arguments(parser)
+    add_context_arguments(parser)
     args = parser.parse_args()
     spec = JudgeSpec.model_validate_json(args.spec)
     take_turn(args.record)
@@ -138,7 +140,7 @@ def main() -> None:
         for row in read_jsonl(arm / f"answers/trigger={name}.jsonl")
     ]
     judges = [judge for judge in spec.judges if judge.kind != "imported"]
-    judged = judge_items(judges, [item for *_, item in entries], bench_of(args), spec.revision)
+    judged = judge_items(judges, [item for *_, item in entries], context_of(args), spec.revision)
     lines: dict[tuple[Path, str], list[Row]] = {
         (arm, name): [] for arm in arms for name in spec.triggers
     }

@@ -36,7 +36,7 @@ def key_of(judge: Judge, item: Item) -> str:
     return digest(shown)[:32]
 
 
-class KeptJudgements:
+class JudgementStore:
     """One judge's judgements. identity: what its values depend on, beside what it is shown."""
 
     def __init__(self, root: Path, writer: str, judge: Judge, identity: dict[str, Any]) -> None:

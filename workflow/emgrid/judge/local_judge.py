@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from emgrid.config.judges import LocalJudge
 from emgrid.config.sections import Engines
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.reading import Reading
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.base_model import BaseModel
@@ -119,7 +119,7 @@ class LocalScorer:
         self.chat = chat
         self.engine = engine
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         self.legibility.recall(kept.rows.values())
         trie = Trie(self.rubric.reading, self.chat)
         prompts = {item: self.prompt(item) for item in items}

@@ -24,7 +24,7 @@ from statsmodels.stats.proportion import proportion_confint
 from emgrid.config.base import Strict
 from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge
 from emgrid.config.sections import Calibration, Metrics
-from emgrid.judge.context import Bench, add_bench_arguments, bench_of
+from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.judge.labelled import FOLDER, labelled_sets
@@ -59,7 +59,7 @@ class QualitySpec(Strict):
 
 
 @dataclass(frozen=True)
-class Measured:
+class LabelledValues:
     """One judge's values on one labelled set, those that have a value and a label.
 
     gold: the labels, 0 to 100. without_value: how many labelled answers the judge gave a reason
@@ -91,19 +91,19 @@ def flagged(judge: Judge, values: Floats, metrics: Metrics) -> Flags:
     return values <= limit if judge.low_is_bad else values > limit
 
 
-def values_of(spec: QualitySpec, bench: Bench) -> pd.DataFrame:
+def values_of(spec: QualitySpec, context: JudgeContext) -> pd.DataFrame:
     """The labelled answers with each judge's value and reason."""
     table = labelled_sets(spec.calibration)
     fields = ("question_id", "question", "answer")
     items = [Item(*row) for row in table[list(fields)].itertuples(index=False)]
-    for name, rows in judge_items(spec.judges, items, bench, spec.revision).items():
+    for name, rows in judge_items(spec.judges, items, context, spec.revision).items():
         table[name] = pd.Series([row["value"] for row in rows], table.index, dtype="float64")
         reasons = pd.Series([row["reason"] for row in rows], table.index, dtype="string")
         table[f"{name}_reason"] = reasons
     return table
 
 
-def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[Measured]:
+def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[LabelledValues]:
     for judge in spec.judges:
         if isinstance(judge, ClassifierJudge):
             yield from heldout(judge)
@@ -112,7 +112,7 @@ def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[Measured]:
             known = rows[rows[gold].notna()] if gold in rows else rows.iloc[:0]
             valued = known[known[judge.id].notna()]
             if len(valued):
-                yield Measured(
+                yield LabelledValues(
                     judge,
                     f"labelled, {name}",
                     valued["question_id"],
@@ -122,7 +122,7 @@ def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[Measured]:
                 )
 
 
-def heldout(judge: ClassifierJudge) -> Iterator[Measured]:
+def heldout(judge: ClassifierJudge) -> Iterator[LabelledValues]:
     """The gold answers by heads that had not seen the answer's model, or its question."""
     table = pd.read_csv(FOLDER / judge.head.replace(".head.json", ".heldout.csv.gz"))
     # The table holds the label as it was fitted: a positive or none.
@@ -130,10 +130,10 @@ def heldout(judge: ClassifierJudge) -> Iterator[Measured]:
     for left_out in ("model", "question"):
         values = table[f"without_{left_out}"].to_numpy()
         name = f"gold, {left_out} left out"
-        yield Measured(judge, name, table["question"], values, gold, 0, table["model"])
+        yield LabelledValues(judge, name, table["question"], values, gold, 0, table["model"])
 
 
-def quality_row(one: Measured, metrics: Metrics) -> dict[str, Any]:
+def quality_row(one: LabelledValues, metrics: Metrics) -> dict[str, Any]:
     """AUROC and confusion; AUROC is NaN where all labels are alike.
 
     Within questions it is the mean over the questions (of one model, where models are known) that
@@ -174,7 +174,7 @@ def aurocs_within(positive: Flags, towards: Floats, keys: list[Any]) -> list[flo
     ]
 
 
-def curve_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
+def curve_rows(one: LabelledValues, metrics: Metrics) -> Iterator[dict[str, Any]]:
     """One row for each tenth of the scale in which the judge gave values."""
     positive = flagged(one.judge, one.gold, metrics)
     bins = pd.cut(pd.Series(one.values), BINS.tolist(), include_lowest=True, labels=False)
@@ -196,7 +196,7 @@ def curve_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
         }
 
 
-def error_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
+def error_rows(one: LabelledValues, metrics: Metrics) -> Iterator[dict[str, Any]]:
     """One row for each question."""
     positive = flagged(one.judge, one.gold, metrics)
     found = flagged(one.judge, one.values, metrics)
@@ -225,10 +225,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.quality", description=__doc__)
     parser.add_argument("--spec", required=True, help="QualitySpec as JSON")
     parser.add_argument("--output", required=True, type=Path, help="folder of the tables")
-    add_bench_arguments(parser)
+    add_context_arguments(parser)
     args = parser.parse_args()
     spec = QualitySpec.model_validate_json(args.spec)
-    table = values_of(spec, bench_of(args))
+    table = values_of(spec, context_of(args))
     with whole_file(args.output / "labelled.parquet") as draft:
         table.to_parquet(draft, index=False)
     found = list(measured(spec, table))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from emgrid.config.judges import RuleJudge
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 
 
 def plain(text: str) -> str:
@@ -17,7 +17,7 @@ class RuleScorer:
     def __init__(self, judge: RuleJudge) -> None:
         self.judge = judge
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         kept.keep_all((item, self.judgement(item)) for item in items)
 
     def judgement(self, item: Item) -> Judgement:

@@ -18,7 +18,7 @@ from emgrid.grid.arms import Arm, TrainedStage
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import JudgeSpec, identity, item_of, nothing_to_judge
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
@@ -231,9 +231,9 @@ class Holdings:
         return [content_key(f"{head}{messages}]") for messages in self.scored]
 
     @cached_property
-    def bench(self) -> Bench:
+    def bench(self) -> JudgeContext:
         models = {path.parent.name: path for path in self.root.glob("assets/models/*/model.json")}
-        return Bench(self.root / "rows/judgements", "", models=models)
+        return JudgeContext(self.root / "rows/judgements", "", models=models)
 
     @cached_property
     def judged_by(self) -> dict[str, tuple[Judge, set[str] | None]]:
