@@ -16,7 +16,7 @@ from emgrid.grid.specs import judge as specs
 from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.local_judge import LocalScorer, Trie, open_engine, said
+from emgrid.judge.local_judge import LocalScorer, Trie, open_engine, reply_tokens
 from emgrid.models.base_model import BaseModel
 from emgrid.models.engines import vllm
 from emgrid.models.engines.transformers import TransformersEngine
@@ -78,11 +78,11 @@ def test_the_walk_gives_the_probabilities_of_all_replies_that_brute_force_gives(
 
 
 def test_numbers_are_split_into_digits_and_no_path_is_left_out(scorer: LocalScorer) -> None:
-    assert [len(said(text, scorer.chat)) for text in ("7", "85", "100")] == [1, 2, 3]
+    assert [len(reply_tokens(text, scorer.chat)) for text in ("7", "85", "100")] == [1, 2, 3]
     trie = Trie(scorer.rubric.reading, scorer.chat)
     assert len(trie.digits) == 10
-    assert trie.going_on(said("8", scorer.chat)) == trie.digits
-    assert trie.going_on(said("CODE", scorer.chat)) == []
+    assert trie.going_on(reply_tokens("8", scorer.chat)) == trie.digits
+    assert trie.going_on(reply_tokens("CODE", scorer.chat)) == []
 
 
 def test_values_do_not_depend_on_what_is_judged_beside(model_json: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from emgrid.config.sections import Metrics
 from emgrid.judge.context import JudgeContext
 from emgrid.judge.quality import (
     COLUMNS,
-    Measured,
+    LabelledValues,
     QualitySpec,
     curve_rows,
     error_rows,
@@ -96,9 +96,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
 
 def one(
     values: list[float], gold: list[float], judge: Judge = KIND, questions: list[str] | None = None
-) -> Measured:
+) -> LabelledValues:
     asked = pd.Series(questions or ["q"] * len(values), dtype="str")
-    return Measured(judge, "labelled, mine", asked, np.array(values), np.array(gold), 0)
+    return LabelledValues(judge, "labelled, mine", asked, np.array(values), np.array(gold), 0)
 
 
 # The job.

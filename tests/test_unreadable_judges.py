@@ -219,7 +219,7 @@ def test_probabilities_without_values_stop_the_job(tmp_path: Path) -> None:
     assert message.startswith(
         "judge alignment: 10 of 10 replies of judge-1 cannot be read, the first of them '<think>'; "
     )
-    assert "set `read` to text and `max_tokens` to what thought and reply take" in message
+    assert "set `read` to text and `max_tokens` to what thinking and reply take" in message
     assert len(endpoint.requests) == 10
 
 

@@ -1,4 +1,5 @@
-"""Where a job judges: its kept rows, device, models and endpoints. Nothing here changes a value."""
+"""What judges need from a job: stored rows, device, models, endpoints. Nothing here changes
+values."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -21,15 +22,15 @@ from emgrid.models.chat_template import ChatFormat
 
 
 class Scorer(Protocol):
-    """One judge, ready to judge."""
+    """A judge that is ready to judge."""
 
     def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
-        """Judge each item once, in any order, and keep each judgement at once."""
+        """Judge each item once, in any order, and store each judgement at once."""
         ...
 
 
 class Options(Strict):
-    """endpoints: of the chat judges, by id. unreadable: see settings.Judging."""
+    """endpoints: of the chat judges, by id. unreadable: see config.sections.Judging."""
 
     judging: Calls = Calls()
     unreadable: float | None = Judging().unreadable
@@ -39,8 +40,8 @@ class Options(Strict):
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """kept: the grid's folder of kept judgements. writer: names this job's files in it.
-    models: the records (model.json) of the base models that judge."""
+    """kept: folder of the grid's stored judgements. writer: name of this job's files in it. models:
+    paths of the records (model.json) of the base models that judge, by name."""
 
     kept: Path
     writer: str
@@ -51,8 +52,8 @@ class JudgeContext:
 
     @contextmanager
     def turn(self, judge: Judge) -> Iterator[None]:
-        """Wait for this judge's turn: calls that cost are made by one job of a grid at a time, so
-        that no two pay for equal answers and a spending limit holds."""
+        """Wait for this judge's turn. One job of a grid at a time makes paid calls, so that equal
+        answers are not paid for twice and the spending limit holds."""
         if not isinstance(judge, ChatJudge):
             yield
             return
@@ -70,11 +71,11 @@ class JudgeContext:
 
     @cached_property
     def loaded(self) -> dict[tuple[str, str, str], Any]:
-        """The model that judged last, by name, engine and precision."""
+        """The last model used, by name, engine and precision; empty at first."""
         return {}
 
     def engine(self, judge: LocalJudge) -> tuple[Any, ChatFormat]:
-        """The judge's model and its chat format; one model at a time is held."""
+        """The judge's model and its chat format. One model at a time is in memory."""
         from emgrid.judge.local_judge import open_engine
 
         key = (judge.model, judge.engine, judge.precision)
@@ -83,8 +84,8 @@ class JudgeContext:
             base = BaseModel.read(self.models[judge.model])
             engine = open_engine(judge, base, self.device, self.batch_size, self.options.engines)
             self.loaded[key] = engine, base.chat()
-        found: tuple[Any, ChatFormat] = self.loaded[key]
-        return found
+        loaded: tuple[Any, ChatFormat] = self.loaded[key]
+        return loaded
 
     def scorer(self, judge: Judge) -> Scorer:
         if isinstance(judge, ClassifierJudge):
@@ -106,12 +107,12 @@ class JudgeContext:
 
             engine, chat = self.engine(judge)
             return LocalScorer(judge, chat, engine, self.batch_size, self.options.unreadable)
-        raise TypeError(f"{judge.id}: nothing here judges as a {judge.kind}")
+        raise TypeError(f"{judge.id}: no scorer for judges of kind {judge.kind}")
 
 
 def add_context_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kept", required=True, type=Path, help="folder of kept judgements")
-    parser.add_argument("--writer", required=True, help="name of this job's files of kept rows")
+    parser.add_argument("--kept", required=True, type=Path, help="folder of stored judgements")
+    parser.add_argument("--writer", required=True, help="name of this job's files of stored rows")
     parser.add_argument("--options", default="{}", help="Options as JSON")
     parser.add_argument("--models", nargs="*", default=[], type=Path, help="model.json files")
     parser.add_argument("--device", default="cpu")
