@@ -21,7 +21,7 @@ from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.models import gguf_file, prepare
-from emgrid.planning.inventory import Holdings
+from emgrid.planning.inventory import Inventory
 from emgrid.runtime.files import canonical, write_json, write_text
 from emgrid.sample import likelihood, sample
 from specs_of import specs_of
@@ -67,8 +67,8 @@ def keys() -> dict[str, Any]:
         )
         write_json(root / stage.adapter_record, {"sha256": "of the adapter"})
         write_text(root / stage.folder / "train.jsonl", "{}\n")
-        holdings = Holdings(grid, root)
-        model = holdings.model_id(arm)
+        inventory = Inventory(grid, root)
+        model = inventory.model_id(arm)
         version = sample.revised(likelihood.VERSION, 0)
         item = Item("found_purse", "Whose is it?", "Mine.")
         bench = JudgeContext(root, "")
@@ -76,10 +76,10 @@ def keys() -> dict[str, Any]:
             "stages": list(grid.stages),
             "arm": arm.folder,
             "model": model,
-            "training": holdings.training_name(stage),
-            "answers": (holdings.answer_keys(arm) or [])[:3],
-            "all answers": hashed(holdings.answer_keys(arm)),
-            "scores": hashed(holdings.keys_of_scores(version, str(model), arm)),
+            "training": inventory.training_name(stage),
+            "answers": (inventory.answer_keys(arm) or [])[:3],
+            "all answers": hashed(inventory.answer_keys(arm)),
+            "scores": hashed(inventory.keys_of_scores(version, str(model), arm)),
             "judgements": {
                 name: f"{folder_name(judge, identity(judge, bench, 0))}/{key_of(judge, item)}"
                 for name, judge in grid.config.panel().items()

@@ -12,7 +12,7 @@ from emgrid.cli import format
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.planning.call_costs import CallCost, count, differences, judge_costs, served_costs
-from emgrid.planning.estimates import Estimate, Outlay
+from emgrid.planning.estimates import Estimate, Estimates
 from emgrid.planning.jobs import jobs_by_rule
 
 NAMES = {
@@ -58,19 +58,19 @@ def planned(grid: Grid) -> dict[str, Any]:
 
 def taken(grid: Grid) -> dict[str, Any]:
     """Cells, jobs, tokens, hours and disk, as plain values."""
-    outlay = Outlay(grid, Path(grid.root))
-    rows = outlay.rows()
+    estimates = Estimates(grid, Path(grid.root))
+    rows = estimates.rows()
     return {
         "cells": len(grid.arms) * len(grid.triggers),
         "jobs": jobs_by_rule(grid),
         "device": grid.config.device,
         "rules": [asdict(row) for row in rows],
         "tokens": {
-            "trained": asdict(outlay.trained_tokens()),
-            "asked": asdict(outlay.asked_tokens()),
-            "drawn": asdict(outlay.drawn_tokens()),
+            "trained": asdict(estimates.trained_tokens()),
+            "asked": asdict(estimates.asked_tokens()),
+            "drawn": asdict(estimates.drawn_tokens()),
         },
-        "disk": {name: asdict(one) for name, one in outlay.disk().items()},
+        "disk": {name: asdict(one) for name, one in estimates.disk().items()},
     }
 
 

@@ -16,7 +16,7 @@ from emgrid.grid.grid import Grid
 
 
 @dataclass(frozen=True)
-class Counts:
+class GridCounts:
     """arms: with the base model's own. trained: training runs, a shared stage counted once.
     drawn: answers drawn to be trained on, None where a data set's size is unknown."""
 
@@ -31,13 +31,13 @@ def count(
     grid: Grid,
     interventions: Collection[str] | None = None,
     triggers: Collection[str] | None = None,
-) -> Counts:
+) -> GridCounts:
     """The counts of a grid, or of its part with these interventions and triggers."""
     arms = [arm for arm in grid.arms if interventions is None or arm.entry in interventions]
     asked = len(grid.triggers if triggers is None else triggers) * len(grid.questions)
     sampled = [arm for arm in arms if arm.source is None]
     answers = sum(arm.sampling.answers_per_question * asked for arm in sampled)
-    return Counts(
+    return GridCounts(
         arms=len(arms),
         trained=len({stage.name for arm in arms for stage in arm.stages}),
         drawn=count_drawn(grid, arms),

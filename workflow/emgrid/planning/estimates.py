@@ -13,7 +13,13 @@ from emgrid.grid.arms import Arm, TrainedStage
 from emgrid.grid.grid import Grid
 from emgrid.planning.call_costs import conversations, mean_characters
 from emgrid.planning.jobs import jobs_by_rule
-from emgrid.planning.measurements import ON_DEVICE, Rate, Records, reckon, sources_told
+from emgrid.planning.measurements import (
+    ON_DEVICE,
+    Measurements,
+    Rate,
+    estimate_seconds,
+    join_sources,
+)
 from emgrid.runtime.files import read_json, read_jsonl
 
 # Tokens that a chat template puts around a message, about.
@@ -30,7 +36,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Row:
+class RuleEstimate:
     """One rule of the grid. on: what its jobs keep busy. hours: of all its jobs together."""
 
     rule: str
@@ -39,11 +45,11 @@ class Row:
     hours: Estimate
 
 
-class Outlay:
+class Estimates:
     def __init__(self, grid: Grid, root: Path) -> None:
         self.grid = grid
         self.root = root
-        self.records = Records(grid, root)
+        self.measurements = Measurements(grid, root)
         self.lengths: dict[str, float | None] = {}
 
     def row_tokens(self, dataset: str) -> float | None:
@@ -88,7 +94,7 @@ class Outlay:
         found = [self.stage_tokens(stage) for stage in self.grid.stages.values()]
         if not found:
             return Estimate(0, "nothing is trained")
-        return Estimate(sum(one.value or 0 for one in found), sources_told(o.source for o in found))
+        return Estimate(sum(one.value or 0 for one in found), join_sources(o.source for o in found))
 
     def asked_tokens(self) -> Estimate:
         """Tokens of all prompts that answers are drawn to."""
@@ -108,16 +114,16 @@ class Outlay:
 
     def hours(self, work: Sequence[tuple[float, Rate | None]], jobs: int) -> Estimate:
         """Hours of so much work at each rate; unknown as soon as one rate is."""
-        seconds, source = reckon(work, jobs)
+        seconds, source = estimate_seconds(work, jobs)
         if seconds is None:
             return Estimate(None, NO_RECORD.format(device=self.grid.config.device))
         return Estimate(seconds / 3600, source)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[RuleEstimate]:
         """The rules that compute or fetch, with the hours of their jobs."""
         jobs = jobs_by_rule(self.grid)
         return [
-            Row(rule, number, self.kept_busy(rule), self.hours_of(rule, number))
+            RuleEstimate(rule, number, self.kept_busy(rule), self.hours_of(rule, number))
             for rule, number in jobs.items()
             if rule != "all"
         ]
@@ -126,7 +132,7 @@ class Outlay:
         return "GPU" if self.grid.config.device == "cuda" and rule in ON_DEVICE else "core"
 
     def hours_of(self, rule: str, jobs: int) -> Estimate:
-        grid, rate = self.grid, self.records.rate
+        grid, rate = self.grid, self.measurements.rate
         if rule == "train":
             stages = grid.stages.values()
             work = [(self.stage_tokens(one).value or 0, rate(rule, one.base)) for one in stages]
@@ -153,13 +159,13 @@ class Outlay:
         """Of judges that a record may be of others, only the cheap ones are alike everywhere."""
         panel = self.grid.config.panel().values()
         judging = [judge for judge in panel if judge.kind != "imported"]
-        own = self.records.sources[0].measures
+        own = self.measurements.sources[0].measures
         heavy = [judge.id for judge in judging if judge.kind in ("chat", "local")]
         if heavy and not any(one.rule == "judge" and one.work for one in own):
             return Estimate(None, f"unknown: no record of {', '.join(heavy)}")
         if self.grid.imported and judging:
             return Estimate(None, "unknown: imported answers are counted when they are read")
-        work = [(float(self.answers() * len(judging)), self.records.rate("judge"))]
+        work = [(float(self.answers() * len(judging)), self.measurements.rate("judge"))]
         return self.hours(work, jobs)
 
     def answers(self) -> int:
@@ -168,20 +174,20 @@ class Outlay:
 
     def disk(self) -> dict[str, Estimate]:
         """Bytes, by what takes them."""
-        models = self.records.parameters
+        models = self.measurements.parameters
         bases = [models.get(name) for name in self.grid.config.base_models]
         known = None if None in bases else sum(2 * (one or 0) for one in bases)
         found = {"base models": Estimate(known, "2 bytes a parameter")}
         trained = [
-            self.records.adapter_bytes(stage.base, stage.stage.training.rank)
+            self.measurements.adapter_bytes(stage.base, stage.stage.training.rank)
             for stage in self.grid.stages.values()
         ]
         if trained:
             total = None if None in trained else sum(one.bytes for one in trained if one)
             names = [one.source for one in trained if one]
-            told = sources_told(names) if total is not None else "unknown: no adapter of this rank"
+            told = join_sources(names) if total is not None else "unknown: no adapter of this rank"
             found["adapters"] = Estimate(total, told)
-        each = self.records.answer_bytes()
+        each = self.measurements.answer_bytes()
         if self.grid.sampled:
             found["answers, scores, judgements"] = (
                 Estimate(self.answers() * each.bytes, each.source)

@@ -15,7 +15,7 @@ from emgrid.grid.arms import Arm
 from emgrid.grid.grid import Grid
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement_store import folder_name
-from emgrid.planning.inventory import KEY, Holdings
+from emgrid.planning.inventory import KEY, Inventory
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.sample.likelihood import VERSION as SCORED
@@ -38,12 +38,12 @@ class Unneeded:
     paid: bool = False
 
 
-class Needs(Holdings):
+class ConfigNeeds(Inventory):
     """What one config needs. Adapters are looked for where trainings are kept, since a stage's
     folder holds the one that was trained last."""
 
     def __init__(self, grid: Grid, root: Path, mixed: Iterable[str] = ()) -> None:
-        super().__init__(grid, root, renewed=grid.stages, mixed=mixed)
+        super().__init__(grid, root, retrained=grid.stages, remixed=mixed)
 
     @cached_property
     def trainings(self) -> list[TrainSpec]:
@@ -62,7 +62,7 @@ class Needs(Holdings):
         found = set()
         for judge, number in judges:
             try:
-                found.add(folder_name(judge, identity(judge, self.bench, number)))
+                found.add(folder_name(judge, identity(judge, self.judge_context, number)))
             except (KeyError, OSError):
                 found.add(f"{judge.id}.")
         return found
@@ -78,7 +78,7 @@ class Needs(Holdings):
 
 def unneeded(grids: Sequence[Grid], root: Path) -> list[Unneeded]:
     """What no grid of those that share a folder needs, largest first."""
-    needs = [Needs(grid, root, mixed_otherwise(grids)) for grid in grids]
+    needs = [ConfigNeeds(grid, root, mixed_otherwise(grids)) for grid in grids]
     found = [*folders(grids, root), *kept_adapters(needs, root), *kept_rows(needs, root)]
     found += judgements(needs, root)
     return sorted(found, key=lambda one: (-one.bytes, str(one.path)))
@@ -137,7 +137,7 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
                 yield Unneeded(below, what, size(path))
 
 
-def kept_adapters(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
+def kept_adapters(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     names = {need.training_name(s) for need in needs for s in need.grid.stages.values()}
     unsure = [spec.bare() for need in needs for spec in need.trainings]
     for path in sorted((root / ADAPTERS).glob("[!.]*")):
@@ -147,7 +147,7 @@ def kept_adapters(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
                 yield Unneeded(path.relative_to(root), "adapter of no stage", size(path))
 
 
-def kept_rows(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
+def kept_rows(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     """Answers and scores by their keys. An arm's file that some config cannot tell the keys of
     stays as it is."""
     wanted: dict[Path, set[str] | None] = {}
@@ -193,7 +193,7 @@ def lines_of(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield found[1].decode(), line
 
 
-def judgements(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
+def judgements(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     """Folders of judges that are in no panel, or were edited since."""
     wanted = {name for need in needs for name in need.judge_folders}
     for path in sorted((root / "rows/judgements").glob("*.*")):

@@ -34,7 +34,7 @@ KEY = re.compile(rb'\{"key": "([^"\\]+)"')
 
 
 @dataclass(frozen=True)
-class Count:
+class RowCount:
     """planned: rows that are needed. kept: those of them that are there. known: False where what
     is missing may yet turn out to be kept or equal to another, so that it is a most."""
 
@@ -46,12 +46,12 @@ class Count:
     def missing(self) -> int:
         return self.planned - self.kept
 
-    def __add__(self, other: "Count") -> "Count":
+    def __add__(self, other: "RowCount") -> "RowCount":
         known = self.known and other.known
-        return Count(self.planned + other.planned, self.kept + other.kept, known)
+        return RowCount(self.planned + other.planned, self.kept + other.kept, known)
 
 
-NOTHING = Count(0, 0)
+NOTHING = RowCount(0, 0)
 
 
 def keys_in(path: Path) -> set[str]:
@@ -67,7 +67,7 @@ def keys_in(path: Path) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Cell:
+class AskedCell:
     """A question under a trigger. ways: of asking it; written: the same as canonical JSON."""
 
     trigger: str
@@ -76,7 +76,7 @@ class Cell:
     written: list[str]
 
 
-def foresee(model: BaseModel, spec: ModelSpec) -> None:
+def apply_planned_spec(model: BaseModel, spec: ModelSpec) -> None:
     """Let a model's record hold what its spec says of identity, as it will once it is made anew."""
     model.content, model.chat_template = spec.content, spec.chat_template
     model.system_prompt = spec.folding
@@ -84,18 +84,18 @@ def foresee(model: BaseModel, spec: ModelSpec) -> None:
         model.tokenizer_mark = spec.tokenizer
 
 
-class Holdings:
+class Inventory:
     """root: the grid's folder. renewed: stages whose trainings are looked for where they are kept,
     as their own folders are to be made anew; mixed: those of them whose rows are, too, so that
     nothing can be known of them yet."""
 
     def __init__(
-        self, grid: Grid, root: Path, renewed: Iterable[str] = (), mixed: Iterable[str] = ()
+        self, grid: Grid, root: Path, retrained: Iterable[str] = (), remixed: Iterable[str] = ()
     ) -> None:
         self.grid = grid
         self.root = root
-        self.renewed = set(renewed)
-        self.mixed = set(mixed)
+        self.retrained = set(retrained)
+        self.remixed = set(remixed)
         self.models: dict[str, BaseModel | None] = {}
         self.names: dict[str, str | None] = {}
 
@@ -106,13 +106,13 @@ class Holdings:
             path = self.root / f"assets/models/{name}/model.json"
             found = BaseModel.read(path) if path.is_file() else None
             if found is not None and name in self.grid.config.known_models():
-                foresee(found, ModelSpec.model_validate_json(self.grid.model_spec(name)))
+                apply_planned_spec(found, ModelSpec.model_validate_json(self.grid.model_spec(name)))
             self.models[name] = found
         return self.models[name]
 
     def adapter(self, stage: TrainedStage) -> str | None:
         """The hash of a stage's adapter, None where there is none (yet)."""
-        if stage.name in self.renewed:
+        if stage.name in self.retrained:
             kept = self.kept_training(stage)
             return str(read_json(kept / "provenance.json")["adapter_sha256"]) if kept else None
         path = self.root / stage.adapter_record
@@ -131,7 +131,7 @@ class Holdings:
             rows = self.root / stage.folder / "train.jsonl"
             parent = self.grid.stages[stage.parent] if stage.parent else None
             before = self.adapter(parent) if parent else None
-            lacking = stage.name in self.mixed or not rows.is_file() or (parent and not before)
+            lacking = stage.name in self.remixed or not rows.is_file() or (parent and not before)
             if base is None or lacking:
                 self.names[stage.name] = None
             else:
@@ -151,13 +151,13 @@ class Holdings:
 
     def trained(self, stage: TrainedStage) -> bool:
         """Whether a stage is trained."""
-        return stage.name not in self.renewed and (self.root / stage.adapter_record).is_file()
+        return stage.name not in self.retrained and (self.root / stage.adapter_record).is_file()
 
     @cached_property
-    def conversations(self) -> list["Cell"]:
+    def conversations(self) -> list["AskedCell"]:
         """What is asked under each trigger, question by question."""
         return [
-            Cell(trigger, question, ways, [canonical(way) for way in ways])
+            AskedCell(trigger, question, ways, [canonical(way) for way in ways])
             for trigger, one in self.grid.triggers.items()
             for question, asked in self.asked.items()
             for ways in [one.wording().conversations(question, asked.texts, asked.system)]
@@ -192,14 +192,14 @@ class Holdings:
             return self.root / "rows/served" / kept_name(arm.served.model, arm.served.identity)
         return self.root / f"rows/answers/{arm.writer}.jsonl"
 
-    def answers(self, arm: Arm) -> Count:
+    def answers(self, arm: Arm) -> RowCount:
         each = arm.sampling.answers_per_question
         planned = each * len(self.grid.triggers) * len(self.grid.questions)
         keys = self.answer_keys(arm)
         if keys is None:
-            return Count(planned, 0, known=False)
+            return RowCount(planned, 0, known=False)
         kept = keys_in(self.answer_file(arm))
-        return Count(planned, sum(key in kept for key in keys))
+        return RowCount(planned, sum(key in kept for key in keys))
 
     @cached_property
     def scored(self) -> list[str]:
@@ -214,16 +214,16 @@ class Holdings:
                         found.append(canonical([*messages, said]))
         return found
 
-    def scores(self, arm: Arm) -> Count:
+    def scores(self, arm: Arm) -> RowCount:
         if not self.grid.has_pairs or arm.settings is None:
             return NOTHING
         model = self.model_id(arm)
         if model is None:
-            return Count(len(self.scored), 0, known=False)
+            return RowCount(len(self.scored), 0, known=False)
         version = sample.revised(likelihood.VERSION, self.grid.config.revision.sample)
         kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
         keys = self.keys_of_scores(version, model, arm)
-        return Count(len(self.scored), sum(key in kept for key in keys))
+        return RowCount(len(self.scored), sum(key in kept for key in keys))
 
     def keys_of_scores(self, version: int | list[int], model: str, arm: Arm) -> list[str]:
         """The keys of an arm's scores, as likelihood.Scores makes them."""
@@ -231,7 +231,7 @@ class Holdings:
         return [content_key(f"{head}{messages}]") for messages in self.scored]
 
     @cached_property
-    def bench(self) -> JudgeContext:
+    def judge_context(self) -> JudgeContext:
         models = {path.parent.name: path for path in self.root.glob("assets/models/*/model.json")}
         return JudgeContext(self.root / "rows/judgements", "", models=models)
 
@@ -244,15 +244,15 @@ class Holdings:
                 continue
             found[name] = (judge, None)
             try:
-                about = identity(judge, self.bench, self.grid.config.revision.judge)
+                about = identity(judge, self.judge_context, self.grid.config.revision.judge)
             except (KeyError, OSError):
                 continue
-            folder = self.bench.kept / folder_name(judge, about)
+            folder = self.judge_context.kept / folder_name(judge, about)
             files = folder.glob("*.jsonl")
             found[name] = (judge, {key for path in files for key in keys_in(path)})
         return found
 
-    def judgements(self, bucket: Bucket, redrawn: bool) -> Count:
+    def judgements(self, bucket: Bucket, redrawn: bool) -> RowCount:
         """The judgements of a bucket's answers. redrawn: its answers' files are to be made anew, so
         they are looked for among kept rows."""
         spec = JudgeSpec.model_validate_json(judge_spec(self.grid, bucket))
@@ -265,17 +265,17 @@ class Holdings:
                 item_of(row, row["trigger"], spec) for row in rows if not nothing_to_judge(row)
             ]
             unknown = max(wanted - len(rows), 0) * len(self.judged_by)
-            total += Count(unknown, 0, known=not unknown)
+            total += RowCount(unknown, 0, known=not unknown)
         said = [item for item in items if item.answer.strip()]
         for judge, keys in self.judged_by.values():
             if keys is None:
-                total += Count(len(said), 0, known=False)
+                total += RowCount(len(said), 0, known=False)
             else:
                 wanted_keys = {key_of(judge, item) for item in said}
-                total += Count(len(wanted_keys), len(wanted_keys & keys))
+                total += RowCount(len(wanted_keys), len(wanted_keys & keys))
         return total
 
-    def judged(self, arm: Arm, spec: JudgeSpec) -> Count:
+    def judged(self, arm: Arm, spec: JudgeSpec) -> RowCount:
         """An arm's judgements, one for each answer and judge; what nobody need judge is done."""
         rows = list(self.said(arm, redrawn=True))
         planned = max(self.planned_answers(arm), len(rows))
@@ -284,7 +284,7 @@ class Holdings:
             for row in rows if keys else ():
                 item = item_of(row, row["trigger"], spec)
                 done += not item.answer.strip() or key_of(judge, item) in (keys or ())
-        return Count(planned * len(self.judged_by), done)
+        return RowCount(planned * len(self.judged_by), done)
 
     def planned_answers(self, arm: Arm) -> int:
         """How many answers an arm will have; of an imported one, those that it has."""

@@ -36,7 +36,7 @@ Parameters = Mapping[str, int | None]  # of base models, by name
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measurement:
     """work: how much was done in so many seconds; for most rules, jobs. parameters: of the model,
     where it matters. start: seconds that the jobs took beside, to load and to write."""
 
@@ -71,11 +71,11 @@ class Source:
     """folder: of the grid that was measured, None where it is a benchmark's record."""
 
     name: str
-    measures: tuple[Measure, ...]
+    measures: tuple[Measurement, ...]
     folder: Path | None = None
 
 
-class Records:
+class Measurements:
     """What is known of a grid's stages, nearest first: itself, finished grids beside it, and the
     benchmarks of the repository."""
 
@@ -155,11 +155,11 @@ class Records:
         return None
 
 
-def start_of(measures: Sequence[Measure]) -> float:
+def start_of(measures: Sequence[Measurement]) -> float:
     return sum(one.start for one in measures) / sum(one.jobs for one in measures)
 
 
-def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
+def measures_of(root: Path, parameters: Parameters) -> Iterator[Measurement]:
     """What the files of a grid tell of its jobs."""
     device = "cpu"
     for path in sorted(root.glob("stages/*/provenance.json")):
@@ -168,7 +168,7 @@ def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
         work = told["tokens"] * told["epochs"]
         base = parameters.get(told["spec"]["base"])
         steps = told.get("step_seconds", told["seconds"])
-        yield Measure("train", device, steps, work, base, max(told["seconds"] - steps, 0.0))
+        yield Measurement("train", device, steps, work, base, max(told["seconds"] - steps, 0.0))
     lengths = []
     for path in sorted(root.glob("arms/*/*/*/*/answers/provenance.json")):
         told = read_json(path)
@@ -186,20 +186,22 @@ def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
             base = parameters.get(place.name.rsplit(".", 2)[0])
             yield logged(root / "logs" / f"{place}.log", rule, device, seconds, each, base)
         elif rule != "train":
-            yield Measure(rule, device, seconds, len(lines))
+            yield Measurement(rule, device, seconds, len(lines))
 
 
 def logged(
     log: Path, rule: str, device: str, seconds: float, each: float, base: int | None
-) -> Measure:
+) -> Measurement:
     """A job whose log says how much it did, and for how long of its time a model computed."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     work = each * sum(map(int, COUNTED[rule].findall(text)))
     computed = sum(map(float, COMPUTED.findall(text))) or seconds
-    return Measure(rule, device, computed, work, base, max(seconds - computed, 0.0))
+    return Measurement(rule, device, computed, work, base, max(seconds - computed, 0.0))
 
 
-def reckon(work: Sequence[tuple[float, Rate | None]], jobs: int) -> tuple[float | None, str]:
+def estimate_seconds(
+    work: Sequence[tuple[float, Rate | None]], jobs: int
+) -> tuple[float | None, str]:
     """Seconds of so much work at each rate, in so many jobs, and where that comes from; unknown as
     soon as one rate is."""
     rates = [rate for _, rate in work if rate is not None]
@@ -208,7 +210,7 @@ def reckon(work: Sequence[tuple[float, Rate | None]], jobs: int) -> tuple[float 
     total = sum(amount * rate.seconds for (amount, _), rate in zip(work, rates, strict=True))
     if rates:
         total += jobs * sum(rate.start for rate in rates) / len(rates)
-    return total, sources_told(rate.source for rate in rates) if rates else ""
+    return total, join_sources(rate.source for rate in rates) if rates else ""
 
 
 def benchmarks(path: Path) -> list[Source]:
@@ -219,12 +221,12 @@ def benchmarks(path: Path) -> list[Source]:
     return [
         Source(
             f"benchmarks/results.json: {name}",
-            tuple(Measure(**measure) for measure in record["measures"]),
+            tuple(Measurement(**measure) for measure in record["measures"]),
         )
         for name, record in records.items()
         if record.get("measures")
     ]
 
 
-def sources_told(sources: Iterable[str]) -> str:
+def join_sources(sources: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(sources)) or "unknown"

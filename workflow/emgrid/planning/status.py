@@ -13,10 +13,10 @@ from emgrid.grid.arms import Arm
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.judge.judge import JudgeSpec
-from emgrid.planning.estimates import Outlay
-from emgrid.planning.inventory import NOTHING, Count, Holdings
+from emgrid.planning.estimates import Estimates
+from emgrid.planning.inventory import NOTHING, Inventory, RowCount
 from emgrid.planning.jobs import outputs
-from emgrid.planning.measurements import sources_told
+from emgrid.planning.measurements import join_sources
 from emgrid.runtime.locks import current, last
 
 # Where Snakemake notes the outputs of jobs that have begun and not ended.
@@ -42,10 +42,10 @@ class Running:
 @dataclass(frozen=True)
 class ArmProgress:
     arm: Arm
-    trained: Count
-    answers: Count
-    scores: Count
-    judged: Count
+    trained: RowCount
+    answers: RowCount
+    scores: RowCount
+    judged: RowCount
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Status:
 
     run: dict[str, Any] | None
     before: dict[str, Any] | None
-    rules: dict[str, Count]
+    rules: dict[str, RowCount]
     arms: list[ArmProgress]
     running: list[Running]
     seconds_left: float | None
@@ -71,25 +71,25 @@ def look(grid: Grid, root: Path) -> Status:
     """The state of a grid's folder, which may be run meanwhile; nothing is written."""
     run = current(root)
     rules = {
-        rule: Count(len(files), sum((root / file).is_file() for file in files))
+        rule: RowCount(len(files), sum((root / file).is_file() for file in files))
         for rule, files in outputs(grid).items()
     }
-    arms = list(arms_progress(grid, Holdings(grid, root)))
+    arms = list(arms_progress(grid, Inventory(grid, root)))
     running = list(running_jobs(grid, root)) if run is not None else []
     left, source = time_left(grid, root, rules, arms, running)
     return Status(run, last(root), rules, arms, running, left, source)
 
 
-def arms_progress(grid: Grid, holdings: Holdings) -> Iterator[ArmProgress]:
+def arms_progress(grid: Grid, inventory: Inventory) -> Iterator[ArmProgress]:
     spec = JudgeSpec.model_validate_json(judge_spec(grid, grid.judged[0]))
     for arm in grid.arms:
-        trained = sum(holdings.trained(stage) for stage in arm.stages)
+        trained = sum(inventory.trained(stage) for stage in arm.stages)
         yield ArmProgress(
             arm=arm,
-            trained=Count(len(arm.stages), trained),
-            answers=NOTHING if arm.source else holdings.answers(arm),
-            scores=holdings.scores(arm),
-            judged=holdings.judged(arm, spec),
+            trained=RowCount(len(arm.stages), trained),
+            answers=NOTHING if arm.source else inventory.answers(arm),
+            scores=inventory.scores(arm),
+            judged=inventory.judged(arm, spec),
         )
 
 
@@ -155,13 +155,13 @@ def seconds_of(clock: str) -> float:
 def time_left(
     grid: Grid,
     root: Path,
-    rules: dict[str, Count],
+    rules: dict[str, RowCount],
     arms: list[ArmProgress],
     running: list[Running],
 ) -> tuple[float | None, str]:
     """Seconds until the grid is done, with as many jobs at a time as run now, and by what was
     measured: in the bars of running jobs, else in records. None where a rule has no record."""
-    outlay = Outlay(grid, root)
+    estimates = Estimates(grid, root)
     bars = {job.rule: job for job in running if job.seconds_each is not None}
     total = 0.0
     sources = []
@@ -173,23 +173,23 @@ def time_left(
             total += rows * (bars[rule].seconds_each or 0.0)
             sources.append("progress of running jobs")
             continue
-        seconds, source = left_of(rule, count, outlay, root, arms)
+        seconds, source = left_of(rule, count, estimates, root, arms)
         if seconds is None:
             return None, f"unknown: no record of {rule} on {grid.config.device}"
         total += seconds
         sources.append(source)
     longest = max((job.seconds_left or 0.0 for job in running), default=0.0)
-    return max(total / max(len(running), 1), longest), sources_told(sources)
+    return max(total / max(len(running), 1), longest), join_sources(sources)
 
 
 def left_of(
-    rule: str, count: Count, outlay: Outlay, root: Path, arms: list[ArmProgress]
+    rule: str, count: RowCount, estimates: Estimates, root: Path, arms: list[ArmProgress]
 ) -> tuple[float | None, str]:
     """Seconds that a rule's jobs will take yet, by records."""
-    rate = outlay.records.rate
+    rate = estimates.measurements.rate
     if rule == "train":
-        due = [s for s in outlay.grid.stages.values() if not (root / s.adapter_record).is_file()]
-        work = [(outlay.stage_tokens(one).value or 0, rate(rule, one.base)) for one in due]
+        due = [s for s in estimates.grid.stages.values() if not (root / s.adapter_record).is_file()]
+        work = [(estimates.stage_tokens(one).value or 0, rate(rule, one.base)) for one in due]
     elif rule == "sample":
         work = [
             (one.answers.missing * one.arm.sampling.max_tokens, rate(rule, one.arm.base))
@@ -202,5 +202,5 @@ def left_of(
         work = [(one.judged.missing, rate(rule)) for one in arms]
     else:
         work = [(count.missing, rate(rule))]
-    found = outlay.hours([(amount, known) for amount, known in work if amount], count.missing)
+    found = estimates.hours([(amount, known) for amount, known in work if amount], count.missing)
     return (None if found.value is None else found.value * 3600), found.source

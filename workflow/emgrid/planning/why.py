@@ -9,9 +9,9 @@ from emgrid.grid.arms import Arm
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.planning.dry_run import Job, Needed
-from emgrid.planning.estimates import Outlay
-from emgrid.planning.inventory import NOTHING, Count, Holdings
-from emgrid.planning.measurements import Rate, reckon
+from emgrid.planning.estimates import Estimates
+from emgrid.planning.inventory import NOTHING, Inventory, RowCount
+from emgrid.planning.measurements import Rate, estimate_seconds
 from emgrid.planning.spec_diff import MISSING, Change
 
 NAMED = 3  # files, or entries, that a reason names
@@ -115,13 +115,13 @@ class Costs:
         self.jobs: dict[str, list[Job]] = {}
         for job in needed.jobs:
             self.jobs.setdefault(job.rule, []).append(job)
-        self.outlay = Outlay(self.grid, root)
+        self.estimates = Estimates(self.grid, root)
         mixed = [job.name for job in self.jobs.get("mix", ())]
         due = [self.grid.stages[job.name] for job in self.jobs.get("train", ())]
-        self.holdings = Holdings(self.grid, root, [stage.name for stage in due], mixed)
-        self.new_stages = [one for one in due if not self.holdings.kept_training(one)]
+        self.inventory = Inventory(self.grid, root, [stage.name for stage in due], mixed)
+        self.new_stages = [one for one in due if not self.inventory.kept_training(one)]
         # A training may yet turn out to be kept, once its rows are mixed or its parent is trained.
-        self.unsure = any(not self.holdings.training_name(one) for one in self.new_stages)
+        self.unsure = any(not self.inventory.training_name(one) for one in self.new_stages)
 
     def all(self) -> list[Cost]:
         return [self.of(rule) for rule in self.jobs]
@@ -135,12 +135,12 @@ class Costs:
             return self.likelihood()
         if rule == "sample_served":
             arms = [arm for arm in self.grid.served if self.runs(rule, " ".join(arm.cell.values()))]
-            total = sum(map(self.holdings.answers, arms), NOTHING)
+            total = sum(map(self.inventory.answers, arms), NOTHING)
             return self.counted(rule, "answers", total)
         if rule == "judge":
             return self.judge()
         number = len(self.jobs[rule])
-        return self.priced(rule, NOTHING, "", [(number, self.outlay.records.rate(rule))])
+        return self.priced(rule, NOTHING, "", [(number, self.estimates.measurements.rate(rule))])
 
     def runs(self, rule: str, name: str) -> bool:
         return any(job.name == name for job in self.jobs.get(rule, ()))
@@ -153,14 +153,14 @@ class Costs:
 
     def train(self) -> Cost:
         work = [
-            (self.outlay.stage_tokens(one).value or 0, self.rate("train", one.base))
+            (self.estimates.stage_tokens(one).value or 0, self.rate("train", one.base))
             for one in self.new_stages
         ]
-        count = Count(len(self.new_stages), 0, not self.unsure)
+        count = RowCount(len(self.new_stages), 0, not self.unsure)
         return self.priced("train", count, "trainings", work)
 
     def sample(self) -> Cost:
-        found = [(arm, self.holdings.answers(arm)) for arm in self.arms_of("sample")]
+        found = [(arm, self.inventory.answers(arm)) for arm in self.arms_of("sample")]
         total = sum((count for _, count in found), NOTHING)
         work = [
             (count.missing * arm.sampling.max_tokens, self.rate("sample", arm.base))
@@ -170,7 +170,7 @@ class Costs:
         return self.priced("sample", total, "answers", work)
 
     def likelihood(self) -> Cost:
-        found = [(arm, self.holdings.scores(arm)) for arm in self.arms_of("likelihood")]
+        found = [(arm, self.inventory.scores(arm)) for arm in self.arms_of("likelihood")]
         total = sum((count for _, count in found), NOTHING)
         work = [(n.missing, self.rate("likelihood", arm.base)) for arm, n in found if n.missing]
         return self.priced("likelihood", total, "scored answers", work)
@@ -178,20 +178,20 @@ class Costs:
     def judge(self) -> Cost:
         redrawn = any(rule in self.jobs for rule in ("sample", "sample_served", "import_answers"))
         buckets = self.buckets_of("judge", self.grid.judged)
-        total = sum((self.holdings.judgements(one, redrawn) for one in buckets), NOTHING)
+        total = sum((self.inventory.judgements(one, redrawn) for one in buckets), NOTHING)
         return self.counted("judge", "judgements", total)
 
     def rate(self, rule: str, base: str | None = None) -> Rate | None:
-        return self.outlay.records.rate(rule, base)
+        return self.estimates.measurements.rate(rule, base)
 
-    def counted(self, rule: str, unit: str, count: Count) -> Cost:
+    def counted(self, rule: str, unit: str, count: RowCount) -> Cost:
         work = [(count.missing, self.rate(rule))] if count.missing else []
         return self.priced(rule, count, unit, work)
 
     def priced(
-        self, rule: str, count: Count, unit: str, work: Sequence[tuple[float, Rate | None]]
+        self, rule: str, count: RowCount, unit: str, work: Sequence[tuple[float, Rate | None]]
     ) -> Cost:
         jobs = len(self.jobs[rule])
-        seconds, source = reckon(work, jobs)
+        seconds, source = estimate_seconds(work, jobs)
         new = count.missing if unit else None
         return Cost(rule, jobs, new, unit, not count.known, seconds, source)
