@@ -1,4 +1,5 @@
-"""What a grid will cost, counted before anything runs, and how it differs from what it follows."""
+"""A grid's counts and its cost in paid calls, before it runs, and its differences from its
+source."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -17,8 +18,8 @@ from emgrid.grid.grid import Grid
 
 @dataclass(frozen=True)
 class GridCounts:
-    """arms: with the base model's own. trained: training runs, a shared stage counted once.
-    drawn: answers drawn to be trained on, None where a data set's size is unknown."""
+    """arms: including the base models' own. trained: training runs; a shared stage counts once.
+    drawn: answers that are generated as training data, None if a data set's size is unknown."""
 
     arms: int
     trained: int
@@ -32,7 +33,7 @@ def count(
     interventions: Collection[str] | None = None,
     triggers: Collection[str] | None = None,
 ) -> GridCounts:
-    """The counts of a grid, or of its part with these interventions and triggers."""
+    """The counts of a grid, or of the part with these interventions and triggers."""
     arms = [arm for arm in grid.arms if interventions is None or arm.entry in interventions]
     asked = len(grid.triggers if triggers is None else triggers) * len(grid.questions)
     sampled = [arm for arm in arms if arm.source is None]
@@ -48,8 +49,8 @@ def count(
 
 @dataclass(frozen=True)
 class CallCost:
-    """What a judge, or a served model, will cost at most, in calls, tokens of the prompts, and USD
-    (None where the price is unknown); and what the grid has spent on it so far."""
+    """The most that a judge or served model will cost, in calls, prompt tokens and USD (None if the
+    price is unknown); and what the grid has spent on it so far."""
 
     name: str
     model: str
@@ -62,19 +63,22 @@ class CallCost:
 def judge_costs(grid: Grid) -> list[CallCost]:
     """One entry for each judge of the panel that calls an endpoint.
 
-    An upper bound: every answer is taken to be as long as sampling allows, and unlike any other.
-    The labelled answers of the calibration come on top.
+    An upper bound: every answer is assumed to have the maximal length and to differ from all
+    others. The labelled answers of the calibration are not included.
     """
     costs = []
     panel = grid.config.panel().values()
     sampled = [arm.sampling for arm in grid.sampled]
     for judge in [judge for judge in panel if isinstance(judge, ChatJudge)]:
         texts = [text for question in grid.questions.values() for text in question.texts]
-        asked = len(judge.read_rubric.text) + sum(map(len, texts)) / len(texts)
+        prompt_characters = len(judge.read_rubric.text) + sum(map(len, texts)) / len(texts)
         cells = len(grid.triggers) * len(grid.questions)
-        calls = sum(one.answers_per_question * cells for one in sampled)
-        each = ceil(asked / CHARACTERS_PER_TOKEN)
-        tokens = sum(one.answers_per_question * cells * (each + one.max_tokens) for one in sampled)
+        calls = sum(sampling.answers_per_question * cells for sampling in sampled)
+        prompt_tokens = ceil(prompt_characters / CHARACTERS_PER_TOKEN)
+        tokens = sum(
+            sampling.answers_per_question * cells * (prompt_tokens + sampling.max_tokens)
+            for sampling in sampled
+        )
         price = judge.endpoint.price_of(judge.model)
         reply = 1 if judge.read == "probabilities" else judge.max_tokens
         costs.append(
@@ -91,14 +95,15 @@ def judge_costs(grid: Grid) -> list[CallCost]:
 
 
 def served_costs(grid: Grid) -> list[CallCost]:
-    """One entry for each served arm; an upper bound, as every answer may be of full length."""
+    """One entry for each served arm. An upper bound: every answer is assumed to have full
+    length."""
     costs = []
     characters = sum(map(mean_characters, conversations(grid)))
     for arm in grid.config.served:
         calls = arm.sampling.answers_per_question * len(grid.triggers) * len(grid.questions)
         tokens = ceil(arm.sampling.answers_per_question * characters / CHARACTERS_PER_TOKEN)
         price = arm.endpoint.price_of(arm.model)
-        kept = kept_name(arm.model, arm.identity)
+        file_name = kept_name(arm.model, arm.identity)
         costs.append(
             CallCost(
                 name=arm.title,
@@ -106,14 +111,14 @@ def served_costs(grid: Grid) -> list[CallCost]:
                 calls=calls,
                 tokens=tokens,
                 cost=price.of(tokens, calls * arm.sampling.max_tokens) if price else None,
-                spent=spent(Path(grid.root) / "rows/served", kept),
+                spent=spent(Path(grid.root) / "rows/served", file_name),
             )
         )
     return costs
 
 
 def conversations(grid: Grid) -> list[list[list[Message]]]:
-    """The ways in which each question is asked under each trigger."""
+    """The wordings of each question under each trigger, as conversations."""
     return [
         trigger.wording().conversations(name, question.asked().texts, question.asked().system)
         for trigger in grid.triggers.values()
@@ -126,14 +131,16 @@ def mean_characters(ways: list[list[Message]]) -> float:
 
 
 def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:
-    used = {
+    datasets = {
         source.dataset for arm in arms for stage in arm.stages for source in stage.stage.sources
     }
-    drawn = {
-        job.name: job for name in used & set(grid.generated) for job in grid.generated[name].drawn
+    jobs = {
+        job.name: job
+        for name in datasets & set(grid.generated)
+        for job in grid.generated[name].drawn
     }
     total = 0
-    for job in drawn.values():
+    for job in jobs.values():
         rows = job.generation.prompt_rows or grid.known_datasets[job.generation.prompts].rows
         if rows is None:
             return None
@@ -142,12 +149,12 @@ def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:
 
 
 def differences(grid: Grid) -> list[Difference]:
-    """What the grid does otherwise than the publication that it follows, if it follows one."""
+    """The differences between the grid and the publication that it follows, if any."""
     published = grid.config.published
     if published is None:
         return []
     config = settings_of(grid)
-    found = [
+    rows = [
         Difference(setting=key, published=say(value), here=say(here))
         for key, value in published.protocol.items()
         if not same(value, here := look_up(config, key))
@@ -160,25 +167,25 @@ def differences(grid: Grid) -> list[Difference]:
     ):
         value = getattr(published, key)
         if value is not None and value != part[key]:
-            found.append(Difference(setting=name, published=say(value), here=say(part[key])))
+            rows.append(Difference(setting=name, published=say(value), here=say(part[key])))
     added = [name for name in grid.config.interventions if name not in published.interventions]
-    cues = [name for name in grid.triggers if name not in published.triggers]
-    for setting, names in (("added interventions", added), ("added triggers", cues)):
+    added_triggers = [name for name in grid.triggers if name not in published.triggers]
+    for setting, names in (("added interventions", added), ("added triggers", added_triggers)):
         if names:
-            found.append(Difference(setting=setting, published="–", here=say(names)))
-    return found
+            rows.append(Difference(setting=setting, published="–", here=say(names)))
+    return rows
 
 
 def settings_of(grid: Grid) -> dict[str, Any]:
-    """The whole config as plain values; `panel` names its judges with their kinds."""
+    """The whole config as plain values; `panel` lists the judges with their kinds."""
     panel = [f"{name} ({judge.made_of})" for name, judge in grid.config.panel().items()]
     return grid.config.model_dump(mode="json") | {"panel": panel}
 
 
 def look_up(config: Any, place: str) -> Any:
-    """The value at a dotted place; KeyError where there is none.
+    """The value at a dotted place; KeyError if there is none.
 
-    The steps of an intervention with one step need not be spelled out.
+    An intervention with a single step may be addressed without `steps.0`.
     """
     for part in place.split("."):
         if isinstance(config, dict) and part not in config and len(config.get("steps", ())) == 1:
@@ -188,7 +195,7 @@ def look_up(config: Any, place: str) -> Any:
 
 
 def same(published: Any, here: Any) -> bool:
-    """Equal, or a list of as many as the published number says; lists in any order."""
+    """Whether values are equal. Lists may differ in order; a published number may count a list."""
     if isinstance(published, int) and isinstance(here, list):
         return len(here) == published
     if isinstance(published, list) and isinstance(here, list):

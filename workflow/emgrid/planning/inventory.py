@@ -1,5 +1,6 @@
-"""How much of what a grid needs is kept: adapters, answers, scores and judgements, counted by the
-keys of their rows. Nothing is loaded, and no row is read further than its key where that will do.
+"""What a grid needs and already has: adapters, answers, scores and judgements, counted by row keys.
+
+Loads no model, and reads no more of a row than its key if that is enough.
 """
 
 import json
@@ -35,8 +36,8 @@ KEY = re.compile(rb'\{"key": "([^"\\]+)"')
 
 @dataclass(frozen=True)
 class RowCount:
-    """planned: rows that are needed. kept: those of them that are there. known: False where what
-    is missing may yet turn out to be kept or equal to another, so that it is a most."""
+    """planned: rows that are needed. kept: those that exist. known: False if a missing row may yet
+    turn out to exist or to equal another one, so that `missing` is an upper bound."""
 
     planned: int
     kept: int
@@ -55,20 +56,20 @@ NOTHING = RowCount(0, 0)
 
 
 def keys_in(path: Path) -> set[str]:
-    """The keys of the whole rows of a file of kept rows."""
-    found = set()
+    """The keys of the complete rows in a file of stored rows."""
+    keys = set()
     if path.is_file():
         with path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n"):
-                    start = KEY.match(line)
-                    found.add(start[1].decode() if start else json.loads(line)["key"])
-    return found
+                    match = KEY.match(line)
+                    keys.add(match[1].decode() if match else json.loads(line)["key"])
+    return keys
 
 
 @dataclass(frozen=True)
 class AskedCell:
-    """A question under a trigger. ways: of asking it; written: the same as canonical JSON."""
+    """A question under a trigger. ways: its wordings; written: the same as canonical JSON."""
 
     trigger: str
     question: str
@@ -77,7 +78,7 @@ class AskedCell:
 
 
 def apply_planned_spec(model: BaseModel, spec: ModelSpec) -> None:
-    """Let a model's record hold what its spec says of identity, as it will once it is made anew."""
+    """Update a model's record with the identity in its spec, as the next run will do."""
     model.content, model.chat_template = spec.content, spec.chat_template
     model.system_prompt = spec.folding
     if spec.tokenizer is not None or isinstance(model.tokenizer_mark, int):
@@ -85,9 +86,9 @@ def apply_planned_spec(model: BaseModel, spec: ModelSpec) -> None:
 
 
 class Inventory:
-    """root: the grid's folder. renewed: stages whose trainings are looked for where they are kept,
-    as their own folders are to be made anew; mixed: those of them whose rows are, too, so that
-    nothing can be known of them yet."""
+    """root: the grid's folder. retrained: stages that will be trained again, so their adapters are
+    looked up in the adapter store. remixed: those of them whose rows will change too; their
+    adapters cannot be known yet."""
 
     def __init__(
         self, grid: Grid, root: Path, retrained: Iterable[str] = (), remixed: Iterable[str] = ()
@@ -100,47 +101,53 @@ class Inventory:
         self.names: dict[str, str | None] = {}
 
     def model(self, name: str) -> BaseModel | None:
-        """A base model's record, None as long as it is not there; with what the config says of the
-        model now, which its record gets when it is made anew."""
+        """A base model's record with the identity that the config gives it now; None if there is no
+        record yet."""
         if name not in self.models:
             path = self.root / f"assets/models/{name}/model.json"
-            found = BaseModel.read(path) if path.is_file() else None
-            if found is not None and name in self.grid.config.known_models():
-                apply_planned_spec(found, ModelSpec.model_validate_json(self.grid.model_spec(name)))
-            self.models[name] = found
+            record = BaseModel.read(path) if path.is_file() else None
+            if record is not None and name in self.grid.config.known_models():
+                apply_planned_spec(
+                    record, ModelSpec.model_validate_json(self.grid.model_spec(name))
+                )
+            self.models[name] = record
         return self.models[name]
 
     def adapter(self, stage: TrainedStage) -> str | None:
-        """The hash of a stage's adapter, None where there is none (yet)."""
+        """The hash of a stage's adapter; None if there is none (yet)."""
         if stage.name in self.retrained:
-            kept = self.kept_training(stage)
-            return str(read_json(kept / "provenance.json")["adapter_sha256"]) if kept else None
+            training = self.kept_training(stage)
+            return (
+                str(read_json(training / "provenance.json")["adapter_sha256"]) if training else None
+            )
         path = self.root / stage.adapter_record
         return str(read_json(path)["sha256"]) if path.is_file() else None
 
     def kept_training(self, stage: TrainedStage) -> Path | None:
-        """The folder in which a stage's training is kept, if it is, as far as can be known."""
+        """The folder of a stage's training in the adapter store, if it is known to be there."""
         name = self.training_name(stage)
         folder = self.root / "rows/adapters" / str(name)
         return folder if name and folder.is_dir() else None
 
     def training_name(self, stage: TrainedStage) -> str | None:
-        """The name under which a stage's training is kept, None where it is not known yet."""
+        """The name of a stage's training in the adapter store; None if it is not known yet."""
         if stage.name not in self.names:
             base = self.model(stage.base)
             rows = self.root / stage.folder / "train.jsonl"
             parent = self.grid.stages[stage.parent] if stage.parent else None
-            before = self.adapter(parent) if parent else None
-            lacking = stage.name in self.remixed or not rows.is_file() or (parent and not before)
-            if base is None or lacking:
+            parent_adapter = self.adapter(parent) if parent else None
+            is_unknown = (
+                stage.name in self.remixed or not rows.is_file() or (parent and not parent_adapter)
+            )
+            if base is None or is_unknown:
                 self.names[stage.name] = None
             else:
                 spec = TrainSpec.model_validate_json(self.grid.train_spec(stage.name))
-                self.names[stage.name] = training_identity(spec, base, rows, before)
+                self.names[stage.name] = training_identity(spec, base, rows, parent_adapter)
         return self.names[stage.name]
 
     def model_id(self, arm: Arm) -> str | None:
-        """What decides an arm's answers, None where it is not known yet."""
+        """The identity of an arm's model; None if it is not known yet."""
         if arm.served is not None:
             return arm.served.identity
         base = self.model(arm.base)
@@ -155,12 +162,12 @@ class Inventory:
 
     @cached_property
     def conversations(self) -> list["AskedCell"]:
-        """What is asked under each trigger, question by question."""
+        """Every question under every trigger, in the order of the rows."""
         return [
             AskedCell(trigger, question, ways, [canonical(way) for way in ways])
-            for trigger, one in self.grid.triggers.items()
+            for trigger, entry in self.grid.triggers.items()
             for question, asked in self.asked.items()
-            for ways in [one.wording().conversations(question, asked.texts, asked.system)]
+            for ways in [entry.wording().conversations(question, asked.texts, asked.system)]
         ]
 
     @cached_property
@@ -168,8 +175,8 @@ class Inventory:
         return {name: question.asked() for name, question in self.grid.questions.items()}
 
     def answer_keys(self, arm: Arm) -> list[str] | None:
-        """The keys of an arm's answers, as sample.plan() makes them, cell by cell; None as long as
-        its model is not known."""
+        """The keys of an arm's answers, as sample.plan() makes them, in its order; None if the
+        arm's model is not known yet."""
         model = self.model_id(arm)
         if model is None:
             return None
@@ -187,7 +194,7 @@ class Inventory:
         ]
 
     def answer_file(self, arm: Arm) -> Path:
-        """Where an arm's answers are kept."""
+        """The file in which an arm's answers are stored."""
         if arm.served is not None:
             return self.root / "rows/served" / kept_name(arm.served.model, arm.served.identity)
         return self.root / f"rows/answers/{arm.writer}.jsonl"
@@ -198,21 +205,21 @@ class Inventory:
         keys = self.answer_keys(arm)
         if keys is None:
             return RowCount(planned, 0, known=False)
-        kept = keys_in(self.answer_file(arm))
-        return RowCount(planned, sum(key in kept for key in keys))
+        stored = keys_in(self.answer_file(arm))
+        return RowCount(planned, sum(key in stored for key in keys))
 
     @cached_property
     def scored(self) -> list[str]:
         """Every matched answer with its conversation, as canonical JSON."""
-        found = []
-        for wording in (one.wording() for one in self.grid.triggers.values()):
+        conversations = []
+        for wording in (trigger.wording() for trigger in self.grid.triggers.values()):
             for name, asked in self.asked.items():
                 messages = wording.conversations(name, asked.texts, asked.system)[0]
                 for pair in self.grid.questions[name].pairs:
                     for answer in pair.model_dump().values():
-                        said = {"role": "assistant", "content": wording.wrap_answer(answer)}
-                        found.append(canonical([*messages, said]))
-        return found
+                        reply = {"role": "assistant", "content": wording.wrap_answer(answer)}
+                        conversations.append(canonical([*messages, reply]))
+        return conversations
 
     def scores(self, arm: Arm) -> RowCount:
         if not self.grid.has_pairs or arm.settings is None:
@@ -221,9 +228,9 @@ class Inventory:
         if model is None:
             return RowCount(len(self.scored), 0, known=False)
         version = sample.revised(likelihood.VERSION, self.grid.config.revision.sample)
-        kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
+        stored = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
         keys = self.keys_of_scores(version, model, arm)
-        return RowCount(len(self.scored), sum(key in kept for key in keys))
+        return RowCount(len(self.scored), sum(key in stored for key in keys))
 
     def keys_of_scores(self, version: int | list[int], model: str, arm: Arm) -> list[str]:
         """The keys of an arm's scores, as likelihood.Scores makes them."""
@@ -237,24 +244,26 @@ class Inventory:
 
     @cached_property
     def judged_by(self) -> dict[str, tuple[Judge, set[str] | None]]:
-        """The judges that judge here, each with the keys of its judgements (None: not known)."""
-        found: dict[str, tuple[Judge, set[str] | None]] = {}
+        """The judges of the panel, each with the keys of its judgements (None if not known)."""
+        judges: dict[str, tuple[Judge, set[str] | None]] = {}
         for name, judge in self.grid.config.panel().items():
             if judge.kind == "imported":
                 continue
-            found[name] = (judge, None)
+            judges[name] = (judge, None)
             try:
-                about = identity(judge, self.judge_context, self.grid.config.revision.judge)
+                judge_identity = identity(
+                    judge, self.judge_context, self.grid.config.revision.judge
+                )
             except (KeyError, OSError):
                 continue
-            folder = self.judge_context.kept / folder_name(judge, about)
+            folder = self.judge_context.kept / folder_name(judge, judge_identity)
             files = folder.glob("*.jsonl")
-            found[name] = (judge, {key for path in files for key in keys_in(path)})
-        return found
+            judges[name] = (judge, {key for path in files for key in keys_in(path)})
+        return judges
 
     def judgements(self, bucket: Bucket, redrawn: bool) -> RowCount:
-        """The judgements of a bucket's answers. redrawn: its answers' files are to be made anew, so
-        they are looked for among kept rows."""
+        """The judgements of a bucket's answers. redrawn: the files of its answers will be written
+        again, so the answers are looked up among stored rows."""
         spec = JudgeSpec.model_validate_json(judge_spec(self.grid, bucket))
         total = NOTHING
         items: list[Item] = []
@@ -266,17 +275,18 @@ class Inventory:
             ]
             unknown = max(wanted - len(rows), 0) * len(self.judged_by)
             total += RowCount(unknown, 0, known=not unknown)
-        said = [item for item in items if item.answer.strip()]
+        answered = [item for item in items if item.answer.strip()]
         for judge, keys in self.judged_by.values():
             if keys is None:
-                total += RowCount(len(said), 0, known=False)
+                total += RowCount(len(answered), 0, known=False)
             else:
-                wanted_keys = {key_of(judge, item) for item in said}
+                wanted_keys = {key_of(judge, item) for item in answered}
                 total += RowCount(len(wanted_keys), len(wanted_keys & keys))
         return total
 
     def judged(self, arm: Arm, spec: JudgeSpec) -> RowCount:
-        """An arm's judgements, one for each answer and judge; what nobody need judge is done."""
+        """An arm's judgements, one per answer and judge; those that need no judging count as
+        done."""
         rows = list(self.said(arm, redrawn=True))
         planned = max(self.planned_answers(arm), len(rows))
         done = 0
@@ -287,14 +297,14 @@ class Inventory:
         return RowCount(planned * len(self.judged_by), done)
 
     def planned_answers(self, arm: Arm) -> int:
-        """How many answers an arm will have; of an imported one, those that it has."""
+        """The number of answers that an arm will have; 0 for an imported arm."""
         if arm.source is not None:
             return 0
         cells = len(self.grid.triggers) * len(self.grid.questions)
         return arm.sampling.answers_per_question * cells
 
     def said(self, arm: Arm, redrawn: bool) -> Iterator[dict[str, Any]]:
-        """An arm's answers that are there, as far as a judge is shown them."""
+        """The existing answers of an arm, with the fields that judges see."""
         if not redrawn or arm.source is not None:
             for name in self.grid.triggers:
                 path = self.root / arm.folder / f"answers/trigger={name}.jsonl"
@@ -305,13 +315,13 @@ class Inventory:
         keys, path = self.answer_keys(arm), self.answer_file(arm)
         if keys is None or not path.is_file():
             return
-        kept = read_kept(path)
+        stored = read_kept(path)
         each = range(arm.sampling.answers_per_question)
         places = ((cell, index) for cell in self.conversations for index in each)
         for key, (cell, index) in zip(keys, places, strict=True):
-            if key in kept:
+            if key in stored:
                 messages = cell.ways[index % len(cell.ways)]
-                yield kept[key] | {
+                yield stored[key] | {
                     "trigger": cell.trigger,
                     "question": cell.question,
                     "index": index,
