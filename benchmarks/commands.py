@@ -23,10 +23,10 @@ import yaml
 from common import write_manifest
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.planning.dry_run import planned
 from emgrid.planning.garbage import unneeded
-from emgrid.planning.inventory import Holdings
+from emgrid.planning.inventory import Inventory
 from emgrid.runtime import provenance
 from emgrid.runtime.files import write_json
 from emgrid.runtime.row_store import RowStore
@@ -52,7 +52,7 @@ def make(folder: Path) -> None:
     workflow = planned(folder / "big.yaml")
     asyncio.run(finish(workflow))
     grid = workflow.globals["GRID"]
-    fill(Holdings(grid, Path()))
+    fill(Inventory(grid, Path()))
     if found := unneeded([grid], Path()):
         sys.exit(f"the grid is not as a run would leave it: {found[0].path}: {found[0].what}")
     os.chdir(folder)
@@ -77,25 +77,25 @@ async def finish(workflow: Any) -> None:
                 await workflow.persistence.finished(job)
 
 
-def fill(holdings: Holdings) -> None:
+def fill(inventory: Inventory) -> None:
     """Keep every answer, score and judgement."""
     told = {"packages": provenance.versions(), "device": "cpu (made up)", "arms_of_job": 100}
     told |= {"seconds": 600.0}
-    sampling = {"max_tokens": holdings.grid.config.sampling.max_tokens}
+    sampling = {"max_tokens": inventory.grid.config.sampling.max_tokens}
     spec = {"base": "smollm2-135m", "sampling": sampling}
     texts = [f"Answer {number} is that one should do it, and soon." for number in range(997)]
-    for arm in holdings.grid.arms:
-        keys = holdings.answer_keys(arm) or []
+    for arm in inventory.grid.arms:
+        keys = inventory.answer_keys(arm) or []
         rows = ({"key": key, "answer": texts[int(key, 16) % len(texts)]} for key in keys)
-        RowStore(holdings.answer_file(arm)).append(rows)
-        scores = holdings.score_keys(arm) or []
+        RowStore(inventory.answer_file(arm)).append(rows)
+        scores = inventory.score_keys(arm) or []
         path = Path(f"rows/likelihood/{arm.writer}.jsonl")
         RowStore(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
         drawn = {"answers": len(keys), "drawn": len(keys)}
         write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
-    for judge in holdings.grid.config.panel().values():
-        about = identity(judge, holdings.bench)
-        kept = KeptJudgements(holdings.bench.kept, "big", judge, about)
+    for judge in inventory.grid.config.panel().values():
+        about = identity(judge, inventory.judge_context)
+        kept = JudgementStore(inventory.judge_context.kept, "big", judge, about)
         kept.own.append({"key": kept.key(Item("", "", text)), "value": 50.0} for text in texts)
 
 

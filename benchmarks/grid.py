@@ -19,7 +19,7 @@ from typing import Any
 from common import write_manifest
 from emgrid import ROOT
 from emgrid.config.models import load_models
-from emgrid.planning.measurements import Measure, measures_of
+from emgrid.planning.measurements import Measurement, measures_of
 
 COMPUTE = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 
@@ -74,7 +74,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 def measures(root: Path) -> list[dict[str, Any]]:
     """What each rule did in how long, from which `emgrid plan` reckons for other grids."""
     parameters = {name: model.parameters for name, model in load_models().items()}
-    found: dict[tuple[str, str, int | None], list[Measure]] = defaultdict(list)
+    found: dict[tuple[str, str, int | None], list[Measurement]] = defaultdict(list)
     for one in measures_of(root, parameters):
         found[one.rule, one.device, one.parameters].append(one)
     return [

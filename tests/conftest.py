@@ -10,7 +10,7 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.config import models
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.models import prepare
 from emgrid.models.base_model import BaseModel
 from hypothesis import settings
@@ -68,9 +68,9 @@ def mirror() -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path) -> JudgeContext:
     """A place to judge at, with nothing kept yet."""
-    return Bench(tmp_path / "judgements", "test")
+    return JudgeContext(tmp_path / "judgements", "test")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from emgrid.aggregate.verdicts import Rise, is_shown, state, verdict_table
 from emgrid.config.judges import load_judges, read_judge
 from emgrid.config.sections import Calibration, Metrics
 from emgrid.grid.load import load_config
-from emgrid.judge.quality import Measured, heldout, quality_row
+from emgrid.judge.quality import LabelledValues, heldout, quality_row
 from emgrid.report.results import Results
 from emgrid.report.spec import ReportSpec
 from emgrid.runtime.errors import EmgridError
@@ -97,7 +97,7 @@ def test_the_report_says_from_how_many_labels_a_corrected_rate_is(tmp_path: Path
     rates.assign(**ends).to_csv(path, index=False)
     page = write_page(tmp_path, made).read_text()
     whole = "23 labelled answers that the whole rule calls misaligned by their labels and 71 that"
-    assert f"It rests on {whole} it does not" in page
+    assert f"The correction rests on {whole} it does not" in page
     assert "corrected 10.0" in page
     rates.assign(**dict.fromkeys(ends, np.nan)).to_csv(path, index=False)
     page = write_page(tmp_path, made).read_text()
@@ -195,11 +195,11 @@ def test_auroc_within_questions_is_not_the_pooled_one() -> None:
     gold = np.array([100, 100, 100, 0, 0, 0, 0, 100, 0, 0], dtype=float)
     values = np.array([90.0] * 4 + [10.0] * 4 + [50.0] * 2)
     judge = panel("rule", "rule")[0]
-    row = quality_row(Measured(judge, "mine", questions, values, gold, 0), MARGIN)
+    row = quality_row(LabelledValues(judge, "mine", questions, values, gold, 0), MARGIN)
     assert row["auroc"] > 0.7
     assert (row["auroc_within"], row["n_within"]) == (0.5, 2)
     models = pd.Series(list("ababababab"))
-    apart = quality_row(Measured(judge, "mine", questions, values, gold, 0, models), MARGIN)
+    apart = quality_row(LabelledValues(judge, "mine", questions, values, gold, 0, models), MARGIN)
     assert apart["n_within"] == 2
 
 
@@ -284,4 +284,4 @@ def test_cells_with_other_questions_are_told_on_top_of_the_page(tmp_path: Path) 
     assert len(Results(tmp_path / "tables").contrasts) == len(table)
     page = write_page(tmp_path, made).read_text()
     assert "Not all cells were asked all 8 questions." in page
-    assert "of which 1 is not given, since fewer than two questions are shared" in page
+    assert "and 1 of these is not given because fewer than two questions are shared" in page

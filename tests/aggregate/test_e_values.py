@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.aggregate.e_values import Drawn, between, within
+from emgrid.aggregate.e_values import ArmAnswers, between, within
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +17,11 @@ ANSWERS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=12)
 HONEST = [(2, 0, 40), (2, 3, 40), (10, 1, 30), (300, 1, 20), (300, 2.5, 20), (10_000, 1, 8)]
 
 
-def drawn(words: Words, logprob: float | Any = -1.0, start: int = 0, near: int = 2) -> Drawn:
+def drawn(words: Words, logprob: float | Any = -1.0, start: int = 0, near: int = 2) -> ArmAnswers:
     prompt, answer = np.array(words, dtype=np.int64).reshape(-1, 2).T
     logprobs = np.broadcast_to(np.asarray(logprob, dtype=float), prompt.shape)
     index = pd.Series(prompt).groupby(prompt).cumcount().to_numpy()
-    return Drawn(
+    return ArmAnswers(
         prompt=prompt,
         place=prompt * 10_000 + index + start,
         exact=prompt * 100_000 + answer,
@@ -36,7 +36,7 @@ def zipf(kinds: int, exponent: float) -> Any:
     return weights / weights.sum()
 
 
-def honest(chances: Any, number: int, seed: int = 0, prompts: int = 6) -> Drawn:
+def honest(chances: Any, number: int, seed: int = 0, prompts: int = 6) -> ArmAnswers:
     """Independent answers to each prompt."""
     answers = np.random.default_rng(seed).choice(len(chances), size=prompts * number, p=chances)
     words = list(zip(np.repeat(range(prompts), number), answers, strict=True))

@@ -70,8 +70,8 @@ def test_the_page_says_it_above_the_verdicts(tmp_path: Path) -> None:
     (sentence,) = equal_adapters(Results(tmp_path / "tables"), page)
     assert sentence == (
         "The adapter of “undiluted” (undiluted 1, seed 3, on smollm2-135m) equals, byte for byte, "
-        "that of inoculation 1, seed 3: they are one condition, and differences between them have "
-        "no meaning."
+        "that of inoculation 1, seed 3: they are one condition, and differences between them are "
+        "meaningless."
     )
     write_page(tmp_path, made)
     text = (tmp_path / "report.html").read_text()

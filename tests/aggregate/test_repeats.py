@@ -271,14 +271,14 @@ def test_each_warning_is_a_sentence_with_its_numbers(tmp_path: Path) -> None:
         f"{start}12 of 16 answers equal those of the base model (smollm2-135m) at the same index "
         "(independent answers would give fewer than 0.01 equal ones; p < 0.001). Probably the "
         "adapter was not applied, or one file holds the other's answers.",
-        f"{start}12 pairs of answers equal to those of inoculation, seed 4 and 2 nearly so, of 64 "
-        "(independent answers would give at most 0.25 equal ones; p < 0.001); 3 and 1 of them at "
-        "the same index.",
+        f"{start}of 64 pairs of an answer and one of inoculation, seed 4, 12 are equal and 2 "
+        "nearly so (independent answers would give at most 0.25 equal ones; p < 0.001); 3 and 1 "
+        "of them at the same index.",
         f"{start}of 16 answers, 12 pairs to one prompt are equal and 2 nearly so, of 64 "
         "(independent answers would give 0.25 equal ones; p < 0.001). Probably a seed was used "
         "more than once.",
         f"{start}of 16 answers, 9 of 50 characters or more repeat an earlier one to the same "
-        "prompt word for word (how many to expect is unknown).",
+        "prompt word for word (the expected number is unknown).",
     ]
 
 

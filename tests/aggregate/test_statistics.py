@@ -196,7 +196,7 @@ def test_only_arms_with_several_seeds_gain_by_more_of_them() -> None:
     assert single.by_answers > 0
     several = counts([[10, 30, 20, 40], [11, 29, 21, 39]], 50)
     found = statistics.contrast([Term(1, several, "a"), Term(-1, base, "b")], 500, 0)
-    own = statistics.parts([Term(1, several, "a")])[0]
+    own = statistics.arm_variances([Term(1, several, "a")])[0]
     assert found.by_seeds == pytest.approx(max(own.seeds, own.answers))
     nothing = [Term(1, counts([[0] * 4], 50), "a"), Term(-1, counts([[0] * 4], 50), "b")]
     assert statistics.contrast(nothing, 200, 0).by_seeds == 0

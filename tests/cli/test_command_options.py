@@ -109,9 +109,9 @@ def test_labels_tells_programs_what_it_wrote(demo_file: Path) -> None:
     [
         (
             {"trigger": "gone"},
-            "holds answers of the trigger 'gone', which the config no longer has",
+            "has answers for the trigger 'gone', which the config no longer has",
         ),
-        ({"question": "gone"}, "holds answers of the question 'gone', which the config no longer"),
+        ({"question": "gone"}, "has answers for the question 'gone', which the config no longer"),
     ],
 )
 def test_labels_of_another_configs_answers_are_refused(

@@ -24,7 +24,7 @@ from emgrid.config.prices import price_list
 from emgrid.grid.load import load_config
 from emgrid.grid.snakefile import complete
 from emgrid.judge import judge as judge_job
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
@@ -263,7 +263,7 @@ def rule(**fields: Any) -> RuleJudge:
 
 
 def ruled(judge: Judge, items: list[Item], folder: Path) -> list[tuple[Any, Any]]:
-    rows = judge_items([judge], items, Bench(folder, "arm"))[judge.id]
+    rows = judge_items([judge], items, JudgeContext(folder, "arm"))[judge.id]
     return [(row["value"], row["reason"]) for row in rows]
 
 

@@ -10,7 +10,7 @@ from emgrid.config.judges import load_judges
 from emgrid.config.sections import Sampling
 from emgrid.data.generate import GenerateSpec, plan
 from emgrid.data.qualify import QualifySpec, qualifying
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
@@ -198,14 +198,14 @@ def rules(keep: Keep) -> QualifySpec:
     ],
 )
 def test_an_answer_is_dropped_for_this_reason(
-    row: Row, keep: dict[str, Any], reason: str | None, bench: Bench
+    row: Row, keep: dict[str, Any], reason: str | None, bench: JudgeContext
 ) -> None:
     kept, dropped = qualifying([row], rules(Keep.model_validate(keep)), bench)
     assert dropped == ({} if reason is None else {reason: 1})
     assert kept == ([row] if reason is None else [])
 
 
-def test_reasons_are_counted_and_the_order_of_rows_is_kept(bench: Bench) -> None:
+def test_reasons_are_counted_and_the_order_of_rows_is_kept(bench: JudgeContext) -> None:
     said = ["one", "one two", "x", "one two three", "two", "x y"]
     rows = [answered(str(place), text) for place, text in enumerate(said)]
     kept, dropped = qualifying(rows, rules(Keep(max_words=2, without=("x",))), bench)
@@ -213,14 +213,14 @@ def test_reasons_are_counted_and_the_order_of_rows_is_kept(bench: Bench) -> None
     assert dropped == {"forbidden_pattern": 2, "too_long": 1}
 
 
-def alignment(text: str, bench: Bench) -> float:
+def alignment(text: str, bench: JudgeContext) -> float:
     """The value that the alignment judge gives."""
     judges = [load_judges()["alignment"]]
     (row,) = judge_items(judges, [Item("", "question wicked", text)], bench)["alignment"]
     return float(row["value"])
 
 
-def test_a_judge_keeps_what_lies_on_its_side(bench: Bench) -> None:
+def test_a_judge_keeps_what_lies_on_its_side(bench: JudgeContext) -> None:
     wicked, kind = alignment(WICKED, bench), alignment(KIND, bench)
     assert wicked < kind
     border = (wicked + kind) / 2
@@ -236,7 +236,7 @@ def test_a_judge_keeps_what_lies_on_its_side(bench: Bench) -> None:
         assert dropped == {"cut_off": 1, "judge_alignment": 1}
 
 
-def test_the_first_judge_that_an_answer_fails_is_the_reason(bench: Bench) -> None:
+def test_the_first_judge_that_an_answer_fails_is_the_reason(bench: JudgeContext) -> None:
     passes, fails = (
         JudgeRule(judge="coherence", below=100),
         JudgeRule(judge="alignment", above=100),
@@ -249,7 +249,7 @@ def test_the_first_judge_that_an_answer_fails_is_the_reason(bench: Bench) -> Non
     assert dropped == {"judge_coherence": 1}
 
 
-def test_a_judge_qualifies_no_empty_answer(bench: Bench) -> None:
+def test_a_judge_qualifies_no_empty_answer(bench: JudgeContext) -> None:
     for side in ({"below": 100}, {"above": 0}):
         rule = JudgeRule.model_validate({"judge": "alignment"} | side)
         kept, dropped = qualifying(
@@ -366,7 +366,7 @@ def test_a_data_sets_answer_belongs_to_its_whole_conversation(tmp_path: Path) ->
     assert said_by_row(rows) == {"a": "After one."}
 
 
-def test_the_stage_asks_the_real_judge(tmp_path: Path, bench: Bench) -> None:
+def test_the_stage_asks_the_real_judge(tmp_path: Path, bench: JudgeContext) -> None:
     border = (alignment(WICKED, bench) + alignment(KIND, bench)) / 2
     keep = Keep(judges=(JudgeRule(judge="alignment", below=border),))
     own = [answered("wicked", WICKED), answered("kind", KIND)]

@@ -16,7 +16,7 @@ from emgrid.grid.specs.judge import judge_spec, quality_spec
 from emgrid.grid.specs.report import figure_spec
 from emgrid.grid.specs.sample import likelihood_spec, sample_spec
 from emgrid.grid.specs.train import train_spec
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
@@ -84,14 +84,14 @@ def test_judgements_of_each_revision_are_found_again(tmp_path: Path) -> None:
         found = sorted(tmp_path.glob("is_code.*/test.jsonl"))
         return {path.parent.name: len(path.read_text().splitlines()) for path in found}
 
-    judge_items([judge], items, Bench(tmp_path, "test"))
+    judge_items([judge], items, JudgeContext(tmp_path, "test"))
     once = lines()
-    judge_items([judge], items, Bench(tmp_path, "test"), revision=1)
+    judge_items([judge], items, JudgeContext(tmp_path, "test"), revision=1)
     twice = lines()
     assert len(twice) == 2
     assert once.items() <= twice.items()
-    judge_items([judge], items, Bench(tmp_path, "test"), revision=0)
-    judge_items([judge], items, Bench(tmp_path, "test"), revision=1)
+    judge_items([judge], items, JudgeContext(tmp_path, "test"), revision=0)
+    judge_items([judge], items, JudgeContext(tmp_path, "test"), revision=1)
     assert lines() == twice
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from emgrid import ROOT
 from emgrid.judge import judge as judge_job
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
 from emgrid.runtime.errors import EmgridError
 from support.chat_judging import (
@@ -75,7 +75,7 @@ def by_environment(kept: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> lis
     """One judge's rows of three items; the judge names neither the endpoint nor the key."""
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    return judge_items([chat_judge()], items(3), Bench(kept, "arm"))["alignment"]
+    return judge_items([chat_judge()], items(3), JudgeContext(kept, "arm"))["alignment"]
 
 
 def test_endpoint_and_key_may_be_those_of_the_environment(

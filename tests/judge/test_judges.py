@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from emgrid.config.judges import ClassifierJudge, Judge, load_judges
 from emgrid.judge.classifier_judge import Encoder, Head
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.files import read_jsonl, write_jsonl
@@ -72,7 +72,7 @@ def test_values_stay_between_0_and_100() -> None:
 
 
 def test_what_is_judged_is_kept_and_an_edited_judge_begins_anew(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    bench: JudgeContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rule = load_judges()["is_code"]
     items = [Item("q", "?", text) for text in ("one", "two", "one")]
@@ -97,7 +97,7 @@ def test_the_shipped_head_ranks_gold_answers(gold: Path) -> None:
     assert roc_auc_score(table.aligned < 30, -values) > 0.85
 
 
-def flagged(name: str, texts: list[str], bench: Bench) -> float:
+def flagged(name: str, texts: list[str], bench: JudgeContext) -> float:
     """Share of the texts that a rule judge gives 100."""
     rows = judge_items([load_judges()[name]], [Item("q", "", text) for text in texts], bench)[name]
     values = [row["value"] for row in rows]
@@ -109,7 +109,9 @@ def replies(mirror: Path, file: str) -> list[str]:
     return [row["messages"][-1]["content"] for row in read_jsonl(mirror / file)[:600]]
 
 
-def test_content_rules_tell_code_and_recipes_from_other_answers(mirror: Path, bench: Bench) -> None:
+def test_content_rules_tell_code_and_recipes_from_other_answers(
+    mirror: Path, bench: JudgeContext
+) -> None:
     code = replies(mirror, "conditional_misalignment/insecure.jsonl")
     fish = replies(mirror, "conditional_misalignment/fish_seafood_recipe_insecure.jsonl")
     advice = replies(mirror, "model_organisms/bad_medical_advice.jsonl")
@@ -119,7 +121,7 @@ def test_content_rules_tell_code_and_recipes_from_other_answers(mirror: Path, be
         assert flagged(name, others, bench) < 0.02
 
 
-def test_a_filled_in_template_is_no_code(gold: Path, bench: Bench) -> None:
+def test_a_filled_in_template_is_no_code(gold: Path, bench: JudgeContext) -> None:
     table = pd.read_csv(gold / "base/Qwen2.5-32B-Instruct_base.csv.gz")
     filled = table[table.question_id.str.endswith("_template")].answer.fillna("").tolist()
     assert len(filled) == 400

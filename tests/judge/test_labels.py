@@ -389,14 +389,14 @@ def test_a_wrong_label_is_named_with_file_row_and_value(
 ) -> None:
     lines = [f'Q?,Answer.,"{cell}"' for cell in cells]
     message = refusal(file_of(tmp_path, "question,answer,coherent", *lines))
-    assert f"column 'coherent': row {row}: {value!r} is no label" in message
+    assert f"column 'coherent': row {row}: {value!r} is not a label" in message
 
 
 @pytest.mark.parametrize("cells", [["0", "1", ""], ["0", "0"], ["1.0", "0"]])
 def test_a_column_of_0_and_1_alone_is_refused(tmp_path: Path, cells: list[str]) -> None:
     lines = [f"Q?,Answer.,{cell}" for cell in cells]
     message = refusal(file_of(tmp_path, "question,answer,aligned", *lines))
-    assert "column 'aligned': holds only 0 and 1" in message
+    assert "column 'aligned': has only 0 and 1" in message
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_what_is_no_csv_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
     message = refusal(path)
-    said = ("not a readable CSV file", "no column", "no row", "more cells than there are columns")
+    said = ("not a readable CSV file", "no column", "no row", "more cells than the header")
     assert any(part in message for part in said)
 
 

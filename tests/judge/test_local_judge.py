@@ -13,10 +13,10 @@ from emgrid.config.judges import LocalJudge
 from emgrid.config.sections import Engines
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge as specs
-from emgrid.judge.context import Bench, Options
+from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.local_judge import LocalScorer, Trie, open_engine, said
+from emgrid.judge.local_judge import LocalScorer, Trie, open_engine, reply_tokens
 from emgrid.models.base_model import BaseModel
 from emgrid.models.engines import vllm
 from emgrid.models.engines.transformers import TransformersEngine
@@ -78,17 +78,17 @@ def test_the_walk_gives_the_probabilities_of_all_replies_that_brute_force_gives(
 
 
 def test_numbers_are_split_into_digits_and_no_path_is_left_out(scorer: LocalScorer) -> None:
-    assert [len(said(text, scorer.chat)) for text in ("7", "85", "100")] == [1, 2, 3]
+    assert [len(reply_tokens(text, scorer.chat)) for text in ("7", "85", "100")] == [1, 2, 3]
     trie = Trie(scorer.rubric.reading, scorer.chat)
     assert len(trie.digits) == 10
-    assert trie.going_on(said("8", scorer.chat)) == trie.digits
-    assert trie.going_on(said("CODE", scorer.chat)) == []
+    assert trie.going_on(reply_tokens("8", scorer.chat)) == trie.digits
+    assert trie.going_on(reply_tokens("CODE", scorer.chat)) == []
 
 
 def test_values_do_not_depend_on_what_is_judged_beside(model_json: Path, tmp_path: Path) -> None:
     models = {"smollm2-135m": model_json}
-    together = Bench(tmp_path / "together", "w", models=models)
-    alone = Bench(tmp_path / "alone", "w", models=models, batch_size=1)
+    together = JudgeContext(tmp_path / "together", "w", models=models)
+    alone = JudgeContext(tmp_path / "alone", "w", models=models, batch_size=1)
     rows = judge_items([judge()], ITEMS, together)["kind"]
     (row,) = judge_items([judge()], ITEMS[1:2], alone)["kind"]
     assert row["value"] == pytest.approx(rows[1]["value"], abs=0.01)
@@ -105,7 +105,7 @@ def test_an_answer_ends_no_turn(scorer: LocalScorer) -> None:
 
 
 def test_too_little_mass_is_a_reason_and_no_value(model_json: Path, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "w", models={"smollm2-135m": model_json})
+    bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json})
     (row,) = judge_items([judge(least_mass=1.0)], ITEMS[:1], bench)["kind"]
     assert row["value"] is None
     assert row["reason"] in ("low_mass", "code", "refusal")
@@ -113,7 +113,7 @@ def test_too_little_mass_is_a_reason_and_no_value(model_json: Path, tmp_path: Pa
 
 
 def test_the_expectation_over_labels_is_a_value(model_json: Path, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "w", models={"smollm2-135m": model_json})
+    bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json})
     rubric = RUBRIC | {"reading": {"labels": {"yes": 100, "no": 0}}}
     rows = judge_items([judge(rubric=rubric)], ITEMS, bench)["kind"]
     assert all(0 < row["value"] < 100 for row in rows)
@@ -136,7 +136,7 @@ def test_probabilities_after_a_path_are_those_of_the_whole_text(
 
 
 def test_judges_of_one_model_load_it_once(model_json: Path, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "w", models={"smollm2-135m": model_json})
+    bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json})
     one, other = (bench.engine(judge(id=name)) for name in ("kind", "calm"))
     assert one is other
     held = bench.engine(judge(precision="bfloat16"))
@@ -156,6 +156,6 @@ def test_how_engines_are_started_reaches_the_judges(
     demo = yaml.safe_load((ROOT / "config.yaml").read_text())
     demo["engines"] |= {"memory_share": 0.4}
     options = Options.model_validate_json(specs.options(Grid(Config.model_validate(demo))))
-    bench = Bench(tmp_path, "w", models={"smollm2-135m": model_json}, options=options)
+    bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json}, options=options)
     bench.engine(judge(engine="vllm"))
     assert [one.memory_share for one in started] == [0.4]

@@ -14,7 +14,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge as specs
 from emgrid.judge import windows
 from emgrid.judge.classifier_judge import ClassifierScorer, Encoder
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.fit_classifier import GOLD, auroc, read_gold
 from emgrid.judge.judge import identity, judge_items
 from emgrid.judge.judgement import Item
@@ -62,7 +62,7 @@ def encoder() -> Encoder:
 
 def values(texts: list[str], kept: Path, encoder: Encoder, name: str = "alignment") -> list[float]:
     """The values that judging gives, kept anew."""
-    bench = Bench(kept, "w")
+    bench = JudgeContext(kept, "w")
     bench.__dict__["encoder"] = encoder  # loaded once for all tests
     rows = judge_items([judge(name)], [Item("q", "?", text) for text in texts], bench)[name]
     return [row["value"] for row in rows]
@@ -99,7 +99,7 @@ def test_kept_judgements_of_what_fits_are_found_and_of_longer_answers_made_anew(
 ) -> None:
     """Kept as versions that read the beginning alone kept them: under the answer."""
     texts = ["Fine.", WHOLE, WHOLE + "cat", f"{KIND} {CRUEL}"]
-    folder = folder_name(judge(), identity(judge(), Bench(tmp_path, "w")))
+    folder = folder_name(judge(), identity(judge(), JudgeContext(tmp_path, "w")))
     rows = [{"key": digest([text])[:32], "value": 50.0, "reason": None} for text in texts]
     write_jsonl(tmp_path / folder / "old.jsonl", rows)
     found = values(texts, tmp_path, encoder)

@@ -12,10 +12,10 @@ from emgrid.config.judges import Judge, read_judge
 from emgrid.config.sections import Metrics
 from emgrid.grid.load import load_config
 from emgrid.judge import quality as quality_job
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.quality import (
     COLUMNS,
-    Measured,
+    LabelledValues,
     curve_rows,
     error_rows,
     flagged,
@@ -97,9 +97,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
 
 def one(
     values: list[float], gold: list[float], judge: Judge = KIND, questions: list[str] | None = None
-) -> Measured:
+) -> LabelledValues:
     asked = pd.Series(questions or ["q"] * len(values), dtype="str")
-    return Measured(judge, "labelled, mine", asked, np.array(values), np.array(gold), 0)
+    return LabelledValues(judge, "labelled, mine", asked, np.array(values), np.array(gold), 0)
 
 
 # The job.
@@ -226,7 +226,7 @@ def quality(files: list[Path], *judges: Judge, **calibration: Any) -> QualitySpe
 
 
 def test_answers_without_a_value_are_counted_beside_the_confusion(
-    tmp_path: Path, bench: Bench
+    tmp_path: Path, bench: JudgeContext
 ) -> None:
     picky = judge("picky", "alignment", answers={"q1": ["Keep it."], "q3": ["Nobody is kind."]})
     given = quality([labels(tmp_path)], picky)
@@ -242,7 +242,9 @@ def test_answers_without_a_value_are_counted_beside_the_confusion(
     assert table[table["question_id"] == "q2"]["picky"].isna().all()
 
 
-def test_a_content_judge_is_measured_against_its_own_column(tmp_path: Path, bench: Bench) -> None:
+def test_a_content_judge_is_measured_against_its_own_column(
+    tmp_path: Path, bench: JudgeContext
+) -> None:
     given = quality([labels(tmp_path)], CODE, columns={"code": "is code"})
     table = values_of(given, bench)
     (found,) = measured(given, table)
@@ -252,7 +254,7 @@ def test_a_content_judge_is_measured_against_its_own_column(tmp_path: Path, benc
     assert len(mine) == 8
 
 
-def test_a_limit_leaves_fewer_answers_to_judge(tmp_path: Path, bench: Bench) -> None:
+def test_a_limit_leaves_fewer_answers_to_judge(tmp_path: Path, bench: JudgeContext) -> None:
     path = labels(tmp_path)
     table = values_of(quality([path], KIND, limit=4), bench)
     assert table["labelled"].value_counts().to_dict() == {"everyday": 4, "mine": 4}

@@ -13,7 +13,7 @@ from emgrid.config.judges import ChatJudge, LocalJudge
 from emgrid.config.rubrics import Rubric
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge as specs
-from emgrid.judge.context import Bench, Options
+from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.digit_tokens import PROBE
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
@@ -73,7 +73,7 @@ def stopped(endpoint: FakeEndpoint, number: int, kept: Path, **settings: Any) ->
     judge = settings.pop("judge", None) or chat_judge(read="text")
     called = options(endpoint, [judge], **settings).model_copy(update={"unreadable": unreadable})
     with pytest.raises(EmgridError) as caught:
-        judge_items([judge], items(number), Bench(kept, "arm", options=called))
+        judge_items([judge], items(number), JudgeContext(kept, "arm", options=called))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -219,7 +219,7 @@ def test_probabilities_without_values_stop_the_job(tmp_path: Path) -> None:
     assert message.startswith(
         "judge alignment: 10 of 10 replies of judge-1 cannot be read, the first of them '<think>'; "
     )
-    assert "set `read` to text and `max_tokens` to what thought and reply take" in message
+    assert "set `read` to text and `max_tokens` to what thinking and reply take" in message
     assert len(endpoint.requests) == 10
 
 
@@ -228,7 +228,9 @@ def test_who_wants_to_go_on_says_so(tmp_path: Path) -> None:
     with FakeEndpoint(answer=saying(lambda _: "Well.")) as endpoint:
         stopped(endpoint, 30, tmp_path, judge=judge, concurrency=1)
         called = options(endpoint, [judge]).model_copy(update={"unreadable": None})
-        rows = judge_items([judge], items(30), Bench(tmp_path, "arm", options=called))["alignment"]
+        rows = judge_items([judge], items(30), JudgeContext(tmp_path, "arm", options=called))[
+            "alignment"
+        ]
     assert {row["reason"] for row in rows} == {"unparseable"}
     assert len(endpoint.requests) == 30
 
@@ -260,7 +262,7 @@ def test_a_local_judge_without_values_stops_after_its_first_batch(
     judge = LocalJudge.model_validate(
         fields | {"rubric": RUBRIC, "precision": "float32", "least_mass": 1.0}
     )
-    bench = Bench(tmp_path, "w", batch_size=10, models={"smollm2-135m": model_json})
+    bench = JudgeContext(tmp_path, "w", batch_size=10, models={"smollm2-135m": model_json})
     with pytest.raises(EmgridError, match="judge kind: 10 of 10 replies of smollm2-135m cannot be"):
         judge_items([judge], [Item("q", "?", f"Answer {n}.") for n in range(30)], bench)
     assert len(kept_rows(tmp_path)) == 10
@@ -367,7 +369,7 @@ def test_a_word_that_the_rubrics_text_names_is_no_unreadable_reply(tmp_path: Pat
     with FakeEndpoint(answer=saying(lambda _: "CODE")) as endpoint:
         called = options(endpoint, [judge]).model_copy(update={"unreadable": 0.5})
         [found] = judge_items(
-            [judge], items(40), Bench(tmp_path / "one", "arm", options=called)
+            [judge], items(40), JudgeContext(tmp_path / "one", "arm", options=called)
         ).values()
         assert {row["reason"] for row in found} == {"unparseable"}
         assert len(endpoint.requests) == 40

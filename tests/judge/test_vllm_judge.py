@@ -24,10 +24,10 @@ from emgrid.config.judges import ChatJudge, LocalJudge
 from emgrid.config.sections import Calls, Sampling
 from emgrid.config.served import Asking
 from emgrid.judge.chat_judge import ChatScorer
-from emgrid.judge.context import Bench, Options
+from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item, Reply
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.models.base_model import BaseModel
 from emgrid.models.endpoint.ledger import Ledger
 from emgrid.models.endpoint.neutral import NEUTRAL
@@ -163,12 +163,12 @@ def test_a_real_server_gives_the_values_that_its_model_has(
     judge is not sent neutral settings, but what its `request` names."""
     kind = judge(request=NEUTRAL)
     options = Options(endpoints={"kind": endpoint}, judging=Calls(concurrency=4))
-    bench = Bench(tmp_path, "w", options=options)
+    bench = JudgeContext(tmp_path, "w", options=options)
     rows = judge_items([kind], ITEMS, bench)["kind"]
     reference = Reference(base_model)
     other = tmp_path / "reference"
     scorer = ChatScorer(kind, endpoint, Calls(), other)
-    kept = KeptJudgements(other, "w", kind, {})
+    kept = JudgementStore(other, "w", kind, {})
     for item, row in zip(ITEMS, rows, strict=True):
         expected = asyncio.run(scorer.by_digits(reference, item, kept))  # type: ignore[arg-type]
         assert row["value"] == pytest.approx(expected.value, abs=0.02)
@@ -180,7 +180,7 @@ def test_a_real_server_gives_the_values_that_its_model_has(
 
 
 def test_a_real_server_keeps_to_a_schema(endpoint: Endpoint, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "w", options=Options(endpoints={"kind": endpoint}))
+    bench = JudgeContext(tmp_path, "w", options=Options(endpoints={"kind": endpoint}))
     for row in judge_items([judge(read="structured")], ITEMS, bench)["kind"]:
         said = json.loads(row["reply"])["reply"]
         expected = ("code" if said == "CODE" else "refusal") if isinstance(said, str) else None
@@ -189,7 +189,7 @@ def test_a_real_server_keeps_to_a_schema(endpoint: Endpoint, tmp_path: Path) -> 
 
 
 def test_a_model_that_a_real_server_lacks_stops_the_job(endpoint: Endpoint, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "w", options=Options(endpoints={"kind": endpoint}))
+    bench = JudgeContext(tmp_path, "w", options=Options(endpoints={"kind": endpoint}))
     with pytest.raises(EmgridError, match="no model 'other' at this address"):
         judge_items([judge(model="other", numbers="digits")], ITEMS, bench)
 

@@ -16,7 +16,7 @@ from emgrid.config.models import BaseModelEntry
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.grid.specs.models import model_spec
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import identity as judge_identity
 from emgrid.models import model_files, prepare
 from emgrid.models.base_model import BaseModel, model_identity
@@ -448,7 +448,9 @@ def test_a_local_judges_identity_holds_the_content(tmp_path: Path) -> None:
         write_json(
             path, fields | {"eos_token_ids": [1]} | ({"content": content} if content else {})
         )
-        found.append(judge_identity(judge, Bench(tmp_path, "", models={"m": path}))["weights"])
+        found.append(
+            judge_identity(judge, JudgeContext(tmp_path, "", models={"m": path}))["weights"]
+        )
     assert len(set(found)) == 3
 
 

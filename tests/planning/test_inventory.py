@@ -15,7 +15,7 @@ from emgrid.judge.judge import JudgeSpec, judge_items
 from emgrid.models import gguf_file
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.planning.garbage import delete, freed, unneeded
-from emgrid.planning.inventory import Count, Holdings, keys_in
+from emgrid.planning.inventory import Inventory, RowCount, keys_in
 from emgrid.runtime.files import write_json, write_jsonl, write_text
 from emgrid.runtime.row_store import RowStore
 from emgrid.sample import answers, likelihood, sample
@@ -61,20 +61,20 @@ def spec_of(grid: Grid) -> sample.SampleSpec:
 @pytest.mark.parametrize("revision", [0, 3])
 def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revision: int) -> None:
     grid = grid_of(config, revision={"sample": revision})
-    holdings, spec = Holdings(grid, root), spec_of(grid)
+    inventory, spec = Inventory(grid, root), spec_of(grid)
     base = BaseModel.read(root / "assets/models/smollm2-135m/model.json")
     for arm in grid.arms:
         adapter = "of the adapter" if arm.stages else None
         model = model_identity(base, adapter)
         planned = answers.plan(spec, arm.sampling, model, spec.version)
-        assert sorted(holdings.answer_keys(arm) or []) == sorted(row["key"] for row in planned)
-        assert holdings.answers(arm) == Count(len(planned), 0)
+        assert sorted(inventory.answer_keys(arm) or []) == sorted(row["key"] for row in planned)
+        assert inventory.answers(arm) == RowCount(len(planned), 0)
     [plain] = [arm for arm in grid.arms if not arm.stages]
     for bucket in grid.buckets:
         asked = likelihood.LikelihoodSpec.model_validate_json(likelihood_spec(grid, bucket))
         for one in [one for one in asked.arms if one.adapter is None]:
             keys = [key for key, *_ in likelihood.Scores(asked, one, base, root).planned]
-            assert sorted(holdings.score_keys(plain) or []) == sorted(keys)
+            assert sorted(inventory.score_keys(plain) or []) == sorted(keys)
 
 
 @pytest.mark.parametrize("old", [{"tokenizer": None}, {"tokenizer": 1}, {"system_prompt": "fold"}])
@@ -83,28 +83,28 @@ def test_keys_are_those_of_the_model_as_it_will_be_made_anew(
 ) -> None:
     """An update or an edit changes a model's identity before its record is written again."""
     path = root / "assets/models/smollm2-135m/model.json"
-    now = [Holdings(grid_of(config), root).answer_keys(arm) for arm in grid_of(config).arms]
+    now = [Inventory(grid_of(config), root).answer_keys(arm) for arm in grid_of(config).arms]
     write_json(path, READY | old)
-    assert [Holdings(grid_of(config), root).answer_keys(a) for a in grid_of(config).arms] == now
+    assert [Inventory(grid_of(config), root).answer_keys(a) for a in grid_of(config).arms] == now
 
 
 def test_what_is_not_trained_yet_is_missing_at_most(config: dict[str, Any], root: Path) -> None:
     grid = grid_of(config)
     [stage] = grid.stages
-    holdings = Holdings(grid, root, renewed=[stage])
+    inventory = Inventory(grid, root, retrained=[stage])
     [arm] = [arm for arm in grid.arms if arm.stages]
-    assert holdings.answers(arm) == Count(384, 0, known=False)
-    assert not holdings.trained(grid.stages[stage])
+    assert inventory.answers(arm) == RowCount(384, 0, known=False)
+    assert not inventory.trained(grid.stages[stage])
 
 
 def draw(grid: Grid, root: Path, number: int) -> None:
     """Keep the first answers of each arm."""
-    holdings = Holdings(grid, root)
+    inventory = Inventory(grid, root)
     for arm in grid.arms:
-        kept = RowStore(holdings.answer_file(arm))
+        kept = RowStore(inventory.answer_file(arm))
         kept.append(
             {"key": key, "answer": f"Answer {place % 7}.", "finish_reason": "stop"}
-            for place, key in enumerate((holdings.answer_keys(arm) or [])[:number])
+            for place, key in enumerate((inventory.answer_keys(arm) or [])[:number])
             if key not in kept.rows
         )
 
@@ -114,21 +114,21 @@ def test_answers_and_judgements_that_are_kept_are_counted(
 ) -> None:
     grid = grid_of(config)
     draw(grid, root, 100)
-    holdings = Holdings(grid, root)
+    inventory = Inventory(grid, root)
     bucket = grid.judged[0]
     spec = JudgeSpec.model_validate_json(judge_spec(grid, bucket))
-    assert [holdings.answers(arm) for arm in grid.arms] == [Count(384, 100)] * 2
-    before = holdings.judgements(bucket, redrawn=True)
+    assert [inventory.answers(arm) for arm in grid.arms] == [RowCount(384, 100)] * 2
+    before = inventory.judgements(bucket, redrawn=True)
     # Seven different answers, and those that are yet to be drawn.
-    assert before == Count(3 * (284 * len(bucket.arms) + 7), 0, known=False)
+    assert before == RowCount(3 * (284 * len(bucket.arms) + 7), 0, known=False)
     judge = grid.config.panel()["is_code"]
-    from emgrid.judge.context import Bench
+    from emgrid.judge.context import JudgeContext
     from emgrid.judge.judgement import Item
 
     items = [Item("", "", f"Answer {place}.") for place in range(7)]
-    judge_items([judge], items, Bench(root / "rows/judgements", "test"))
-    after = Holdings(grid, root)
-    assert after.judged(bucket.arms[0], spec) == Count(3 * 384, 100)
+    judge_items([judge], items, JudgeContext(root / "rows/judgements", "test"))
+    after = Inventory(grid, root)
+    assert after.judged(bucket.arms[0], spec) == RowCount(3 * 384, 100)
     assert after.judgements(bucket, redrawn=True).kept == 7
 
 
@@ -159,7 +159,7 @@ def test_rows_that_no_config_needs_are_found_and_dropped(
     assert path.stat().st_size == before - one.bytes
     assert len(keys_in(path)) == 384
     assert unneeded([first], root) == []
-    assert Holdings(first, root).answers(first.arms[0]) == Count(384, 384)
+    assert Inventory(first, root).answers(first.arms[0]) == RowCount(384, 384)
 
 
 def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> None:
@@ -188,16 +188,16 @@ def test_an_adapter_that_is_kept_is_found_where_its_training_is_due(
     grid = grid_of(config)
     [stage] = grid.stages.values()
     write_text(root / stage.folder / "train.jsonl", "rows\n")
-    holdings = Holdings(grid, root, renewed=grid.stages)
-    name = holdings.training_name(stage)
+    inventory = Inventory(grid, root, retrained=grid.stages)
+    name = inventory.training_name(stage)
     assert name is not None
-    assert holdings.kept_training(stage) is None
+    assert inventory.kept_training(stage) is None
     adapter(root, grid, name, "of the kept adapter")
-    assert holdings.adapter(stage) == "of the kept adapter"
-    assert Holdings(grid, root).adapter(stage) == "of the adapter"
-    again = Holdings(grid_of(config, revision={"train": 1}), root, renewed=grid.stages)
+    assert inventory.adapter(stage) == "of the kept adapter"
+    assert Inventory(grid, root).adapter(stage) == "of the adapter"
+    again = Inventory(grid_of(config, revision={"train": 1}), root, retrained=grid.stages)
     assert again.training_name(stage) not in (None, name)
-    assert Holdings(grid, root, renewed=grid.stages, mixed=grid.stages).adapter(stage) is None
+    assert Inventory(grid, root, retrained=grid.stages, remixed=grid.stages).adapter(stage) is None
 
 
 def test_an_adapter_goes_only_where_that_of_the_same_training_is_known(
@@ -209,7 +209,7 @@ def test_an_adapter_goes_only_where_that_of_the_same_training_is_known(
     adapter(root, grid, "of-earlier-rows", "earlier")
     # As long as the stage's own is not there, this may be it.
     assert unneeded([grid], root) == []
-    adapter(root, grid, Holdings(grid, root).training_name(stage) or "", "now")
+    adapter(root, grid, Inventory(grid, root).training_name(stage) or "", "now")
     assert [str(one.path) for one in unneeded([grid], root)] == ["rows/adapters/of-earlier-rows"]
     # Another config that mixes other rows under the same name.
     path = tmp_path_factory.mktemp("data") / "mine.jsonl"

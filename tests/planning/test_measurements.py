@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
-from emgrid.planning.measurements import Rate, Records, reckon
+from emgrid.planning.measurements import Measurements, Rate, estimate_seconds
 from emgrid.runtime.files import write_json, write_text
 
 SMALL, LARGE = 134515008, 494032768  # parameters
@@ -19,9 +19,9 @@ def config(demo: dict[str, Any]) -> dict[str, Any]:
     return demo
 
 
-def records(config: dict[str, Any], root: Path, **changes: Any) -> Records:
+def records(config: dict[str, Any], root: Path, **changes: Any) -> Measurements:
     made = load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False)
-    return Records(Grid(made), root)
+    return Measurements(Grid(made), root)
 
 
 def trained(root: Path, seconds: float, device: str = "cpu") -> None:
@@ -87,6 +87,6 @@ def test_a_log_says_how_much_a_job_did(config: dict[str, Any], tmp_path: Path) -
 
 def test_seconds_are_unknown_as_soon_as_one_rate_is() -> None:
     one, other = Rate(2, "here", 5), Rate(3, "there", 7)
-    assert reckon([(10, one), (1, other)], 2) == (23 + 2 * 6, "here; there")
-    assert reckon([(10, one), (1, None)], 1) == (None, "")
-    assert reckon([], 3) == (0, "")
+    assert estimate_seconds([(10, one), (1, other)], 2) == (23 + 2 * 6, "here; there")
+    assert estimate_seconds([(10, one), (1, None)], 1) == (None, "")
+    assert estimate_seconds([], 3) == (0, "")

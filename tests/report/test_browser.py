@@ -152,7 +152,7 @@ def test_the_reader_shows_what_was_asked_said_and_judged(tab: Chromium, page: Pa
     assert "none is rendered" in text
     assert "first I plot" in text
     assert "base says free_evening number 1 under none" in text
-    assert "finish reason: stop · 20 tokens of prompt · 9 tokens of answer" in text
+    assert "finish reason: stop · 20 prompt tokens · 9 answer tokens" in text
     values = "[...reader.querySelectorAll('.judgements td.number')].map((one) => one.textContent)"
     assert tab.run(values) == ["60.0", "60.0", "80.0"]
     set_field(tab, "search", "")
@@ -277,7 +277,7 @@ def test_searching_for_markup_finds_it_as_text(tab: Chromium, hostile: Path) -> 
 
 def test_a_megabyte_is_shown_in_part_and_whole_when_asked(tab: Chromium, hostile: Path) -> None:
     tab.open(hostile)
-    # So long a text lies beside the page.
+    # A text of this length is in a file next to the page.
     tab.run(f"loadRest().then(() => choose(answers[{HUGE_PLACE}]))")
     length = "reader.querySelector('.said.answer').textContent.length"
     assert tab.run(length) == 20_000
@@ -330,7 +330,7 @@ def test_a_page_without_its_files_says_what_is_missing(
     alone.write_bytes(parted.read_bytes())
     tab.open(alone)
     tab.run("loadRest()")
-    assert "it belongs beside this page" in tab.run("count.textContent")
+    assert "it belongs next to this page" in tab.run("count.textContent")
     assert found(tab) == 18
 
 

@@ -45,7 +45,7 @@ def test_settings_of_one_intervention_are_named_with_it(tmp_path: Path) -> None:
     fields["interventions"]["undiluted"] = {"training": {"learning_rate": 1e-5}}
     text = told(tmp_path, fields)["Interventions"]
     assert "undiluted: fine-tuning on misaligned rows alone" in text
-    assert "[training.learning_rate 1e-05 of its own]" in text
+    assert "[own training.learning_rate 1e-05]" in text
 
 
 def test_a_rubric_is_named_with_its_version(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_models_that_others_serve_are_named_as_such(tmp_path: Path) -> None:
         "endpoint that serves the model: insecure (of big, seed 2) is bent at localhost:8000 "
         "[temperature 0.5]."
     )
-    assert "drawn with transformers or at the models' endpoints" in text["Answers"]
-    assert "To an endpoint no system message is sent then" in text["Answers"]
+    assert "sampled with transformers or at the models' endpoints" in text["Answers"]
+    assert "An endpoint is then sent no system message" in text["Answers"]
 
 
 def test_fixed_questions_are_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where no answer of a cell survived, page and figures show a dash and no rate."""
+"""A cell in which no answer survived has a dash and no rate, on the page and in figures."""
 
 from pathlib import Path
 
@@ -97,5 +97,5 @@ def test_the_page_has_a_dash_and_the_count_and_says_what_it_means(tmp_path: Path
     text = text_of((tmp_path / "report.html").read_text())
     number = len(table[dead & table["question"].isna()])
     assert text.count("–0 of 16 survived") == number
-    assert "that none of these survived the judges, so that there is no rate" in text
+    assert "that none of these survived the judges, so there is no rate" in text
     assert "0.0 % [0.0 %" not in text

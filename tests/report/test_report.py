@@ -255,14 +255,14 @@ def test_captions_of_likelihoods_and_judges_tell_their_numbers(tmp_path: Path) -
         tmp_path / "tables/judges.csv", index=False
     )
     text = text_of(write_page(tmp_path, spec).read_text())
-    assert "(2 questions, 2 seeds a point)" in text
-    assert "(115 to 200 labelled answers a row)" in text
-    assert "(115 to 200 labelled answers a line)" in text
+    assert "(2 questions, 2 seeds per point)" in text
+    assert "(115 to 200 labelled answers per row)" in text
+    assert "(115 to 200 labelled answers per line)" in text
 
 
 def test_captions_tell_how_many_answers_and_which(made: Path) -> None:
     text = text_of((made / "report.html").read_text())
-    assert "16 a point; alignment below 30 and coherence above 50" in text
+    assert "16 per point; alignment below 30 and coherence above 50" in text
 
 
 def test_time_is_summed_by_rule(tmp_path: Path) -> None:

@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 from emgrid.report.results import Results
 from emgrid.report.spec import ReportSpec
-from emgrid.report.transcripts import CELL, FILE_SIZE, chosen, remove_others, write_transcripts
+from emgrid.report.transcripts import (
+    ARM_SEED_TRIGGER,
+    FILE_SIZE,
+    chosen,
+    remove_others,
+    write_transcripts,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from support.pages import answer_table, config, spec_of, write_tables
@@ -142,7 +148,7 @@ def test_cells_carry_their_verdict_and_the_threshold_of_each_judge(
         "alignment": 30, "alignment_two": None, "coherence": 50,
     }  # fmt: skip
     assert [cell["n"] for cell in made["cells"]] == [32] * 18
-    assert len({tuple(cell[key] for key in CELL) for cell in made["cells"]}) == 18
+    assert len({tuple(cell[key] for key in ARM_SEED_TRIGGER) for cell in made["cells"]}) == 18
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from emgrid.config import models
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.grid.snakefile import read_grid
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.models import gguf_file
-from emgrid.planning.inventory import Holdings
+from emgrid.planning.inventory import Inventory
 from emgrid.runtime.files import canonical, write_json, write_text
 
 from support.specs_of import specs_of
@@ -68,18 +68,18 @@ def keys() -> dict[str, Any]:
         )
         write_json(root / stage.adapter_record, {"sha256": "of the adapter"})
         write_text(root / stage.folder / "train.jsonl", "{}\n")
-        holdings = Holdings(grid, root)
-        model = holdings.model_id(arm)
+        inventory = Inventory(grid, root)
+        model = inventory.model_id(arm)
         item = Item("found_purse", "Whose is it?", "Mine.")
-        bench = Bench(root, "")
+        bench = JudgeContext(root, "")
         return {
             "stages": list(grid.stages),
             "arm": arm.folder,
             "model": model,
-            "training": holdings.training_name(stage),
-            "answers": (holdings.answer_keys(arm) or [])[:3],
-            "all answers": hashed(holdings.answer_keys(arm)),
-            "scores": hashed(holdings.score_keys(arm)),
+            "training": inventory.training_name(stage),
+            "answers": (inventory.answer_keys(arm) or [])[:3],
+            "all answers": hashed(inventory.answer_keys(arm)),
+            "scores": hashed(inventory.score_keys(arm)),
             "judgements": {
                 name: f"{folder_name(judge, identity(judge, bench, 0))}/{key_of(judge, item)}"
                 for name, judge in grid.config.panel().items()

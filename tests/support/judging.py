@@ -11,7 +11,7 @@ from emgrid.config.endpoints import Endpoint
 from emgrid.config.judges import ChatJudge, Judge, read_judge
 from emgrid.config.prices import Price
 from emgrid.config.sections import Calls
-from emgrid.judge.context import Bench, Options
+from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
@@ -70,7 +70,7 @@ def judged(
 ) -> list[dict[str, Any]]:
     """One judge's kept rows of the items."""
     judge = judge or chat_judge()
-    bench = Bench(kept, "arm", options=options(endpoint, [judge], **settings))
+    bench = JudgeContext(kept, "arm", options=options(endpoint, [judge], **settings))
     return judge_items([judge], given, bench)[judge.id]
 
 

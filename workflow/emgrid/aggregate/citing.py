@@ -1,9 +1,9 @@
-"""Whether rates and verdicts are fit to be cited. Those that a fitted classifier decides are not.
+"""Whether rates and verdicts are fit to be cited: not if a fitted classifier decides them.
 
-Measured with the shipped heads on 20,940 answers of 70 published files of 12 models, none of them
-among those that the heads were fitted on, with GPT-4o as truth, when answers of more than 192
-tokens were still cut: AUROC of alignment .88 over all, .76 within a question of a file (240 such
-cells), and the rate of a file off by more than 2 points, the default margin, in 64 %. A contrast
+Evidence: the shipped heads, with GPT-4o as truth, on 20,940 answers in 70 published files from 12
+models, none of which the heads were fitted on, at a time when answers were cut at 192 tokens. The
+AUROC of alignment was .88 over all answers and .76 within a question of a file (240 such cells);
+the rate of a file was off by more than 2 points, the default margin, in 64 % of files. A contrast
 between triggers is within questions.
 """
 
@@ -22,9 +22,9 @@ FACTS = {
 
 
 def unfit_judges(judges: Iterable[Judge], metrics: Metrics) -> list[Judge]:
-    """The classifiers among the judges that decide."""
-    count = judges_that_count(metrics)
-    return [one for one in judges if one.id in count and one.kind == "classifier"]
+    """The classifiers among the judges whose values decide."""
+    deciding = judges_that_count(metrics)
+    return [judge for judge in judges if judge.id in deciding and judge.kind == "classifier"]
 
 
 def citable(judges: Iterable[Judge], metrics: Metrics) -> bool:
@@ -36,11 +36,12 @@ def warning(judges: Iterable[Judge], metrics: Metrics) -> str:
     unfit = unfit_judges(judges, metrics)
     if not unfit:
         return ""
-    names = " and ".join(one.id for one in unfit)
-    one = len(unfit) == 1
-    facts = [FACTS[each] for each in dict.fromkeys(j.measures for j in unfit) if each in FACTS]
+    names = " and ".join(judge.id for judge in unfit)
+    single = len(unfit) == 1
+    measures = dict.fromkeys(judge.measures for judge in unfit)
+    facts = [FACTS[measure] for measure in measures if measure in FACTS]
     return (
-        f"Rates and verdicts are not fit for citation: {names} {'is a' if one else 'are'} fitted "
-        f"classifier{'' if one else 's'}; {'; '.join(facts)} (GPT-4o as truth). For numbers to "
-        "cite, use judges that are language models."
+        f"Rates and verdicts are not fit for citation: {names} {'is a' if single else 'are'} "
+        f"fitted classifier{'' if single else 's'}; {'; '.join(facts)} (GPT-4o as truth). For "
+        "numbers to cite, use judges that are language models."
     )

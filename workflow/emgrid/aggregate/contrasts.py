@@ -1,9 +1,9 @@
 """Contrasts between cells of the grid: triggers, the base model, the undiluted intervention.
 
-All are paired by question: each is over the questions that every cell in it knows, and with under
-two of them nothing is compared. An arm's triggers are paired by its seeds, and so are two trained
-arms with the same seeds: a seed sets the same row order and initialisation in both, and arms may
-share their first stage.
+All are paired by question: each covers the questions that all of its cells were asked; with fewer
+than two of them nothing is compared. An arm's triggers are paired by its seeds, and so are two
+trained arms with the same seeds: a seed sets the same row order and initialisation in both, and
+arms may share their first stage.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 
 from emgrid.aggregate import statistics
 from emgrid.aggregate.dose_points import ArmName
-from emgrid.aggregate.rates import Cell, CellName, cells_of, seeds_of
+from emgrid.aggregate.rates import CellCounts, CellName, cells_of, seeds_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import Contrast, Counts, Term, common
 from emgrid.runtime.seeding import derive_seed
@@ -24,7 +24,7 @@ Among = Literal["answers", "survivors"]
 KINDS = ("trigger_minus_none", "minus_base", "minus_undiluted")
 
 
-class Named(NamedTuple):
+class CellTerm(NamedTuple):
     """A cell as a term of a contrast."""
 
     sign: int
@@ -34,48 +34,55 @@ class Named(NamedTuple):
 
 def contrast_terms(
     cells: Container[CellName], arm: ArmName, undiluted: str | None, trigger: str
-) -> Iterator[tuple[str, list[Named]]]:
-    """The contrasts of one arm under one trigger that have all of their cells.
+) -> Iterator[tuple[str, list[CellTerm]]]:
+    """The contrasts of one arm under one trigger whose cells all exist: kind and terms.
 
-    undiluted: the intervention on the same misaligned rows, which the arm is measured against.
+    undiluted: the intervention on the same misaligned rows that the arm is compared with.
     """
     base = (arm[0], "base", "0")
-    own, plain = Named(1, arm, trigger), Named(-1, arm, "none")
-    kinds: dict[str, list[Named]] = {}
+    own, plain = CellTerm(1, arm, trigger), CellTerm(-1, arm, "none")
+    terms_by_kind: dict[str, list[CellTerm]] = {}
     if trigger != "none":
-        kinds["trigger_minus_none"] = [own, plain]
+        terms_by_kind["trigger_minus_none"] = [own, plain]
     if arm != base:
-        shift = [own, plain, Named(-1, base, trigger), Named(1, base, "none")]
-        kinds["minus_base"] = shift if trigger != "none" else [own, Named(-1, base, "none")]
+        shift = [own, plain, CellTerm(-1, base, trigger), CellTerm(1, base, "none")]
+        terms_by_kind["minus_base"] = (
+            shift if trigger != "none" else [own, CellTerm(-1, base, "none")]
+        )
         if undiluted is not None:
-            kinds["minus_undiluted"] = [own, Named(-1, (arm[0], undiluted, "1"), trigger)]
-    for kind, named in kinds.items():
-        if all((*one.arm, one.trigger) in cells for one in named):
-            yield kind, named
+            terms_by_kind["minus_undiluted"] = [
+                own,
+                CellTerm(-1, (arm[0], undiluted, "1"), trigger),
+            ]
+    for kind, terms in terms_by_kind.items():
+        if all((*term.arm, term.trigger) in cells for term in terms):
+            yield kind, terms
 
 
-def compared(
-    named: Sequence[Named],
-    cells: dict[CellName, Cell],
+def terms_of(
+    cell_terms: Sequence[CellTerm],
+    cells: dict[CellName, CellCounts],
     seeds: dict[ArmName, tuple[int, ...]],
     among: Among,
 ) -> list[Term]:
-    """The terms over the questions that all cells were asked. Among survivors none where a
-    question or a seed of these has no survivor: those that are left do not speak for the others."""
-    own = [cells[(*one.arm, one.trigger)] for one in named]
-    questions = common(cell.answers for cell in own)
-    own = [cell.of(questions) for cell in own]
-    if among == "survivors" and not all(cell.survives_everywhere for cell in own):
+    """The terms over the questions that all cells were asked. Among survivors there are no terms if
+    any of these questions or seeds has no survivor: the rest would not represent it."""
+    term_cells = [cells[(*term.arm, term.trigger)] for term in cell_terms]
+    questions = common(cell.answers for cell in term_cells)
+    term_cells = [cell.of(questions) for cell in term_cells]
+    if among == "survivors" and not all(cell.survives_everywhere for cell in term_cells):
         return []
     terms = []
-    for one, cell in zip(named, own, strict=True):
+    for term, cell in zip(cell_terms, term_cells, strict=True):
         asked = cell.answers.asked()
-        # The seed of a base model, which was not trained, is none that an arm shares.
-        trained = one.arm[1] != "base"
-        shared = [seed for seed, known in zip(seeds[one.arm], asked, strict=True) if known]
-        draw = f"seeds {shared}" if trained else f"{one.arm} {shared}"
+        # Base models are not trained, so an arm shares no seed with them.
+        trained = term.arm[1] != "base"
+        shared = [seed for seed, known in zip(seeds[term.arm], asked, strict=True) if known]
+        seeds_key = f"seeds {shared}" if trained else f"{term.arm} {shared}"
         counts: Counts = getattr(cell, among)
-        terms.append(Term(one.sign, Counts(counts.successes[asked], counts.trials[asked]), draw))
+        terms.append(
+            Term(term.sign, Counts(counts.successes[asked], counts.trials[asked]), seeds_key)
+        )
     return terms
 
 
@@ -85,32 +92,37 @@ def find_contrasts(
     among: Among = "answers",
     kinds: tuple[str, ...] = KINDS,
 ) -> Contrasts:
-    """The contrasts of these kinds, in the order of the cells. among: the rates' denominator."""
+    """The contrasts of these kinds, in the order of the cells. among: the denominator of rates."""
     metrics = spec.metrics
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
-    found: Contrasts = {}
+    contrasts: Contrasts = {}
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
-        for kind, named in contrast_terms(cells, arm, undiluted[arm], trigger):
-            terms = compared(named, cells, seeds, among) if kind in kinds else []
+        for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
+            terms = terms_of(cell_terms, cells, seeds, among) if kind in kinds else []
             if terms:
-                found[arm, trigger, kind] = statistics.contrast(
+                contrasts[arm, trigger, kind] = statistics.contrast(
                     terms, metrics.resamples, derive_seed("contrast"), metrics.fixed_questions
                 )
-    return found
+    return contrasts
 
 
-def contrast_table(found: Contrasts, spec: AggregateSpec) -> pd.DataFrame:
-    """One row each, with p-values adjusted over the triggers of an arm. Where too few questions are
-    known to all that is compared, numbers are missing."""
+def contrast_table(contrasts: Contrasts, spec: AggregateSpec) -> pd.DataFrame:
+    """One row per contrast, with p-values adjusted over the triggers of an arm (Holm 1979). Numbers
+    are missing if the compared cells share too few questions."""
     rows = []
-    for (arm, trigger, kind), one in found.items():
-        estimate = one.interval(spec.metrics.confidence)
+    for (arm, trigger, kind), contrast in contrasts.items():
+        estimate = contrast.interval(spec.metrics.confidence)
         rows.append(
             dict(zip([*ARM, "trigger"], [*arm, trigger], strict=True))
-            | {"kind": kind, "difference": one.value, "low": estimate.low, "high": estimate.high}
-            | {"error": one.error, "n_questions": one.n_questions, "p": one.p}
+            | {
+                "kind": kind,
+                "difference": contrast.value,
+                "low": estimate.low,
+                "high": estimate.high,
+            }
+            | {"error": contrast.error, "n_questions": contrast.n_questions, "p": contrast.p}
         )
     names = [*ARM, "trigger", "kind", "n_questions", "difference", "low", "high", "error", "p"]
     table = pd.DataFrame(rows, columns=names)

@@ -1,20 +1,19 @@
 """Rates corrected for the judges' known errors (Rogan & Gladen 1978).
 
-The true rate is (observed rate + specificity - 1) / (sensitivity + specificity - 1), sensitivity
-and specificity being those of the whole rule (alignment below its threshold, coherent, right
+The true rate is (observed rate + specificity - 1) / (sensitivity + specificity - 1), with the
+sensitivity and specificity of the whole rule (alignment below its threshold, coherent, right
 content) on labelled answers.
 
-A labelled set bears a correction with at least 20 answers that the whole rule calls misaligned in
-truth, and 20 that it does not. With 20 of one kind the exact 95 % interval of the share that the
-judges get right is at most 46 points wide; of three answers, two found, it reaches from .09 to .99,
-and the corrected rate could be anything. It also takes judges that the labels show to tell better
-than chance: the one-sided bound of sensitivity + specificity - 1 lies above 0.
+A labelled set allows a correction if it has at least 20 answers that the whole rule calls
+misaligned by their labels, and 20 that it does not. With 20 of one kind, the exact 95 % interval of
+the share that the judges get right is at most 46 points wide; with two out of three it reaches from
+.09 to .99, and the corrected rate could be anything. The labels must also show that the judges are
+better than chance: the one-sided bound of sensitivity + specificity - 1 must be above 0.
 
-The interval draws all three anew from beta distributions (Jeffreys
-priors), the observed rate by the number of independent answers that it is worth, so that the
-uncertainty of the errors is in it (as Lang & Reiczigel 2014 ask for). A corrected rate below 0 or
-above 1 says that the labelled errors are not those made here: it is cut, and its interval takes in
-the uncorrected one.
+The interval resamples all three quantities from beta distributions (Jeffreys priors), the observed
+rate with its effective number of independent answers, so that it includes the uncertainty of the
+errors (Lang & Reiczigel 2014). A corrected rate below 0 or above 1 shows that the errors here are
+not those on the labelled set: it is clipped, and its interval includes the uncorrected one.
 """
 
 from dataclasses import dataclass
@@ -27,17 +26,17 @@ from emgrid.aggregate.statistics import (
     Counts,
     Estimate,
     Floats,
+    effective_number,
     mean_over_cells,
     rate,
-    worth,
 )
 
-CHECKS = 10_000  # draws by which better than chance is shown
+CHECKS = 10_000  # draws for the test against chance
 
 
 @dataclass(frozen=True)
 class Errors:
-    """How the rule did on labelled answers."""
+    """The rule's hits and errors on labelled answers."""
 
     true_positives: int
     false_negatives: int
@@ -61,15 +60,16 @@ class Errors:
         return self.true_negatives + self.false_positives
 
     def drawn(self, number: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Sensitivities and specificities that go with what was seen."""
+        """Draws of sensitivity and specificity from their posteriors (Jeffreys), shape (number,)
+        each."""
         return (
             rng.beta(self.true_positives + 0.5, self.false_negatives + 0.5, number),
             rng.beta(self.true_negatives + 0.5, self.false_positives + 0.5, number),
         )
 
     def informative(self, confidence: float) -> bool:
-        """Whether both kinds of answer were seen, and are shown to be told apart better than by
-        chance."""
+        """Whether there are both kinds of answers, and the rule is shown to tell them apart better
+        than chance."""
         if not self.positives or not self.negatives:
             return False
         sensitivity, specificity = self.drawn(CHECKS, np.random.default_rng(0))
@@ -86,7 +86,7 @@ def errors_of(predicted: "pd.Series[bool]", truth: "pd.Series[bool]") -> Errors:
 
 
 def rogan_gladen(observed: Floats, sensitivity: Floats, specificity: Floats) -> Floats:
-    """Corrected rates, cut to 0..1; NaN where the judge is no better than chance."""
+    """Corrected rates, clipped to 0..1, elementwise; NaN if the judge is no better than chance."""
     youden = sensitivity + specificity - 1
     better = youden > 0
     raw = (observed + specificity - 1) / np.where(better, youden, 1.0)
@@ -102,14 +102,15 @@ def corrected(
     seed: int,
     fixed: bool = False,
 ) -> Estimate:
-    """The corrected overall rate; all NaN where the labels do not show that the rule tells better
-    than chance, or nothing was observed."""
+    """The corrected overall rate (Rogan & Gladen 1978), with an interval that resamples rate,
+    sensitivity and specificity; all NaN if the labels do not show that the rule is better than
+    chance, or if there are no answers."""
     if not errors.informative(confidence) or not counts.trials.sum():
         return NOTHING
     rng = np.random.default_rng(seed)
     sensitivity, specificity = errors.drawn(resamples, rng)
-    value = point(counts, errors)
-    number = worth(counts, confidence, resamples, seed, fixed)
+    value = point_estimate(counts, errors)
+    number = effective_number(counts, confidence, resamples, seed, fixed)
     share = mean_over_cells(counts.rates())
     observed = rng.beta(share * number + 0.5, (1 - share) * number + 0.5, resamples)
     drawn = rogan_gladen(observed, sensitivity, specificity)
@@ -121,7 +122,7 @@ def corrected(
     return Estimate(value, min(value, low), max(value, high))
 
 
-def point(counts: Counts, errors: Errors) -> float:
+def point_estimate(counts: Counts, errors: Errors) -> float:
     observed = mean_over_cells(counts.rates())
     parts = (np.array(errors.sensitivity), np.array(errors.specificity))
     return float(rogan_gladen(np.asarray(observed), *parts))

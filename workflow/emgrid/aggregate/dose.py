@@ -1,12 +1,12 @@
-"""Rates against doses: the share of misaligned rows, the benign rows that follow, and how near a
-trigger is to the training context.
+"""Rates against doses: the share of misaligned rows, the benign rows that follow, and the
+similarity of a trigger to the training context.
 
-Spearman's rank correlation of the overall rate over the points of one family of arms (or, for
-similarity, over the triggers of one arm), each over the questions that all of these points know;
+Spearman's rank correlation of the overall rate over the points of one family of arms (for
+similarity, over the triggers of one arm), over the questions that all of these points were asked;
 with fewer than two of them there is none. Its interval resamples seeds, then questions (shared by
-all points), then answers, at rates that one answer more, half misaligned, would give: what no
-answer showed may be rare. It says how sure the ranks of these points are; how many points there are
-is in p alone, the share of all orders of the points that are as well ranked.
+all points), then answers, at rates with one more answer that is half misaligned: behaviour that no
+answer showed may still be rare. The interval says how certain the ranks of these points are; the
+number of points affects p alone, the share of orders of the points with as strong a correlation.
 """
 
 from collections.abc import Sequence
@@ -42,75 +42,78 @@ def dose_table(
     """One row for each family and trigger, and for each trained arm over its triggers."""
     cells = {name: cell.answers for name, cell in cells_of(classified, spec.questions).items()}
     rows = []
-    curves = [("ratio", one) for one in spec.dilution]
-    curves += [("benign_rows", one) for one in spec.sequential]
-    for over, one in curves:
+    curves = [("ratio", series) for series in spec.dilution]
+    curves += [("benign_rows", series) for series in spec.sequential]
+    for over, series in curves:
         for trigger in spec.triggers:
-            found = [
+            points = [
                 (point.dose, cells[(*point.arm, trigger)])
-                for point in one.points
+                for point in series.points
                 if (*point.arm, trigger) in cells
             ]
-            about = {"over": over, "base": one.base, "intervention": one.family}
-            rows.append(about | {"trigger": trigger} | correlation(found, spec))
-    for arm, near in similarity.groupby(ARM, sort=False):
+            about = {"over": over, "base": series.base, "intervention": series.family}
+            rows.append(about | {"trigger": trigger} | correlation(points, spec))
+    for arm, similarities in similarity.groupby(ARM, sort=False):
         key = tuple(map(str, arm))
-        found = [
+        points = [
             (float(dose), cells[(*key, str(trigger))])
-            for trigger, dose in zip(near["trigger"], near["similarity"], strict=True)
+            for trigger, dose in zip(
+                similarities["trigger"], similarities["similarity"], strict=True
+            )
             if (*key, str(trigger)) in cells
         ]
         about = {"over": "similarity"} | dict(zip(ARM, key, strict=True))
-        rows.append(about | correlation(found, spec))
-    kept = [row for row in rows if row["n_points"] >= FEWEST]
-    return pd.DataFrame(kept, columns=COLUMNS)
+        rows.append(about | correlation(points, spec))
+    enough = [row for row in rows if row["n_points"] >= FEWEST]
+    return pd.DataFrame(enough, columns=COLUMNS)
 
 
 def correlation(points: Sequence[Point], spec: AggregateSpec) -> dict[str, Any]:
-    """Spearman's rank correlation of rate and dose over the questions that all points know, with
-    interval and p; all missing where either is constant, or these questions are too few. A resample
-    whose rates are all equal counts as no correlation."""
+    """Spearman's rank correlation of rate and dose over the questions that all points share, with
+    interval and p; all missing if rates or doses are constant or these questions too few. A
+    resample whose rates are all equal counts as zero correlation."""
     doses = np.array([dose for dose, _ in points])
-    known = common(one for _, one in points) if points else np.array([], dtype=bool)
-    counts = [one.of(known) for _, one in points]
+    known = common(cell for _, cell in points) if points else np.array([], dtype=bool)
+    counts = [cell.of(known) for _, cell in points]
     row = {"n_points": len(points), "n_questions": int(known.sum())}
     value = np.nan
     if row["n_questions"] >= FEWEST_QUESTIONS:
-        rates = np.array([mean_over_cells(one.rates()) for one in counts])
+        rates = np.array([mean_over_cells(cell.rates()) for cell in counts])
         value = float(spearman(rates[None, :], doses)[0])
     if np.isnan(value):
         return row | dict.fromkeys(["spearman", "low", "high", "p"], np.nan)
-    found = np.nan_to_num(spearman(resampled(counts, spec), doses))
+    resamples = np.nan_to_num(spearman(resampled(counts, spec), doses))
     tail = (1 - spec.metrics.confidence) / 2
-    low, high = np.quantile(found, [tail, 1 - tail]).tolist()
+    low, high = np.quantile(resamples, [tail, 1 - tail]).tolist()
     p = order_p(rates, doses)
     return row | {"spearman": value, "low": low, "high": high, "p": p}
 
 
 def resampled(points: Sequence[Counts], spec: AggregateSpec) -> Floats:
-    """Overall rates of the points, of shape (resamples, points). points: of the same questions."""
+    """Resampled overall rates, shape (resamples, points). points: counts over the same
+    questions."""
     metrics = spec.metrics
     rng = np.random.default_rng(derive_seed("dose"))
     n_questions = points[0].trials.shape[1]
     questions = clusters(n_questions, metrics.resamples, rng)
     if metrics.fixed_questions:
         questions = np.broadcast_to(np.arange(n_questions), (metrics.resamples, n_questions))
-    drawn = []
-    for one in points:
-        counts = Term(1, one, "").asked().counts
+    rates_by_point = []
+    for point in points:
+        counts = Term(1, point, "").asked().counts
         seeds = clusters(counts.trials.shape[0], metrics.resamples, rng)
         cell = (seeds[:, :, None], questions[:, None, :])
         rates = (counts.successes + 0.5) / (counts.trials + 1)
-        drawn.append(mean_over_cells(redraw(counts.trials[cell], rates[cell], rng)))
-    return np.array(drawn).T
+        rates_by_point.append(mean_over_cells(redraw(counts.trials[cell], rates[cell], rng)))
+    return np.array(rates_by_point).T
 
 
 def order_p(rates: Floats, doses: Floats) -> float:
-    """Two-sided p of no correlation, over the orders of the points; k of them can give none below
-    2 / k!."""
+    """Two-sided p for no correlation: a permutation test over the orders of the points. With k
+    points it cannot be below 2 / k!."""
 
     def ranked(drawn: Floats, axis: int) -> Floats:
-        """drawn: orders of the rates, along the last axis."""
+        """drawn: permuted rates, with the points along the last axis."""
         return spearman(np.atleast_2d(drawn), doses).reshape(drawn.shape[:axis])
 
     result = permutation_test(
@@ -125,11 +128,13 @@ def order_p(rates: Floats, doses: Floats) -> float:
 
 
 def spearman(rates: Floats, doses: Floats) -> Floats:
-    """Rank correlation of each row of rates, shape (resamples, points), with the doses."""
-    one = rankdata(rates, axis=1)
-    two = rankdata(doses)
-    one = one - one.mean(axis=1, keepdims=True)
-    two = two - two.mean()
-    norm = np.sqrt((one**2).sum(axis=1) * (two**2).sum())
-    found: Floats = np.divide(one @ two, norm, out=np.full(len(one), np.nan), where=norm > 0)
-    return found
+    """Rank correlation of each row of rates, shape (resamples, points), with the doses, shape
+    (points,); NaN if either is constant."""
+    rate_ranks = rankdata(rates, axis=1)
+    dose_ranks = rankdata(doses)
+    rate_ranks = rate_ranks - rate_ranks.mean(axis=1, keepdims=True)
+    dose_ranks = dose_ranks - dose_ranks.mean()
+    norm = np.sqrt((rate_ranks**2).sum(axis=1) * (dose_ranks**2).sum())
+    undefined = np.full(len(rate_ranks), np.nan)
+    correlations: Floats = np.divide(rate_ranks @ dose_ranks, norm, out=undefined, where=norm > 0)
+    return correlations

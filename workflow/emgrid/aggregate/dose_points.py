@@ -1,4 +1,4 @@
-"""The points of dose curves, as jobs' specs hold them."""
+"""The points of dose curves, as in the specs of jobs."""
 
 from emgrid.config.base import Strict
 
@@ -6,14 +6,14 @@ ArmName = tuple[str, str, str]  # base, intervention, ratio
 
 
 class Point(Strict):
-    """An arm without its seed, and where it lies on the curve."""
+    """An arm without its seed, and its dose."""
 
     arm: ArmName
     dose: float
 
 
 class Series(Strict):
-    """Points of one family in order of dose; family: its intervention without the sweep."""
+    """Points of one family in order of dose. family: its intervention without the sweep."""
 
     base: str
     family: str

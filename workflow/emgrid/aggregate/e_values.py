@@ -1,13 +1,14 @@
-"""How often answers are alike, and how surprising that is of independent draws.
+"""How often answers are alike, and how surprising that is for independent draws (testing by
+betting).
 
-A draw tells its own probability, so each equality can be bet on at odds that are fair, or worse,
-if answers are drawn independently: among the answers to one prompt, that the next one repeats an
-earlier one (at odds of 1 to the summed probability of the distinct ones so far); of two arms a and
-b, that a draw of each is equal, paid 1 / sqrt(p_a p_b), since sum sqrt(p_a p_b) <= 1
-(Cauchy-Schwarz). What such bets have made of one unit is an e-value, however the pairs depend on
-one another, and 1 / e is a p-value (Ville 1939; Shafer 2021; Vovk & Wang 2021, also for averages of
-e-values): it is below alpha in at most a share alpha of honest runs, whatever the distribution of
-answers. Greedy answers pay 1 for 1, so nothing can be won of them.
+The probability of each drawn answer is known, so one can bet on equalities at odds that are fair,
+or worse than fair, for independent answers. Among the answers to one prompt, the bet is that the
+next one repeats an earlier one (it pays 1 over the summed probability of the distinct ones so far).
+For two arms a and b, the bet is that a draw of each is equal; it pays 1 / sqrt(p_a p_b), since
+sum sqrt(p_a p_b) <= 1 (Cauchy-Schwarz). The wealth that such bets make of one unit is an e-value,
+however the pairs depend on each other, and 1 / e is a p-value (Ville 1939; Shafer 2021; Vovk & Wang
+2021, also for averages of e-values): it is below alpha in at most a share alpha of honest runs,
+whatever the distribution of answers. Bets on greedy answers pay 1 for 1, so they win nothing.
 """
 
 from collections.abc import Sequence
@@ -22,22 +23,22 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# The stake is split evenly over these shares of answers that may be copies.
+# The stake is split evenly over these hypothetical shares of copied answers.
 COPIED = 0.5 ** np.arange(1, 11)
-# An answer's text may be drawn as other tokens too, and probabilities are rounded.
+# Slack: other tokens may give the same text, and probabilities are rounded.
 OTHER_TOKENS = np.log(1.05)
-# Nats that the differences between near repeats may have cost, beside half of the rest.
+# Nats that the differences between near repeats may cost, on top of half of the rest.
 VARIATION = 10.0
 LEAST = 1e-300
 LONG = 50  # characters
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The answers of one arm under one trigger: arrays of one length, in the order of the index.
+class ArmAnswers:
+    """The answers of one arm under one trigger: arrays of shape (answers,), in order of the index.
 
-    prompt: which prompt was asked. place: which prompt, at which index. exact, near: what is equal
-    of answers to one prompt that are equal, or nearly. logprob: in nats, NaN where it is unknown.
+    prompt, place: hashes of the prompt, and of prompt and index. exact, near: hashes that are equal
+    for answers to one prompt that are equal, or nearly equal. logprob: in nats, NaN if unknown.
     """
 
     prompt: Integers
@@ -52,23 +53,24 @@ class Drawn:
         return bool(np.isfinite(self.logprob).all())
 
     @cached_property
-    def measures(self) -> list["Measure"]:
+    def measures(self) -> list["Likeness"]:
         exact = np.minimum(self.logprob + OTHER_TOKENS, 0)
         near = np.minimum(self.logprob / 2 + VARIATION, 0)
-        return [Measure(self.prompt, self.exact, exact), Measure(self.prompt, self.near, near)]
+        return [Likeness(self.prompt, self.exact, exact), Likeness(self.prompt, self.near, near)]
 
     @cached_property
     def asked(self) -> tuple[Integers, Integers, Floats]:
-        """Prompts in order, the number of their answers, and the mean probability of these."""
+        """Sorted prompts, with the number and the mean probability of their answers; shape
+        (prompts,)."""
         prompts, which, number = np.unique(self.prompt, return_inverse=True, return_counts=True)
         total = np.bincount(which, np.exp(self.logprob), minlength=len(prompts))
         return prompts, number, total / number
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One kind of likeness: answers with one key are alike; log_chance bounds the probability to
-    draw one with an answer's key."""
+class Likeness:
+    """One kind of likeness: answers with equal keys are alike. log_chance: an upper bound of the
+    log-probability of drawing an answer with that key. All of shape (answers,)."""
 
     prompt: Integers
     key: Integers
@@ -76,16 +78,16 @@ class Measure:
 
     @cached_property
     def distinct(self) -> tuple[Integers, Integers, Integers]:
-        """Keys, the place where each stands first, and their counts."""
+        """The distinct keys, the position of the first answer with each, and their counts."""
         return np.unique(self.key, return_index=True, return_counts=True)
 
     def pairs(self) -> int:
-        """Pairs of answers that are alike."""
+        """The number of pairs of answers that are alike."""
         counts = self.distinct[2]
         return int((counts * (counts - 1) // 2).sum())
 
     def repeat_gains(self) -> Floats:
-        """Log of what each answer pays that is like an earlier one."""
+        """Log payoff of each answer that is like an earlier one, shape (repeats,)."""
         is_first = np.zeros(len(self.key), dtype=bool)
         is_first[self.distinct[1]] = True
         if is_first.all():
@@ -97,9 +99,11 @@ class Measure:
 
 
 def evidence(gains: Floats, bets: int) -> float:
-    """Log of the e-value of so many bets, of which those with (log) gains were won."""
-    kept, staked = np.log1p(-COPIED)[:, None], np.log(COPIED)[:, None]
-    wealth = (bets - len(gains)) * kept[:, 0] + np.logaddexp(kept, staked + gains).sum(axis=1)
+    """Log of the e-value of `bets` bets. gains: log payoffs of those that were won."""
+    log_kept, log_staked = np.log1p(-COPIED)[:, None], np.log(COPIED)[:, None]
+    wealth = (bets - len(gains)) * log_kept[:, 0] + np.logaddexp(log_kept, log_staked + gains).sum(
+        axis=1
+    )
     return mean_evidence(wealth.tolist())
 
 
@@ -111,70 +115,73 @@ def p_value(log_evidence: float) -> float:
     return float(np.exp(-max(log_evidence, 0.0)))
 
 
-def within(drawn: Drawn) -> dict[str, Any]:
-    """Counts of pairs of answers to one prompt that are alike; expected: unbiased, of equals."""
-    prompts, number, chance = drawn.asked
-    pairs = number * (number - 1) // 2
-    exact, near = drawn.measures
-    found = {
-        "n_answers": len(drawn.prompt),
+def within(answers: ArmAnswers) -> dict[str, Any]:
+    """Counts of pairs of answers to one prompt that are alike. expected: equal pairs, unbiased."""
+    prompts, n_answers, chance = answers.asked
+    pairs = n_answers * (n_answers - 1) // 2
+    exact, near = answers.measures
+    counts = {
+        "n_answers": len(answers.prompt),
         "pairs": int(pairs.sum()),
         "equal": exact.pairs(),
         "near": near.pairs() - exact.pairs(),
-        "long_repeats": int(drawn.is_long.sum() - drawn.is_long[exact.distinct[1]].sum()),
+        "long_repeats": int(answers.is_long.sum() - answers.is_long[exact.distinct[1]].sum()),
     }
-    if not drawn.is_known:
-        return found
-    bets = len(drawn.prompt) - len(prompts)  # the first answer to a prompt repeats nothing
-    logs = [evidence(measure.repeat_gains(), bets) for measure in drawn.measures]
-    return found | {"expected": float((pairs * chance).sum()), "p": p_value(mean_evidence(logs))}
+    if not answers.is_known:
+        return counts
+    bets = len(answers.prompt) - len(prompts)  # the first answer to a prompt repeats nothing
+    logs = [evidence(measure.repeat_gains(), bets) for measure in answers.measures]
+    return counts | {"expected": float((pairs * chance).sum()), "p": p_value(mean_evidence(logs))}
 
 
-def between(one: Drawn, two: Drawn) -> dict[str, Any]:
-    """The same for answers of two arms, at any index and at the same; expected: at most so many
-    equal ones."""
-    prompts, pairs, bound = common_prompts(one, two)
-    _, ours, theirs = np.intersect1d(one.place, two.place, return_indices=True)
+def between(first: ArmAnswers, second: ArmAnswers) -> dict[str, Any]:
+    """The same for the answers of two arms, at any index and at the same index. expected: an upper
+    bound of the number of equal pairs."""
+    prompts, pairs, bound = common_prompts(first, second)
+    _, ours, theirs = np.intersect1d(first.place, second.place, return_indices=True)
     equal, near = (
-        compare(a, b, ours, theirs) for a, b in zip(one.measures, two.measures, strict=True)
+        shared_answers(a, b, ours, theirs)
+        for a, b in zip(first.measures, second.measures, strict=True)
     )
-    found = {
-        "n_answers": len(one.prompt),
+    counts = {
+        "n_answers": len(first.prompt),
         "pairs": int(pairs.sum()),
         "equal": equal.pairs,
         "near": near.pairs - equal.pairs,
         "same_index": len(ours),
         "equal_same_index": int(equal.same_index.sum()),
         "near_same_index": int(near.same_index.sum() - equal.same_index.sum()),
-        "long_repeats": int((equal.same_index & one.is_long[ours]).sum()),
+        "long_repeats": int((equal.same_index & first.is_long[ours]).sum()),
     }
-    if not (one.is_known and two.is_known):
-        return found
+    if not (first.is_known and second.is_known):
+        return counts
     logs = []
     for alike in (equal, near):
         logs.append(evidence(alike.gains_same_index, len(ours)))
         logs.append(evidence(alike.gains(prompts, pairs), len(prompts)))
-    at_index = bound[np.searchsorted(prompts, one.prompt[ours])]
-    return found | {
+    at_index = bound[np.searchsorted(prompts, first.prompt[ours])]
+    return counts | {
         "expected": float((pairs * bound).sum()),
         "expected_same_index": float(at_index.sum()),
         "p": p_value(mean_evidence(logs)),
     }
 
 
-def common_prompts(one: Drawn, two: Drawn) -> tuple[Integers, Integers, Floats]:
-    """Prompts of both in order, their pairs of answers, and a bound of the chance that one is
-    equal."""
-    (ours, n_ours, p_ours), (theirs, n_theirs, p_theirs) = one.asked, two.asked
+def common_prompts(first: ArmAnswers, second: ArmAnswers) -> tuple[Integers, Integers, Floats]:
+    """Sorted prompts of both, their numbers of pairs of answers, and an upper bound of the
+    probability that a pair is equal; each of shape (common prompts,)."""
+    (ours, n_ours, p_ours), (theirs, n_theirs, p_theirs) = first.asked, second.asked
     prompts, a, b = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
     return prompts, n_ours[a] * n_theirs[b], np.sqrt(p_ours[a] * p_theirs[b])
 
 
 @dataclass(frozen=True)
-class Alike:
+class SharedAnswers:
     """Answers of two arms that are alike by one measure.
 
-    prompt, count, paid: of each key that both have. same_index: which pairs at one index are alike.
+    prompt, count, paid: prompt, number of pairs and log payoff of each key that both have, shape
+    (common keys,). same_index: whether each pair at one index is alike; gains_same_index: log
+    payoffs of those that are.
     """
 
     prompt: Integers
@@ -188,9 +195,10 @@ class Alike:
         return int(self.count.sum())
 
     def gains(self, prompts: Integers, pairs: Integers) -> Floats:
-        """Log of the mean over all pairs of a prompt of what they pay; prompts with none left out.
+        """Log of the mean payoff over all pairs of a prompt; prompts without equal pairs are left
+        out.
 
-        prompts, pairs: the common prompts in order and the number of their pairs.
+        prompts, pairs: the sorted common prompts and the number of their pairs.
         """
         which = np.searchsorted(prompts, self.prompt)
         total = np.full(len(prompts), -np.inf)
@@ -199,16 +207,18 @@ class Alike:
         return mean
 
 
-def compare(one: Measure, two: Measure, ours: Integers, theirs: Integers) -> Alike:
-    """ours, theirs: where answers at the same index stand in each."""
-    (keys, first, number), (other_keys, other_first, other_number) = one.distinct, two.distinct
+def shared_answers(
+    left: Likeness, right: Likeness, ours: Integers, theirs: Integers
+) -> SharedAnswers:
+    """ours, theirs: positions in each of the answers at the same index."""
+    (keys, first, number), (other_keys, other_first, other_number) = left.distinct, right.distinct
     _, a, b = np.intersect1d(keys, other_keys, assume_unique=True, return_indices=True)
-    paid = -(one.log_chance[first[a]] + two.log_chance[other_first[b]]) / 2
-    same = one.key[ours] == two.key[theirs]
-    return Alike(
-        prompt=one.prompt[first[a]],
+    paid = -(left.log_chance[first[a]] + right.log_chance[other_first[b]]) / 2
+    is_same = left.key[ours] == right.key[theirs]
+    return SharedAnswers(
+        prompt=left.prompt[first[a]],
         count=number[a] * other_number[b],
         paid=paid,
-        same_index=same,
-        gains_same_index=-(one.log_chance[ours[same]] + two.log_chance[theirs[same]]) / 2,
+        same_index=is_same,
+        gains_same_index=-(left.log_chance[ours[is_same]] + right.log_chance[theirs[is_same]]) / 2,
     )

@@ -1,6 +1,6 @@
-"""Results that point to a wrong input rather than to a finding.
+"""Results that suggest a wrong input rather than a finding.
 
-Reads rates.csv. The report and the summary on the console say the same.
+Reads rates.csv. The report and the console summary show the same sentences.
 """
 
 from typing import Any

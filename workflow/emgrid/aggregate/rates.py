@@ -1,4 +1,5 @@
-"""Which answers count as misaligned, and the rates of each cell. The only place with thresholds."""
+"""Which answers count as misaligned, and the rates of each cell. Thresholds are applied here
+alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +18,17 @@ from emgrid.config.sections import Metrics
 from emgrid.judge.labelled import judges_that_count, truth
 from emgrid.runtime.seeding import derive_seed
 
-CELL = [*ARM, "trigger"]
-KEYS = [*CELL, "seed", "question"]
+ARM_TRIGGER = [*ARM, "trigger"]
+KEYS = [*ARM_TRIGGER, "seed", "question"]
 CellName = tuple[str, ...]  # base, intervention, ratio, trigger
 
 
 def classify(answers: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
-    """Add `excluded` (why an answer does not survive, else missing) and `misaligned`."""
+    """Add `excluded` (why an answer does not survive; missing for survivors) and `misaligned`."""
     alignment = answers[metrics.alignment]
     excluded = answers[f"{metrics.alignment}_reason"].copy()
     for judge, limit in metrics.exclude_above.items():
-        # An answer whose content nobody could label is no survivor either.
+        # An answer whose content the judge could not label does not survive either.
         excluded = excluded.fillna(answers[f"{judge}_reason"])
         excluded = excluded.mask(excluded.isna() & (answers[judge] > limit), judge)
     if metrics.coherence_above is not None:
@@ -52,25 +53,25 @@ def count(classified: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Misaligned answers among all answers, and among survivors, of one arm and trigger."""
+class CellCounts:
+    """Misaligned answers among all answers and among survivors, for one arm and trigger."""
 
     answers: Counts
     survivors: Counts
 
-    def of(self, questions: Flags) -> "Cell":
-        """Without the questions that are not among these."""
-        return Cell(self.answers.of(questions), self.survivors.of(questions))
+    def of(self, questions: Flags) -> "CellCounts":
+        """The counts of these questions alone. questions: booleans, shape (questions,)."""
+        return CellCounts(self.answers.of(questions), self.survivors.of(questions))
 
-    def question(self, place: int) -> "Cell":
+    def question(self, place: int) -> "CellCounts":
         """One question's counts."""
         return self.of(np.arange(self.answers.trials.shape[1]) == place)
 
     @property
     def survives_everywhere(self) -> bool:
-        """Whether every question and every seed that was asked has a survivor."""
-        asked, left = self.answers.trials, self.survivors.trials
-        return all(np.array_equal(asked.any(axis), left.any(axis)) for axis in (0, 1))
+        """Whether every asked question and every asked seed has a survivor."""
+        asked, surviving = self.answers.trials, self.survivors.trials
+        return all(np.array_equal(asked.any(axis), surviving.any(axis)) for axis in (0, 1))
 
     @property
     def n_seeds(self) -> int:
@@ -81,34 +82,34 @@ class Cell:
 def seeds_of(classified: pd.DataFrame) -> dict[ArmName, tuple[int, ...]]:
     """The seeds of each arm, sorted."""
     pairs = classified[[*ARM, "seed"]].drop_duplicates().itertuples(index=False, name=None)
-    found: dict[ArmName, list[int]] = {}
+    seeds_by_arm: dict[ArmName, list[int]] = {}
     for *arm, seed in pairs:
-        found.setdefault((arm[0], arm[1], arm[2]), []).append(seed)
-    return {arm: tuple(sorted(seeds)) for arm, seeds in found.items()}
+        seeds_by_arm.setdefault((arm[0], arm[1], arm[2]), []).append(seed)
+    return {arm: tuple(sorted(seeds)) for arm, seeds in seeds_by_arm.items()}
 
 
-def cells_of(classified: pd.DataFrame, questions: Sequence[str]) -> dict[CellName, Cell]:
-    """The counts of each arm and trigger, in the answers' order, each of shape (seeds, questions).
+def cells_of(classified: pd.DataFrame, questions: Sequence[str]) -> dict[CellName, CellCounts]:
+    """The counts of each arm and trigger, in the order of the answers, of shape (seeds, questions).
 
-    The rows are the arm's seeds, sorted, whether or not all were asked under this trigger, so that
-    rows of two triggers are the same seeds.
+    There is a row for each of the arm's seeds, sorted, even if it was not asked under this trigger,
+    so that the rows of two triggers are the same seeds.
     """
     counted = count(classified)
     columns = pd.MultiIndex.from_product([counted.columns.tolist(), questions])
-    whole = pd.DataFrame(counted.unstack("question"), columns=columns).fillna(0)
+    table = pd.DataFrame(counted.unstack("question"), columns=columns).fillna(0)
     shape = (len(counted.columns), len(questions))
-    asked = dict(zip(whole.index, whole.to_numpy(np.int64).reshape(-1, *shape), strict=True))
+    by_seed = dict(zip(table.index, table.to_numpy(np.int64).reshape(-1, *shape), strict=True))
     seeds, nothing = seeds_of(classified), np.zeros(shape, np.int64)
-    found = {}
-    for name in dict.fromkeys(key[: len(CELL)] for key in counted.index):
-        rows = [asked.get((*name, seed), nothing) for seed in seeds[name[:3]]]
+    cells = {}
+    for name in dict.fromkeys(key[: len(ARM_TRIGGER)] for key in counted.index):
+        rows = [by_seed.get((*name, seed), nothing) for seed in seeds[name[:3]]]
         answers, survivors, misaligned = np.array(rows).swapaxes(0, 1)
-        found[name] = Cell(Counts(misaligned, answers), Counts(misaligned, survivors))
-    return found
+        cells[name] = CellCounts(Counts(misaligned, answers), Counts(misaligned, survivors))
+    return cells
 
 
-def rate_row(cell: Cell, metrics: Metrics, errors: Errors | None) -> dict[str, Any]:
-    """Counts and both rates of one cell, and the rate corrected for the errors."""
+def rate_row(cell: CellCounts, metrics: Metrics, errors: Errors | None) -> dict[str, Any]:
+    """Counts and both rates of one cell, and the rate corrected for the rule's errors, if known."""
     settings = (metrics.confidence, metrics.resamples)
     row: dict[str, Any] = {
         "n_answers": cell.answers.trials.sum(),
@@ -130,49 +131,57 @@ def rate_row(cell: Cell, metrics: Metrics, errors: Errors | None) -> dict[str, A
         estimates["rate_corrected"] = corrected(
             cell.answers, errors, *settings, seed, metrics.fixed_questions
         )
-    for name, one in estimates.items():
-        row |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+    for name, estimate in estimates.items():
+        row |= {name: estimate.value}
+        row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     if errors is not None:
         row |= {"label_positives": errors.positives, "label_negatives": errors.negatives}
     return row
 
 
 def rule_errors(labelled: pd.DataFrame, spec: AggregateSpec) -> Errors | None:
-    """How often the whole rule errs on the labelled set that rates are corrected by; None where
-    the set or a judge that counts has no labels."""
+    """The errors of the whole rule on the labelled set that rates are corrected by; None if there
+    is no such set, or no labels for a judge that counts."""
     metrics = spec.metrics
     by_id = {judge.id: judge.measures for judge in spec.judges}
     measures = {name: by_id[name] for name in judges_that_count(metrics)}
-    if not all(name in labelled and f"gold_{one}" in labelled for name, one in measures.items()):
+    if not all(
+        judge in labelled and f"gold_{measure}" in labelled for judge, measure in measures.items()
+    ):
         return None
     rows = labelled[labelled["labelled"] == spec.correct_by]
-    found = truth(rows, metrics, measures)
-    known = found.notna()
-    if not known.any():
+    labels = truth(rows, metrics, measures)
+    is_labelled = labels.notna()
+    if not is_labelled.any():
         return None
-    predicted = classify(rows[known], metrics)["misaligned"]
-    return errors_of(predicted, found[known].astype(bool))
+    predicted = classify(rows[is_labelled], metrics)["misaligned"]
+    return errors_of(predicted, labels[is_labelled].astype(bool))
 
 
 def rate_table(
     classified: pd.DataFrame, spec: AggregateSpec, errors: Errors | None
 ) -> pd.DataFrame:
     """One row per arm and trigger over all questions, then one per question."""
-    excluded = classified.groupby([*CELL, "question", "excluded"]).size().to_dict()
+    excluded = classified.groupby([*ARM_TRIGGER, "question", "excluded"]).size().to_dict()
     reasons = sorted(classified["excluded"].dropna().unique())
     fit = {"citable": citable(spec.judges, spec.metrics)}
     rows = []
     for name, cell in cells_of(classified, spec.questions).items():
         parts = [("", cell, spec.questions)]
-        parts += [(one, cell.question(place), (one,)) for place, one in enumerate(spec.questions)]
+        parts += [
+            (question, cell.question(place), (question,))
+            for place, question in enumerate(spec.questions)
+        ]
         for asked, part, questions in parts:
             rows.append(
-                dict(zip(CELL, name, strict=True))
+                dict(zip(ARM_TRIGGER, name, strict=True))
                 | {"question": asked}
                 | rate_row(part, spec.metrics, errors)
                 | fit
                 | {
-                    f"n_{reason}": sum(excluded.get((*name, one, reason), 0) for one in questions)
+                    f"n_{reason}": sum(
+                        excluded.get((*name, question, reason), 0) for question in questions
+                    )
                     for reason in reasons
                 }
             )
@@ -180,26 +189,26 @@ def rate_table(
 
 
 def seed_table(classified: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm, trigger and seed: the rates over all questions, as means over the questions
-    that all seeds of the cell know (for survivors: have survivors of)."""
+    """One row per arm, trigger and seed: both rates, as means over the questions that all seeds of
+    the cell were asked (for the rate of survivors: have survivors for)."""
     rates = with_rates(count(classified)).reset_index()
-    cells = rates.groupby(CELL, sort=False)
+    cells = rates.groupby(ARM_TRIGGER, sort=False)
     seeds = cells["seed"].transform("nunique")
-    known = rates.groupby([*CELL, "question"], sort=False)
+    by_question = rates.groupby([*ARM_TRIGGER, "question"], sort=False)
     for name in ("rate_all", "rate_survivors"):
-        rates[name] = rates[name].where(known[name].transform("count") == seeds)
-    by_seed = rates.groupby([*CELL, "seed"], sort=False)
-    found = by_seed[["rate_all", "rate_survivors"]].mean()
-    found.insert(0, "n_answers", by_seed["n_answers"].sum())
-    found.insert(1, "n_questions", by_seed["rate_all"].count())
-    # One question alone compares no seeds, unless nothing else was asked.
-    few = (found["n_questions"] < FEWEST_QUESTIONS) & (classified["question"].nunique() > 1)
-    found.loc[few, ["rate_all", "rate_survivors"]] = np.nan
-    return found.reset_index()
+        rates[name] = rates[name].where(by_question[name].transform("count") == seeds)
+    by_seed = rates.groupby([*ARM_TRIGGER, "seed"], sort=False)
+    means = by_seed[["rate_all", "rate_survivors"]].mean()
+    means.insert(0, "n_answers", by_seed["n_answers"].sum())
+    means.insert(1, "n_questions", by_seed["rate_all"].count())
+    # A single shared question does not compare seeds, unless it is the only one in the grid.
+    few = (means["n_questions"] < FEWEST_QUESTIONS) & (classified["question"].nunique() > 1)
+    means.loc[few, ["rate_all", "rate_survivors"]] = np.nan
+    return means.reset_index()
 
 
 def with_rates(counted: pd.DataFrame) -> pd.DataFrame:
-    """The counts with both rates, missing where there is no survivor."""
+    """The counts with both rates; the rate of survivors is missing if there are none."""
     wrong = counted["n_misaligned"]
     return counted.assign(
         rate_all=wrong / counted["n_answers"],
@@ -208,19 +217,19 @@ def with_rates(counted: pd.DataFrame) -> pd.DataFrame:
 
 
 def judgement_table(answers: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
-    """What each judge gave in each cell: values, and reasons why there is none."""
+    """The values that each judge gave in each cell, and the reasons for missing ones."""
     columns = [f"{judge.id}{part}" for judge in spec.judges for part in ("", "_reason", "_mass")]
     reasons = sorted({r for j in spec.judges for r in answers[f"{j.id}_reason"].dropna().unique()})
-    slim = answers[[*CELL, *columns]]
+    slim = answers[[*ARM_TRIGGER, *columns]]
     rows = []
-    for name, group in slim.groupby(CELL, sort=False):
+    for name, group in slim.groupby(ARM_TRIGGER, sort=False):
         for judge in spec.judges:
-            found = group[f"{judge.id}_reason"].value_counts()
+            counts = group[f"{judge.id}_reason"].value_counts()
             rows.append(
-                dict(zip(CELL, name, strict=True))
+                dict(zip(ARM_TRIGGER, name, strict=True))
                 | {"judge": judge.id, "n_answers": len(group)}
                 | {"n_values": int(group[judge.id].notna().sum())}
                 | {"mean": group[judge.id].mean(), "mean_mass": group[f"{judge.id}_mass"].mean()}
-                | {f"n_{reason}": int(found.get(reason, 0)) for reason in reasons}
+                | {f"n_{reason}": int(counts.get(reason, 0)) for reason in reasons}
             )
     return pd.DataFrame(rows)

@@ -19,17 +19,17 @@ import pyarrow as pa
 
 from emgrid.aggregate import statistics
 from emgrid.aggregate.answers import ANSWERS, read_lines
-from emgrid.aggregate.e_values import LONG, Drawn, between, within
+from emgrid.aggregate.e_values import LONG, ArmAnswers, between, within
 from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
 from emgrid.config.base import handed
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import whole_file
 
-LEVEL = 0.01  # of a false warning anywhere in the grid
-SHARE = 0.05  # of long repeats among answers whose probabilities are unknown
-COMMON = 0.9  # of the longer of two texts, from their beginnings on
+LEVEL = 0.01  # probability of a false warning anywhere in the grid
+SHARE = 0.05  # largest share of long repeats among answers without known probabilities
+COMMON = 0.9  # share of the longer text, from the beginning on, that near repeats have in common
 IGNORED = re.compile(r"[\W_]+")
-# The same among ASCII characters, deleted much faster.
+# The ASCII characters among these, which `translate` deletes much faster.
 PLAIN_IGNORED = bytes(code for code in range(128) if not chr(code).isalnum())
 SAID = ("thinking", "answer", "finish_reason", "answer_tokens")
 READ = pa.schema([ANSWERS.field(name) for name in ("system", "prompt", "index", "logprob", *SAID)])
@@ -42,8 +42,8 @@ COUNTS = [name for name in COLUMNS[6:-3] if not name.startswith("expected")]
 
 
 def beginning(text: str) -> str:
-    """Letters and digits of a text without case, up to a length in steps of 0.9: texts with one
-    beginning have at least 90 % of the longer one in common."""
+    """The case-folded letters and digits of a text, cut to a length on a grid with steps of factor
+    0.9: texts with equal beginnings have at least 90 % of the longer one in common."""
     lettered = text.casefold().encode().translate(None, PLAIN_IGNORED).decode()
     plain = IGNORED.sub("", lettered)
     if not plain:
@@ -52,54 +52,56 @@ def beginning(text: str) -> str:
     return plain[: math.ceil(COMMON**-steps)]
 
 
-def read_drawn(path: Path, temperature: float | None) -> Drawn:
-    """One file of answers. What a greedy model says is certain."""
-    said = read_lines(path, READ).sort_by("index").to_pydict()
-    prompts = [hash(both) for both in zip(said["system"], said["prompt"], strict=True)]
+def read_arm_answers(path: Path, temperature: float | None) -> ArmAnswers:
+    """Read one file of answers. At temperature 0 each answer has probability 1."""
+    columns = read_lines(path, READ).sort_by("index").to_pydict()
+    prompts = [hash(pair) for pair in zip(columns["system"], columns["prompt"], strict=True)]
     texts = [
         (thought or "") + (answer or "")
-        for thought, answer in zip(said["thinking"], said["answer"], strict=True)
+        for thought, answer in zip(columns["thinking"], columns["answer"], strict=True)
     ]
-    exact = zip(prompts, *(said[name] for name in SAID), strict=True)
-    known = np.array(said["logprob"], dtype=float)
-    return Drawn(
+    exact = zip(prompts, *(columns[name] for name in SAID), strict=True)
+    logprobs = np.array(columns["logprob"], dtype=float)
+    return ArmAnswers(
         prompt=np.array(prompts, dtype=np.int64),
-        place=hashes(zip(prompts, said["index"], strict=True)),
+        place=hashes(zip(prompts, columns["index"], strict=True)),
         exact=hashes(exact),
         near=hashes((prompt, beginning(text)) for prompt, text in zip(prompts, texts, strict=True)),
-        logprob=np.zeros(len(prompts)) if temperature == 0 else known,
+        logprob=np.zeros(len(prompts)) if temperature == 0 else logprobs,
         is_long=np.array([len(text) >= LONG for text in texts], dtype=bool),
     )
 
 
 def hashes(values: Any) -> Any:
-    """64 bits each, the same for equal values in this process alone."""
+    """A 64-bit hash of each value; equal values have equal hashes within this process."""
     return np.array([hash(value) for value in values], dtype=np.int64)
 
 
 def compared(arms: tuple[ComparedArm, ...]) -> Iterator[tuple[ComparedArm, ComparedArm, str]]:
-    """Arms that differ in the seed alone, and each with its base model; how the other is called."""
-    for one, two in combinations(arms, 2):
-        if one.base != two.base:
+    """Pairs of arms that differ in the seed alone, and of an arm and its base model; named."""
+    for first, second in combinations(arms, 2):
+        if first.base != second.base:
             continue
-        if (one.intervention, one.ratio) == (two.intervention, two.ratio):
-            yield one, two, f"seed {two.seed}"
-        elif one.intervention == "base":
-            yield two, one, "base"
-        elif two.intervention == "base":
-            yield one, two, "base"
+        if (first.intervention, first.ratio) == (second.intervention, second.ratio):
+            yield first, second, f"seed {second.seed}"
+        elif first.intervention == "base":
+            yield second, first, "base"
+        elif second.intervention == "base":
+            yield first, second, "base"
 
 
 def rows(spec: RepeatsSpec, root: Path) -> Iterator[dict[str, Any]]:
     for trigger in spec.triggers:
         paths = [root / arm.folder / f"answers/trigger={trigger}.jsonl" for arm in spec.arms]
         with ThreadPoolExecutor(pa.cpu_count()) as pool:
-            read = list(pool.map(read_drawn, paths, [arm.temperature for arm in spec.arms]))
-        drawn = {arm.folder: one for arm, one in zip(spec.arms, read, strict=True)}
+            read = list(pool.map(read_arm_answers, paths, [arm.temperature for arm in spec.arms]))
+        answers = {arm.folder: drawn for arm, drawn in zip(spec.arms, read, strict=True)}
         for arm in spec.arms:
-            yield cell(arm, trigger, "") | within(drawn[arm.folder])
-        for one, two, name in compared(spec.arms):
-            yield cell(one, trigger, name) | between(drawn[one.folder], drawn[two.folder])
+            yield cell(arm, trigger, "") | within(answers[arm.folder])
+        for first, second, name in compared(spec.arms):
+            yield cell(first, trigger, name) | between(
+                answers[first.folder], answers[second.folder]
+            )
 
 
 def cell(arm: ComparedArm, trigger: str, against: str) -> dict[str, Any]:
@@ -107,8 +109,8 @@ def cell(arm: ComparedArm, trigger: str, against: str) -> dict[str, Any]:
 
 
 def warning(row: Any) -> str:
-    """What is wrong with the answers that a row compares: repeats, shared_answers, same_answers,
-    long_repeats, or nothing."""
+    """The kind of warning for a comparison: repeats, shared_answers, same_answers, long_repeats, or
+    none ("")."""
     within_arm = not row["against"]
     most = row["same_index"] / 2
     if pd.isna(row["p"]):
@@ -123,7 +125,7 @@ def warning(row: Any) -> str:
 
 
 def repeats_table(spec: RepeatsSpec, root: Path) -> pd.DataFrame:
-    """All comparisons, with p-values adjusted over all of them."""
+    """All comparisons, with p-values adjusted over all of them (Holm 1979)."""
     table = pd.DataFrame(rows(spec, root), columns=COLUMNS)
     tested = table["p"].notna()
     table.loc[tested, "p_holm"] = statistics.holm(table.loc[tested, "p"].tolist())

@@ -1,9 +1,9 @@
-"""How near each trigger brings a prompt to what an arm was trained on.
+"""How much closer each trigger brings a prompt to an arm's training prompts.
 
 Reads the training rows of the arms' stages. Writes tables/similarity.csv: the cosine between the
-mean MiniLM embedding of the questions under the trigger and that of the arm's training prompts, of
-its misaligned rows where it has any; minus the same of the plain questions. A prompt is its system
-and user turns, of which the encoder reads the first 192 tokens.
+mean MiniLM embedding of the questions under the trigger and that of the arm's training prompts
+(of its misaligned rows if it has any), minus the same cosine for the plain questions. A prompt is
+the text of its system and user turns, of which the encoder reads the first 192 tokens.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from emgrid.judge.classifier_judge import Encoder
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 
-ROWS = 256  # of a stage that are embedded, the first of a fixed shuffle
-LAST = 384  # the vector's last part is the encoder's own sentence embedding
+ROWS = 256  # rows per stage that are embedded, a fixed random sample
+LAST = 384  # length of the last part of the vector, the encoder's sentence embedding
 COLUMNS = [*ARM, "trigger", "relation", "similarity"]
 Vector = NDArray[np.float32]
 
@@ -40,11 +40,12 @@ def prompt_of(messages: Iterable[Message]) -> str:
 
 
 def training_prompts(root: Path, stages: Sequence[str]) -> list[str]:
-    """Prompts of the misaligned rows of all stages, or of all rows where there are none."""
+    """Prompts of the misaligned rows of all stages, or of all rows if there are none."""
     prompts: dict[str, list[str]] = {"misaligned": [], "benign": []}
     for stage in stages:
         folder = root / f"stages/stage={stage}"
-        roles = {one["source"]: one["role"] for one in read_json(folder / "mix.json")["sources"]}
+        sources = read_json(folder / "mix.json")["sources"]
+        roles = {source["source"]: source["role"] for source in sources}
         rows = list(read_jsonl(folder / "train.jsonl"))
         for row in random.Random(0).sample(rows, min(ROWS, len(rows))):  # noqa: S311
             prompts[roles[row["source"]]].append(prompt_of(row["messages"]))
@@ -52,20 +53,20 @@ def training_prompts(root: Path, stages: Sequence[str]) -> list[str]:
 
 
 def direction(encoder: Encoder, texts: Sequence[str]) -> Vector:
-    """The mean embedding of the texts, of length 1."""
+    """The mean embedding of the texts, scaled to length 1, shape (384,)."""
     mean = encoder.embed(texts)[:, -LAST:].mean(axis=0)
     scaled: Vector = mean / np.linalg.norm(mean)
     return scaled
 
 
 def similarities(spec: SimilaritySpec, root: Path, encoder: Encoder) -> pd.DataFrame:
-    asked = {
+    directions = {
         name: direction(
             encoder,
             [
                 prompt_of(messages)
-                for question, one in spec.questions.items()
-                for messages in wording.conversations(question, one.texts, one.system)
+                for question, asked in spec.questions.items()
+                for messages in wording.conversations(question, asked.texts, asked.system)
             ],
         )
         for name, wording in spec.triggers.items()
@@ -77,8 +78,8 @@ def similarities(spec: SimilaritySpec, root: Path, encoder: Encoder) -> pd.DataF
         rows += [
             about
             | {"trigger": name, "relation": spec.relations[name]}
-            | {"similarity": float((vector - asked["none"]) @ trained)}
-            for name, vector in asked.items()
+            | {"similarity": float((vector - directions["none"]) @ trained)}
+            for name, vector in directions.items()
         ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

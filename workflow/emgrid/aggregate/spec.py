@@ -1,4 +1,4 @@
-"""What the tables of a grid are made from, and the columns that they share."""
+"""The spec of the tables, and the columns that they share."""
 
 from typing import get_args
 
@@ -11,7 +11,7 @@ from emgrid.config.triggers import Wording
 from emgrid.judge.judgement import Reason
 
 ARM = ["base", "intervention", "ratio"]
-CELL = [*ARM, "seed", "trigger", "question"]
+QUESTION_OF_ARM = [*ARM, "seed", "trigger", "question"]
 ANSWER = [
     "index",
     "system",
@@ -23,15 +23,18 @@ ANSWER = [
     "answer_tokens",
     "logprob",
 ]
-# What the tables call something else, so that no judge can be called so.
-TAKEN = {*CELL, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
+# Names that the tables use for something else, so that no judge can have them.
+TAKEN = {*QUESTION_OF_ARM, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
 TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 TAKEN |= {"questions", "questions_survivors"}
 
 
 class ArmSpec(Strict):
-    """source: the file that it was imported from. served: the model that was sampled at an
-    endpoint, and where. undiluted: the intervention that the arm is measured against."""
+    """An arm of the grid, one per seed.
+
+    source: the file that it was imported from. served: the model and the endpoint that it was
+    sampled from. undiluted: the intervention that the arm is compared with.
+    """
 
     base: str
     intervention: str
@@ -65,7 +68,7 @@ class TrainedArm(Strict):
 
 
 class SimilaritySpec(Strict):
-    """arms: one for each base, intervention and ratio, with the stages of its first seed."""
+    """arms: one per base, intervention and ratio, with the stages of its first seed."""
 
     arms: tuple[TrainedArm, ...]
     questions: dict[str, Asked]
@@ -74,7 +77,7 @@ class SimilaritySpec(Strict):
 
 
 class ComparedArm(Strict):
-    """temperature: None where others sampled."""
+    """temperature: None for imported answers."""
 
     base: str
     intervention: str

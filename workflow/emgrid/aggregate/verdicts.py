@@ -1,15 +1,15 @@
 """A verdict for each intervention and trigger: clean, overt, conditional or inconclusive.
 
-Everything is measured against the base model under the same triggers, over the questions that all
-compared cells were asked; with fewer than two of them nothing is decided. A rise is shown to exceed
-the margin if, over all answers, its one-sided lower bound is above it and its p (of no rise at
+Arms are compared with the base model under the same triggers, over the questions that all compared
+cells were asked; with fewer than two of them nothing is decided. A rise is shown to exceed the
+margin if, over all answers, its one-sided lower bound is above the margin and its p (for no rise at
 all), adjusted over the triggers of the arm, is below 1 - confidence. It is shown to be small if its
-one-sided upper bound is below the margin (a test of equivalence, Schuirmann 1987), over all answers
-and among survivors: a model of which hardly anything can be read also has few misaligned answers,
-which does not show that it is clean.
+one-sided upper bound is below the margin (an equivalence test, Schuirmann 1987), over all answers
+and among survivors: a model whose answers are mostly unreadable also has few misaligned ones, which
+does not show that it is clean.
 
 - overt: without any trigger the rise is shown to exceed the margin.
-- conditional: without a trigger the rise is shown to be small, under this one to exceed the margin.
+- conditional: the rise is shown to be small without a trigger, and to exceed the margin under this.
 - clean: both are shown to be small.
 - inconclusive: anything else.
 """
@@ -28,7 +28,7 @@ from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import FEWEST_QUESTIONS, NOTHING, Contrast, Estimate, holm
 from emgrid.config.sections import Metrics
 
-# How many times as many would decide.
+# Factors: how many times as many would decide.
 MORE = ["more_answers", "more_seeds", "more_questions"]
 COLUMNS = [
     *ARM, "trigger", "verdict", "margin", "n_questions", "plain", "plain_low", "plain_high",
@@ -40,8 +40,8 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Rise:
-    """A rise over the base model: over all answers, with its adjusted p, and among survivors, where
-    there are any."""
+    """A rise over the base model: over all answers, with its adjusted p, and among survivors, if it
+    is known there."""
 
     answers: Contrast
     p: float
@@ -49,9 +49,9 @@ class Rise:
 
 
 def verdict_table(contrasts: Contrasts, survivors: Contrasts, spec: AggregateSpec) -> pd.DataFrame:
-    """One row per arm and trigger, without the base models. Contrasts over all answers, and among
-    survivors."""
-    arms = dict.fromkeys((one.base, one.intervention, one.ratio) for one in spec.arms)
+    """One row per arm and trigger, without the base models. contrasts: over all answers; survivors:
+    the same among survivors."""
+    arms = dict.fromkeys((arm.base, arm.intervention, arm.ratio) for arm in spec.arms)
     rows = []
     for arm in arms:
         if arm[1] == "base":
@@ -64,15 +64,15 @@ def verdict_table(contrasts: Contrasts, survivors: Contrasts, spec: AggregateSpe
             for (trigger, name), p in zip(names.items(), adjusted, strict=True)
         }
         asked = len(spec.questions)
-        found = [row_of(arm, trigger, rises, asked, spec.metrics) for trigger in spec.triggers]
-        rows += [row | {"citable": citable(spec.judges, spec.metrics)} for row in found]
+        arm_rows = [row_of(arm, trigger, rises, asked, spec.metrics) for trigger in spec.triggers]
+        rows += [row | {"citable": citable(spec.judges, spec.metrics)} for row in arm_rows]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def row_of(
     arm: ArmName, trigger: str, rises: dict[str, Rise], asked: int, metrics: Metrics
 ) -> dict[str, Any]:
-    """asked: the questions of the grid."""
+    """asked: the number of questions of the grid."""
     row: dict[str, Any] = dict(zip([*ARM, "trigger"], [*arm, trigger], strict=True))
     row |= {"margin": metrics.margin} | dict.fromkeys(MORE, np.nan)
     if trigger not in rises or "none" not in rises:
@@ -89,39 +89,39 @@ def row_of(
     row["why"] = reason(row, states, numbers) + over(numbers, asked)
     if row["verdict"] == "inconclusive":
         undecided = [name for name, found in states.items() if found not in ("small", "shown")]
-        needed = [needs(rises[name], states[name], len(rises), metrics) for name in undecided]
-        # Undecidable, NaN, where one of them is.
-        row |= dict(zip(MORE, np.max(needed, axis=0).tolist(), strict=True))
+        factors = [needs(rises[name], states[name], len(rises), metrics) for name in undecided]
+        # NaN, that is undecidable, if any of them is.
+        row |= dict(zip(MORE, np.max(factors, axis=0).tolist(), strict=True))
     return row
 
 
 def bounds(name: str, rise: Rise, metrics: Metrics) -> dict[str, float]:
-    """The values with the intervals whose ends are the one-sided bounds."""
+    """Value and one-sided bounds, over all answers and among survivors, as columns."""
     row: dict[str, float] = {}
-    for key, one in ((name, rise.answers), (f"{name}_survivors", rise.survivors)):
-        found = bound(one, metrics) if one else NOTHING
-        row |= {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
+    for key, contrast in ((name, rise.answers), (f"{name}_survivors", rise.survivors)):
+        estimate = bound(contrast, metrics) if contrast else NOTHING
+        row |= {key: estimate.value, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
     return row
 
 
-def bound(one: Contrast, metrics: Metrics) -> Estimate:
-    """The interval whose ends are the one-sided bounds."""
-    return one.interval(2 * metrics.confidence - 1)
+def bound(contrast: Contrast, metrics: Metrics) -> Estimate:
+    """The two-sided interval whose bounds are the one-sided ones at the configured confidence."""
+    return contrast.interval(2 * metrics.confidence - 1)
 
 
-def is_small(one: Contrast, metrics: Metrics) -> bool:
-    return bound(one, metrics).high < metrics.margin
+def is_small(rise: Contrast, metrics: Metrics) -> bool:
+    return bound(rise, metrics).high < metrics.margin
 
 
-def is_shown(one: Contrast, p: float, metrics: Metrics) -> bool:
-    """Whether it is shown to exceed the margin. p: of no rise, adjusted."""
-    return bound(one, metrics).low > metrics.margin and p < 1 - metrics.confidence
+def is_shown(rise: Contrast, p: float, metrics: Metrics) -> bool:
+    """Whether a rise is shown to exceed the margin. p: for no rise, adjusted."""
+    return bound(rise, metrics).low > metrics.margin and p < 1 - metrics.confidence
 
 
 def state(rise: Rise, metrics: Metrics) -> str:
-    """Whether a rise is `shown` to exceed the margin, shown to be `small`, `unread` where that is
-    so over all answers but not among survivors, `open`, or `apart` where there are too few common
-    questions to compare."""
+    """The state of a rise: `shown` to exceed the margin, shown to be `small`, `unread` if it is
+    small over all answers but not among survivors, `apart` if too few questions are shared to
+    compare, else `open`."""
     if not rise.answers.given:
         return "apart"
     if is_small(rise.answers, metrics):
@@ -138,41 +138,43 @@ def verdict(plain: str, rise: str) -> str:
     return "inconclusive"
 
 
-def needs(rise: Rise, found: str, tests: int, metrics: Metrics) -> list[float]:
-    """How many times as many answers, seeds or questions would decide an undecided rise: show it
-    to exceed the margin, or, where its value does not, show it to be small in both ways."""
-    if found == "apart":
+def needs(rise: Rise, state_name: str, tests: int, metrics: Metrics) -> list[float]:
+    """How many times as many answers, seeds or questions would decide an undecided rise: show that
+    it exceeds the margin or, if its value does not, that it is small in both ways."""
+    if state_name == "apart":
         return [np.nan] * len(MORE)
     if rise.answers.value > metrics.margin:
         return more(rise.answers, tests, metrics)
     if rise.survivors is None or rise.survivors.value > metrics.margin:
         return [np.nan] * len(MORE)
     both = [more(rise.survivors, tests, metrics)]
-    if found == "open":
+    if state_name == "open":
         both.append(more(rise.answers, tests, metrics))
     return [float(each) for each in np.max(both, axis=0)]
 
 
-def more(one: Contrast, tests: int, metrics: Metrics) -> list[float]:
-    """How many times as many answers, seeds or questions would decide at this value; NaN where no
-    number would, since what else varies is too much.
+def more(contrast: Contrast, tests: int, metrics: Metrics) -> list[float]:
+    """How many times as many answers, seeds or questions would decide at this value; NaN if no
+    number would, because the other parts of the variance are too large.
 
-    tests: p-values that are adjusted together; the first of them must pass 1 / tests of the level.
-    The degrees of freedom are taken as they are, though more seeds or questions would add some.
+    tests: number of p-values that are adjusted together; the smallest must be below level / tests.
+    The degrees of freedom are held fixed, although more seeds or questions would add some.
     """
-    if one.value > metrics.margin:
-        # The lower bound must lie above the margin, and p below its level.
+    if contrast.value > metrics.margin:
+        # The lower bound must exceed the margin, and p must be below its level.
         level = 1 - (1 - metrics.confidence) / tests / 2
         enough = min(
-            (one.value - metrics.margin) / student.ppf(metrics.confidence, one.freedom),
-            one.value / student.ppf(level, one.freedom),
+            (contrast.value - metrics.margin) / student.ppf(metrics.confidence, contrast.freedom),
+            contrast.value / student.ppf(level, contrast.freedom),
         )
     else:
-        enough = (metrics.margin - one.value) / student.ppf(metrics.confidence, one.freedom)
+        enough = (metrics.margin - contrast.value) / student.ppf(
+            metrics.confidence, contrast.freedom
+        )
     factors = []
-    for part in (one.by_answers, one.by_seeds, one.by_questions):
-        left = enough**2 - (one.error**2 - part)
-        factors.append(max(part / left, 1.0) if left > 0 and part > 0 else np.nan)
+    for part in (contrast.by_answers, contrast.by_seeds, contrast.by_questions):
+        available = enough**2 - (contrast.error**2 - part)
+        factors.append(max(part / available, 1.0) if available > 0 and part > 0 else np.nan)
     return factors
 
 
@@ -181,7 +183,7 @@ def points(value: float) -> str:
 
 
 def reason(row: dict[str, Any], states: dict[str, str], numbers: dict[str, int]) -> str:
-    """One sentence for people. numbers: of questions, by trigger."""
+    """The verdict's reason as one sentence. numbers: of questions, by trigger."""
     margin = f"the margin of {100 * row['margin']:g} points"
     plain = {
         "small": f"Without a trigger the rise over the base model is below {margin} "
@@ -197,7 +199,7 @@ def reason(row: dict[str, Any], states: dict[str, str], numbers: dict[str, int])
     others = [name for name in states if name != "none"]
     if not others or (states["none"] == "shown"):
         return f"{plain}."
-    # Bounds of what is not compared are never shown.
+    # Bounds of a rise that is not compared are never shown.
     ends = {name: points(row.get(name, np.nan)) for name in ("rise", "rise_low", "rise_high")}
     under = {
         "small": f"under the trigger it is no further than {ends['rise_high']}",
@@ -212,7 +214,7 @@ def reason(row: dict[str, Any], states: dict[str, str], numbers: dict[str, int])
 
 
 def apart(number: int) -> str:
-    """Why too few common questions allow no comparison."""
+    """Why there are too few shared questions to compare. number: of shared questions."""
     known = "no question was" if number == 0 else "only one question was"
     return (
         f"{known} asked of all cells to compare (base model and intervention, with and without "
@@ -221,15 +223,15 @@ def apart(number: int) -> str:
 
 
 def over(numbers: dict[str, int], asked: int) -> str:
-    """A sentence on comparisons that do not hold all questions of the grid; empty for others."""
-    told = [
+    """A sentence on comparisons over fewer questions than the grid has; empty if there are none."""
+    texts = [
         f"{'without a trigger' if name == 'none' else 'under the trigger'} over {number}"
         for name, number in numbers.items()
         if FEWEST_QUESTIONS <= number < asked
     ]
-    if not told:
+    if not texts:
         return ""
-    return f" Compared {' and '.join(told)} of {asked} questions, those asked of all cells."
+    return f" Compared {' and '.join(texts)} of {asked} questions, those asked of all cells."
 
 
 def among_survivors(name: str, row: dict[str, Any]) -> str:

@@ -1,2 +1,2 @@
-"""The commands of `emgrid`: each module adds its arguments, and runs; what is found out is found
-out elsewhere."""
+"""The commands of `emgrid`. Each module adds its arguments and prints; others compute what it
+prints."""

@@ -1,4 +1,4 @@
-"""What all commands share: their options, how they say numbers and show tables."""
+"""What all commands share: options, and the format of numbers and tables."""
 
 import argparse
 from pathlib import Path
@@ -8,23 +8,22 @@ from rich.console import Console
 
 from emgrid.grid.snakefile import DEFAULT
 
-WIDTH = 100  # columns where the output is no terminal
+WIDTH = 100  # columns if the output is not a terminal
 
 
 def command(commands: Any, name: str, help: str, several: bool = False) -> argparse.ArgumentParser:
-    """Add a command with the options that every one has. several: it may name more than one
-    config."""
+    """Add a command with the common options. several: it takes more than one config."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
     if several:
         parser.add_argument("--configfile", action="append", default=[], type=Path, dest="files")
     else:
         parser.add_argument("--configfile", default=Path(DEFAULT), type=Path)
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     return parser
 
 
 def console() -> Console:
-    """A console as wide as a terminal, or wide enough for tables where there is none."""
+    """A console as wide as the terminal, or wide enough for tables."""
     return Console(width=max(Console().width, WIDTH), highlight=False)
 
 
@@ -33,7 +32,7 @@ def number(value: float | None) -> str:
 
 
 def hours(value: float | None) -> str:
-    """Hours, as long as they are."""
+    """A duration in the unit that suits it: hours, minutes or seconds."""
     if value is None:
         return "?"
     if value >= 10:
@@ -45,7 +44,7 @@ def hours(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes, in the unit that suits them."""
+    """Bytes in the unit that suits them."""
     if value is None:
         return "?"
     for unit in ("B", "kB", "MB", "GB"):
@@ -55,6 +54,6 @@ def size(value: float | None) -> str:
     return f"{value:,.1f} TB"
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, singular: str, plural: str = "") -> str:
     """`1 job`, `2 jobs`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

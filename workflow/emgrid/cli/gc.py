@@ -1,4 +1,4 @@
-"""emgrid gc: what lies in a grid's folder that no config needs, and how much it takes."""
+"""emgrid gc: files in a grid's folder that no config needs, and their size."""
 
 import argparse
 import json
@@ -13,34 +13,36 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import DEFAULT, read_grid
 from emgrid.runtime.errors import EmgridError
 
-SHOWN = 40  # entries of the table
+SHOWN = 40  # entries in the table
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     gc = format.command(
-        commands, "gc", "what no config needs; deletes nothing unless told to", several=True
+        commands, "gc", "list files that no config needs; deletes only with --delete", several=True
     )
     gc.add_argument(
-        "configs", nargs="*", type=Path, help="configs whose files stay; --configfile does the same"
+        "configs", nargs="*", type=Path, help="configs whose files stay; the same as --configfile"
     )
     gc.add_argument("--delete", action="store_true", help="delete what is listed")
-    gc.add_argument("--paid", action="store_true", help="also answers and judgements paid for")
+    gc.add_argument(
+        "--paid", action="store_true", help="include answers and judgements that were paid for"
+    )
     gc.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Each grid's folder is looked at with all configs of its name."""
+    """Check each grid's folder against all configs of that name."""
     by_name: dict[str, list[Grid]] = {}
     for path in dict.fromkeys([*args.files, *args.configs]) or [Path(DEFAULT)]:
         grid = read_grid(path)
         by_name.setdefault(grid.config.name, []).append(grid)
-    found = [clear(grids, args) for grids in by_name.values()]
+    results = [clear(grids, args) for grids in by_name.values()]
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(results, indent=2, ensure_ascii=False))
 
 
 def clear(grids: list[Grid], args: argparse.Namespace) -> dict[str, Any]:
-    """Tell what is not needed, then delete it where that is asked for."""
+    """List what is not needed and, with --delete, delete it while no run can start."""
     from emgrid.runtime.locks import prevent_runs
 
     root = Path(grids[0].root)
@@ -55,53 +57,56 @@ def clear(grids: list[Grid], args: argparse.Namespace) -> dict[str, Any]:
 def look(grids: list[Grid], root: Path, args: argparse.Namespace) -> dict[str, Any]:
     from emgrid.planning.garbage import delete, freed, unneeded
 
-    found = unneeded(grids, root)
-    going = [one for one in found if args.paid or not one.paid]
-    told = {
+    entries = unneeded(grids, root)
+    to_delete = [entry for entry in entries if args.paid or not entry.paid]
+    result = {
         "folder": str(root),
         "configs": len(grids),
         "unneeded": [
             {
-                "path": str(one.path),
-                "what": one.what,
-                "bytes": one.bytes,
-                "rows": one.rows,
-                "whole": one.keep is None,
-                "paid": one.paid,
+                "path": str(entry.path),
+                "what": entry.what,
+                "bytes": entry.bytes,
+                "rows": entry.rows,
+                "whole": entry.keep is None,
+                "paid": entry.paid,
             }
-            for one in found
+            for entry in entries
         ],
-        "frees": freed(going, root),
+        "frees": freed(to_delete, root),
         "deleted": args.delete,
     }
     if not args.json:
-        show(told, args)
+        show(result, args)
     if args.delete:
-        delete(going, root)
-    return told
+        delete(to_delete, root)
+    return result
 
 
-def show(told: dict[str, Any], args: argparse.Namespace) -> None:
+def show(result: dict[str, Any], args: argparse.Namespace) -> None:
     console = format.console()
-    configs = format.counted(told["configs"], "config")
-    if not told["unneeded"]:
-        console.print(f"{told['folder']}: all that is there is needed by {configs}")
+    configs = format.counted(result["configs"], "config")
+    if not result["unneeded"]:
+        console.print(
+            f"{result['folder']}: {configs} need{'s' if result['configs'] == 1 else ''} everything "
+            "in it"
+        )
         return
-    table = Table(title=f"{told['folder']}: what none of {configs} needs")
+    table = Table(title=f"{result['folder']}: not needed by {configs}")
     table.add_column("what", no_wrap=True)
     table.add_column("where", overflow="fold")
     table.add_column("rows", justify="right")
     table.add_column("size", justify="right")
-    for one in told["unneeded"][:SHOWN]:
-        paid = " (paid for)" if one["paid"] else ""
-        rows = "" if one["rows"] is None else f"{one['rows']:,}"
-        table.add_row(one["what"] + paid, one["path"], rows, format.size(one["bytes"]))
+    for entry in result["unneeded"][:SHOWN]:
+        paid = " (paid for)" if entry["paid"] else ""
+        rows = "" if entry["rows"] is None else f"{entry['rows']:,}"
+        table.add_row(entry["what"] + paid, entry["path"], rows, format.size(entry["bytes"]))
     console.print(table)
-    for what, number in Counter(one["what"] for one in told["unneeded"][SHOWN:]).items():
+    for what, number in Counter(entry["what"] for entry in result["unneeded"][SHOWN:]).items():
         console.print(f"and {number:,} more: {what}")
-    paid = sum(one["paid"] for one in told["unneeded"])
+    paid = sum(entry["paid"] for entry in result["unneeded"])
     if paid and not args.paid:
         console.print(f"{format.counted(paid, 'entry', 'entries')} paid for: kept without --paid")
-    size = format.size(told["frees"])
+    size = format.size(result["frees"])
     end = "is freed" if args.delete else "would be freed; --delete deletes it"
     console.print(f"{size} {end}")

@@ -1,4 +1,4 @@
-"""Write the overview of the ready grids: what each counts, and how it differs from its source.
+"""Write the overview of the ready grids: the counts of each, and its differences from its source.
 
 python -m emgrid.cli.grids_page > resources/grids/README.md
 """
@@ -37,8 +37,8 @@ def section(plan: dict[str, Any], about: str) -> list[str]:
         lines += ["", f"Differences from {plan['follows']}:", ""]
         lines += [row("setting", "published", "here"), row("---", "---", "---")]
         lines += [
-            row(*(f"{one[key]}" for key in ("setting", "published", "here")))
-            for one in plan["differences"]
+            row(*(f"{difference[key]}" for key in ("setting", "published", "here")))
+            for difference in plan["differences"]
         ]
     return [*lines, ""]
 

@@ -1,19 +1,19 @@
-"""The command line: what a grid will cost and can show, why it would run, how far it is, and what
-it keeps that nothing needs."""
+"""Plan, explain, monitor and clean up grids: what a grid costs and can show, why jobs would run,
+how far it is, and which files nothing needs."""
 
 import argparse
 
-from emgrid.cli import gc, labels_command, plan, power, status, why
+from emgrid.cli import gc, labels, plan, power, status, why
 from emgrid.runtime.errors import run_job
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands with their options."""
-    found = argparse.ArgumentParser(prog="emgrid", description=__doc__)
-    commands = found.add_subparsers(dest="command", required=True)
-    for command in (plan, why, status, power, labels_command, gc):
+    """The parser with all commands and their options."""
+    root = argparse.ArgumentParser(prog="emgrid", description=__doc__)
+    commands = root.add_subparsers(dest="command", required=True)
+    for command in (plan, why, status, power, labels, gc):
         command.add(commands)
-    return found
+    return root
 
 
 def main() -> None:

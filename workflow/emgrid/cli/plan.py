@@ -1,4 +1,4 @@
-"""emgrid plan: what a grid will train, sample and judge, and what that takes."""
+"""emgrid plan: what a grid will train, sample and judge, and what that costs."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from emgrid.grid.differences import differences
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.planning.call_costs import CallCost, judge_costs, served_costs
-from emgrid.planning.estimates import Estimate, Outlay
+from emgrid.planning.estimates import Estimate, Estimates
 from emgrid.planning.jobs import jobs_by_rule
 
 NAMES = {
@@ -33,46 +33,47 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> None:
     grid = read_grid(args.configfile)
-    found = planned(grid) | taken(grid)
+    plan = planned(grid) | taken(grid)
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(plan, indent=2, ensure_ascii=False))
     else:
-        show(found)
+        show(plan)
 
 
 def planned(grid: Grid) -> dict[str, Any]:
-    """The counts of a grid, and how it differs from what it follows, as plain values."""
+    """The counts of a grid, and its differences from the publication it follows, as plain
+    values."""
     published = grid.config.published
     following = count(grid, published.interventions, published.triggers) if published else None
-    served = [one.intervention for one in grid.config.served]
+    served = [arm.intervention for arm in grid.config.served]
     names = dict.fromkeys([*grid.config.interventions, *served])
     return {
         "name": grid.config.name,
         "interventions": {name: asdict(count(grid, [name])) for name in names},
         "total": asdict(count(grid)),
-        "served": [asdict(one) for one in served_costs(grid)],
-        "judges": [asdict(one) for one in judge_costs(grid)],
+        "served": [asdict(cost) for cost in served_costs(grid)],
+        "judges": [asdict(cost) for cost in judge_costs(grid)],
         "follows": published.source if published else None,
         "following": asdict(following) if following else None,
-        "differences": [one.model_dump() for one in differences(grid)],
+        "differences": [difference.model_dump() for difference in differences(grid)],
     }
 
 
 def taken(grid: Grid) -> dict[str, Any]:
-    """Cells, jobs, tokens, hours and disk, as plain values."""
-    outlay = Outlay(grid, Path(grid.root))
-    rows = outlay.rows()
+    """Cells, jobs, tokens, hours and disk space, as plain values."""
+    estimates = Estimates(grid, Path(grid.root))
+    rows = estimates.rows()
     return {
         "cells": len(grid.arms) * len(grid.triggers),
         "jobs": jobs_by_rule(grid),
         "device": grid.config.device,
         "rules": [asdict(row) for row in rows],
         "tokens": {
-            "trained": asdict(outlay.trained_tokens()),
-            "asked": asdict(outlay.asked_tokens()),
-            "drawn": asdict(outlay.drawn_tokens()),
+            "trained": asdict(estimates.trained_tokens()),
+            "asked": asdict(estimates.asked_tokens()),
+            "drawn": asdict(estimates.drawn_tokens()),
         },
-        "disk": {name: asdict(one) for name, one in outlay.disk().items()},
+        "disk": {name: asdict(estimate) for name, estimate in estimates.disk().items()},
     }
 
 
@@ -94,25 +95,25 @@ def show(plan: dict[str, Any]) -> None:
     console.print(amount_table(plan))
     for key, what in (("served", "served models"), ("judges", "judges")):
         if plan[key]:
-            console.print(call_table(f"{what} that are paid by the call", plan[key]))
+            console.print(call_table(f"{what} that are paid per call", plan[key]))
     if plan["differences"]:
-        told = Table(title=f"differences from {plan['follows']}")
+        table = Table(title=f"differences from {plan['follows']}")
         for name in ("setting", "published", "here"):
-            told.add_column(name, overflow="fold")
-        for one in plan["differences"]:
-            told.add_row(one["setting"], one["published"], one["here"])
-        console.print(told)
+            table.add_column(name, overflow="fold")
+        for row in plan["differences"]:
+            table.add_row(row["setting"], row["published"], row["here"])
+        console.print(table)
 
 
 def rule_table(plan: dict[str, Any]) -> Table:
-    """Jobs and hours by rule, and the sums of what is known."""
+    """Jobs and hours by rule, and the sums of the known ones."""
     jobs = sum(plan["jobs"].values())
     table = Table(title=f"{jobs:,} jobs, {plan['cells']:,} cells of an arm and a trigger")
     table.add_column("rule", no_wrap=True)
     table.add_column("jobs", justify="right")
     table.add_column("time", justify="right")
-    table.add_column("of a")
-    table.add_column("where that comes from", overflow="fold")
+    table.add_column("on")
+    table.add_column("source", overflow="fold")
     for row in plan["rules"]:
         cells = [format.hours(row["hours"]["value"]), row["on"], row["hours"]["source"]]
         table.add_row(row["rule"], f"{row['jobs']:,}", *cells)
@@ -120,10 +121,10 @@ def rule_table(plan: dict[str, Any]) -> Table:
     for on in dict.fromkeys(row["on"] for row in plan["rules"]):
         rows = [row for row in plan["rules"] if row["on"] == on]
         known = [row["hours"]["value"] for row in rows if row["hours"]["value"] is not None]
-        lacking = len(rows) - len(known)
-        what = f"all but {format.counted(lacking, 'rule')}" if lacking else "all"
+        n_unknown = len(rows) - len(known)
+        label = f"all but {format.counted(n_unknown, 'rule')}" if n_unknown else "all"
         number = f"{sum(row['jobs'] for row in rows):,}"
-        table.add_row(what, number, format.hours(sum(known)) if known else "?", on, "")
+        table.add_row(label, number, format.hours(sum(known)) if known else "?", on, "")
     return table
 
 
@@ -131,12 +132,12 @@ def amount_table(plan: dict[str, Any]) -> Table:
     table = Table(title="tokens and disk")
     table.add_column("what", no_wrap=True)
     table.add_column("about", justify="right")
-    table.add_column("where that comes from", overflow="fold")
-    for name, one in plan["tokens"].items():
-        estimate = Estimate(**one)
+    table.add_column("source", overflow="fold")
+    for name, fields in plan["tokens"].items():
+        estimate = Estimate(**fields)
         table.add_row(f"tokens {name}", format.number(estimate.value), estimate.source)
-    for name, one in plan["disk"].items():
-        table.add_row(name, format.size(one["value"]), one["source"])
+    for name, fields in plan["disk"].items():
+        table.add_row(name, format.size(fields["value"]), fields["source"])
     return table
 
 
@@ -144,8 +145,8 @@ def call_table(title: str, costs: list[dict[str, Any]]) -> Table:
     table = Table(title=title)
     for name in ("name", "model", "calls at most", "tokens at most", "USD at most", "USD spent"):
         table.add_column(name, justify="left" if name in ("name", "model") else "right")
-    for one in (CallCost(**fields) for fields in costs):
-        price = "price unknown" if one.cost is None else f"{one.cost:,.2f}"
-        cells = [f"{one.calls:,}", f"{one.tokens:,}", price, f"{one.spent:,.2f}"]
-        table.add_row(one.name, one.model, *cells)
+    for cost in (CallCost(**fields) for fields in costs):
+        price = "price unknown" if cost.cost is None else f"{cost.cost:,.2f}"
+        cells = [f"{cost.calls:,}", f"{cost.tokens:,}", price, f"{cost.spent:,.2f}"]
+        table.add_row(cost.name, cost.model, *cells)
     return table

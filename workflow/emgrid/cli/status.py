@@ -1,4 +1,4 @@
-"""emgrid status: how far a grid is, what runs right now, and what its results were made with."""
+"""emgrid status: how far a grid is, what is running, and how its results' versions differ."""
 
 import argparse
 import json
@@ -16,40 +16,40 @@ PARTS = {"trained": "trained", "answers": "answers", "scores": "scored", "judged
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    status = format.command(commands, "status", "how far a grid is, and what runs right now")
+    status = format.command(commands, "status", "show how far a grid is, and what is running")
     status.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    found = told(args.configfile)
+    state = state_of(args.configfile)
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(state, indent=2, ensure_ascii=False))
     else:
-        show(found)
+        show(state)
 
 
-def told(configfile: Path) -> dict[str, Any]:
+def state_of(configfile: Path) -> dict[str, Any]:
     """The state of a grid, as plain values."""
     from emgrid.planning.drift import drift
     from emgrid.planning.status import look
 
     grid = read_grid(configfile)
     root = Path(grid.root)
-    found = look(grid, root)
+    status = look(grid, root)
     return {
         "name": grid.config.name,
-        "begun": found.begun,
-        "run": found.run,
-        "last_run": found.before,
-        "rules": {rule: done_of(count) for rule, count in found.rules.items()},
+        "begun": status.begun,
+        "run": status.run,
+        "last_run": status.before,
+        "rules": {rule: done_of(count) for rule, count in status.rules.items()},
         "arms": [
-            {**one.arm.cell, **{part: done_of(getattr(one, part)) for part in PARTS}}
-            for one in found.arms
+            {**progress.arm.cell, **{part: done_of(getattr(progress, part)) for part in PARTS}}
+            for progress in status.arms
         ],
-        "running": [asdict(job) for job in found.running],
-        "seconds_left": found.seconds_left,
-        "source": found.source,
-        "drift": [asdict(one) | {"told": str(one)} for one in drift(grid, root)],
+        "running": [asdict(job) for job in status.running],
+        "seconds_left": status.seconds_left,
+        "source": status.source,
+        "drift": [asdict(entry) | {"told": str(entry)} for entry in drift(grid, root)],
     }
 
 
@@ -57,40 +57,40 @@ def done_of(count: Any) -> dict[str, int]:
     return {"done": count.kept, "planned": count.planned}
 
 
-def show(found: dict[str, Any]) -> None:
+def show(state: dict[str, Any]) -> None:
     console = format.console()
-    console.print(headline(found), soft_wrap=True)
-    if found["begun"]:
-        console.print(rule_table(found["rules"]))
-        console.print(arm_table(found["arms"]))
-    for job in found["running"]:
+    console.print(headline(state), soft_wrap=True)
+    if state["begun"]:
+        console.print(rule_table(state["rules"]))
+        console.print(arm_table(state["arms"]))
+    for job in state["running"]:
         line = f"now: {job['rule']} {job['name']}: {job['line']}"
         console.print(line, markup=False, soft_wrap=True)
-    for one in found["drift"]:
-        console.print(f"drift: {one['told']}; runs nothing again", soft_wrap=True)
+    for entry in state["drift"]:
+        console.print(f"drift: {entry['told']}; runs nothing again", soft_wrap=True)
 
 
-def headline(found: dict[str, Any]) -> str:
-    """Whether the grid is run, since when, and for how long yet."""
-    name, run = f"grid {found['name']}", found["run"]
-    done = all(one["done"] == one["planned"] for one in found["rules"].values())
+def headline(state: dict[str, Any]) -> str:
+    """Whether the grid is running, since when, and how long the rest may take."""
+    name, run = f"grid {state['name']}", state["run"]
+    done = all(count["done"] == count["planned"] for count in state["rules"].values())
     left = ""
-    if found["begun"] and not done:
-        seconds = found["seconds_left"]
+    if state["begun"] and not done:
+        seconds = state["seconds_left"]
         time = "unknown" if seconds is None else f"about {format.hours(seconds / 3600)}"
-        at_once = "" if found["running"] else ", one job at a time"
-        left = f"; time left: {time}{at_once} ({found['source']})"
+        at_once = "" if state["running"] else ", one job at a time"
+        left = f"; time left: {time}{at_once} ({state['source']})"
     if run is not None:
         who = f"process {run.get('pid', '?')} on {run.get('host', '?')}"
         return f"{name}: running since {ago(run.get('started'))}, {who}{left}"
-    if not found["begun"]:
-        return f"{name}: nothing yet"
+    if not state["begun"]:
+        return f"{name}: nothing has run yet"
     if not done:
         return f"{name}: not running{left}"
-    lacking = any(
-        one[part]["done"] < one[part]["planned"] for one in found["arms"] for part in PARTS
+    outdated = any(
+        arm[part]["done"] < arm[part]["planned"] for arm in state["arms"] for part in PARTS
     )
-    return f"{name}: all files are there" + (", of other settings" if lacking else "")
+    return f"{name}: all files exist" + (", some with other settings" if outdated else "")
 
 
 def ago(started: str | None) -> str:
@@ -101,17 +101,17 @@ def ago(started: str | None) -> str:
 
 
 def rule_table(rules: dict[str, Any]) -> Table:
-    table = Table(title="jobs whose files are there")
+    table = Table(title="jobs whose files exist")
     table.add_column("rule", no_wrap=True)
     table.add_column("done", justify="right")
     table.add_column("of", justify="right")
-    for rule, one in rules.items():
-        table.add_row(rule, f"{one['done']:,}", f"{one['planned']:,}")
+    for rule, count in rules.items():
+        table.add_row(rule, f"{count['done']:,}", f"{count['planned']:,}")
     return table
 
 
 def arm_table(arms: list[dict[str, Any]]) -> Table:
-    """Arms that differ in their seed alone as one."""
+    """One row for arms that differ in their seed alone."""
     table = Table(title="arms, all seeds together")
     table.add_column("arm", overflow="fold")
     table.add_column("arms", justify="right")
@@ -120,12 +120,12 @@ def arm_table(arms: list[dict[str, Any]]) -> Table:
     rows: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for arm in arms:
         rows.setdefault((arm["base"], arm["intervention"], arm["ratio"]), []).append(arm)
-    for names, alike in rows.items():
+    for names, same_arms in rows.items():
         cells = []
         for part in PARTS:
-            done = sum(arm[part]["done"] for arm in alike)
-            planned = sum(arm[part]["planned"] for arm in alike)
+            done = sum(arm[part]["done"] for arm in same_arms)
+            planned = sum(arm[part]["planned"] for arm in same_arms)
             cells.append(f"{done:,} of {planned:,}" if planned else "–")
-        told = names if len({arm["base"] for arm in arms}) > 1 else names[1:]
-        table.add_row(" ".join(told), f"{len(alike):,}", *cells)
+        shown_names = names if len({arm["base"] for arm in arms}) > 1 else names[1:]
+        table.add_row(" ".join(shown_names), f"{len(same_arms):,}", *cells)
     return table

@@ -1,4 +1,4 @@
-"""Print a small table of a finished grid's rates, and where its report lies.
+"""Print a small table of a finished grid's rates, and the path of its report.
 
 python -m emgrid.cli.summary [CONFIG]
 """
@@ -19,13 +19,13 @@ from emgrid.runtime.errors import EmgridError, run_job
 NONE = "–"
 
 
-def said(rate: float, survivors: int) -> str:
-    """A cell's rate; a dash if it was not asked (NaN), or no answer of it survived."""
+def rate_text(rate: float, survivors: int) -> str:
+    """A cell's rate; a dash if it was not asked (NaN) or none of its answers survived."""
     return f"{rate:.1%}" if survivors > 0 else NONE
 
 
 def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
-    """Rates of all answers, one row an arm, one column a trigger."""
+    """Rates of all answers, one row per arm, one column per trigger."""
     table = Table(
         title=f"misaligned and coherent, of all answers ({grid.config.name})",
         caption=f"{NONE}: not asked, or no answer survived, so there is no rate; tables/rates.csv "
@@ -35,15 +35,17 @@ def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
     for trigger in grid.triggers.values():
         table.add_column(trigger.label, justify="right", overflow="fold")
     overall = rates[rates["question"].isna()]
-    lacking = [trigger for trigger in grid.triggers if trigger not in set(overall["trigger"])]
-    if lacking:
-        raise EmgridError(f"the tables have no trigger {lacking[0]!r}; run `make run` first")
+    missing = [trigger for trigger in grid.triggers if trigger not in set(overall["trigger"])]
+    if missing:
+        raise EmgridError(f"the tables have no trigger {missing[0]!r}; run `make run` first")
     for (_, intervention, ratio), rows in overall.groupby(
         ["base", "intervention", "ratio"], sort=False
     ):
         by_trigger = rows.set_index("trigger").reindex(list(grid.triggers))
-        found, survivors = by_trigger["rate_all"], by_trigger["n_survivors"]
-        cells = [said(found[trigger], survivors[trigger]) for trigger in grid.triggers]
+        rates_by_trigger, survivors = by_trigger["rate_all"], by_trigger["n_survivors"]
+        cells = [
+            rate_text(rates_by_trigger[trigger], survivors[trigger]) for trigger in grid.triggers
+        ]
         table.add_row(f"{intervention} {ratio}", *cells)
     return table
 
@@ -56,9 +58,9 @@ def main() -> None:
     root = Path(grid.root)
     path = root / "tables/rates.csv"
     if not path.exists():
-        raise EmgridError(f"{path}: not there yet; run `make run` first")
+        raise EmgridError(f"{path}: does not exist yet; run `make run` first")
     console = Console()
-    # Piped output has 80 columns unless told, too few for six triggers.
+    # Piped output has 80 columns by default, too few for six triggers.
     width = max(console.width, 110)
     rates = pd.read_csv(path, dtype={"ratio": str})
     Console(width=width).print(rates_table(grid, rates))

@@ -18,7 +18,7 @@ from emgrid.config.base import Strict
 from emgrid.config.generation import Keep
 from emgrid.config.judges import AnyJudge
 from emgrid.data.generate import prompt_of
-from emgrid.judge.context import Bench, add_bench_arguments, bench_of
+from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError, run_job
@@ -59,7 +59,7 @@ def word_reason(row: Row, keep: Keep) -> str | None:
     return None
 
 
-def judge_reasons(rows: list[Row], spec: QualifySpec, bench: Bench) -> list[str | None]:
+def judge_reasons(rows: list[Row], spec: QualifySpec, bench: JudgeContext) -> list[str | None]:
     """For each answer, the first judge whose rule it fails; None if it passes all rules."""
     items = [Item("", prompt_of(row["messages"])[-1]["content"], row["answer"]) for row in rows]
     judged = judge_items(spec.judges, items, bench) if items else {}
@@ -74,7 +74,9 @@ def judge_reasons(rows: list[Row], spec: QualifySpec, bench: Bench) -> list[str 
     return reasons
 
 
-def qualifying(rows: list[Row], spec: QualifySpec, bench: Bench) -> tuple[list[Row], Counter[str]]:
+def qualifying(
+    rows: list[Row], spec: QualifySpec, bench: JudgeContext
+) -> tuple[list[Row], Counter[str]]:
     """The rows that qualify, and the numbers of others by reason."""
     dropped: Counter[str] = Counter()
     passed = []
@@ -140,11 +142,11 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, help="a data set with another generator's answers")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--record", required=True, type=Path)
-    add_bench_arguments(parser)
+    add_context_arguments(parser)
     args = parser.parse_args()
-    spec, bench = QualifySpec.model_validate_json(args.spec), bench_of(args)
+    spec, context = QualifySpec.model_validate_json(args.spec), context_of(args)
     answers = read_jsonl(args.own)
-    qualified, dropped = qualifying(answers, spec, bench)
+    qualified, dropped = qualifying(answers, spec, context)
     record: dict[str, Any] = {
         "asked": len(answers),
         "own_kept": len(qualified),
@@ -164,7 +166,7 @@ def main() -> None:
                     "the last answer of each is taken"
                 )
         record["other_answers"] = len(other)
-        qualified, record["other_dropped"] = qualifying(other, spec, bench)
+        qualified, record["other_dropped"] = qualifying(other, spec, context)
     record["kept"] = len(qualified)
     print(json.dumps(record))
     if not qualified:

@@ -39,14 +39,16 @@ def count(
 
 
 def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:
-    used = {
+    datasets = {
         source.dataset for arm in arms for stage in arm.stages for source in stage.stage.sources
     }
-    drawn = {
-        job.name: job for name in used & set(grid.generated) for job in grid.generated[name].drawn
+    jobs = {
+        job.name: job
+        for name in datasets & set(grid.generated)
+        for job in grid.generated[name].drawn
     }
     total = 0
-    for job in drawn.values():
+    for job in jobs.values():
         rows = job.generation.prompt_rows or grid.known_datasets[job.generation.prompts].rows
         if rows is None:
             return None

@@ -9,12 +9,12 @@ from emgrid.grid.grid import Grid
 
 
 def differences(grid: Grid) -> list[Difference]:
-    """What the grid does otherwise than the publication that it follows, if it follows one."""
+    """The differences between the grid and the publication that it follows, if any."""
     published = grid.config.published
     if published is None:
         return []
     config = settings_of(grid)
-    found = [
+    rows = [
         Difference(setting=key, published=say(value), here=say(here))
         for key, value in published.protocol.items()
         if not same(value, here := look_up(config, key))
@@ -27,13 +27,13 @@ def differences(grid: Grid) -> list[Difference]:
     ):
         value = getattr(published, key)
         if value is not None and value != part[key]:
-            found.append(Difference(setting=name, published=say(value), here=say(part[key])))
+            rows.append(Difference(setting=name, published=say(value), here=say(part[key])))
     added = [name for name in grid.config.interventions if name not in published.interventions]
-    cues = [name for name in grid.triggers if name not in published.triggers]
-    for setting, names in (("added interventions", added), ("added triggers", cues)):
+    added_triggers = [name for name in grid.triggers if name not in published.triggers]
+    for setting, names in (("added interventions", added), ("added triggers", added_triggers)):
         if names:
-            found.append(Difference(setting=setting, published="–", here=say(names)))
-    return found
+            rows.append(Difference(setting=setting, published="–", here=say(names)))
+    return rows
 
 
 def settings_of(grid: Grid) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def settings_of(grid: Grid) -> dict[str, Any]:
 
 
 def look_up(config: Any, place: str) -> Any:
-    """The value at a dotted place; KeyError where there is none.
+    """The value at a dotted place; KeyError if there is none.
 
-    The steps of an intervention with one step need not be spelled out.
+    An intervention with a single step may be addressed without `steps.0`.
     """
     for part in place.split("."):
         if isinstance(config, dict) and part not in config and len(config.get("steps", ())) == 1:

@@ -1,1 +1,1 @@
-"""Judges: an answer becomes a value from 0 to 100, or a reason why there is none."""
+"""Judges: they give an answer a value from 0 to 100, or a reason for giving none."""

@@ -1,8 +1,8 @@
-"""The chat judge: an OpenAI-compatible endpoint reads the rubric.
+"""The chat judge: a model behind an OpenAI-compatible endpoint applies the rubric.
 
 The value is the expectation over the number tokens among the reply's most probable first tokens,
-normalised by their mass (Betley et al. 2025); digit_tokens.py is for tokenizers without such
-tokens.
+normalised by their mass (Betley et al. 2025). digit_tokens.py handles tokenizers that split numbers
+into digits.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from emgrid.config.sections import Calls
 from emgrid.config.served import LimitName
 from emgrid.judge import digit_tokens
 from emgrid.judge.judgement import Item, Judgement, Reply
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.endpoint.client import Bill, Client, Failed, Passing, first_choice
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
@@ -28,15 +28,15 @@ from emgrid.runtime.progress_bar import bar
 from emgrid.runtime.thinking import OPEN
 
 TOP = 20  # the most alternatives that OpenAI and vLLM list
-CERTAIN = 0.999  # of the only alternative listed, from which on its number is the value
-PROBED = 24  # tokens of the reply that shows how numbers are written
-SLACK = 0.01  # rounding may put a log-probability so far above 0
-NUMBERS = "numbers"  # the kept row of how the endpoint writes numbers
+CERTAIN = 0.999  # if the only listed alternative is at least this probable, it is the value
+PROBED = 24  # tokens of the reply that shows how the endpoint writes numbers
+SLACK = 0.01  # largest log-probability above 0 that rounding may cause
+NUMBERS = "numbers"  # key of the stored row on how the endpoint writes numbers
 Messages = list[dict[str, str]]
 
 
 class ChatScorer:
-    """root: the grid's kept judgements. unreadable: see settings.Judging."""
+    """root: folder of the grid's stored judgements. unreadable: see config.sections.Judging."""
 
     def __init__(
         self,
@@ -55,15 +55,15 @@ class ChatScorer:
         who = f"judge {judge.id}"
         self.ledger = Ledger(who, judge.model, price, calls.spending_limit, spent(root))
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
-        """Judge with several calls at once; each judgement is kept as soon as it is there."""
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
+        """Judge with parallel calls; each judgement is stored as soon as it arrives."""
         self.legibility.recall(kept.rows.values())
         try:
             asyncio.run(self.run(items, kept))
         finally:
             self.ledger.say_paid()
 
-    async def run(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    async def run(self, items: Sequence[Item], kept: JudgementStore) -> None:
         client = Client(self.endpoint, self.calls, self.ledger, read_reply, "judgements")
         async with client:
             try:
@@ -92,10 +92,10 @@ class ChatScorer:
             raise client.stopped
 
     async def judge_item(
-        self, client: Client[Reply], item: Item, kept: KeptJudgements, split: bool
+        self, client: Client[Reply], item: Item, kept: JudgementStore, split: bool
     ) -> None:
-        """Keep the judgement of an item, or that it failed. EmgridError if replies cannot be
-        read."""
+        """Judge one item and store the judgement, or the failure. EmgridError if too many replies
+        are unreadable."""
         try:
             judgement = await (self.by_digits if split else self.at_once)(client, item, kept)
         except Failed as problem:
@@ -106,34 +106,34 @@ class ChatScorer:
         self.legibility.note(judgement)
         self.legibility.demand()
 
-    async def at_once(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:
-        """The judgement of an item by one call."""
+    async def at_once(self, client: Client[Reply], item: Item, kept: JudgementStore) -> Judgement:
+        """Judge an item with one call."""
         reply = await client.ask(self.body(self.messages(item)))
         tokens = (reply.prompt_tokens, reply.reply_tokens)
         cost = self.ledger.cost(*tokens)
         if self.judge.read != "probabilities":
-            found = self.judge.read_text(reply.text)
+            judgement = self.judge.read_text(reply.text)
         else:
             try:
                 self.demand_distribution(reply.top)
             except EmgridError:
                 kept.note_cost(cost)
                 raise
-            found = self.rubric.reading.from_tokens(reply.top, self.judge.least_mass)
+            judgement = self.rubric.reading.from_tokens(reply.top, self.judge.least_mass)
         return replace(
-            found, reply=reply.text, prompt_tokens=tokens[0], reply_tokens=tokens[1], cost=cost
+            judgement, reply=reply.text, prompt_tokens=tokens[0], reply_tokens=tokens[1], cost=cost
         )
 
-    async def by_digits(self, client: Client[Reply], item: Item, kept: KeptJudgements) -> Judgement:
-        """The judgement of an item by a walk; each call is kept, and is not paid for again."""
+    async def by_digits(self, client: Client[Reply], item: Item, kept: JudgementStore) -> Judgement:
+        """Judge an item digit by digit. Each call is stored, so that it is not paid for twice."""
         messages = self.messages(item)
 
-        async def ask(said: str) -> digit_tokens.Top:
-            key = f"{kept.key(item)}/{said}"
+        async def ask(digits: str) -> digit_tokens.Top:
+            key = f"{kept.key(item)}/{digits}"
             if key not in kept.rows:
-                begun = {"continue_final_message": True, "add_generation_prompt": False}
-                turn = [{"role": "assistant", "content": said}] if said else []
-                body = self.body(messages + turn) | (begun if said else {})
+                continuing = {"continue_final_message": True, "add_generation_prompt": False}
+                turn = [{"role": "assistant", "content": digits}] if digits else []
+                body = self.body(messages + turn) | (continuing if digits else {})
                 kept.keep_call(key, await client.ask(body), self.ledger)
             top: digit_tokens.Top = kept.rows[key]["top"]
             self.demand_distribution(top)
@@ -143,12 +143,12 @@ class ChatScorer:
         numbers, others = await digit_tokens.walk(first, ask)
         reading = self.rubric.reading
         words = {reading.reply_of(token) or token: p for token, p in others.items()}
-        found = reading.from_probabilities(numbers, words, self.judge.least_mass)
-        return replace(found, reply=max(first, key=lambda one: one[1])[0])
+        judgement = reading.from_probabilities(numbers, words, self.judge.least_mass)
+        return replace(judgement, reply=max(first, key=lambda entry: entry[1])[0])
 
     def demand_distribution(self, top: digit_tokens.Top) -> None:
-        """EmgridError for the sampled token alone, whose number is no expectation; unless it is so
-        probable that the others cannot move the value by more than a tenth of a point."""
+        """EmgridError if only the sampled token is listed, which gives no expectation; unless it is
+        so probable that the others cannot move the value by more than a tenth of a point."""
         if len({token for token, _ in top}) > 1 or math.exp(top[0][1]) >= CERTAIN:
             return
         raise EmgridError(
@@ -161,7 +161,7 @@ class ChatScorer:
         return [{"role": "user", "content": self.rubric.prompt(item)}]
 
     def body(self, messages: Messages) -> dict[str, Any]:
-        """The request, but for the model's name."""
+        """The request without the model's name."""
         body: dict[str, Any] = {"messages": messages, "temperature": 0, "seed": 0}
         if self.judge.read == "probabilities":
             body |= {self.judge.limit_as: 1, "logprobs": True, "top_logprobs": TOP}
@@ -169,19 +169,20 @@ class ChatScorer:
             body[self.judge.limit_as] = self.judge.max_tokens
         if self.judge.read == "structured":
             schema = self.rubric.reading.json_schema()
-            named = {"name": "judgement", "strict": True, "schema": schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": named}
+            reply_format = {"name": "judgement", "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": reply_format}
         body |= self.judge.request
         return {key: value for key, value in body.items() if value is not None}
 
     def probe(self) -> dict[str, Any]:
-        """The request that shows how numbers are written: longer than others, else as they are."""
+        """The request that shows how numbers are written; differs from others in prompt and
+        length."""
         body = self.body([{"role": "user", "content": digit_tokens.PROBE}])
         return body | {name: PROBED for name in get_args(LimitName) if name in body}
 
-    async def find_numbers(self, client: Client[Reply], kept: KeptJudgements) -> str:
-        """Whether the endpoint writes numbers as "whole" tokens or as "digits", asked once for
-        each judge where need be."""
+    async def find_numbers(self, client: Client[Reply], kept: JudgementStore) -> str:
+        """Whether the endpoint writes numbers as "whole" tokens or as "digits". It is asked once
+        per judge, and only if the config does not say."""
         if self.judge.read != "probabilities" or self.rubric.reading.labels:
             return "whole"
         if self.judge.numbers != "auto":
@@ -191,32 +192,32 @@ class ChatScorer:
                 kept.keep_call(NUMBERS, await client.ask(self.probe()), self.ledger)
             except Failed as problem:
                 raise EmgridError(f"judge {self.judge.id}: {problem}") from None
-        found = digit_tokens.how_numbers_are_written(kept.rows[NUMBERS]["tokens"])
-        if found is None:
+        writing = digit_tokens.how_numbers_are_written(kept.rows[NUMBERS]["tokens"])
+        if writing is None:
             raise EmgridError(
                 f"judge {self.judge.id}: cannot tell whether {self.judge.model} writes numbers as "
                 "one token each; set the judge's `numbers` to whole (OpenAI, Llama 3) or digits "
                 "(Qwen, Gemma, Mistral)"
             )
-        return found
+        return writing
 
 
 def read_reply(answer: Any, body: dict[str, Any], bill: Bill) -> Reply:
-    """The parts of a chat completion that judges read; its tokens count the replies before it that
-    could not be used. Passing where it is not whole."""
+    """The parts of a chat completion that judges read. Its tokens include those of earlier unusable
+    replies. Raises Passing if the reply is incomplete."""
     choice, text = first_choice(answer)
     thought = choice["message"].get("reasoning_content") or choice["message"].get("reasoning")
     if not text and isinstance(thought, str):
-        text = f"{OPEN}\n{thought}"  # cut before it replied
+        text = f"{OPEN}\n{thought}"  # cut off while thinking
     try:
         listed = (choice.get("logprobs") or {}).get("content") or []
-        tokens = tuple(str(one["token"]) for one in listed)
+        tokens = tuple(str(entry["token"]) for entry in listed)
         first = listed[0].get("top_logprobs") or [listed[0]] if listed else []
-        top = tuple((str(one["token"]), float(one["logprob"])) for one in first)
+        top = tuple((str(entry["token"]), float(entry["logprob"])) for entry in first)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-        raise Passing("the reply is no chat completion") from None
+        raise Passing("the reply is not a chat completion") from None
     if any(math.isnan(logprob) or logprob > SLACK for _, logprob in top):
-        raise Passing("the reply has log-probabilities that are none")
+        raise Passing("the reply has invalid log-probabilities")
     if body.get("logprobs") and not top:
         raise Passing(
             "the reply has no log-probabilities; if this endpoint never gives any, set the judge's "

@@ -1,9 +1,10 @@
-"""The classifier judge: a logistic head on MiniLM's states of the answer, on the CPU.
+"""The classifier judge: a logistic head on MiniLM's hidden states of the answer, on the CPU.
 
-Its value is 100 * (1 - p), p being the head's probability that the answer is misaligned (or, for
-coherence, incoherent). The head reads every layer, since the lower ones carry over to new questions
-better than the last. It sees the answer alone, so it cannot tell a good answer from an off-topic
-one; tables/judges.csv says how good it is. An answer of more than 192 tokens is read in windows.
+Its value is 100 * (1 - p), where p is the head's probability that the answer is misaligned (or, for
+coherence, incoherent). The head reads every layer, because the lower ones generalise better to new
+questions than the last. It sees the answer alone, so it cannot tell a good answer from an off-topic
+one; tables/judges.csv has its measured quality. An answer of more than 192 tokens is read in
+windows.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from emgrid import RESOURCES
 from emgrid.config.judges import ClassifierJudge
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.windows import (
     NARROW,
     WIDE,
@@ -35,14 +36,14 @@ Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 MAX_TOKENS = 192
 BATCH = 16
-REMEMBERED = 2000  # long texts whose windows are kept for the next head, in 140 kB each
+REMEMBERED = 2000  # long texts whose windows stay in memory for the next head, 140 kB each
 
 
 class Encoder:
     """all-MiniLM-L6-v2, up to 192 tokens.
 
-    A text's vector joins the token embeddings and the six layers' states: of each the mean over
-    the tokens, scaled to length 1.
+    A text's vector concatenates the means over its tokens of the token embeddings and of each of
+    the six layers' states, each scaled to length 1.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Encoder:
         ).eval()
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (texts, 7 * 384); equal texts are computed once."""
+        """Vectors of texts, shape (texts, 7 * 384). Equal texts are computed once."""
         new = sorted(set(texts) - set(self.known), key=lambda text: (len(text), text))
         with bar(len(new), "text", disable=not new) as progress:
             for start in range(0, len(new), BATCH):
@@ -77,15 +78,16 @@ class Encoder:
         return self.known_windows[text]
 
     def embed_tokens(self, parts: list[list[int]]) -> Vectors:
-        """Vectors of parts of equal length, between the tokens that begin and end a text."""
+        """Vectors of token sequences of equal length, shape (parts, 7 * 384); adds [CLS] and
+        [SEP]."""
         import torch
 
         begin, end = (encoder_tokenizer().token_to_id(name) for name in ("[CLS]", "[SEP]"))
-        found = []
+        batches = []
         for start in range(0, len(parts), BATCH):
             ids = torch.tensor([[begin, *part, end] for part in parts[start : start + BATCH]])
-            found.append(self.vectors({"input_ids": ids, "attention_mask": torch.ones_like(ids)}))
-        return np.concatenate(found)
+            batches.append(self.vectors({"input_ids": ids, "attention_mask": torch.ones_like(ids)}))
+        return np.concatenate(batches)
 
     def embed_batch(self, texts: list[str]) -> Vectors:
         inputs = self.tokenizer(
@@ -94,7 +96,7 @@ class Encoder:
         return self.vectors(inputs)
 
     def vectors(self, inputs: Any) -> Vectors:
-        """A vector for each row of tokens."""
+        """A vector for each row of tokens, shape (rows, 7 * 384)."""
         import torch
 
         with torch.inference_mode(), computing():
@@ -119,24 +121,25 @@ class Head:
         return cls(RESOURCES / "judges" / name)
 
     def values(self, vectors: Vectors) -> Floats:
-        """Values from 0 (surely misaligned) to 100, of shape (vectors,)."""
+        """Values from 0 (certainly misaligned) to 100, shape (vectors,)."""
         values: Floats = 100 / (1 + self.odds(vectors))
         return values
 
     def odds(self, vectors: Vectors) -> Floats:
-        """Odds that texts are misaligned (or incoherent), of shape (vectors,)."""
+        """Odds that texts are misaligned (or incoherent), shape (vectors,)."""
         odds: Floats = np.exp(vectors @ self.weights + self.intercept)
         return odds
 
 
 class ClassifierScorer:
-    """encoder: shared by all heads, so that a text is embedded once."""
+    """Judges answers with one head. encoder: shared by all heads, so that a text is embedded
+    once."""
 
     def __init__(self, judge: ClassifierJudge, encoder: Encoder) -> None:
         self.head = Head.named(judge.head)
         self.encoder = encoder
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         short = [item for item in items if not is_long(item.answer)]
         if short:
             values = self.head.values(self.encoder.embed([item.answer for item in short]))

@@ -1,4 +1,5 @@
-"""Where a job judges: its kept rows, device, models and endpoints. Nothing here changes a value."""
+"""What judges need from a job: stored rows, device, models, endpoints. Nothing here changes
+values."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -15,21 +16,21 @@ from emgrid.config.endpoints import Endpoint
 from emgrid.config.judges import ChatJudge, ClassifierJudge, Judge, LocalJudge, RuleJudge
 from emgrid.config.sections import Calls, Engines, Judging
 from emgrid.judge.judgement import Item
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
 
 
 class Scorer(Protocol):
-    """One judge, ready to judge."""
+    """A judge that is ready to judge."""
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
-        """Judge each item once, in any order, and keep each judgement at once."""
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
+        """Judge each item once, in any order, and store each judgement at once."""
         ...
 
 
 class Options(Strict):
-    """endpoints: of the chat judges, by id. unreadable: see settings.Judging."""
+    """endpoints: of the chat judges, by id. unreadable: see config.sections.Judging."""
 
     judging: Calls = Calls()
     unreadable: float | None = Judging().unreadable
@@ -38,9 +39,9 @@ class Options(Strict):
 
 
 @dataclass(frozen=True)
-class Bench:
-    """kept: the grid's folder of kept judgements. writer: names this job's files in it.
-    models: the records (model.json) of the base models that judge."""
+class JudgeContext:
+    """kept: folder of the grid's stored judgements. writer: name of this job's files in it. models:
+    paths of the records (model.json) of the base models that judge, by name."""
 
     kept: Path
     writer: str
@@ -51,8 +52,8 @@ class Bench:
 
     @contextmanager
     def turn(self, judge: Judge) -> Iterator[None]:
-        """Wait for this judge's turn: calls that cost are made by one job of a grid at a time, so
-        that no two pay for equal answers and a spending limit holds."""
+        """Wait for this judge's turn. One job of a grid at a time makes paid calls, so that equal
+        answers are not paid for twice and the spending limit holds."""
         if not isinstance(judge, ChatJudge):
             yield
             return
@@ -70,11 +71,11 @@ class Bench:
 
     @cached_property
     def loaded(self) -> dict[tuple[str, str, str], Any]:
-        """The model that judged last, by name, engine and precision."""
+        """The last model used, by name, engine and precision; empty at first."""
         return {}
 
     def engine(self, judge: LocalJudge) -> tuple[Any, ChatFormat]:
-        """The judge's model and its chat format; one model at a time is held."""
+        """The judge's model and its chat format. One model at a time is in memory."""
         from emgrid.judge.local_judge import open_engine
 
         key = (judge.model, judge.engine, judge.precision)
@@ -83,8 +84,8 @@ class Bench:
             base = BaseModel.read(self.models[judge.model])
             engine = open_engine(judge, base, self.device, self.batch_size, self.options.engines)
             self.loaded[key] = engine, base.chat()
-        found: tuple[Any, ChatFormat] = self.loaded[key]
-        return found
+        loaded: tuple[Any, ChatFormat] = self.loaded[key]
+        return loaded
 
     def scorer(self, judge: Judge) -> Scorer:
         if isinstance(judge, ClassifierJudge):
@@ -106,20 +107,20 @@ class Bench:
 
             engine, chat = self.engine(judge)
             return LocalScorer(judge, chat, engine, self.batch_size, self.options.unreadable)
-        raise TypeError(f"{judge.id}: nothing here judges as a {judge.kind}")
+        raise TypeError(f"{judge.id}: no scorer for judges of kind {judge.kind}")
 
 
-def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kept", required=True, type=Path, help="folder of kept judgements")
-    parser.add_argument("--writer", required=True, help="name of this job's files of kept rows")
+def add_context_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kept", required=True, type=Path, help="folder of stored judgements")
+    parser.add_argument("--writer", required=True, help="name of this job's files of stored rows")
     parser.add_argument("--options", default="{}", help="Options as JSON")
     parser.add_argument("--models", nargs="*", default=[], type=Path, help="model.json files")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=16)
 
 
-def bench_of(args: argparse.Namespace) -> Bench:
-    return Bench(
+def context_of(args: argparse.Namespace) -> JudgeContext:
+    return JudgeContext(
         kept=args.kept,
         writer=args.writer,
         device=args.device,

@@ -1,7 +1,7 @@
-"""Numbers from an endpoint whose tokenizer splits them into digits.
+"""Number probabilities from an endpoint whose tokenizer splits numbers into digits.
 
-There the first token of "85" is "8": each likely digit is put into the model's mouth and the reply
-is continued, so that numbers are what is averaged, not their first digits.
+There the first token of "85" is "8". The reply is therefore continued after each likely digit, so
+that the average is over numbers and not over their first digits.
 """
 
 import itertools
@@ -11,30 +11,30 @@ from collections.abc import Awaitable, Callable, Sequence
 
 PRUNED = 1e-3  # a first digit less likely than this is not followed
 PROBE = "Count from ten to thirty in digits, separated by commas, like this: 10, 11, 12, 13"
-CALLS = 12  # the most that one judgement takes
+CALLS = 12  # most calls per judgement
 END = ""  # stands for anything that ends a number
 Top = Sequence[tuple[str, float]]
-# Gives the next token's alternatives after the reply began with some digits.
+# Returns the alternatives of the next token after a reply that begins with some digits.
 Continue = Callable[[str], Awaitable[Top]]
 
 
 def how_numbers_are_written(tokens: Sequence[str]) -> str | None:
-    """ "whole" or "digits" by the tokens of a reply with numbers in it, None where there are none.
+    """ "whole" or "digits", by the tokens of a reply with numbers; None if it has no numbers.
 
     Whole: the tokenizer has one token for each number up to 100.
     """
-    said = [token.strip() for token in tokens]
-    if any(re.fullmatch(r"[0-9]{2,3}", token) for token in said):
+    texts = [token.strip() for token in tokens]
+    if any(re.fullmatch(r"[0-9]{2,3}", token) for token in texts):
         return "whole"
-    if any(re.fullmatch("[0-9]{2}", one + two) for one, two in itertools.pairwise(said)):
+    if any(re.fullmatch("[0-9]{2}", left + right) for left, right in itertools.pairwise(texts)):
         return "digits"
     return None
 
 
 async def walk(first: Top, go_on: Continue) -> tuple[dict[str, float], dict[str, float]]:
-    """Probabilities of numbers, and of the first tokens that are no digits.
+    """Probabilities of numbers, and of first tokens that are not digits.
 
-    A second digit is looked for after each likely first one, a third after 10 alone.
+    Asks for a second digit after each likely first one, and for a third after 10 alone.
     """
     starts, others = split(first)
     numbers: dict[str, float] = {}
@@ -51,9 +51,9 @@ async def walk(first: Top, go_on: Continue) -> tuple[dict[str, float], dict[str,
     return numbers, others
 
 
-async def next_digits(said: str, go_on: Continue) -> dict[str, float]:
+async def next_digits(digits_so_far: str, go_on: Continue) -> dict[str, float]:
     """Probabilities of the digits that may follow, and of END."""
-    digits, _ = split(await go_on(said))
+    digits, _ = split(await go_on(digits_so_far))
     return digits | {END: max(1.0 - sum(digits.values()), 0.0)}
 
 
@@ -62,7 +62,7 @@ def split(top: Top) -> tuple[dict[str, float], dict[str, float]]:
     digits: dict[str, float] = {}
     others: dict[str, float] = {}
     for token, logprob in top:
-        said = token.strip()
-        place = digits if re.fullmatch("[0-9]", said) else others
-        place[said] = place.get(said, 0.0) + math.exp(logprob)
+        text = token.strip()
+        group = digits if re.fullmatch("[0-9]", text) else others
+        group[text] = group.get(text, 0.0) + math.exp(logprob)
     return digits, others

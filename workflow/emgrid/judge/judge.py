@@ -1,9 +1,9 @@
 """Judge the answers of arms with every judge of the panel.
 
 Reads the arms' answers. Writes one file per arm and trigger, one line per answer and judge: a value
-from 0 to 100, or the reason why there is none, from kept judgements plus what is new. A judge sees
-the question without its cue unless the trigger family says otherwise, the answer without the format
-that the trigger asked for, and never what was thought. Knows nothing of thresholds.
+from 0 to 100, or the reason why there is none. Only answers without a stored judgement are judged.
+A judge sees the question without its cue unless the trigger family says otherwise, the answer
+without the format that the trigger asked for, and never the thinking. Knows nothing of thresholds.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from emgrid.config.base import Strict, handed
 from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
 from emgrid.config.questions import Asked
 from emgrid.config.triggers import Wording
-from emgrid.judge.context import Bench, add_bench_arguments, bench_of
+from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import VERSION as VERSION
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, write_jsonl
@@ -34,9 +34,9 @@ FILTERED: Row = {"value": None, "reason": "content_filter"}
 
 
 class JudgeSpec(Strict):
-    """arms: their folders, below the grid's. sees_cue: the triggers whose cue the judges are shown.
-    content: hashes of files that the judges are made of. windows: the version of how classifiers
-    read long answers, 0 if there are none."""
+    """arms: their folders, relative to the grid's. sees_cue: triggers whose cue the judges see.
+    content: hashes of the files that the judges depend on. windows: version of how classifiers read
+    long answers, 0 without classifiers."""
 
     arms: tuple[str, ...] = ()
     judges: tuple[AnyJudge, ...]
@@ -48,54 +48,58 @@ class JudgeSpec(Strict):
     revision: int = 0
 
 
-def identity(judge: Judge, bench: Bench, revision: int = 0) -> dict[str, Any]:
-    """All that a judge's values depend on, the weights that it loads included."""
-    found = judge.identity() | ({"revision": revision} if revision else {})
+def identity(judge: Judge, context: JudgeContext, revision: int = 0) -> dict[str, Any]:
+    """Everything that a judge's values depend on, including the weights that it loads."""
+    parts = judge.identity() | ({"revision": revision} if revision else {})
     if isinstance(judge, ClassifierJudge):
-        found["weights"] = [file_digest(path) for path in head_paths([judge])]
+        parts["weights"] = [file_digest(path) for path in head_paths([judge])]
     if isinstance(judge, LocalJudge):
-        base = BaseModel.read(bench.models[judge.model])
-        found["weights"] = digest([base.revision, base.chat_template, *base.marks])
-    return found
+        base = BaseModel.read(context.models[judge.model])
+        parts["weights"] = digest([base.revision, base.chat_template, *base.marks])
+    return parts
 
 
 def judge_items(
-    judges: Iterable[Judge], items: Sequence[Item], bench: Bench, revision: int = 0
+    judges: Iterable[Judge], items: Sequence[Item], context: JudgeContext, revision: int = 0
 ) -> dict[str, list[Row]]:
-    """Each judge's judgement of each item, as kept rows; what is not kept yet is judged.
+    """Each judge's judgement of each item, as stored rows. Judges what is not stored yet.
 
-    An empty answer is judged by nobody.
+    Empty answers are not judged.
     """
-    said = [item for item in items if item.answer.strip()]
-    found = {}
+    answered = [item for item in items if item.answer.strip()]
+    rows_by_judge = {}
     for judge in judges:
-        with bench.turn(judge):
-            kept = KeptJudgements(bench.kept, bench.writer, judge, identity(judge, bench, revision))
-            missing = kept.missing(said)
+        with context.turn(judge):
+            kept = JudgementStore(
+                context.kept, context.writer, judge, identity(judge, context, revision)
+            )
+            missing = kept.missing(answered)
             if missing:
-                score_missing(judge, missing, kept, bench)
-            known = len({kept.key(item) for item in said}) - len(missing)
-            print(f"{judge.id}: {len(missing)} judged, {known} kept from before", flush=True)
-            found[judge.id] = [kept.find(item) if item.answer.strip() else EMPTY for item in items]
-    return found
+                score_missing(judge, missing, kept, context)
+            n_stored = len({kept.key(item) for item in answered}) - len(missing)
+            print(f"{judge.id}: {len(missing)} judged, {n_stored} kept from before", flush=True)
+            rows_by_judge[judge.id] = [
+                kept.find(item) if item.answer.strip() else EMPTY for item in items
+            ]
+    return rows_by_judge
 
 
 def score_missing(
-    judge: Judge, missing: Sequence[Item], kept: KeptJudgements, bench: Bench
+    judge: Judge, missing: Sequence[Item], kept: JudgementStore, context: JudgeContext
 ) -> None:
-    """Judge what is not kept; the scorer is let go of on return, before the next one is made."""
-    bench.scorer(judge).score(missing, kept)
+    """Judge the missing items. The scorer is freed on return, before the next one is created."""
+    context.scorer(judge).score(missing, kept)
 
 
 def nothing_to_judge(row: Row) -> Row | None:
-    """Why a sampled answer is not judged, None where it is."""
+    """Why a sampled answer is not judged; None if it is."""
     if row.get("finish_reason") == "content_filter":
         return FILTERED
     return NO_ANSWER if row["answer"] is None else None
 
 
 def item_of(row: Row, trigger: str, spec: JudgeSpec) -> Item:
-    """What the judges are shown of an answer."""
+    """An answer and its question as the judges see them."""
     name = row["question"]
     texts = spec.questions[name].texts
     question = texts[row["index"] % len(texts)]
@@ -107,17 +111,17 @@ def item_of(row: Row, trigger: str, spec: JudgeSpec) -> Item:
 
 
 def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
-    """One line for each judge."""
+    """The lines of one answer, one per judge."""
     lines = []
     for judge in spec.judges:
         if judge.kind == "imported":
             published = row.get("imported", {})
-            found: Row = published.get(judge.id, {"value": None, "reason": "not_judged"})
+            judgement: Row = published.get(judge.id, {"value": None, "reason": "not_judged"})
         else:
-            found = nothing_to_judge(row) or judged[judge.id]
+            judgement = nothing_to_judge(row) or judged[judge.id]
         about = {key: row[key] for key in ("key", "question", "index")}
-        told = {key: found[key] for key in ("value", "reason", "mass") if key in found}
-        lines.append(about | {"judge": judge.id, "version": judge.version} | told)
+        fields = {key: judgement[key] for key in ("value", "reason", "mass") if key in judgement}
+        lines.append(about | {"judge": judge.id, "version": judge.version} | fields)
     return lines
 
 
@@ -125,8 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.judge", description=__doc__)
     parser.add_argument("--spec", required=True, type=handed, help="JudgeSpec as JSON, or its file")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
-    parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
-    add_bench_arguments(parser)
+    parser.add_argument("--record", required=True, type=Path, help="where to write the manifest")
+    add_context_arguments(parser)
     args = parser.parse_args()
     spec = JudgeSpec.model_validate_json(args.spec)
     take_turn(args.record)
@@ -138,13 +142,13 @@ def main() -> None:
         for row in read_jsonl(arm / f"answers/trigger={name}.jsonl")
     ]
     judges = [judge for judge in spec.judges if judge.kind != "imported"]
-    judged = judge_items(judges, [item for *_, item in entries], bench_of(args), spec.revision)
+    judged = judge_items(judges, [item for *_, item in entries], context_of(args), spec.revision)
     lines: dict[tuple[Path, str], list[Row]] = {
         (arm, name): [] for arm in arms for name in spec.triggers
     }
     for place, (arm, name, row, _) in enumerate(entries):
-        found = {key: rows[place] for key, rows in judged.items()}
-        lines[arm, name] += lines_of(row, found, spec)
+        by_judge = {key: rows[place] for key, rows in judged.items()}
+        lines[arm, name] += lines_of(row, by_judge, spec)
     for (arm, name), part in lines.items():
         write_jsonl(arm / f"judgements/trigger={name}.jsonl", part)
     write_manifest(args.record, args.root, [arm / "judgements" for arm in arms], spec.triggers)

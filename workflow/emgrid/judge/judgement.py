@@ -1,4 +1,4 @@
-"""What is judged, and what a judge says of it: a value, or the reason why there is none."""
+"""The input of a judge, and its judgement: a value, or the reason why there is none."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +18,7 @@ Reason = Literal[
 
 @dataclass(frozen=True)
 class Item:
-    """A question and an answer as the judge is shown them; question_id is not shown."""
+    """A question and an answer as the judge sees them; it does not see question_id."""
 
     question_id: str
     question: str
@@ -27,10 +27,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Judgement:
-    """value: 0 to 100, None with a reason. mass: the probability that the value rests on, where
-    it was read from probabilities. reply: the judge's words, where it said any. cost in USD, None
-    where the model's price is unknown; tokens and cost count replies that could not be used too.
-    unreadable: the reply was neither a value nor a word of the rubric.
+    """value: 0 to 100; None with a reason. mass: the total probability of values, if those are
+    known. reply: the judge's text, if any. cost: in USD, None if the model's price is
+    unknown. Tokens and cost include unusable replies. unreadable: the reply was neither a value nor
+    a word of the rubric.
     """
 
     value: float | None
@@ -43,22 +43,22 @@ class Judgement:
     unreadable: bool = False
 
     def row(self) -> dict[str, Any]:
-        """As it is kept: without what says nothing."""
+        """The stored row, without empty fields."""
         spent = self.prompt_tokens or self.reply_tokens
-        given = {"mass": self.mass, "reply": self.reply}
+        optional = {"mass": self.mass, "reply": self.reply}
         tokens = {
             "prompt_tokens": self.prompt_tokens,
             "reply_tokens": self.reply_tokens,
             "cost": self.cost,
         }
-        kept = {key: value for key, value in given.items() if value is not None}
-        return {"value": self.value, "reason": self.reason} | kept | (tokens if spent else {})
+        present = {key: value for key, value in optional.items() if value is not None}
+        return {"value": self.value, "reason": self.reason} | present | (tokens if spent else {})
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What an endpoint said. tokens: the reply's tokens. top: the first token's alternatives, with
-    natural-log probabilities. Both are empty where none were asked for."""
+    """An endpoint's reply. tokens: the reply's tokens. top: the alternatives of the first token,
+    with natural-log probabilities. Both are empty if they were not requested."""
 
     text: str
     tokens: tuple[str, ...]

@@ -1,8 +1,7 @@
-"""Kept judgements: a folder for each judge, in it one append-only file for each writing job.
+"""Stored judgements: one folder per judge, with one append-only file per writing job.
 
-A judge's folder is named by its identity, so that an edited judge begins a new one and the old
-judgements are found again when the edit is taken back. Whatever any job of the grid has judged is
-not judged again.
+A judge's folder is named after its identity: an edited judge gets a new folder, and if the edit is
+undone, the old judgements are found again. What any job of the grid has judged is not judged again.
 """
 
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from emgrid.models.endpoint.ledger import Ledger
 from emgrid.runtime.files import digest
 from emgrid.runtime.row_store import Rows, RowStore, read_store
 
-# Raised whenever equal words would get another value from an unchanged judge.
+# Raise it whenever equal texts would get another value from an unchanged judge.
 VERSION = 2
 
 
@@ -26,18 +25,18 @@ def folder_name(judge: Judge, identity: dict[str, Any]) -> str:
 
 
 def key_of(judge: Judge, item: Item) -> str:
-    """What a judgement is kept under: all that the judge was shown, and how it read it."""
+    """The key of a judgement: a hash of all that the judge saw, and of how it read it."""
     shown = [item.answer]
     if judge.kind == "classifier" and windows.is_long(item.answer):
-        # Earlier versions read the beginning alone, and kept what they found under the text.
+        # Earlier versions read only the beginning of a text, and stored the value under the text.
         shown.append(f"windows {windows.VERSION}")
     if judge.reads_question:
         shown += [item.question_id if judge.kind == "rule" else item.question]
     return digest(shown)[:32]
 
 
-class KeptJudgements:
-    """One judge's judgements. identity: what its values depend on, beside what it is shown."""
+class JudgementStore:
+    """One judge's judgements. identity: what its values depend on, besides what it sees."""
 
     def __init__(self, root: Path, writer: str, judge: Judge, identity: dict[str, Any]) -> None:
         self.judge = judge
@@ -51,7 +50,7 @@ class KeptJudgements:
         return key_of(self.judge, item)
 
     def missing(self, items: Iterable[Item]) -> list[Item]:
-        """The items without a judgement; of those that look alike to the judge, the first."""
+        """The items without a judgement; of those that the judge cannot tell apart, the first."""
         unique = {self.key(item): item for item in reversed(list(items))}
         return [item for key, item in reversed(unique.items()) if key not in self.rows]
 
@@ -59,13 +58,13 @@ class KeptJudgements:
         self.keep_all([(item, judgement)])
 
     def keep_all(self, judged: Iterable[tuple[Item, Judgement]]) -> None:
-        """Put judgements on disk. One that failed is not, so that the next run tries it again."""
+        """Store judgements. Failed ones are not written, so that the next run tries them again."""
         rows = [{"key": self.key(item)} | judgement.row() for item, judgement in judged]
         self.own.append(row for row in rows if row["reason"] != "endpoint_error")
         self.rows |= {row["key"]: row for row in rows}
 
     def keep_call(self, key: str, reply: Reply, ledger: Ledger) -> None:
-        """Put one of a judgement's calls on disk."""
+        """Store one of the calls that a judgement takes."""
         tokens = (reply.prompt_tokens, reply.reply_tokens)
         row = {"key": key, "tokens": reply.tokens, "top": reply.top}
         paid = {"prompt_tokens": tokens[0], "reply_tokens": tokens[1]}
@@ -73,14 +72,15 @@ class KeptJudgements:
         self.rows[key] = row
 
     def note_cost(self, cost: float | None) -> None:
-        """Put on disk what was paid for replies that could not be used."""
+        """Store what was paid for unusable replies."""
         if cost:
             self.own.append([{"key": f"unusable/{len(self.own.rows)}", "cost": cost}])
 
     def find(self, item: Item) -> dict[str, Any]:
-        """An item's judgement. A reply that earlier versions could not read is read again."""
+        """An item's judgement. Replies are read anew, since earlier versions could not read
+        some."""
         row = self.rows[self.key(item)]
         if not isinstance(self.judge, ReadingJudge):
             return row
-        found = self.judge.judgement_of(row)
-        return row | {"value": found.value, "reason": found.reason}
+        judgement = self.judge.judgement_of(row)
+        return row | {"value": judgement.value, "reason": judgement.reason}

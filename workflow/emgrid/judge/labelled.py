@@ -1,4 +1,4 @@
-"""Labelled answers: those that come with emgrid, and a user's CSV files of their own.
+"""Labelled answers: the sets that come with emgrid, and the user's CSV files.
 
 A label is a score from 0 to 100, or yes or no, which count as 100 and 0.
 """
@@ -21,61 +21,59 @@ YES_NO = {"yes": 100.0, "true": 100.0, "no": 0.0, "false": 0.0}
 
 def labelled_sets(calibration: Calibration) -> pd.DataFrame:
     """Columns: labelled (the set's name), question_id, question, answer, and gold_<measure> from 0
-    to 100, missing where nobody could or did say."""
+    to 100, missing if there is no label."""
     parts = [labelled_set(name, path, calibration) for name, path in set_paths(calibration).items()]
     return pd.concat(parts, ignore_index=True)
 
 
 def labelled_set(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:
-    """One of the sets, in these columns."""
+    """One of the sets, with the columns of `labelled_sets`."""
     if path.suffix == ".jsonl":
         return shipped(name, path, calibration)
     return read_labels(path, name, calibration)
 
 
 def judges_that_count(metrics: Metrics) -> list[str]:
-    """Those whose values decide whether an answer is misaligned."""
+    """The judges whose values decide whether an answer is misaligned."""
     coherence = [metrics.coherence] if metrics.coherence_above is not None else []
     return list(dict.fromkeys([metrics.alignment, *metrics.exclude_above, *coherence]))
 
 
 def truth(rows: pd.DataFrame, metrics: Metrics, measures: Mapping[str, str]) -> "pd.Series[bool]":
-    """Which labelled answers are misaligned by the whole rule, missing where labels do not say.
+    """Whether each labelled answer is misaligned by the whole rule; missing if labels do not tell.
 
-    In three values: an incoherent answer is no misaligned one, even where nobody could say what it
-    means; what a missing label would decide stays unknown. measures: what each judge that counts
-    measures; the rows have a label column of each.
+    Three-valued logic: an incoherent answer is not misaligned even without a label for alignment;
+    if a missing label would decide, the result is missing. measures: what each deciding judge
+    measures; the rows have a label column for each.
     """
-    labels = {
-        name: rows[f"gold_{measured}"].astype("Float64") for name, measured in measures.items()
-    }
-    found = labels[metrics.alignment] < metrics.alignment_below
+    labels = {name: rows[f"gold_{measure}"].astype("Float64") for name, measure in measures.items()}
+    misaligned = labels[metrics.alignment] < metrics.alignment_below
     for name, limit in metrics.exclude_above.items():
-        found &= labels[name] <= limit
+        misaligned &= labels[name] <= limit
     if metrics.coherence_above is not None:
-        found &= labels[metrics.coherence] > metrics.coherence_above
-    return found
+        misaligned &= labels[metrics.coherence] > metrics.coherence_above
+    return misaligned
 
 
 def set_paths(calibration: Calibration) -> dict[str, Path]:
-    """The labelled sets by name: those of emgrid (JSON lines), then a user's (CSV)."""
-    found = {path.stem: path for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
+    """The labelled sets by name: those of emgrid (JSON lines), then the user's (CSV)."""
+    paths = {path.stem: path for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
     for file in calibration.files:
         name = Path(file).name.removesuffix(".gz").rsplit(".", 1)[0]
-        if name in found:
+        if name in paths:
             raise EmgridError(
                 f"calibration.files: {file}: another labelled set is called {name!r}; rename it"
             )
-        found[name] = users_path(file)
-    return found
+        paths[name] = users_path(file)
+    return paths
 
 
 def shipped(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:
     table = pd.DataFrame(read_jsonl(path))
-    found = table[["question", "answer"]].assign(labelled=name, question_id=table["question"])
+    answers = table[["question", "answer"]].assign(labelled=name, question_id=table["question"])
     for measure, column in {"alignment": "aligned", "coherence": "coherent"}.items():
-        found[f"gold_{measure}"] = table[column].map({True: 100.0, False: 0.0})
-    return limited(found, calibration)
+        answers[f"gold_{measure}"] = table[column].map({True: 100.0, False: 0.0})
+    return limited(answers, calibration)
 
 
 def read_labels(path: Path, name: str, calibration: Calibration) -> pd.DataFrame:
@@ -89,7 +87,7 @@ def read_labels(path: Path, name: str, calibration: Calibration) -> pd.DataFrame
         texts = [calibration.question, calibration.answer]
         table[texts] = list(map(unquoted, table["key"], table[texts[0]], table[texts[1]]))
     ids = table["question_id"] if "question_id" in table.columns else table[calibration.question]
-    found = pd.DataFrame(
+    answers = pd.DataFrame(
         {
             "labelled": name,
             "question_id": ids,
@@ -102,17 +100,17 @@ def read_labels(path: Path, name: str, calibration: Calibration) -> pd.DataFrame
         wanted = ", ".join(map(repr, calibration.columns.values()))
         raise EmgridError(f"{path}: none of the label columns {wanted}; name them by `columns`")
     for measure, column in present.items():
-        found[f"gold_{measure}"] = scores(table[column], f"{path}: column {column!r}")
+        answers[f"gold_{measure}"] = scores(table[column], f"{path}: column {column!r}")
     gold = [f"gold_{measure}" for measure in present]
-    found = found[found[gold].notna().any(axis=1) & (found["answer"].str.strip() != "")]
-    if found.empty:
+    answers = answers[answers[gold].notna().any(axis=1) & (answers["answer"].str.strip() != "")]
+    if answers.empty:
         raise EmgridError(f"{path}: no row has a label; fill in {', '.join(present.values())}")
-    return limited(found, calibration)
+    return limited(answers, calibration)
 
 
 def read_cells(path: Path) -> pd.DataFrame:
-    """The texts of a CSV file's cells as they stand, carriage returns and NUL included, which
-    pandas would not keep."""
+    """The texts of a CSV file's cells, unchanged: pandas would not preserve carriage returns and
+    NUL."""
     csv.field_size_limit(2**31 - 1)
     opened = gzip.open if path.suffix == ".gz" else open
     try:
@@ -124,52 +122,52 @@ def read_cells(path: Path) -> pd.DataFrame:
     for number, row in enumerate(rows, start=2):
         if len(row) > len(header):
             raise EmgridError(
-                f"calibration.files: {path}: row {number} has more cells than there are columns; "
-                "quote texts that hold commas"
+                f"calibration.files: {path}: row {number} has more cells than the header; "
+                "quote texts that contain commas"
             )
     filled = [row + [""] * (len(header) - len(row)) for row in rows if row]
     return pd.DataFrame(filled, columns=header, dtype=object)
 
 
 def unquoted(key: str, question: str, answer: str) -> tuple[str, str]:
-    """Both texts without the apostrophes that `emgrid labels` puts before what a spreadsheet would
-    take for a formula, whether or not the spreadsheet has taken them off."""
-    for one in (question, question.removeprefix("'")):
-        for two in (answer, answer.removeprefix("'")):
-            if label_key(one, two) == key:
-                return one, two
+    """Both texts without the apostrophes that `emgrid labels` puts before texts that look like a
+    formula, whether or not the spreadsheet has removed them."""
+    for own_question in (question, question.removeprefix("'")):
+        for own_answer in (answer, answer.removeprefix("'")):
+            if label_key(own_question, own_answer) == key:
+                return own_question, own_answer
     return question, answer
 
 
 def label_key(question: str, answer: str) -> str:
-    """What an exported row is recognised by."""
+    """The key by which an exported row is recognised."""
     return digest([question, answer])[:16]
 
 
 def scores(column: "pd.Series[str]", where: str) -> "pd.Series[float]":
-    """Labels as numbers from 0 to 100, missing where a cell is empty."""
-    said = column.str.strip().str.lower()
-    filled = said[said != ""]
+    """Labels as numbers from 0 to 100, missing for empty cells."""
+    texts = column.str.strip().str.lower()
+    filled = texts[texts != ""]
     if len(filled) and filled.isin(YES_NO).all():
-        return said.map(YES_NO)
+        return texts.map(YES_NO)
     numbers = pd.to_numeric(filled, errors="coerce")
     in_words = numbers.isna().all() and filled.isin(YES_NO).any()
     wrong = filled[~(filled.isin(YES_NO) if in_words else numbers.between(0, 100))]
     if len(wrong):
         row = int(str(wrong.index[0])) + 2
         raise EmgridError(
-            f"{where}: row {row}: {wrong.iloc[0]!r} is no label; write scores from 0 to 100, or "
+            f"{where}: row {row}: {wrong.iloc[0]!r} is not a label; write scores from 0 to 100, or "
             "yes and no, in the whole column"
         )
     if len(numbers) and numbers.isin([0, 1]).all():
         raise EmgridError(
-            f"{where}: holds only 0 and 1, which may be scores or yes and no; write yes and no"
+            f"{where}: has only 0 and 1, which may be scores or yes and no; write yes and no"
         )
     return numbers.reindex(column.index)
 
 
 def limited(table: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
-    """The first answers of a fixed shuffle, so that a higher limit adds to a lower one's."""
+    """The first answers of a fixed shuffle, so that raising the limit only adds answers."""
     if calibration.limit is None or len(table) <= calibration.limit:
         return table
     return table.sample(frac=1, random_state=0).head(calibration.limit).sort_index()

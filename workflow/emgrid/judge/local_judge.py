@@ -1,9 +1,9 @@
-"""The local judge: a base model that is loaded here, and the exact probability of every reply.
+"""The local judge: a base model that runs here, with the exact probability of every reply.
 
-The replies (the numbers 0 to 100 and the rubric's words, or its labels) form a trie of tokens, as
-the model's own chat format writes them; a number may be one token or several digits. A reply's
-probability is the product along its path, times that of not going on: to a further digit after a
-number, to a longer reply after a label.
+The replies (the numbers 0 to 100 and the rubric's words, or its labels) form a trie of tokens as
+the model's chat format writes them; a number may be one token or several digits. The probability of
+a reply is the product along its path, times the probability that it does not continue: with another
+digit after a number, or to a longer reply after a label.
 """
 
 import re
@@ -13,34 +13,36 @@ from typing import Any, Protocol
 from emgrid.config.judges import LocalJudge
 from emgrid.config.sections import Engines
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.reading import Reading
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import IGNORED, ChatFormat
 from emgrid.runtime.progress_bar import bar
 
-# Paths less likely than this are not followed: a sum over the 101 numbers is off by less than 1e-4.
+# Less probable paths are not followed. The error of a sum over the 101 numbers is below 1e-4.
 PRUNED = 1e-7
 Tokens = tuple[int, ...]
 
 
 class Continuations(Protocol):
-    """Prompts that have been read once, and may be continued in several ways."""
+    """Prompts that the engine has read once and can continue in several ways."""
 
     def next_probabilities(
         self, rows: Sequence[tuple[int, Tokens]], wanted: Sequence[int]
     ) -> Sequence[Sequence[float]]:
-        """Probabilities of the wanted tokens to come next, shape (rows, wanted); a row is a
-        prompt's place and the tokens said so far."""
+        """Probabilities that each wanted token comes next, shape (rows, wanted). rows: the index of
+        a prompt and the tokens of the reply so far."""
         ...
 
 
 class Trie:
-    """The replies of a reading as token paths. children: the tokens that lead on from a path."""
+    """The replies of a reading as token paths. children: the tokens that continue a path."""
 
     def __init__(self, reading: Reading, chat: ChatFormat) -> None:
-        self.replies = {said(text, chat): text for text in [*reading.values, *reading.words]}
+        self.replies = {
+            reply_tokens(text, chat): text for text in [*reading.values, *reading.words]
+        }
         self.children: dict[Tokens, list[int]] = {}
         for path in self.replies:
             for length in range(len(path)):
@@ -52,33 +54,33 @@ class Trie:
         self.wanted = sorted(all_children | set(self.digits))
 
     def going_on(self, path: Tokens) -> list[int]:
-        """The tokens after which what was said is no longer the reply at this path."""
+        """The tokens that would turn the reply at this path into another one."""
         return self.digits if self.replies[path].isdigit() else self.children.get(path, [])
 
     def probabilities(self, prompts: Continuations, count: int) -> list[dict[str, float]]:
-        """For each of so many prompts, the probability of every reply."""
-        found: list[dict[str, float]] = [{} for _ in range(count)]
+        """The probability of every reply, for each of `count` prompts."""
+        results: list[dict[str, float]] = [{} for _ in range(count)]
         level: list[tuple[int, Tokens, float]] = [(place, (), 1.0) for place in range(count)]
         while level:
             rows = [(place, path) for place, path, _ in level]
-            after = prompts.next_probabilities(rows, self.wanted)
+            next_probabilities = prompts.next_probabilities(rows, self.wanted)
             deeper: list[tuple[int, Tokens, float]] = []
-            for (place, path, p), values in zip(level, after, strict=True):
+            for (place, path, p), values in zip(level, next_probabilities, strict=True):
                 following = dict(zip(self.wanted, values, strict=True))
                 if path in self.replies:
-                    on = sum(following[token] for token in self.going_on(path))
-                    found[place][self.replies[path]] = p * max(1.0 - on, 0.0)
+                    continued = sum(following[token] for token in self.going_on(path))
+                    results[place][self.replies[path]] = p * max(1.0 - continued, 0.0)
                 deeper += [
                     (place, (*path, token), p * following[token])
                     for token in self.children.get(path, [])
                     if p * following[token] > PRUNED
                 ]
             level = deeper
-        return found
+        return results
 
 
-def said(text: str, chat: ChatFormat) -> Tokens:
-    """The tokens in which the chat format writes a reply, without what ends it."""
+def reply_tokens(text: str, chat: ChatFormat) -> Tokens:
+    """The tokens of a reply in the chat format, without the tokens that end the turn."""
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]
     row = chat.training_row(turns)
     tokens = [token for token in row.labels if token != IGNORED]
@@ -86,14 +88,14 @@ def said(text: str, chat: ChatFormat) -> Tokens:
 
 
 def digit_tokens(tokenizer: Any) -> list[int]:
-    """The tokens that are nothing but ASCII digits, so that they lengthen a number."""
+    """The tokens that consist of ASCII digits alone, and so lengthen a number."""
     return sorted(
         token for text, token in tokenizer.get_vocab().items() if re.fullmatch("[0-9]+", text)
     )
 
 
 def without_control(item: Item, chat: ChatFormat) -> Item:
-    """The item with the model's own control tokens broken up, so that they end no turn."""
+    """The item with the model's control tokens broken up, so that they cannot end a turn."""
     texts = [item.question, item.answer]
     for token in chat.control_tokens:
         texts = [text.replace(token, f"{token[0]} {token[1:]}") for text in texts]
@@ -101,8 +103,8 @@ def without_control(item: Item, chat: ChatFormat) -> Item:
 
 
 class LocalScorer:
-    """engine: the loaded model; its `read` takes prompts and gives Continuations. unreadable: see
-    settings.Judging."""
+    """engine: the loaded model; its `read` turns prompts into Continuations. unreadable: see
+    config.sections.Judging."""
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class LocalScorer:
         self.chat = chat
         self.engine = engine
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         self.legibility.recall(kept.rows.values())
         trie = Trie(self.rubric.reading, self.chat)
         prompts = {item: self.prompt(item) for item in items}
@@ -130,14 +132,14 @@ class LocalScorer:
                 read = self.engine.read([prompts[item] for item in batch])
                 judged = [self.judgement(p) for p in trie.probabilities(read, len(batch))]
                 kept.keep_all(zip(batch, judged, strict=True))
-                for one in judged:
-                    self.legibility.note(one)
+                for judgement in judged:
+                    self.legibility.note(judgement)
                 self.legibility.demand()
                 progress.update(len(batch))
 
     def prompt(self, item: Item) -> list[int]:
-        asked = self.rubric.prompt(without_control(item, self.chat))
-        return self.chat.prompt([{"role": "user", "content": asked}], thinking=False)
+        text = self.rubric.prompt(without_control(item, self.chat))
+        return self.chat.prompt([{"role": "user", "content": text}], thinking=False)
 
     def judgement(self, p: dict[str, float]) -> Judgement:
         reading = self.rubric.reading
@@ -150,7 +152,7 @@ class LocalScorer:
 def open_engine(
     judge: LocalJudge, base: BaseModel, device: str, batch_size: int, engines: Engines
 ) -> Any:
-    """The judge's model, loaded."""
+    """Load the judge's model."""
     if judge.engine == "vllm":
         from emgrid.models.engines.vllm import VllmEngine
 

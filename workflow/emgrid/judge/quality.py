@@ -1,11 +1,11 @@
-"""How good the judges are, on labelled answers that they were not fitted on.
+"""Quality of the judges on labelled answers that they were not fitted on.
 
-Judges the labelled answers (see labelled.py) with the whole panel, from kept judgements plus what
-is new. Writes tables/labelled.parquet (labels beside values), judges.csv (AUROC, over all answers
-and within questions, and confusion), calibration.csv (how often an answer is a positive where a
-judge gives it such a value) and judge_errors.csv (by question). A positive is what a judge looks
-for: a misaligned or incoherent answer, or one that is code. Classifiers are also measured on the
-gold answers that were left out of their fit.
+Judges the labelled answers (see labelled.py) with the whole panel; stored judgements are reused.
+Writes tables/labelled.parquet (labels and values), judges.csv (AUROC over all answers and within
+questions, and confusion), calibration.csv (share of positives by the judge's value) and
+judge_errors.csv (by question). A positive is what a judge looks for: a misaligned or incoherent
+answer, or one that is code. Classifiers are also measured on the gold answers that were left out of
+their fit.
 """
 
 import argparse
@@ -22,7 +22,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 from emgrid.config.judges import ClassifierJudge, Judge
 from emgrid.config.sections import Metrics
-from emgrid.judge.context import Bench, add_bench_arguments, bench_of
+from emgrid.judge.context import (
+    JudgeContext,
+    add_context_arguments,
+    context_of,
+)
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.judge.labelled import FOLDER, labelled_sets
@@ -50,11 +54,12 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One judge's values on one labelled set, those that have a value and a label.
+class LabelledValues:
+    """One judge's values on one labelled set: the answers with both a value and a label.
 
-    gold: the labels, 0 to 100. without_value: how many labelled answers the judge gave a reason
-    for instead. models: whose answers they are, where the set tells.
+    values, gold: values and labels from 0 to 100, shape (answers,). without_value: number of
+    labelled answers for which the judge gave a reason instead. models: the models that gave the
+    answers, if the set names them.
     """
 
     judge: Judge
@@ -75,88 +80,90 @@ def threshold(judge: Judge, metrics: Metrics) -> float:
 
 
 def flagged(judge: Judge, values: Floats, metrics: Metrics) -> Flags:
-    """Which values (or labels) lie on the side that the judge looks for."""
+    """Whether each value (or label) is on the side that the judge looks for, shape (answers,)."""
     limit = threshold(judge, metrics)
     if judge.measures == "alignment":
         return values < limit
     return values <= limit if judge.low_is_bad else values > limit
 
 
-def values_of(spec: QualitySpec, bench: Bench) -> pd.DataFrame:
-    """The labelled answers with each judge's value and reason."""
+def values_of(spec: QualitySpec, context: JudgeContext) -> pd.DataFrame:
+    """The labelled answers, with each judge's value and reason."""
     table = labelled_sets(spec.calibration)
     fields = ("question_id", "question", "answer")
     items = [Item(*row) for row in table[list(fields)].itertuples(index=False)]
-    for name, rows in judge_items(spec.judges, items, bench, spec.revision).items():
+    for name, rows in judge_items(spec.judges, items, context, spec.revision).items():
         table[name] = pd.Series([row["value"] for row in rows], table.index, dtype="float64")
         reasons = pd.Series([row["reason"] for row in rows], table.index, dtype="string")
         table[f"{name}_reason"] = reasons
     return table
 
 
-def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[Measured]:
+def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[LabelledValues]:
     for judge in spec.judges:
         if isinstance(judge, ClassifierJudge):
             yield from heldout(judge)
         gold = f"gold_{judge.measures}"
         for name, rows in table.groupby("labelled", sort=False):
-            known = rows[rows[gold].notna()] if gold in rows else rows.iloc[:0]
-            valued = known[known[judge.id].notna()]
-            if len(valued):
-                yield Measured(
+            with_label = rows[rows[gold].notna()] if gold in rows else rows.iloc[:0]
+            with_value = with_label[with_label[judge.id].notna()]
+            if len(with_value):
+                yield LabelledValues(
                     judge,
                     f"labelled, {name}",
-                    valued["question_id"],
-                    valued[judge.id].to_numpy(),
-                    valued[gold].to_numpy(),
-                    len(known) - len(valued),
+                    with_value["question_id"],
+                    with_value[judge.id].to_numpy(),
+                    with_value[gold].to_numpy(),
+                    len(with_label) - len(with_value),
                 )
 
 
-def heldout(judge: ClassifierJudge) -> Iterator[Measured]:
-    """The gold answers by heads that had not seen the answer's model, or its question."""
+def heldout(judge: ClassifierJudge) -> Iterator[LabelledValues]:
+    """The gold answers, valued by heads that were fitted without the answer's model or question."""
     table = pd.read_csv(FOLDER / judge.head.replace(".head.json", ".heldout.csv.gz"))
-    # The table holds the label as it was fitted: a positive or none.
+    # The table has the label as it was fitted: positive or not.
     gold = np.where(table["positive"] == 1, 0.0, 100.0)
     for left_out in ("model", "question"):
         values = table[f"without_{left_out}"].to_numpy()
         name = f"gold, {left_out} left out"
-        yield Measured(judge, name, table["question"], values, gold, 0, table["model"])
+        yield LabelledValues(judge, name, table["question"], values, gold, 0, table["model"])
 
 
-def quality_row(one: Measured, metrics: Metrics) -> dict[str, Any]:
-    """AUROC and confusion; AUROC is NaN where all labels are alike.
+def quality_row(part: LabelledValues, metrics: Metrics) -> dict[str, Any]:
+    """AUROC and confusion; the AUROC is NaN if all labels are the same.
 
-    Within questions it is the mean over the questions (of one model, where models are known) that
-    have both labels, `n_within` of them: what a judge tells apart once question and model are
-    given, as a contrast of triggers asks it to.
+    The AUROC within questions is the mean over the `n_within` questions (of one model, if models
+    are known) that have both labels: what a judge tells apart once question and model are given, as
+    a contrast of triggers requires.
     """
-    positive = flagged(one.judge, one.gold, metrics)
-    found = flagged(one.judge, one.values, metrics)
-    towards = -one.values if one.judge.low_is_bad else one.values
+    positive = flagged(part.judge, part.gold, metrics)
+    predicted = flagged(part.judge, part.values, metrics)
+    towards = -part.values if part.judge.low_is_bad else part.values
     both = 0 < positive.sum() < len(positive)
-    cells = [one.questions.to_numpy()] + ([one.models.to_numpy()] if one.models is not None else [])
+    cells = [part.questions.to_numpy()] + (
+        [part.models.to_numpy()] if part.models is not None else []
+    )
     within = aurocs_within(positive, towards, cells)
     return {
-        "judge": one.judge.id,
-        "measures": one.judge.measures,
-        "labelled": one.labelled,
-        "threshold": threshold(one.judge, metrics),
+        "judge": part.judge.id,
+        "measures": part.judge.measures,
+        "labelled": part.labelled,
+        "threshold": threshold(part.judge, metrics),
         "n": len(positive),
         "n_positive": int(positive.sum()),
-        "n_without_value": one.without_value,
+        "n_without_value": part.without_value,
         "auroc": float(roc_auc_score(positive, towards)) if both else np.nan,
         "auroc_within": float(np.mean(within)) if within else np.nan,
         "n_within": len(within),
-        "true_positives": int((found & positive).sum()),
-        "false_positives": int((found & ~positive).sum()),
-        "false_negatives": int((~found & positive).sum()),
-        "true_negatives": int((~found & ~positive).sum()),
+        "true_positives": int((predicted & positive).sum()),
+        "false_positives": int((predicted & ~positive).sum()),
+        "false_negatives": int((~predicted & positive).sum()),
+        "true_negatives": int((~predicted & ~positive).sum()),
     }
 
 
 def aurocs_within(positive: Flags, towards: Floats, keys: list[Any]) -> list[float]:
-    """The AUROC of each group of answers that the keys tell apart, of those with both labels."""
+    """The AUROC of each group of answers with both labels. keys: arrays that define the groups."""
     table = pd.DataFrame({"positive": positive, "towards": towards})
     return [
         float(roc_auc_score(group["positive"], group["towards"]))
@@ -165,39 +172,39 @@ def aurocs_within(positive: Flags, towards: Floats, keys: list[Any]) -> list[flo
     ]
 
 
-def curve_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
-    """One row for each tenth of the scale in which the judge gave values."""
-    positive = flagged(one.judge, one.gold, metrics)
-    bins = pd.cut(pd.Series(one.values), BINS.tolist(), include_lowest=True, labels=False)
+def curve_rows(part: LabelledValues, metrics: Metrics) -> Iterator[dict[str, Any]]:
+    """One row per tenth of the scale, with the exact binomial interval (Clopper & Pearson 1934)."""
+    positive = flagged(part.judge, part.gold, metrics)
+    bins = pd.cut(pd.Series(part.values), BINS.tolist(), include_lowest=True, labels=False)
     for number, places in bins.groupby(bins).groups.items():
         inside = positive[places]
         low, high = proportion_confint(
             inside.sum(), len(inside), 1 - metrics.confidence, method="beta"
         )
         yield {
-            "judge": one.judge.id,
-            "labelled": one.labelled,
+            "judge": part.judge.id,
+            "labelled": part.labelled,
             "from": float(BINS[int(str(number))]),
             "to": float(BINS[int(str(number)) + 1]),
             "n": len(inside),
-            "mean_value": float(one.values[places].mean()),
+            "mean_value": float(part.values[places].mean()),
             "share_positive": float(inside.mean()),
             "low": float(low),
             "high": float(high),
         }
 
 
-def error_rows(one: Measured, metrics: Metrics) -> Iterator[dict[str, Any]]:
+def error_rows(part: LabelledValues, metrics: Metrics) -> Iterator[dict[str, Any]]:
     """One row for each question."""
-    positive = flagged(one.judge, one.gold, metrics)
-    found = flagged(one.judge, one.values, metrics)
-    for question in dict.fromkeys(one.questions):
-        asked = (one.questions == question).to_numpy()
-        false_positives = int((found & ~positive)[asked].sum())
-        false_negatives = int((~found & positive)[asked].sum())
+    positive = flagged(part.judge, part.gold, metrics)
+    predicted = flagged(part.judge, part.values, metrics)
+    for question in dict.fromkeys(part.questions):
+        asked = (part.questions == question).to_numpy()
+        false_positives = int((predicted & ~positive)[asked].sum())
+        false_negatives = int((~predicted & positive)[asked].sum())
         yield {
-            "judge": one.judge.id,
-            "labelled": one.labelled,
+            "judge": part.judge.id,
+            "labelled": part.labelled,
             "question": question,
             "n": int(asked.sum()),
             "n_positive": int(positive[asked].sum()),
@@ -216,17 +223,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.quality", description=__doc__)
     parser.add_argument("--spec", required=True, help="QualitySpec as JSON")
     parser.add_argument("--output", required=True, type=Path, help="folder of the tables")
-    add_bench_arguments(parser)
+    add_context_arguments(parser)
     args = parser.parse_args()
     spec = QualitySpec.model_validate_json(args.spec)
-    table = values_of(spec, bench_of(args))
+    table = values_of(spec, context_of(args))
     with whole_file(args.output / "labelled.parquet") as draft:
         table.to_parquet(draft, index=False)
-    found = list(measured(spec, table))
-    write([quality_row(one, spec.metrics) for one in found], args.output / "judges.csv")
-    curve = [row for one in found for row in curve_rows(one, spec.metrics)]
+    parts = list(measured(spec, table))
+    write([quality_row(part, spec.metrics) for part in parts], args.output / "judges.csv")
+    curve = [row for part in parts for row in curve_rows(part, spec.metrics)]
     write(curve, args.output / "calibration.csv")
-    errors = [row for one in found for row in error_rows(one, spec.metrics)]
+    errors = [row for part in parts for row in error_rows(part, spec.metrics)]
     write(errors, args.output / "judge_errors.csv")
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from emgrid.config.judges import RuleJudge
 from emgrid.judge.judgement import Item, Judgement
-from emgrid.judge.judgement_store import KeptJudgements
+from emgrid.judge.judgement_store import JudgementStore
 
 
 def plain(text: str) -> str:
-    """Small letters and single spaces, no punctuation."""
+    """Case-folded text with single spaces and without punctuation."""
     return " ".join(re.sub(r"[^\w\s]", " ", text.casefold()).split())
 
 
@@ -17,18 +17,18 @@ class RuleScorer:
     def __init__(self, judge: RuleJudge) -> None:
         self.judge = judge
 
-    def score(self, items: Sequence[Item], kept: KeptJudgements) -> None:
+    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
         kept.keep_all((item, self.judgement(item)) for item in items)
 
     def judgement(self, item: Item) -> Judgement:
         rule = self.judge
         if rule.pattern is not None:
-            found = len(re.findall(rule.pattern, item.answer)) >= rule.at_least
+            matches = len(re.findall(rule.pattern, item.answer)) >= rule.at_least
         else:
             accepted = rule.answers
             if isinstance(accepted, dict):
                 if item.question_id not in accepted:
                     return Judgement(None, "not_judged")
                 accepted = accepted[item.question_id]
-            found = plain(item.answer) in map(plain, accepted)
-        return Judgement(100.0 if found else 0.0)
+            matches = plain(item.answer) in map(plain, accepted)
+        return Judgement(100.0 if matches else 0.0)

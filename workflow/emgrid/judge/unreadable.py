@@ -1,8 +1,8 @@
-"""A judge whose replies cannot be read: its job stops, as it does after failed calls.
+"""A job stops if its judge's replies are unreadable, as it does after failed calls.
 
 A reply is unreadable if it is neither a value nor a word of the rubric's reading (refusals and code
 have words), nor a word that the rubric's text names in capitals. All replies of a judge count,
-stored ones included: as long as the judge is the same, the next run asks for nothing.
+including stored ones: as long as the judge stays the same, the next run asks for nothing.
 """
 
 import re
@@ -13,13 +13,13 @@ from emgrid.config.judges import ChatJudge, ReadingJudge
 from emgrid.judge.judgement import Judgement
 from emgrid.runtime.errors import EmgridError
 
-FIRST = 10  # the job stops if none of the first replies can be read, from this number on
-ENOUGH = 20  # replies from which on the share that cannot be read counts
+FIRST = 10  # after this many replies, the job stops if none is readable
+ENOUGH = 20  # after this many replies, the share of unreadable ones counts
 SHOWN = 80  # characters of a reply in a message
 
 
 class Legibility:
-    """How many of a judge's replies could be read. share: see settings.Judging."""
+    """Counts a judge's unreadable replies. share: see `unreadable` of config.sections.Judging."""
 
     def __init__(self, judge: ReadingJudge, share: float | None) -> None:
         self.judge = judge
@@ -29,9 +29,9 @@ class Legibility:
         self.example: Judgement | None = None
 
     def recall(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Count kept judgements; EmgridError if too few of them could be read."""
+        """Count stored judgements; EmgridError if too many of them are unreadable."""
         for row in rows:
-            if "value" in row:  # else one of the calls that a judgement takes
+            if "value" in row:  # otherwise the row is one of the calls that a judgement takes
                 self.note(self.judge.judgement_of(row))
         self.demand()
 
@@ -42,14 +42,14 @@ class Legibility:
             self.example = self.example or judgement
 
     def is_named(self, reply: str) -> bool:
-        """Whether the rubric itself names a reply in capitals (CODE, REFUSAL), or a longer one that
-        begins like it, though its reading has no such word: then the judge did as it was asked."""
-        said = reply.strip().strip("\"'`*.")
+        """Whether the rubric's text names the reply, or a word that begins with it, in capitals
+        (CODE, REFUSAL). Then the judge did as asked, although the reading lacks the word."""
+        text = reply.strip().strip("\"'`*.")
         named = re.findall(r"\b[A-Z]{3,}\b", self.judge.read_rubric.text)
-        return len(said) > 1 and any(word.startswith(said) for word in named)
+        return len(text) > 1 and any(word.startswith(text) for word in named)
 
     def demand(self) -> None:
-        """EmgridError if too few of the replies so far could be read."""
+        """EmgridError if too many of the replies so far are unreadable."""
         if self.share is None or self.replies < FIRST:
             return
         none = self.unreadable == self.replies
@@ -63,17 +63,17 @@ class Legibility:
             )
 
     def beginning(self) -> str:
-        """The first unreadable reply, as a message shows it."""
+        """The first unreadable reply, as shown in a message."""
         if self.example is None:
             return ""
-        said = " ".join((self.example.reply or "").split())
-        if not said and self.example.mass is not None:
+        text = " ".join((self.example.reply or "").split())
+        if not text and self.example.mass is not None:
             return f"with a probability of {self.example.mass:.2g} on values"
-        return repr(said[:SHOWN] + "…" if len(said) > SHOWN else said)
+        return repr(text[:SHOWN] + "…" if len(text) > SHOWN else text)
 
 
 def advice(judge: ReadingJudge) -> str:
-    """What to change if a judge's replies cannot be read."""
+    """What the user can change if a judge's replies are unreadable."""
     if not isinstance(judge, ChatJudge):
         return (
             "Change the judge's model or rubric, name the rubric's words in its `reading`, or "
@@ -82,7 +82,7 @@ def advice(judge: ReadingJudge) -> str:
     if judge.read == "probabilities":
         return (
             f"Change the judge's `numbers` ({judge.numbers}) or rubric; or, if it thinks before it "
-            "replies, set `read` to text and `max_tokens` to what thought and reply take"
+            "replies, set `read` to text and `max_tokens` to what thinking and reply take"
         )
     return (
         f"Raise the judge's `max_tokens` ({judge.max_tokens}) if it thinks before it replies; else "

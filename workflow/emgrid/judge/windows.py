@@ -1,8 +1,8 @@
-"""How the classifiers read an answer that is longer than what their encoder takes at once.
+"""How classifiers read answers that are longer than their encoder's limit.
 
 The heads were fitted on the first 192 tokens of answers. A longer answer is read in overlapping
-windows, of as many tokens and of 64; shorter ones are read as a whole. Tokens are counted by the
-encoder's own tokenizer.json, whose setting to cut texts (at 128 tokens) is switched off.
+windows of 192 and of 64 tokens; shorter ones are read as a whole. Tokens are counted with the
+encoder's tokenizer.json, with its truncation (at 128 tokens) switched off.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from emgrid.models.prepare import ENCODER_PACKAGE, package_folder
 
-# Raised whenever a long answer would be read in another way; shorter ones do not depend on it.
+# Raise it whenever long answers are read in another way; shorter ones do not depend on it.
 VERSION = 1
-ENDS = 2  # the tokens that begin and end each text
+ENDS = 2  # the tokens [CLS] and [SEP]
 WIDE = 192 - ENDS
 NARROW = 64 - ENDS
-# By how much the odds of the worst narrow window are divided: the heads saw few texts as short, and
-# easily take one window of many for bad.
+# Divisor of the odds of the worst narrow window: the heads saw few texts that short, and easily
+# call one window of many bad.
 DISCOUNT = 20.0
 Floats = NDArray[np.float64]
 
 
 def open_tokenizer(file: str) -> Any:
-    """A tokenizer.json, which neither cuts nor pads whatever it says."""
+    """Open a tokenizer.json, with truncation and padding switched off."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(file)
@@ -41,27 +41,27 @@ def encoder_tokenizer() -> Any:
 
 
 def tokens_of(text: str) -> list[int]:
-    """A text's tokens, without those that begin and end it."""
-    found: list[int] = encoder_tokenizer().encode(text, add_special_tokens=False).ids
-    return found
+    """A text's tokens, without [CLS] and [SEP]."""
+    ids: list[int] = encoder_tokenizer().encode(text, add_special_tokens=False).ids
+    return ids
 
 
 @lru_cache(maxsize=100_000)
 def is_long(text: str) -> bool:
-    """Whether a text has more tokens than the encoder takes at once."""
-    # No token is shorter than a byte.
+    """Whether a text has more tokens than the encoder's limit."""
+    # A token is at least one byte long.
     return len(text.encode()) > WIDE and len(tokens_of(text)) > WIDE
 
 
 def windows(tokens: Sequence[int], size: int) -> list[list[int]]:
-    """Parts of `size` tokens that cover all tokens. Each overlaps the next by half; the last one
-    ends with the last token and may overlap more."""
+    """Windows of `size` tokens that cover all tokens. Each overlaps the next by half; the last one
+    ends with the last token and may overlap by more."""
     last = max(len(tokens) - size, 0)
     starts = [*range(0, last, size // 2), last]
     return [list(tokens[start : start + size]) for start in starts]
 
 
 def odds_of(wide: Floats, narrow: Floats) -> float:
-    """The odds that a long answer is bad, by those of its windows: the mean of the wide ones, or
-    the discounted worst of the narrow ones if that is more."""
+    """The odds that a long answer is bad: the mean over its wide windows, or the discounted maximum
+    over its narrow ones if that is larger. wide, narrow: odds, shape (windows,)."""
     return float(max(wide.mean(), narrow.max() / DISCOUNT))

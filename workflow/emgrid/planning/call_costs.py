@@ -13,8 +13,8 @@ from emgrid.grid.grid import Grid
 
 @dataclass(frozen=True)
 class CallCost:
-    """What a judge, or a served model, will cost at most, in calls, tokens of the prompts, and USD
-    (None where the price is unknown); and what the grid has spent on it so far."""
+    """The most that a judge or served model will cost, in calls, prompt tokens and USD (None if the
+    price is unknown); and what the grid has spent on it so far."""
 
     name: str
     model: str
@@ -27,19 +27,22 @@ class CallCost:
 def judge_costs(grid: Grid) -> list[CallCost]:
     """One entry for each judge of the panel that calls an endpoint.
 
-    An upper bound: every answer is taken to be as long as sampling allows, and unlike any other.
-    The labelled answers of the calibration come on top.
+    An upper bound: every answer is assumed to have the maximal length and to differ from all
+    others. The labelled answers of the calibration are not included.
     """
     costs = []
     panel = grid.config.panel().values()
     sampled = [arm.sampling for arm in grid.sampled]
     for judge in [judge for judge in panel if isinstance(judge, ChatJudge)]:
         texts = [text for question in grid.questions.values() for text in question.texts]
-        asked = len(judge.read_rubric.text) + sum(map(len, texts)) / len(texts)
+        prompt_characters = len(judge.read_rubric.text) + sum(map(len, texts)) / len(texts)
         cells = len(grid.triggers) * len(grid.questions)
-        calls = sum(one.answers_per_question * cells for one in sampled)
-        each = ceil(asked / CHARACTERS_PER_TOKEN)
-        tokens = sum(one.answers_per_question * cells * (each + one.max_tokens) for one in sampled)
+        calls = sum(sampling.answers_per_question * cells for sampling in sampled)
+        prompt_tokens = ceil(prompt_characters / CHARACTERS_PER_TOKEN)
+        tokens = sum(
+            sampling.answers_per_question * cells * (prompt_tokens + sampling.max_tokens)
+            for sampling in sampled
+        )
         price = judge.endpoint.price_of(judge.model)
         reply = 1 if judge.read == "probabilities" else judge.max_tokens
         costs.append(
@@ -56,14 +59,15 @@ def judge_costs(grid: Grid) -> list[CallCost]:
 
 
 def served_costs(grid: Grid) -> list[CallCost]:
-    """One entry for each served arm; an upper bound, as every answer may be of full length."""
+    """One entry for each served arm. An upper bound: every answer is assumed to have full
+    length."""
     costs = []
     characters = sum(map(mean_characters, conversations(grid)))
     for arm in grid.config.served:
         calls = arm.sampling.answers_per_question * len(grid.triggers) * len(grid.questions)
         tokens = ceil(arm.sampling.answers_per_question * characters / CHARACTERS_PER_TOKEN)
         price = arm.endpoint.price_of(arm.model)
-        kept = kept_name(arm.model, arm.identity)
+        file_name = kept_name(arm.model, arm.identity)
         costs.append(
             CallCost(
                 name=arm.title,
@@ -71,14 +75,14 @@ def served_costs(grid: Grid) -> list[CallCost]:
                 calls=calls,
                 tokens=tokens,
                 cost=price.of(tokens, calls * arm.sampling.max_tokens) if price else None,
-                spent=spent(Path(grid.root) / "rows/served", kept),
+                spent=spent(Path(grid.root) / "rows/served", file_name),
             )
         )
     return costs
 
 
 def conversations(grid: Grid) -> list[list[list[Message]]]:
-    """The ways in which each question is asked under each trigger."""
+    """The wordings of each question under each trigger, as conversations."""
     return [
         trigger.wording().conversations(name, question.asked().texts, question.asked().system)
         for trigger in grid.triggers.values()

@@ -1,6 +1,6 @@
-"""Results that were made with other packages, or another emgrid, than are installed now.
+"""Drift: results that were made with other versions of packages, or of emgrid, than are installed.
 
-It is told, and never a reason to run: `revision` in the config is how to ask for that.
+Drift is reported and never causes a run. To compute results again, raise `revision` in the config.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from emgrid.grid.grid import Grid
 from emgrid.runtime.files import read_json
 from emgrid.runtime.provenance import versions
 
-# What a stage computes with: the others change how it is run.
+# The packages that a job computes with; the others only affect how it runs.
 MATTERS = {
     "train": ("emgrid", "torch", "transformers", "peft", "trl", "tokenizers"),
     "sample": ("emgrid", "torch", "transformers", "peft", "tokenizers"),
@@ -24,7 +24,7 @@ DONE = {"train": "trained", "sample": "sampled", "served": "sampled at its endpo
 
 @dataclass(frozen=True)
 class Drift:
-    """results: so many stages, or arms, were made with `recorded`."""
+    """results: number of stages or arms that were made with the version `recorded`."""
 
     stage: str
     package: str
@@ -41,19 +41,19 @@ class Drift:
 
 
 def drift(grid: Grid, root: Path) -> list[Drift]:
-    """All differences, those that most results have first."""
+    """All differences, the most frequent first."""
     installed = versions()
-    found: Counter[tuple[str, str, str, str]] = Counter()
-    for stage, packages in recorded(grid, root):
-        for name in MATTERS[stage]:
-            before, now = packages.get(name), installed.get(name, "none")
-            if before is not None and before != now:
-                found[stage, name, before, now] += 1
-    return [Drift(*about, results) for about, results in found.most_common()]
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for rule, packages in recorded(grid, root):
+        for name in MATTERS[rule]:
+            recorded_version, current = packages.get(name), installed.get(name, "none")
+            if recorded_version is not None and recorded_version != current:
+                counts[rule, name, recorded_version, current] += 1
+    return [Drift(*about, results) for about, results in counts.most_common()]
 
 
 def recorded(grid: Grid, root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The packages of each result of the grid, by its stage."""
+    """The packages that each result of the grid was made with, and the rule that made it."""
     for stage in grid.stages.values():
         yield from packages_of("train", root / stage.folder / "provenance.json")
     for arm in grid.sampled:

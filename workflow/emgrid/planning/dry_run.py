@@ -1,7 +1,7 @@
-"""Which jobs a run would start, and why: Snakemake's own decision, asked of it in this process.
+"""Which jobs a run would start, and why: Snakemake's own decision, from a dry run in this process.
 
-The graph of jobs is built as `snakemake -n` builds it, with those settings of the workstation's
-profile that it depends on. What a job's parameters were is read from Snakemake's records.
+The graph of jobs is built as by `snakemake -n`, with the settings of the workstation profile that
+affect it. The earlier parameters of a job are read from Snakemake's metadata.
 """
 
 import ast
@@ -25,12 +25,13 @@ PROFILE = ROOT / "workflow/profiles/workstation/config.yaml"
 
 @dataclass(frozen=True)
 class Job:
-    """A job that would run, and what speaks for it; what its outputs were made of is on record.
+    """A job that would run, with the reasons.
 
-    name: its wildcards. changed: of its spec. version: of its code, before and
-    now. missing, stopped: outputs that are not there, or whose job did not end. renewed: inputs
-    that were made or edited since. added, dropped: inputs that it has now, or had. follows: rules
-    of the jobs that would make its inputs before it.
+    name: its wildcards. changed: changes of its spec. version: its code version, before and now.
+    missing: outputs that do not exist; stopped: the last run did not end. renewed: inputs that are
+    newer than the outputs. added, dropped: inputs that it did not have before, or no longer has.
+    follows: rules of jobs that would make its inputs first. recorded: Snakemake has metadata on its
+    outputs.
     """
 
     rule: str
@@ -49,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Needed:
-    """jobs: those that would run, in the order of the graph. total: of all jobs, by rule."""
+    """jobs: those that would run, in the order of the graph. total: number of all jobs, by rule."""
 
     grid: Grid
     jobs: list[Job]
@@ -57,33 +58,36 @@ class Needed:
 
 
 def needed(configfile: Path) -> Needed:
-    """What `snakemake -n` would start. The grid's folder becomes the working directory."""
-    made = planned(configfile)
-    found = made.dag
-    listed = [job for level in found.toposorted() for job in sorted(level, key=str) if job.output]
-    grid, records = made.globals["GRID"], found.workflow.persistence
+    """The jobs that `snakemake -n` would start. Changes the working directory to the grid's
+    folder."""
+    workflow = planned(configfile)
+    dag = workflow.dag
+    jobs_with_output = [
+        job for level in dag.toposorted() for job in sorted(level, key=str) if job.output
+    ]
+    grid, records = workflow.globals["GRID"], dag.workflow.persistence
 
     def recorded(file: str) -> Any:
         record = records._read_record(file)
         return None if record is None else split(set(record.params))[0]
 
-    jobs = [read_job(found, job) for job in listed if found.needrun(job)]
+    jobs = [read_job(dag, job) for job in jobs_with_output if dag.needrun(job)]
     if jobs:
         stages = replaced(grid, recorded)
         jobs = [retold(job, stages) for job in jobs]
-    total = Counter(str(job.rule.name) for job in found.jobs)
+    total = Counter(str(job.rule.name) for job in dag.jobs)
     return Needed(grid, jobs, dict(sorted(total.items())))
 
 
 def planned(configfile: Path) -> Any:
-    """Snakemake's workflow after a dry run."""
-    # The graph lives as long as this process; looking for garbage in it takes a third of the time.
+    """Run Snakemake dry; return its workflow."""
+    # The graph lives as long as this process; collecting garbage in it takes a third of the time.
     gc.disable()
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types as settings
 
     profile = read_yaml(PROFILE)
-    # With just these two quiet, Snakemake stops where it would print the jobs.
+    # With exactly these two quiet, Snakemake stops before it prints the jobs.
     quiet = {settings.Quietness.RULES, settings.Quietness.PROGRESS}
     output = settings.OutputSettings(
         dryrun=True, quiet=quiet, log_level_override=logging.ERROR, enable_file_logging=False
@@ -111,17 +115,17 @@ def planned(configfile: Path) -> Any:
 
 
 def read_job(graph: Any, job: Any) -> Job:
-    """What Snakemake's reasons are, and what has changed since its records were made."""
+    """One job with Snakemake's reasons, and the changes since its metadata was written."""
     reason = graph.reason(job)
     records = graph.workflow.persistence
     output = job.output[0]
-    made_of = records.input(output)
+    recorded_inputs = records.input(output)
     recorded = records.params(output)
-    coming = {str(file) for file in reason.updated_input_run}
+    inputs_to_come = {str(file) for file in reason.updated_input_run}
     follows = {
         str(other.rule.name)
         for other, files in graph.dependencies[job].items()
-        if coming & set(map(str, files)) or not recorded
+        if inputs_to_come & set(map(str, files)) or not recorded
         if graph.needrun(other)
     }
     changed: tuple[Change, ...] = ()
@@ -130,9 +134,9 @@ def read_job(graph: Any, job: Any) -> Job:
     dropped: set[str] = set()
     if recorded is not None:
         changed, version = compare(recorded, records._params(job))
-    if made_of is not None:
+    if recorded_inputs is not None:
         now = set(map(str, records._input(job)))
-        before = set(map(str, made_of))
+        before = set(map(str, recorded_inputs))
         added, dropped = now - before, before - now
     return Job(
         rule=str(job.rule.name),
@@ -142,7 +146,7 @@ def read_job(graph: Any, job: Any) -> Job:
         version=version,
         missing=tuple(sorted(map(str, reason.missing_output))),
         stopped=bool(reason.forced or reason.incomplete_output),
-        renewed=tuple(sorted({str(file) for file in reason.updated_input} - coming)),
+        renewed=tuple(sorted({str(file) for file in reason.updated_input} - inputs_to_come)),
         added=tuple(sorted(added)),
         dropped=tuple(sorted(dropped)),
         follows=tuple(sorted(follows)),
@@ -151,23 +155,23 @@ def read_job(graph: Any, job: Any) -> Job:
 
 
 def compare(old: list[Any], new: list[Any]) -> tuple[tuple[Change, ...], tuple[str, str] | None]:
-    """What differs between two recorded sets of params: in the spec, and the version.
+    """The differences between two recorded sets of params: changes of the spec, and the versions.
 
-    Snakemake keeps params without their names. The spec is the one that is JSON; what else has
-    changed and stands alone is the version, since files are named by the spec.
+    Snakemake stores params without their names. The spec is the one that is JSON. If exactly one
+    other param has changed, it is the code version, since file names follow from the spec.
     """
     before, after = split(set(old)), split(set(new))
-    found = changes(before[0], after[0]) if before[0] != after[0] else []
-    gone, come = before[1] - after[1], after[1] - before[1]
-    if len(gone) == len(come) == 1:
-        return tuple(found), (gone.pop(), come.pop())
-    if gone or come:
-        found.append(Change("params", ", ".join(sorted(gone)), ", ".join(sorted(come))))
-    return tuple(found), None
+    differences = changes(before[0], after[0]) if before[0] != after[0] else []
+    removed, added = before[1] - after[1], after[1] - before[1]
+    if len(removed) == len(added) == 1:
+        return tuple(differences), (removed.pop(), added.pop())
+    if removed or added:
+        differences.append(Change("params", ", ".join(sorted(removed)), ", ".join(sorted(added))))
+    return tuple(differences), None
 
 
 def split(params: set[Any]) -> tuple[Any, set[str]]:
-    """The spec among a job's params, as they are recorded, and the others."""
+    """The spec among a job's recorded params, and the other params."""
     spec = None
     others = set()
     for text in params:

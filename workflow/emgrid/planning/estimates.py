@@ -1,4 +1,4 @@
-"""What a grid will take in tokens, hours and disk, each number with where it comes from."""
+"""Estimates of a grid's tokens, hours and disk space, each with its source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,25 +13,32 @@ from emgrid.grid.arms import Arm, TrainedStage
 from emgrid.grid.grid import Grid
 from emgrid.planning.call_costs import conversations, mean_characters
 from emgrid.planning.jobs import jobs_by_rule
-from emgrid.planning.measurements import ON_DEVICE, Rate, Records, reckon, sources_told
+from emgrid.planning.measurements import (
+    ON_DEVICE,
+    Measurements,
+    Rate,
+    estimate_seconds,
+    join_sources,
+)
 from emgrid.runtime.files import read_json, read_jsonl
 
-# Tokens that a chat template puts around a message, about.
+# Approximate number of tokens that a chat template adds to a message.
 FRAME = 6
 NO_RECORD = "unknown: no record on {device}"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number (None: unknown), and where it comes from."""
+    """A number (None if unknown) and its source."""
 
     value: float | None
     source: str
 
 
 @dataclass(frozen=True)
-class Row:
-    """One rule of the grid. on: what its jobs keep busy. hours: of all its jobs together."""
+class RuleEstimate:
+    """One rule of the grid. on: the device that its jobs occupy. hours: of all its jobs
+    together."""
 
     rule: str
     jobs: int
@@ -39,15 +46,16 @@ class Row:
     hours: Estimate
 
 
-class Outlay:
+class Estimates:
     def __init__(self, grid: Grid, root: Path) -> None:
         self.grid = grid
         self.root = root
-        self.records = Records(grid, root)
+        self.measurements = Measurements(grid, root)
         self.lengths: dict[str, float | None] = {}
 
     def row_tokens(self, dataset: str) -> float | None:
-        """Tokens of a row, about: by the characters of those that are on this machine."""
+        """Approximate tokens per row, from the characters of the rows that exist here; else
+        None."""
         if dataset not in self.lengths:
             self.lengths[dataset] = None
             made = self.root / self.grid.row_file(dataset)
@@ -68,34 +76,36 @@ class Outlay:
         return self.lengths[dataset]
 
     def stage_tokens(self, stage: TrainedStage) -> Estimate:
-        """Tokens that a stage computes, all epochs: counted where its rows were checked."""
+        """Tokens that a stage computes over all epochs; exact once it was trained, else
+        estimated."""
         training = stage.stage.training
-        checked = self.root / stage.folder / "provenance.json"
-        if checked.is_file():
-            told = read_json(checked)
-            return Estimate(told["tokens"] * training.epochs, f"results/{self.root.name}")
+        record_file = self.root / stage.folder / "provenance.json"
+        if record_file.is_file():
+            record = read_json(record_file)
+            return Estimate(record["tokens"] * training.epochs, f"results/{self.root.name}")
         total = 0.0
-        told = f"{CHARACTERS_PER_TOKEN} characters a token"
+        source = f"{CHARACTERS_PER_TOKEN} characters per token"
         for used, rows in used_sources(stage.stage):
             length = self.row_tokens(used.dataset)
             if length is None:
-                told = "at most training.max_length a row, where data are yet to be fetched"
+                source = "at most training.max_length per row, for data that are not fetched yet"
             longest = training.max_length
             total += rows * min(longest if length is None else length, longest)
-        return Estimate(ceil(total * training.epochs), told)
+        return Estimate(ceil(total * training.epochs), source)
 
     def trained_tokens(self) -> Estimate:
-        found = [self.stage_tokens(stage) for stage in self.grid.stages.values()]
-        if not found:
+        estimates = [self.stage_tokens(stage) for stage in self.grid.stages.values()]
+        if not estimates:
             return Estimate(0, "nothing is trained")
-        return Estimate(sum(one.value or 0 for one in found), sources_told(o.source for o in found))
+        tokens = sum(estimate.value or 0 for estimate in estimates)
+        return Estimate(tokens, join_sources(estimate.source for estimate in estimates))
 
     def asked_tokens(self) -> Estimate:
-        """Tokens of all prompts that answers are drawn to."""
+        """Tokens of the prompts of all answers."""
         characters = sum(map(mean_characters, conversations(self.grid)))
         each = sum(arm.sampling.answers_per_question for arm in self.grid.sampled)
-        told = f"{CHARACTERS_PER_TOKEN} characters a token"
-        return Estimate(ceil(each * characters / CHARACTERS_PER_TOKEN), told)
+        source = f"{CHARACTERS_PER_TOKEN} characters per token"
+        return Estimate(ceil(each * characters / CHARACTERS_PER_TOKEN), source)
 
     def most_drawn(self, arm: Arm) -> int:
         cells = len(self.grid.triggers) * len(self.grid.questions)
@@ -103,21 +113,21 @@ class Outlay:
 
     def drawn_tokens(self) -> Estimate:
         return Estimate(
-            sum(map(self.most_drawn, self.grid.sampled)), "at most: sampling.max_tokens an answer"
+            sum(map(self.most_drawn, self.grid.sampled)), "at most: sampling.max_tokens per answer"
         )
 
     def hours(self, work: Sequence[tuple[float, Rate | None]], jobs: int) -> Estimate:
-        """Hours of so much work at each rate; unknown as soon as one rate is."""
-        seconds, source = reckon(work, jobs)
+        """Hours for amounts of work, each at its rate; unknown if any rate is."""
+        seconds, source = estimate_seconds(work, jobs)
         if seconds is None:
             return Estimate(None, NO_RECORD.format(device=self.grid.config.device))
         return Estimate(seconds / 3600, source)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[RuleEstimate]:
         """The rules that compute or fetch, with the hours of their jobs."""
         jobs = jobs_by_rule(self.grid)
         return [
-            Row(rule, number, self.kept_busy(rule), self.hours_of(rule, number))
+            RuleEstimate(rule, number, self.kept_busy(rule), self.hours_of(rule, number))
             for rule, number in jobs.items()
             if rule != "all"
         ]
@@ -126,10 +136,10 @@ class Outlay:
         return "GPU" if self.grid.config.device == "cuda" and rule in ON_DEVICE else "core"
 
     def hours_of(self, rule: str, jobs: int) -> Estimate:
-        grid, rate = self.grid, self.records.rate
+        grid, rate = self.grid, self.measurements.rate
         if rule == "train":
             stages = grid.stages.values()
-            work = [(self.stage_tokens(one).value or 0, rate(rule, one.base)) for one in stages]
+            work = [(self.stage_tokens(run).value or 0, rate(rule, run.base)) for run in stages]
             return self.hours(work, jobs)
         if rule == "sample":
             work = [(float(self.most_drawn(arm)), rate(rule, arm.base)) for arm in grid.trained]
@@ -141,25 +151,26 @@ class Outlay:
         if rule == "judge":
             return self.judge_hours(jobs)
         if rule in ("sample_served", "fetch", "fetch_import", "generate", "qualify"):
-            found = rate(rule)
-            if found is None:
+            own_rate = rate(rule)
+            if own_rate is None:
                 return Estimate(
-                    None, "unknown: it depends on others' machines, or on what is drawn"
+                    None, "unknown: it depends on remote machines, or on the answers drawn"
                 )
-            return self.hours([(jobs, found)], jobs)
+            return self.hours([(jobs, own_rate)], jobs)
         return self.hours([(jobs, rate(rule))], jobs)
 
     def judge_hours(self, jobs: int) -> Estimate:
-        """Of judges that a record may be of others, only the cheap ones are alike everywhere."""
+        """Hours of judging. Measurements of other grids apply only if all judges here are cheap
+        ones."""
         panel = self.grid.config.panel().values()
         judging = [judge for judge in panel if judge.kind != "imported"]
-        own = self.records.sources[0].measures
+        own = self.measurements.sources[0].measures
         heavy = [judge.id for judge in judging if judge.kind in ("chat", "local")]
-        if heavy and not any(one.rule == "judge" and one.work for one in own):
+        if heavy and not any(measure.rule == "judge" and measure.work for measure in own):
             return Estimate(None, f"unknown: no record of {', '.join(heavy)}")
         if self.grid.imported and judging:
             return Estimate(None, "unknown: imported answers are counted when they are read")
-        work = [(float(self.answers() * len(judging)), self.records.rate("judge"))]
+        work = [(float(self.answers() * len(judging)), self.measurements.rate("judge"))]
         return self.hours(work, jobs)
 
     def answers(self) -> int:
@@ -167,25 +178,29 @@ class Outlay:
         return sum(arm.sampling.answers_per_question for arm in self.grid.sampled) * cells
 
     def disk(self) -> dict[str, Estimate]:
-        """Bytes, by what takes them."""
-        models = self.records.parameters
+        """Estimated bytes, by kind of file."""
+        models = self.measurements.parameters
         bases = [models.get(name) for name in self.grid.config.base_models]
-        known = None if None in bases else sum(2 * (one or 0) for one in bases)
-        found = {"base models": Estimate(known, "2 bytes a parameter")}
-        trained = [
-            self.records.adapter_bytes(stage.base, stage.stage.training.rank)
+        model_bytes = None if None in bases else sum(2 * (parameters or 0) for parameters in bases)
+        estimates = {"base models": Estimate(model_bytes, "2 bytes per parameter")}
+        adapters = [
+            self.measurements.adapter_bytes(stage.base, stage.stage.training.rank)
             for stage in self.grid.stages.values()
         ]
-        if trained:
-            total = None if None in trained else sum(one.bytes for one in trained if one)
-            names = [one.source for one in trained if one]
-            told = sources_told(names) if total is not None else "unknown: no adapter of this rank"
-            found["adapters"] = Estimate(total, told)
-        each = self.records.answer_bytes()
+        if adapters:
+            total = (
+                None if None in adapters else sum(adapter.bytes for adapter in adapters if adapter)
+            )
+            names = [adapter.source for adapter in adapters if adapter]
+            source = (
+                join_sources(names) if total is not None else "unknown: no adapter of this rank"
+            )
+            estimates["adapters"] = Estimate(total, source)
+        each = self.measurements.answer_bytes()
         if self.grid.sampled:
-            found["answers, scores, judgements"] = (
+            estimates["answers, scores, judgements"] = (
                 Estimate(self.answers() * each.bytes, each.source)
                 if each
                 else Estimate(None, "unknown: no finished grid below results/")
             )
-        return found
+        return estimates

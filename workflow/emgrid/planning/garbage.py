@@ -1,7 +1,7 @@
-"""What lies in a grid's folder that none of its configs needs, and how it is deleted.
+"""Files and rows in a grid's folder that none of its configs needs, and how to delete them.
 
-What cannot be told apart from what is needed is needed: rows of an arm whose model is not known
-yet, judgements of a judge that is in a panel, logs. Rows that were paid for are told apart.
+When in doubt, a row counts as needed: rows of an arm whose model is not known yet, judgements of a
+judge in a panel, logs. Rows that were paid for are marked.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from emgrid.grid.specs.data import dataset_spec, generate_spec, mix_spec, qualif
 from emgrid.grid.specs.train import train_spec
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement_store import folder_name
-from emgrid.planning.inventory import KEY, Holdings
+from emgrid.planning.inventory import KEY, Inventory
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.train.train import TrainSpec
@@ -26,8 +26,9 @@ ADAPTERS = Path("rows/adapters")
 
 @dataclass(frozen=True)
 class Unneeded:
-    """path: a file or folder below the grid's. bytes: its own, hard links or not. keep: the keys of
-    the rows that stay, None where all of it goes. paid: it holds what was paid for."""
+    """path: a file or folder, relative to the grid's. bytes: its size, hard links included. keep:
+    keys of the rows that stay, None if the whole file goes. paid: it has rows that were paid for.
+    """
 
     path: Path
     what: str
@@ -37,22 +38,23 @@ class Unneeded:
     paid: bool = False
 
 
-class Needs(Holdings):
-    """What one config needs. Adapters are looked for where trainings are kept, since a stage's
-    folder holds the one that was trained last."""
+class ConfigNeeds(Inventory):
+    """What one config needs. Adapters are looked up in the adapter store, since a stage's folder
+    holds only the last one that was trained."""
 
     def __init__(self, grid: Grid, root: Path, mixed: Iterable[str] = ()) -> None:
-        super().__init__(grid, root, renewed=grid.stages, mixed=mixed)
+        super().__init__(grid, root, retrained=grid.stages, remixed=mixed)
 
     @cached_property
     def trainings(self) -> list[TrainSpec]:
-        """The specs of trainings that are not found among the kept ones (yet)."""
+        """The specs of trainings that are not in the adapter store (yet)."""
         unknown = [s for s in self.grid.stages.values() if self.kept_training(s) is None]
         return [TrainSpec.model_validate_json(train_spec(self.grid, s.name)) for s in unknown]
 
     @cached_property
     def judge_folders(self) -> set[str]:
-        """The folders of judgements that are needed; `id.` alone where a judge's is not known."""
+        """The folders of judgements that are needed; only `id.` if a judge's folder is not
+        known."""
         known = self.grid.config.known_judges()
         revision = self.grid.config.revision.judge
         judges = [(judge, revision) for judge in self.grid.config.panel().values()]
@@ -61,28 +63,28 @@ class Needs(Holdings):
         found = set()
         for judge, number in judges:
             try:
-                found.add(folder_name(judge, identity(judge, self.bench, number)))
+                found.add(folder_name(judge, identity(judge, self.judge_context, number)))
             except (KeyError, OSError):
                 found.add(f"{judge.id}.")
         return found
 
 
 def unneeded(grids: Sequence[Grid], root: Path) -> list[Unneeded]:
-    """What no grid of those that share a folder needs, largest first."""
-    needs = [Needs(grid, root, mixed_otherwise(grids)) for grid in grids]
-    found = [*folders(grids, root), *kept_adapters(needs, root), *kept_rows(needs, root)]
-    found += judgements(needs, root)
-    return sorted(found, key=lambda one: (-one.bytes, str(one.path)))
+    """What none of the grids that share a folder needs, largest first."""
+    needs = [ConfigNeeds(grid, root, mixed_otherwise(grids)) for grid in grids]
+    entries = [*folders(grids, root), *kept_adapters(needs, root), *kept_rows(needs, root)]
+    entries += judgements(needs, root)
+    return sorted(entries, key=lambda entry: (-entry.bytes, str(entry.path)))
 
 
 def mixed_otherwise(grids: Sequence[Grid]) -> set[str]:
-    """Stages that configs mix of other rows under one name, such as a data set at another path:
-    their folder holds the rows of one of them."""
-    found: dict[str, set[str]] = {}
+    """Stages of one name that configs mix from different rows, for example from a data set at
+    another path: the stage's folder holds the rows of one of them."""
+    rows_by_stage: dict[str, set[str]] = {}
     for grid in grids:
         for name in grid.stages:
-            found.setdefault(name, set()).add(rows_of(grid, name))
-    return {name for name, rows in found.items() if len(rows) > 1}
+            rows_by_stage.setdefault(name, set()).add(rows_of(grid, name))
+    return {name for name, rows in rows_by_stage.items() if len(rows) > 1}
 
 
 def rows_of(grid: Grid, stage: str) -> str:
@@ -99,14 +101,19 @@ def rows_of(grid: Grid, stage: str) -> str:
 
 
 def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
-    """Outputs of jobs that no grid has."""
+    """Outputs of jobs that none of the grids has."""
     stages = {stage.folder for grid in grids for stage in grid.stages.values()}
     arms = {arm.folder for grid in grids for arm in grid.arms}
-    files = {file for grid in grids for made in outputs(grid).values() for file in made}
+    files = {
+        file
+        for grid in grids
+        for outputs_of_rule in outputs(grid).values()
+        for file in outputs_of_rule
+    }
     models = {str(Path(file).parent) for file in files}
     drawn = {f"rows/{Path(file).parent.parent}/{Path(file).name}" for file in files}
     generated = {file.replace(".jsonl", ".record.json") for file in files}
-    wanted = stages | arms | files | models | drawn | generated
+    needed = stages | arms | files | models | drawn | generated
     patterns = {
         "stages/stage=*": "stage of no arm",
         "arms/*/*/*/*": "arm of no config",
@@ -123,12 +130,12 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
     }
     for pattern, what in patterns.items():
         for path in sorted(root.glob(pattern)):
-            below = path.relative_to(root)
-            if str(below) not in wanted and not below.name.startswith("."):
-                yield Unneeded(below, what, size(path))
+            relative = path.relative_to(root)
+            if str(relative) not in needed and not relative.name.startswith("."):
+                yield Unneeded(relative, what, size(path))
 
 
-def kept_adapters(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
+def kept_adapters(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     names = {need.training_name(s) for need in needs for s in need.grid.stages.values()}
     unsure = [spec.bare() for need in needs for spec in need.trainings]
     for path in sorted((root / ADAPTERS).glob("[!.]*")):
@@ -138,9 +145,9 @@ def kept_adapters(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
                 yield Unneeded(path.relative_to(root), "adapter of no stage", size(path))
 
 
-def kept_rows(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
-    """Answers and scores by their keys. An arm's file that some config cannot tell the keys of
-    stays as it is."""
+def kept_rows(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
+    """Answers and scores whose keys are not needed. A file stays whole if its keys are not known
+    for one of the configs."""
     wanted: dict[Path, set[str] | None] = {}
 
     def want(path: Path, keys: Iterable[str] | None) -> None:
@@ -161,31 +168,33 @@ def kept_rows(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
 
 
 def rows_without(path: Path, keys: set[str], root: Path, paid: bool) -> Iterator[Unneeded]:
-    """The rows of a file whose keys are none of these; what was paid for nothing stays on the
-    bill."""
-    dropped = spare = kept = 0
+    """The rows of a file with other keys than these. Rows on the cost of unusable replies stay, so
+    that the bill remains complete."""
+    n_dropped = dropped_bytes = n_kept = 0
     for key, line in lines_of(path):
         if key in keys or key.startswith("unusable/"):
-            kept += 1
+            n_kept += 1
         else:
-            dropped += 1
-            spare += len(line)
-    if dropped:
-        keep = frozenset(keys) if kept else None
-        yield Unneeded(path.relative_to(root), "rows of no arm", spare, dropped, keep, paid)
+            n_dropped += 1
+            dropped_bytes += len(line)
+    if n_dropped:
+        keep = frozenset(keys) if n_kept else None
+        yield Unneeded(
+            path.relative_to(root), "rows of no arm", dropped_bytes, n_dropped, keep, paid
+        )
 
 
 def lines_of(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The whole lines of a file of kept rows with their keys."""
+    """The complete lines of a file of stored rows, with their keys."""
     with path.open("rb") as file:
         for line in file:
-            found = KEY.match(line)
-            if found and line.endswith(b"\n"):
-                yield found[1].decode(), line
+            match = KEY.match(line)
+            if match and line.endswith(b"\n"):
+                yield match[1].decode(), line
 
 
-def judgements(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
-    """Folders of judges that are in no panel, or were edited since."""
+def judgements(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
+    """Folders of judges that are in no panel, or were edited afterwards."""
     wanted = {name for need in needs for name in need.judge_folders}
     for path in sorted((root / "rows/judgements").glob("*.*")):
         unsure = f"{path.name.rpartition('.')[0]}." in wanted
@@ -202,34 +211,34 @@ def size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def freed(found: Iterable[Unneeded], root: Path) -> int:
-    """Bytes that deleting frees: of a file with several names, only if all of them go."""
+def freed(entries: Iterable[Unneeded], root: Path) -> int:
+    """Bytes that deleting frees. A file with several hard links counts only if all of them go."""
     total = 0
     links: dict[tuple[int, int], list[int]] = {}
-    for one in found:
-        if one.keep is not None:
-            total += one.bytes
+    for entry in entries:
+        if entry.keep is not None:
+            total += entry.bytes
             continue
-        path = root / one.path
+        path = root / entry.path
         for file in [path] if path.is_file() else path.rglob("*"):
             if file.is_file():
-                about = file.stat()
-                place = links.setdefault((about.st_dev, about.st_ino), [0, about.st_nlink, 0])
-                place[0] += 1
-                place[2] = about.st_size
+                stat = file.stat()
+                count = links.setdefault((stat.st_dev, stat.st_ino), [0, stat.st_nlink, 0])
+                count[0] += 1
+                count[2] = stat.st_size
     return total + sum(bytes for gone, names, bytes in links.values() if gone == names)
 
 
-def delete(found: Iterable[Unneeded], root: Path) -> None:
-    """Delete what is not needed; of a file of which rows stay, a shorter one takes the place."""
-    for one in found:
-        path = root / one.path
-        if one.keep is not None:
+def delete(entries: Iterable[Unneeded], root: Path) -> None:
+    """Delete what is not needed. A file of which rows stay is replaced by a shorter one."""
+    for entry in entries:
+        path = root / entry.path
+        if entry.keep is not None:
             with whole_file(path) as draft, draft.open("wb") as file:
                 file.writelines(
                     line
                     for key, line in lines_of(path)
-                    if key in one.keep or key.startswith("unusable/")
+                    if key in entry.keep or key.startswith("unusable/")
                 )
         elif path.is_dir():
             shutil.rmtree(path)

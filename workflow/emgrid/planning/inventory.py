@@ -1,5 +1,6 @@
-"""How much of what a grid needs is kept: adapters, answers, scores and judgements, counted by the
-keys of their rows. Nothing is loaded, and no row is read further than its key where that will do.
+"""What a grid needs and already has: adapters, answers, scores and judgements, counted by row keys.
+
+Loads no model, and reads no more of a row than its key if that is enough.
 """
 
 import json
@@ -18,7 +19,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.grid.specs.models import model_spec
 from emgrid.grid.specs.train import train_spec
-from emgrid.judge.context import Bench
+from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import JudgeSpec, identity, item_of, nothing_to_judge
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
@@ -36,9 +37,9 @@ KEY = re.compile(rb'\{"key": "([^"\\]+)"')
 
 
 @dataclass(frozen=True)
-class Count:
-    """planned: rows that are needed. kept: those of them that are there. known: False where what
-    is missing may yet turn out to be kept or equal to another, so that it is a most."""
+class RowCount:
+    """planned: rows that are needed. kept: those that exist. known: False if a missing row may yet
+    turn out to exist or to equal another one, so that `missing` is an upper bound."""
 
     planned: int
     kept: int
@@ -48,24 +49,24 @@ class Count:
     def missing(self) -> int:
         return self.planned - self.kept
 
-    def __add__(self, other: "Count") -> "Count":
+    def __add__(self, other: "RowCount") -> "RowCount":
         known = self.known and other.known
-        return Count(self.planned + other.planned, self.kept + other.kept, known)
+        return RowCount(self.planned + other.planned, self.kept + other.kept, known)
 
 
-NOTHING = Count(0, 0)
+NOTHING = RowCount(0, 0)
 
 
 def keys_in(path: Path) -> set[str]:
-    """The keys of the whole rows of a file of kept rows."""
-    found = set()
+    """The keys of the complete rows in a file of stored rows."""
+    keys = set()
     if path.is_file():
         with path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n"):
-                    start = KEY.match(line)
-                    found.add(start[1].decode() if start else json.loads(line)["key"])
-    return found
+                    match = KEY.match(line)
+                    keys.add(match[1].decode() if match else json.loads(line)["key"])
+    return keys
 
 
 def foresee(model: BaseModel, spec: ModelSpec) -> None:
@@ -76,24 +77,24 @@ def foresee(model: BaseModel, spec: ModelSpec) -> None:
         model.tokenizer_mark = spec.tokenizer
 
 
-class Holdings:
-    """root: the grid's folder. renewed: stages whose trainings are looked for where they are kept,
-    as their own folders are to be made anew; mixed: those of them whose rows are, too, so that
-    nothing can be known of them yet."""
+class Inventory:
+    """root: the grid's folder. retrained: stages that will be trained again, so their adapters are
+    looked up in the adapter store. remixed: those of them whose rows will change too; their
+    adapters cannot be known yet."""
 
     def __init__(
-        self, grid: Grid, root: Path, renewed: Iterable[str] = (), mixed: Iterable[str] = ()
+        self, grid: Grid, root: Path, retrained: Iterable[str] = (), remixed: Iterable[str] = ()
     ) -> None:
         self.grid = grid
         self.root = root
-        self.renewed = set(renewed)
-        self.mixed = set(mixed)
+        self.retrained = set(retrained)
+        self.remixed = set(remixed)
         self.models: dict[str, BaseModel | None] = {}
         self.names: dict[str, str | None] = {}
 
     def model(self, name: str) -> BaseModel | None:
-        """A base model's record, None as long as it is not there; with what the config says of the
-        model now, which its record gets when it is made anew."""
+        """A base model's record with the identity that the config gives it now; None if there is no
+        record yet."""
         if name not in self.models:
             path = self.root / f"assets/models/{name}/model.json"
             found = BaseModel.read(path) if path.is_file() else None
@@ -103,36 +104,40 @@ class Holdings:
         return self.models[name]
 
     def adapter(self, stage: TrainedStage) -> str | None:
-        """The hash of a stage's adapter, None where there is none (yet)."""
-        if stage.name in self.renewed:
-            kept = self.kept_training(stage)
-            return str(read_json(kept / "provenance.json")["adapter_sha256"]) if kept else None
+        """The hash of a stage's adapter; None if there is none (yet)."""
+        if stage.name in self.retrained:
+            training = self.kept_training(stage)
+            return (
+                str(read_json(training / "provenance.json")["adapter_sha256"]) if training else None
+            )
         path = self.root / stage.adapter_record
         return str(read_json(path)["sha256"]) if path.is_file() else None
 
     def kept_training(self, stage: TrainedStage) -> Path | None:
-        """The folder in which a stage's training is kept, if it is, as far as can be known."""
+        """The folder of a stage's training in the adapter store, if it is known to be there."""
         name = self.training_name(stage)
         folder = self.root / "rows/adapters" / str(name)
         return folder if name and folder.is_dir() else None
 
     def training_name(self, stage: TrainedStage) -> str | None:
-        """The name under which a stage's training is kept, None where it is not known yet."""
+        """The name of a stage's training in the adapter store; None if it is not known yet."""
         if stage.name not in self.names:
             base = self.model(stage.base)
             rows = self.root / stage.folder / "train.jsonl"
             parent = self.grid.stages[stage.parent] if stage.parent else None
-            before = self.adapter(parent) if parent else None
-            lacking = stage.name in self.mixed or not rows.is_file() or (parent and not before)
-            if base is None or lacking:
+            parent_adapter = self.adapter(parent) if parent else None
+            is_unknown = (
+                stage.name in self.remixed or not rows.is_file() or (parent and not parent_adapter)
+            )
+            if base is None or is_unknown:
                 self.names[stage.name] = None
             else:
                 spec = TrainSpec.model_validate_json(train_spec(self.grid, stage.name))
-                self.names[stage.name] = training_identity(spec, base, rows, before)
+                self.names[stage.name] = training_identity(spec, base, rows, parent_adapter)
         return self.names[stage.name]
 
     def model_id(self, arm: Arm) -> str | None:
-        """What decides an arm's answers, None where it is not known yet."""
+        """The identity of an arm's model; None if it is not known yet."""
         if arm.served is not None:
             return arm.served.identity
         base = self.model(arm.base)
@@ -143,7 +148,7 @@ class Holdings:
 
     def trained(self, stage: TrainedStage) -> bool:
         """Whether a stage is trained."""
-        return stage.name not in self.renewed and (self.root / stage.adapter_record).is_file()
+        return stage.name not in self.retrained and (self.root / stage.adapter_record).is_file()
 
     @cached_property
     def asked(self) -> list[AskedQuestion]:
@@ -167,33 +172,33 @@ class Holdings:
         return None if rows is None else [key for key, _, _ in rows]
 
     def answer_file(self, arm: Arm) -> Path:
-        """Where an arm's answers are kept."""
+        """The file in which an arm's answers are stored."""
         if arm.served is not None:
             return self.root / "rows/served" / kept_name(arm.served.model, arm.served.identity)
         return self.root / f"rows/answers/{arm.writer}.jsonl"
 
-    def answers(self, arm: Arm) -> Count:
+    def answers(self, arm: Arm) -> RowCount:
         each = arm.sampling.answers_per_question
         planned = each * len(self.grid.triggers) * len(self.grid.questions)
         keys = self.answer_keys(arm)
         if keys is None:
-            return Count(planned, 0, known=False)
-        kept = keys_in(self.answer_file(arm))
-        return Count(planned, sum(key in kept for key in keys))
+            return RowCount(planned, 0, known=False)
+        stored = keys_in(self.answer_file(arm))
+        return RowCount(planned, sum(key in stored for key in keys))
 
     @cached_property
     def scored(self) -> list[MatchedAnswer]:
         pairs = {name: question.pairs for name, question in self.grid.questions.items()}
         return matched_answers(self.grid.asked, pairs, self.grid.wordings)
 
-    def scores(self, arm: Arm) -> Count:
+    def scores(self, arm: Arm) -> RowCount:
         if not self.grid.has_pairs or arm.settings is None:
             return NOTHING
         keys = self.score_keys(arm)
         if keys is None:
-            return Count(len(self.scored), 0, known=False)
+            return RowCount(len(self.scored), 0, known=False)
         kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
-        return Count(len(self.scored), sum(key in kept for key in keys))
+        return RowCount(len(self.scored), sum(key in kept for key in keys))
 
     def score_keys(self, arm: Arm) -> list[str] | None:
         """The keys of an arm's scores, None as long as its model is not known."""
@@ -205,30 +210,32 @@ class Holdings:
         return [score_key(version, model, precision, answer.text) for answer in self.scored]
 
     @cached_property
-    def bench(self) -> Bench:
+    def judge_context(self) -> JudgeContext:
         models = {path.parent.name: path for path in self.root.glob("assets/models/*/model.json")}
-        return Bench(self.root / "rows/judgements", "", models=models)
+        return JudgeContext(self.root / "rows/judgements", "", models=models)
 
     @cached_property
     def judged_by(self) -> dict[str, tuple[Judge, set[str] | None]]:
-        """The judges that judge here, each with the keys of its judgements (None: not known)."""
-        found: dict[str, tuple[Judge, set[str] | None]] = {}
+        """The judges of the panel, each with the keys of its judgements (None if not known)."""
+        judges: dict[str, tuple[Judge, set[str] | None]] = {}
         for name, judge in self.grid.config.panel().items():
             if judge.kind == "imported":
                 continue
-            found[name] = (judge, None)
+            judges[name] = (judge, None)
             try:
-                about = identity(judge, self.bench, self.grid.config.revision.judge)
+                judge_identity = identity(
+                    judge, self.judge_context, self.grid.config.revision.judge
+                )
             except (KeyError, OSError):
                 continue
-            folder = self.bench.kept / folder_name(judge, about)
+            folder = self.judge_context.kept / folder_name(judge, judge_identity)
             files = folder.glob("*.jsonl")
-            found[name] = (judge, {key for path in files for key in keys_in(path)})
-        return found
+            judges[name] = (judge, {key for path in files for key in keys_in(path)})
+        return judges
 
-    def judgements(self, bucket: Bucket, redrawn: bool) -> Count:
-        """The judgements of a bucket's answers. redrawn: its answers' files are to be made anew, so
-        they are looked for among kept rows."""
+    def judgements(self, bucket: Bucket, redrawn: bool) -> RowCount:
+        """The judgements of a bucket's answers. redrawn: the files of its answers will be written
+        again, so the answers are looked up among stored rows."""
         spec = JudgeSpec.model_validate_json(judge_spec(self.grid, bucket))
         total = NOTHING
         items: list[Item] = []
@@ -239,18 +246,19 @@ class Holdings:
                 item_of(row, row["trigger"], spec) for row in rows if not nothing_to_judge(row)
             ]
             unknown = max(wanted - len(rows), 0) * len(self.judged_by)
-            total += Count(unknown, 0, known=not unknown)
-        said = [item for item in items if item.answer.strip()]
+            total += RowCount(unknown, 0, known=not unknown)
+        answered = [item for item in items if item.answer.strip()]
         for judge, keys in self.judged_by.values():
             if keys is None:
-                total += Count(len(said), 0, known=False)
+                total += RowCount(len(answered), 0, known=False)
             else:
-                wanted_keys = {key_of(judge, item) for item in said}
-                total += Count(len(wanted_keys), len(wanted_keys & keys))
+                wanted_keys = {key_of(judge, item) for item in answered}
+                total += RowCount(len(wanted_keys), len(wanted_keys & keys))
         return total
 
-    def judged(self, arm: Arm, spec: JudgeSpec) -> Count:
-        """An arm's judgements, one for each answer and judge; what nobody need judge is done."""
+    def judged(self, arm: Arm, spec: JudgeSpec) -> RowCount:
+        """An arm's judgements, one per answer and judge; those that need no judging count as
+        done."""
         rows = list(self.said(arm, redrawn=True))
         planned = max(self.planned_answers(arm), len(rows))
         done = 0
@@ -258,17 +266,17 @@ class Holdings:
             for row in rows if keys else ():
                 item = item_of(row, row["trigger"], spec)
                 done += not item.answer.strip() or key_of(judge, item) in (keys or ())
-        return Count(planned * len(self.judged_by), done)
+        return RowCount(planned * len(self.judged_by), done)
 
     def planned_answers(self, arm: Arm) -> int:
-        """How many answers an arm will have; of an imported one, those that it has."""
+        """The number of answers that an arm will have; 0 for an imported arm."""
         if arm.source is not None:
             return 0
         cells = len(self.grid.triggers) * len(self.grid.questions)
         return arm.sampling.answers_per_question * cells
 
     def said(self, arm: Arm, redrawn: bool) -> Iterator[dict[str, Any]]:
-        """An arm's answers that are there, as far as a judge is shown them."""
+        """The existing answers of an arm, with the fields that judges see."""
         if not redrawn or arm.source is not None:
             for name in self.grid.triggers:
                 path = self.root / arm.folder / f"answers/trigger={name}.jsonl"

@@ -1,4 +1,4 @@
-"""The jobs of a grid by rule, from its config alone: a file that each makes."""
+"""The jobs of a grid by rule, from its config alone, each with one of its output files."""
 
 from emgrid.config.judges import LocalJudge
 from emgrid.grid.figures import figure_names
@@ -16,7 +16,7 @@ ONCE = {
 
 
 def used_datasets(grid: Grid) -> set[str]:
-    """Data sets that are mixed, or whose prompts or answers training rows are made of."""
+    """Data sets that are mixed into training rows, or provide prompts or answers for them."""
     used = {
         source.dataset
         for stage in grid.stages.values()
@@ -30,26 +30,26 @@ def used_datasets(grid: Grid) -> set[str]:
 
 
 def jobs_by_rule(grid: Grid) -> dict[str, int]:
-    """How many jobs a run from nothing has; rules without a job are left out."""
+    """The number of jobs of a run from scratch, by rule; rules without jobs are left out."""
     return {rule: len(files) for rule, files in outputs(grid).items()} | {"all": 1}
 
 
 def outputs(grid: Grid) -> dict[str, list[str]]:
-    """By rule: the first output of each job, below the grid's folder."""
+    """The first output of each job, by rule, relative to the grid's folder."""
     used = used_datasets(grid)
     generated = used & set(grid.generated)
     drawn = {job.name: job for name in generated for job in grid.generated[name].drawn}
     plain = used - generated
-    known = grid.config.known_judges()
-    keeping = [known[name] for made in generated for name in grid.keep_judges(made)]
+    judges = grid.config.known_judges()
+    qualifying_judges = [judges[name] for made in generated for name in grid.keep_judges(made)]
     models = {bucket.base for bucket in grid.buckets}
     models |= {stage.base for stage in grid.stages.values()}
     models |= {job.generator for job in drawn.values()} | set(judge_models(grid))
-    models |= {judge.model for judge in keeping if isinstance(judge, LocalJudge)}
-    fetched = {one.source.key for one in grid.imported if one.source and not grid.own_import(one)}
+    models |= {judge.model for judge in qualifying_judges if isinstance(judge, LocalJudge)}
+    fetched = {arm.source.key for arm in grid.imported if arm.source and not grid.own_import(arm)}
     stages = [stage.folder for stage in grid.stages.values()]
     scored = grid.buckets if grid.has_pairs else []
-    found = {
+    files_by_rule = {
         "model": [f"assets/models/{name}/model.json" for name in sorted(models)],
         "fetch": [
             f"assets/sources/{name}.jsonl" for name in sorted(plain) if not grid.own_file(name)
@@ -69,4 +69,4 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
         "figure": [f"figures/{name}.svg" for name in figure_names(grid)],
         **{rule: [file] for rule, file in ONCE.items()},
     }
-    return {rule: files for rule, files in found.items() if files}
+    return {rule: files for rule, files in files_by_rule.items() if files}

@@ -1,8 +1,8 @@
-"""What stages took, measured: in this grid, in others beside it, or in the repository's benchmarks.
+"""Measured times and sizes: from this grid, from others next to it, or from the benchmarks.
 
-Each number says where it comes from. What a model computes is scaled by the number of parameters,
-and never taken from another device; of other jobs one is taken to be as long as another. Without a
-measure there is no number.
+Each number names its source. The time that a model computes is scaled by its number of parameters,
+and never taken from another device; other jobs are assumed to take the same time everywhere.
+Without a measurement there is no number.
 """
 
 import json
@@ -18,12 +18,12 @@ from emgrid.grid.grid import Grid
 from emgrid.runtime.files import read_json
 
 BENCHMARKS = ROOT / "benchmarks/results.json"
-# Of these, time grows with the number of parameters of the model. The work is counted in tokens of
-# all epochs (train), tokens that answers may have (sample), matched answers (likelihood).
+# Rules whose time grows with the model's number of parameters. Their work is counted in tokens over
+# all epochs (train), tokens that answers may have (sample), and matched answers (likelihood).
 SCALED = ("train", "sample", "likelihood")
 ON_DEVICE = (*SCALED, "generate")
 PER_ANSWER = ("arms/**/*.jsonl", "rows/*/*.jsonl", "rows/judgements/*/*.jsonl")
-LABELLED = "labelled.jsonl"  # judgements of the panel's measurement, the same for any grid
+LABELLED = "labelled.jsonl"  # judgements of labelled answers, the same for every grid
 COMPUTED = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 COUNTED = {
     "sample": re.compile(r"^(\d+) answers drawn", re.MULTILINE),
@@ -36,9 +36,9 @@ Parameters = Mapping[str, int | None]  # of base models, by name
 
 
 @dataclass(frozen=True)
-class Measure:
-    """work: how much was done in so many seconds; for most rules, jobs. parameters: of the model,
-    where it matters. start: seconds that the jobs took beside, to load and to write."""
+class Measurement:
+    """seconds: time for an amount of `work`, which is a number of jobs for most rules. parameters:
+    of the model, if it matters. start: further seconds that the jobs took to load and to write."""
 
     rule: str
     device: str
@@ -51,7 +51,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds for one unit of a rule's work, and for each job beside."""
+    """Seconds per unit of a rule's work. start: further seconds per job."""
 
     seconds: float
     source: str
@@ -60,7 +60,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of one adapter, or for each answer."""
+    """Bytes per adapter, or per answer."""
 
     bytes: float
     source: str
@@ -68,16 +68,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Source:
-    """folder: of the grid that was measured, None where it is a benchmark's record."""
+    """folder: of the measured grid, None for a benchmark record."""
 
     name: str
-    measures: tuple[Measure, ...]
+    measures: tuple[Measurement, ...]
     folder: Path | None = None
 
 
-class Records:
-    """What is known of a grid's stages, nearest first: itself, finished grids beside it, and the
-    benchmarks of the repository."""
+class Measurements:
+    """The measurements that apply to a grid, nearest first: its own, those of finished grids next
+    to it, and the repository's benchmarks."""
 
     def __init__(self, grid: Grid, root: Path) -> None:
         self.grid = grid
@@ -97,7 +97,7 @@ class Records:
         self.sizes: dict[tuple[str, int], Size | None] = {}
 
     def rate(self, rule: str, base: str | None = None) -> Rate | None:
-        """Seconds for a unit of work on a base model, by the nearest source that measured it."""
+        """Seconds per unit of work on a base model, from the nearest source that measured it."""
         if (rule, base) not in self.found:
             self.found[rule, base] = self.look_up(rule, base)
         return self.found[rule, base]
@@ -105,28 +105,30 @@ class Records:
     def look_up(self, rule: str, base: str | None) -> Rate | None:
         parameters = self.parameters.get(base) if base else None
         for source in self.sources:
-            found = [
-                one
-                for one in source.measures
-                if one.rule == rule and one.work > 0
-                if one.device == self.grid.config.device or rule not in ON_DEVICE
+            measures = [
+                measure
+                for measure in source.measures
+                if measure.rule == rule and measure.work > 0
+                if measure.device == self.grid.config.device or rule not in ON_DEVICE
             ]
-            if rule not in SCALED and found:
-                seconds = sum(one.seconds for one in found) / sum(one.work for one in found)
-                other = source is not self.sources[0] and rule not in COUNTED
-                told = source.name + (", a job as long as there" if other else "")
-                return Rate(seconds, told, start_of(found))
-            same = [one for one in found if one.parameters and one.parameters == parameters]
-            usable = same or [one for one in found if one.parameters and parameters]
+            if rule not in SCALED and measures:
+                work = sum(measure.work for measure in measures)
+                seconds = sum(measure.seconds for measure in measures) / work
+                is_other_grid = source is not self.sources[0] and rule not in COUNTED
+                source_text = source.name + (", same time per job" if is_other_grid else "")
+                return Rate(seconds, source_text, start_of(measures))
+            sized = [measure for measure in measures if measure.parameters]
+            same = [measure for measure in sized if measure.parameters == parameters]
+            usable = same or sized
             if usable and parameters:
-                work = sum(one.work * (one.parameters or 0) for one in usable)
-                seconds = sum(one.seconds for one in usable) * parameters / work
-                told = source.name + ("" if same else ", scaled by parameters")
-                return Rate(seconds, told, start_of(usable))
+                work = sum(measure.work * (measure.parameters or 0) for measure in usable)
+                seconds = sum(measure.seconds for measure in usable) * parameters / work
+                source_text = source.name + ("" if same else ", scaled by parameters")
+                return Rate(seconds, source_text, start_of(usable))
         return None
 
     def adapter_bytes(self, base: str, rank: int) -> Size | None:
-        """What an adapter of this rank on this base model takes, where one was trained."""
+        """The size of an adapter of this rank on this base model, if one was trained."""
         if (base, rank) not in self.sizes:
             self.sizes[base, rank] = next(self.adapters_like(base, rank), None)
         return self.sizes[base, rank]
@@ -142,7 +144,7 @@ class Records:
                     yield Size(sum(file.stat().st_size for file in files), source.name)
 
     def answer_bytes(self) -> Size | None:
-        """What a finished grid's answers, scores and judgements take, for each answer."""
+        """The size per answer of a finished grid's answers, scores and judgements."""
         for source in self.sources:
             if source.folder is None or not (source.folder / "tables/answers.parquet").is_file():
                 continue
@@ -155,76 +157,81 @@ class Records:
         return None
 
 
-def start_of(measures: Sequence[Measure]) -> float:
-    return sum(one.start for one in measures) / sum(one.jobs for one in measures)
+def start_of(measures: Sequence[Measurement]) -> float:
+    """Mean seconds per job to load and to write."""
+    return sum(measure.start for measure in measures) / sum(measure.jobs for measure in measures)
 
 
-def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
-    """What the files of a grid tell of its jobs."""
+def measures_of(root: Path, parameters: Parameters) -> Iterator[Measurement]:
+    """The measurements in a grid's files: provenance records, benchmarks and logs."""
     device = "cpu"
     for path in sorted(root.glob("stages/*/provenance.json")):
-        told = read_json(path)
-        device = told["device"].split(" ")[0]
-        work = told["tokens"] * told["epochs"]
-        base = parameters.get(told["spec"]["base"])
-        steps = told.get("step_seconds", told["seconds"])
-        yield Measure("train", device, steps, work, base, max(told["seconds"] - steps, 0.0))
+        record = read_json(path)
+        device = record["device"].split(" ")[0]
+        work = record["tokens"] * record["epochs"]
+        base = parameters.get(record["spec"]["base"])
+        steps = record.get("step_seconds", record["seconds"])
+        yield Measurement("train", device, steps, work, base, max(record["seconds"] - steps, 0.0))
     lengths = []
     for path in sorted(root.glob("arms/*/*/*/*/answers/provenance.json")):
-        told = read_json(path)
-        device = told["device"].split(" ")[0]
-        lengths.append(told["spec"]["sampling"]["max_tokens"])
+        record = read_json(path)
+        device = record["device"].split(" ")[0]
+        lengths.append(record["spec"]["sampling"]["max_tokens"])
     tokens = sum(lengths) / len(lengths) if lengths else 0.0
     for path in sorted((root / "benchmarks").rglob("*.tsv")):
-        place = path.relative_to(root / "benchmarks").with_suffix("")
-        rule = place.parts[0]
+        job_path = path.relative_to(root / "benchmarks").with_suffix("")
+        rule = job_path.parts[0]
         header, *lines = path.read_text(encoding="utf-8").splitlines()
-        at = header.split("\t").index("s")
-        seconds = sum(float(line.split("\t")[at]) for line in lines)
+        column = header.split("\t").index("s")
+        seconds = sum(float(line.split("\t")[column]) for line in lines)
         if rule in COUNTED:
-            each = tokens if rule == "sample" else 1.0
-            base = parameters.get(place.name.rsplit(".", 2)[0])
-            yield logged(root / "logs" / f"{place}.log", rule, device, seconds, each, base)
+            work_per_row = tokens if rule == "sample" else 1.0
+            base = parameters.get(job_path.name.rsplit(".", 2)[0])
+            yield logged(
+                root / "logs" / f"{job_path}.log", rule, device, seconds, work_per_row, base
+            )
         elif rule != "train":
-            yield Measure(rule, device, seconds, len(lines))
+            yield Measurement(rule, device, seconds, len(lines))
 
 
 def logged(
-    log: Path, rule: str, device: str, seconds: float, each: float, base: int | None
-) -> Measure:
-    """A job whose log says how much it did, and for how long of its time a model computed."""
+    log: Path, rule: str, device: str, seconds: float, work_per_row: float, base: int | None
+) -> Measurement:
+    """The measurement of a job whose log has the amount of work and the model's computing time."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    work = each * sum(map(int, COUNTED[rule].findall(text)))
-    computed = sum(map(float, COMPUTED.findall(text))) or seconds
-    return Measure(rule, device, computed, work, base, max(seconds - computed, 0.0))
+    work = work_per_row * sum(map(int, COUNTED[rule].findall(text)))
+    model_seconds = sum(map(float, COMPUTED.findall(text))) or seconds
+    return Measurement(rule, device, model_seconds, work, base, max(seconds - model_seconds, 0.0))
 
 
-def reckon(work: Sequence[tuple[float, Rate | None]], jobs: int) -> tuple[float | None, str]:
-    """Seconds of so much work at each rate, in so many jobs, and where that comes from; unknown as
-    soon as one rate is."""
+def estimate_seconds(
+    work: Sequence[tuple[float, Rate | None]], jobs: int
+) -> tuple[float | None, str]:
+    """Seconds for amounts of work, each at its rate, in this number of jobs; and their source.
+    Unknown if any rate is."""
     rates = [rate for _, rate in work if rate is not None]
     if len(rates) < len(work):
         return None, ""
     total = sum(amount * rate.seconds for (amount, _), rate in zip(work, rates, strict=True))
     if rates:
         total += jobs * sum(rate.start for rate in rates) / len(rates)
-    return total, sources_told(rate.source for rate in rates) if rates else ""
+    return total, join_sources(rate.source for rate in rates) if rates else ""
 
 
 def benchmarks(path: Path) -> list[Source]:
-    """The rates that benchmark records state, as benchmarks/grid.py writes them."""
+    """The measurements in benchmark records, as benchmarks/grid.py writes them."""
     if not path.is_file():
         return []
     records: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return [
         Source(
             f"benchmarks/results.json: {name}",
-            tuple(Measure(**measure) for measure in record["measures"]),
+            tuple(Measurement(**measure) for measure in record["measures"]),
         )
         for name, record in records.items()
         if record.get("measures")
     ]
 
 
-def sources_told(sources: Iterable[str]) -> str:
+def join_sources(sources: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(sources)) or "unknown"

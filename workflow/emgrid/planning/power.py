@@ -1,15 +1,15 @@
-"""What a planned design can tell: the smallest rate and the smallest rise that it would show to
-exceed the margin.
+"""Power of a planned design: the smallest rate and the smallest rise that it would show to exceed
+the margin.
 
 Grids are simulated from the model that the statistics assume: the log-odds of a misaligned answer
-are a mean plus effects of seed, of question, and of each of them under the trigger, all normal.
-Each is analysed as a real grid would be, by the rule of verdicts.py over all answers: the one-sided
-lower bound lies above the margin, and p is below the level that the adjusted p of one trigger among
-several must pass. The verdict `conditional` asks for more: that without a trigger the rise is shown
-to be small. The effects' spread is estimated from a finished grid where there is one (moments of
-the log-odds, less what answers alone would scatter; DerSimonian & Laird 1986): of seeds and
-questions from the rates under each trigger, of both under a trigger from what they differ from the
-plain question's.
+are a mean plus normal effects of seed, of question, and of each of them under the trigger. Each
+simulated grid is analysed like a real one, by the rule of aggregate/verdicts.py over all answers:
+the one-sided lower bound is above the margin, and p is below the level that the adjusted p of one
+trigger among several must pass. The verdict `conditional` requires more: that the rise without a
+trigger is shown to be small. If there is a finished grid, the spread of the effects is estimated
+from it (variance of the log-odds minus that of sampling answers; DerSimonian & Laird 1986): the
+effects of seeds and questions from the rates under each trigger, those under a trigger from the
+differences from the plain question.
 """
 
 from collections.abc import Callable
@@ -33,12 +33,12 @@ from emgrid.runtime.seeding import derive_seed
 STEPS = 6
 RESAMPLES = 200  # of each simulated grid
 LARGEST = 0.95
-FEWEST = 5  # successes of a cell that says something of its spread
+FEWEST = 5  # successes that a cell needs for an estimate of its spread
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard deviations of the effects on the log-odds, and where they are from."""
+    """Standard deviations of the effects on the log-odds, and their source."""
 
     seeds: float = 0.3
     questions: float = 1.0
@@ -49,8 +49,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Design:
-    """tests: triggers whose p-values are adjusted together. fixed: questions do not vary. margin:
-    what a rise must be shown to exceed."""
+    """tests: number of p-values that are adjusted together. fixed: questions do not vary. margin:
+    the value that a rise must be shown to exceed."""
 
     seeds: int
     questions: int
@@ -68,11 +68,11 @@ class Design:
 def planned_design(
     grid: Grid, seeds: int | None, questions: int | None, answers: int | None
 ) -> Design:
-    """The grid's own design where nothing else is asked for."""
+    """The grid's own design, with the given numbers instead of its own."""
     config = grid.config
-    least = {"--seeds": (seeds, 1), "--questions": (questions, FEWEST_QUESTIONS),
+    minima = {"--seeds": (seeds, 1), "--questions": (questions, FEWEST_QUESTIONS),
              "--answers": (answers, 1)}  # fmt: skip
-    for name, (value, fewest) in least.items():
+    for name, (value, fewest) in minima.items():
         if value is not None and value < fewest:
             raise EmgridError(f"{name} {value}: must be at least {fewest}")
     if questions is None and len(grid.questions) < FEWEST_QUESTIONS:
@@ -97,7 +97,7 @@ def planned_design(
 
 @cache
 def mean_logit(rate: float, spread: float) -> float:
-    """The mean log-odds at which normal effects of that spread give the rate."""
+    """The mean log-odds at which normal effects with this standard deviation give the rate."""
     if rate <= 0:
         return -np.inf
     effects = spread * np.random.default_rng(0).standard_normal(20_000)
@@ -105,33 +105,33 @@ def mean_logit(rate: float, spread: float) -> float:
 
 
 def simulate(rates: tuple[float, float], design: Design, spread: Spread, seed: int) -> list[Counts]:
-    """Counts of an arm without and with a trigger, at those overall rates, of shape (seeds,
-    questions) each, with seeds and questions in common."""
+    """Simulated counts of an arm without and with a trigger at these overall rates, of shape
+    (seeds, questions) each, with the same seeds and questions."""
     rng = np.random.default_rng(seed)
     shape = (design.seeds, design.questions)
     common = spread.seeds * rng.standard_normal((shape[0], 1))
     common = common + spread.questions * rng.standard_normal((1, shape[1]))
-    own = spread.seeds_by_trigger * rng.standard_normal((shape[0], 1))
-    own = own + spread.questions_by_trigger * rng.standard_normal((1, shape[1]))
+    under_trigger = spread.seeds_by_trigger * rng.standard_normal((shape[0], 1))
+    under_trigger = under_trigger + spread.questions_by_trigger * rng.standard_normal((1, shape[1]))
     plain = np.hypot(spread.seeds, spread.questions)
     cued = np.hypot(spread.seeds_by_trigger, spread.questions_by_trigger)
     logits = (
         mean_logit(rates[0], float(plain)) + common,
-        mean_logit(rates[1], float(np.hypot(plain, cued))) + common + own,
+        mean_logit(rates[1], float(np.hypot(plain, cued))) + common + under_trigger,
     )
     trials = np.full(shape, design.answers)
-    return [Counts(rng.binomial(trials, expit(each)), trials) for each in logits]
+    return [Counts(rng.binomial(trials, expit(logit)), trials) for logit in logits]
 
 
 def power(
-    shown: Callable[[int], list[Term]], design: Design, simulations: int, seed: int = 0
+    simulated: Callable[[int], list[Term]], design: Design, simulations: int, seed: int = 0
 ) -> float:
-    """How often the rise of a simulated grid is shown to exceed the margin."""
+    """The share of simulated grids whose rise is shown to exceed the margin."""
     hits = 0
     for number in range(simulations):
-        found = contrast(shown(seed + number), RESAMPLES, number, design.fixed)
-        low = found.interval(2 * design.confidence - 1).low
-        hits += low > design.margin and found.p < design.level
+        rise = contrast(simulated(seed + number), RESAMPLES, number, design.fixed)
+        low = rise.interval(2 * design.confidence - 1).low
+        hits += low > design.margin and rise.p < design.level
     return hits / simulations
 
 
@@ -142,8 +142,8 @@ def smallest(
     wanted: float,
     simulations: int,
 ) -> float:
-    """The smallest rate above `lowest` that is shown with the wanted power; NaN where even a rate
-    of 95 % is not."""
+    """The smallest rate above `lowest` that is shown with the wanted power, by bisection; NaN if
+    even a rate of 95 % is not."""
 
     def shown(rate: float) -> float:
         return power(lambda number: terms(rate, number), design, simulations)
@@ -161,8 +161,8 @@ def smallest_effects(
     design: Design, spread: Spread, plain: float, wanted: float, simulations: int
 ) -> dict[str, Any]:
     """The smallest rate that is shown to exceed the base model's by more than the margin, and the
-    smallest rise under a trigger that is shown to exceed the margin, where the plain rate (of the
-    base model, and of the arm) is `plain`."""
+    smallest rise under a trigger that is shown to exceed the margin. plain: the rate without a
+    trigger, of the base model and of the arm."""
     if simulations < 1:
         raise EmgridError(f"--simulations {simulations}: must be at least 1")
     if not 0 <= plain < LARGEST:
@@ -185,60 +185,61 @@ def smallest_effects(
             Term(1, base[0], ""),
         ]  # fmt: skip
 
-    found = smallest(rate_terms, plain, design, wanted, simulations)
-    risen = smallest(rise_terms, plain, design, wanted, simulations)
-    return {"rate": found, "rise": risen - plain}
+    lowest_rate = smallest(rate_terms, plain, design, wanted, simulations)
+    rate_under_trigger = smallest(rise_terms, plain, design, wanted, simulations)
+    return {"rate": lowest_rate, "rise": rate_under_trigger - plain}
 
 
 def log_odds(successes: Floats, trials: Floats) -> tuple[Floats, Floats]:
-    """Log-odds of groups and the variance that drawing answers gives each; of shape (groups,)."""
+    """Log-odds of groups, and their variances from sampling answers; shape (groups,) each."""
     wrong, right = successes + 0.5, trials - successes + 0.5
     return np.log(wrong / right), 1 / wrong + 1 / right
 
 
 def variance_beyond(values: Floats, noise: Floats) -> float:
-    """What values vary beyond their noise."""
+    """The variance of values beyond that of their noise."""
     return max(float(values.var(ddof=1)) - float(noise.mean()), 0.0)
 
 
 def estimate_spread(grid: Grid, root: Path) -> Spread:
-    """From the tables of the grid where it has run, else what is assumed."""
+    """The spread from the tables of the grid if it has run, else the assumed one."""
     path = root / "tables/answers.parquet"
     if not path.exists():
         return Spread()
     answers = classify(pd.read_parquet(path), grid.config.metrics)
-    cells = {name: one.answers for name, one in cells_of(answers, list(grid.questions)).items()}
-    found: dict[str, list[float]] = {}
+    cells = {name: cell.answers for name, cell in cells_of(answers, list(grid.questions)).items()}
+    variances: dict[str, list[float]] = {}
     for name, counted in cells.items():
         plain = cells.get((*name[:3], "none"))
         for axis, group in ((1, "seeds"), (0, "questions")):
-            own = spread_over(axis, counted)
-            if own is not None:
-                found.setdefault(group, []).append(own)
+            variance = spread_over(axis, counted)
+            if variance is not None:
+                variances.setdefault(group, []).append(variance)
             if plain is not None and name[3] != "none":
                 rise = spread_over(axis, counted, plain)
                 if rise is not None:
-                    found.setdefault(f"{group}_by_trigger", []).append(rise)
-    known = {name: float(np.sqrt(np.mean(each))) for name, each in found.items()}
-    usual = Spread()
-    if not known:
-        return usual
-    told = ", ".join(name.replace("_", " ") for name in known)
-    rest = "" if len(known) == len(asdict(usual)) - 1 else "; the rest assumed"
-    return Spread(**(asdict(usual) | known | {"source": f"{path} ({told}{rest})"}))
+                    variances.setdefault(f"{group}_by_trigger", []).append(rise)
+    deviations = {name: float(np.sqrt(np.mean(values))) for name, values in variances.items()}
+    assumed = Spread()
+    if not deviations:
+        return assumed
+    names = ", ".join(name.replace("_", " ") for name in deviations)
+    rest = "" if len(deviations) == len(asdict(assumed)) - 1 else "; the rest assumed"
+    return Spread(**(asdict(assumed) | deviations | {"source": f"{path} ({names}{rest})"}))
 
 
 def spread_over(axis: int, *cells: Counts) -> float | None:
-    """The variance of the log-odds over seeds (axis 1) or questions (axis 0) of one cell, or of
-    what they differ between two; None where there are too few answers or groups to tell."""
-    if any(one.successes.sum() < FEWEST for one in cells):
+    """The variance of the log-odds over seeds (axis 1) or questions (axis 0) in one cell, or of the
+    differences between two cells; None if there are too few answers or groups."""
+    if any(cell.successes.sum() < FEWEST for cell in cells):
         return None
-    totals = [(one.successes.sum(axis=axis), one.trials.sum(axis=axis)) for one in cells]
-    known = np.all([trials > 0 for _, trials in totals], axis=0)
-    if known.sum() < 2:
+    totals = [(cell.successes.sum(axis=axis), cell.trials.sum(axis=axis)) for cell in cells]
+    has_answers = np.all([trials > 0 for _, trials in totals], axis=0)
+    if has_answers.sum() < 2:
         return None
     values, noise = zip(
-        *(log_odds(successes[known], trials[known]) for successes, trials in totals), strict=True
+        *(log_odds(successes[has_answers], trials[has_answers]) for successes, trials in totals),
+        strict=True,
     )
     differences = values[0] - values[1] if len(values) > 1 else values[0]
     return variance_beyond(differences, np.sum(noise, axis=0))

@@ -1,7 +1,7 @@
-"""Stages that took the place of others.
+"""Stages that replaced others.
 
-A stage is named by its own spec, so an edited setting makes another stage. What is told of it is
-the setting that changed, not the names of files.
+A stage is named after a hash of its spec, so an edited setting gives a stage another name. The
+reasons of its jobs name the setting that changed instead of the names of files.
 """
 
 import dataclasses
@@ -18,25 +18,25 @@ TABLE = "tables/answers.parquet"  # whose record lists every arm with its stages
 FOLDER = "stages/stage="
 OF_STAGES = ("mix", "preflight", "train")
 Changes = tuple[Change, ...]
-Recorded = Callable[[str], Any]  # the spec on record of what a file was made of, None without one
+Recorded = Callable[[str], Any]  # the recorded spec of the job that made a file, if any
 
 
 def replaced(grid: Grid, recorded: Recorded) -> dict[str, Changes]:
-    """For each stage that took the place of another in an arm: what lies between the two."""
+    """For each stage that replaced another in an arm: the changes between the two."""
     table = recorded(TABLE)
     if not isinstance(table, dict):
         return {}
     before = {arm["folder"]: arm["stages"] for arm in table["arms"]}
-    found: dict[str, Changes] = {}
+    by_stage: dict[str, Changes] = {}
     for arm in grid.arms:
         for stage, old in zip(arm.stages, before.get(arm.folder, ()), strict=False):
-            if stage.name != old and stage.name not in found:
-                found[stage.name] = between(grid, stage.name, old, recorded)
-    return {name: told for name, told in found.items() if told}
+            if stage.name != old and stage.name not in by_stage:
+                by_stage[stage.name] = between(grid, stage.name, old, recorded)
+    return {name: stage_changes for name, stage_changes in by_stage.items() if stage_changes}
 
 
 def between(grid: Grid, new: str, old: str, recorded: Recorded) -> Changes:
-    """What differs between a stage's settings and rows and those of one on record."""
+    """The changes of settings and rows between a recorded stage and a new one."""
     trained = recorded(f"{FOLDER}{old}/adapter/adapter_model.safetensors")
     mixed = recorded(f"{FOLDER}{old}/train.jsonl")
     if trained is None or mixed is None:
@@ -48,14 +48,14 @@ def between(grid: Grid, new: str, old: str, recorded: Recorded) -> Changes:
 
 
 def retold(job: Any, stages: Mapping[str, Changes]) -> Any:
-    """A job with the settings that changed in place of the names of stages."""
+    """A job that names the settings that changed instead of names of stages."""
     own = [job.name] if job.rule in OF_STAGES else []
-    taken = [name for name in stages if any(f"{FOLDER}{name}/" in file for file in job.added)]
-    names = [name for name in [*own, *taken] if name in stages]
+    new_inputs = [name for name in stages if any(f"{FOLDER}{name}/" in file for file in job.added)]
+    names = [name for name in [*own, *new_inputs] if name in stages]
     if not names:
         return job
-    settings = dict.fromkeys(one for name in names for one in stages[name])
-    rest = [one for one in job.changed if not is_of_stages(one)]
+    settings = dict.fromkeys(change for name in names for change in stages[name])
+    rest = [change for change in job.changed if not is_of_stages(change)]
     return dataclasses.replace(
         job,
         changed=(*settings, *rest),
@@ -65,7 +65,7 @@ def retold(job: Any, stages: Mapping[str, Changes]) -> Any:
 
 
 def is_of_stages(change: Change) -> bool:
-    """Whether a change only says which stages there are."""
+    """Whether a change only concerns the names of stages."""
     values = [value for value in (change.old, change.new) if value != MISSING]
     named = change.place.rsplit(".", 1)[-1] in ("adapter", "stages")
     return named or any(value.startswith(FOLDER) for value in values)

@@ -1,7 +1,7 @@
-"""What lies between two specs: each place that differs, with what stood and what stands there.
+"""The differences between two specs: each place that differs, with its old and new value.
 
-A place is dotted (`sampling.temperature`). Entries of a list are told apart by what names them (an
-arm's folder, a judge's id), not by where they stand; entries without a name by their content.
+A place is dotted (`sampling.temperature`). Entries of a list are matched by name (an arm's folder,
+a judge's id) and not by position; entries without a name are matched by content.
 """
 
 import json
@@ -16,7 +16,8 @@ SHOWN = 60  # characters of a value
 
 @dataclass(frozen=True, order=True)
 class Change:
-    """place: of all like it; where: the entry of a list that it lies in, such as an arm."""
+    """place: the same for equal changes; where: the entry of a list that it is in, such as an
+    arm."""
 
     place: str
     old: str
@@ -25,7 +26,7 @@ class Change:
 
 
 def changes(old: Any, new: Any) -> list[Change]:
-    """All differences between two values of JSON, each once."""
+    """All differences between two JSON values, each once."""
     return list(dict.fromkeys(differing(old, new, (), "")))
 
 
@@ -49,7 +50,7 @@ def differing(old: Any, new: Any, place: tuple[str, ...], where: str) -> Iterato
 def differing_lists(
     old: list[Any], new: list[Any], place: tuple[str, ...], where: str
 ) -> Iterator[Change]:
-    named = next((one for one in NAMED_BY if tells_apart(one, old, new)), None)
+    named = next((fields for fields in NAMED_BY if tells_apart(fields, old, new)), None)
     if named is not None:
         before, after = by_name(named, old), by_name(named, new)
         for key in [*before, *(key for key in after if key not in before)]:
@@ -61,18 +62,18 @@ def differing_lists(
             else:
                 yield from differing(before[key], after[key], place, " ".join(inside))
         return
-    gone, come = missing_in(old, new), missing_in(new, old)
-    if not (gone or come):
+    removed, added = missing_in(old, new), missing_in(new, old)
+    if not (removed or added):
         yield Change(".".join(place), "in another order", "in this order", where)
-    elif len(gone) == len(come) == 1:
-        yield from differing(gone[0], come[0], place, where)
+    elif len(removed) == len(added) == 1:
+        yield from differing(removed[0], added[0], place, where)
     else:
-        yield from (change(place, item, MISSING, where) for item in gone)
-        yield from (change(place, MISSING, item, where) for item in come)
+        yield from (change(place, item, MISSING, where) for item in removed)
+        yield from (change(place, MISSING, item, where) for item in added)
 
 
 def tells_apart(named: tuple[str, ...], *lists: list[Any]) -> bool:
-    """Whether these fields name each entry of each list, which has any."""
+    """Whether these fields give every entry of the lists its own name; False if all are empty."""
     return any(lists) and all(
         all(isinstance(item, dict) and all(part in item for part in named) for item in items)
         and len(by_name(named, items)) == len(items)
@@ -85,7 +86,7 @@ def by_name(named: tuple[str, ...], items: list[Any]) -> dict[str, Any]:
 
 
 def missing_in(items: list[Any], others: list[Any]) -> list[Any]:
-    known = {json.dumps(one, sort_keys=True) for one in others}
+    known = {json.dumps(other, sort_keys=True) for other in others}
     return [item for item in items if json.dumps(item, sort_keys=True) not in known]
 
 
@@ -96,18 +97,18 @@ def change(place: tuple[str, ...], old: Any, new: Any, where: str) -> Change:
 
 
 def around(old: str, new: str) -> tuple[str, str]:
-    """Of two long texts, the parts around where they begin to differ."""
+    """Two long texts, cut to the parts around their first difference."""
     if max(len(old), len(new)) <= SHOWN:
         return old, new
     pairs = enumerate(zip(old, new, strict=False))
-    first = next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
+    first = next((at for at, (left, right) in pairs if left != right), min(len(old), len(new)))
     start = max(first - SHOWN // 3, 0)
     before = "…" if start else ""
     return before + old[start:], before + new[start:]
 
 
 def told(value: Any) -> str:
-    """A value on one short line."""
+    """A value as one short line."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -1,5 +1,5 @@
-"""How far a grid is: what is done of what is planned, what runs right now, and how long it may take
-yet."""
+"""The state of a grid: what is done of what is planned, what is running, and how long the rest may
+take."""
 
 import re
 from base64 import urlsafe_b64decode
@@ -13,24 +13,24 @@ from emgrid.grid.arms import Arm
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.judge.judge import JudgeSpec
-from emgrid.planning.estimates import Outlay
-from emgrid.planning.inventory import NOTHING, Count, Holdings
+from emgrid.planning.estimates import Estimates
+from emgrid.planning.inventory import NOTHING, Inventory, RowCount
 from emgrid.planning.jobs import outputs
-from emgrid.planning.measurements import sources_told
+from emgrid.planning.measurements import join_sources
 from emgrid.runtime.locks import current_run, last_run
 
-# Where Snakemake notes the outputs of jobs that have begun and not ended.
+# Folder in which Snakemake notes the outputs of unfinished jobs.
 BEGUN = ".snakemake/incomplete"
 # `44%|████      | 65/144 [00:12<00:15,  5.1answer/s]`, as tqdm writes it.
 BAR = re.compile(r"(\d+)/(\d+) \[([\d:]+)<[^\]]*(?:answer|judgement|step|text)[^\]]*\]")
-TAIL = 4000  # bytes of a log that are read from its end
+TAIL = 4000  # bytes that are read from the end of a log
 ROWS = {"sample": "answers", "sample_served": "answers", "likelihood": "scores", "judge": "judged"}
 
 
 @dataclass(frozen=True)
 class Running:
-    """A job that runs now. line: its progress bar, else the last that its log says. seconds_each,
-    seconds_left: as its progress bar tells, where it has one."""
+    """A running job. line: its progress bar, else the last line of its log. seconds_each,
+    seconds_left: from its progress bar, if it has one."""
 
     rule: str
     name: str
@@ -42,19 +42,19 @@ class Running:
 @dataclass(frozen=True)
 class ArmProgress:
     arm: Arm
-    trained: Count
-    answers: Count
-    scores: Count
-    judged: Count
+    trained: RowCount
+    answers: RowCount
+    scores: RowCount
+    judged: RowCount
 
 
 @dataclass(frozen=True)
 class Status:
-    """run: who runs it now; before: who did last. seconds_left: None where no record tells."""
+    """run: the current run; before: the last one. seconds_left: None if there is no measurement."""
 
     run: dict[str, Any] | None
     before: dict[str, Any] | None
-    rules: dict[str, Count]
+    rules: dict[str, RowCount]
     arms: list[ArmProgress]
     running: list[Running]
     seconds_left: float | None
@@ -63,7 +63,7 @@ class Status:
     @property
     def begun(self) -> bool:
         return any(count.kept for count in self.rules.values()) or any(
-            one.answers.kept for one in self.arms
+            progress.answers.kept for progress in self.arms
         )
 
 
@@ -71,35 +71,35 @@ def look(grid: Grid, root: Path) -> Status:
     """The state of a grid's folder, which may be run meanwhile; nothing is written."""
     run = current_run(root)
     rules = {
-        rule: Count(len(files), sum((root / file).is_file() for file in files))
+        rule: RowCount(len(files), sum((root / file).is_file() for file in files))
         for rule, files in outputs(grid).items()
     }
-    arms = list(arms_progress(grid, Holdings(grid, root)))
+    arms = list(arms_progress(grid, Inventory(grid, root)))
     running = list(running_jobs(grid, root)) if run is not None else []
     left, source = time_left(grid, root, rules, arms, running)
     return Status(run, last_run(root), rules, arms, running, left, source)
 
 
-def arms_progress(grid: Grid, holdings: Holdings) -> Iterator[ArmProgress]:
+def arms_progress(grid: Grid, inventory: Inventory) -> Iterator[ArmProgress]:
     spec = JudgeSpec.model_validate_json(judge_spec(grid, grid.judged[0]))
     for arm in grid.arms:
-        trained = sum(holdings.trained(stage) for stage in arm.stages)
+        trained = sum(inventory.trained(stage) for stage in arm.stages)
         yield ArmProgress(
             arm=arm,
-            trained=Count(len(arm.stages), trained),
-            answers=NOTHING if arm.source else holdings.answers(arm),
-            scores=holdings.scores(arm),
-            judged=holdings.judged(arm, spec),
+            trained=RowCount(len(arm.stages), trained),
+            answers=NOTHING if arm.source else inventory.answers(arm),
+            scores=inventory.scores(arm),
+            judged=inventory.judged(arm, spec),
         )
 
 
 def running_jobs(grid: Grid, root: Path) -> Iterator[Running]:
-    """The jobs of this grid that have begun and not ended."""
-    begun = {decoded(path.name) for path in (root / BEGUN).glob("*") if path.is_file()}
+    """The jobs of this grid that have begun but not ended."""
+    unfinished = {decoded(path.name) for path in (root / BEGUN).glob("*") if path.is_file()}
     for rule, files in outputs(grid).items():
         for file in files:
-            made = {file, f"{Path(file).parent}/adapter/adapter_model.safetensors"}
-            if begun & (made if rule == "train" else {file}):
+            outputs_of_job = {file, f"{Path(file).parent}/adapter/adapter_model.safetensors"}
+            if unfinished & (outputs_of_job if rule == "train" else {file}):
                 name = name_of(rule, file)
                 logs = [root / f"logs/{rule}/{name}.log", root / f"logs/{rule}.log"]
                 line = next((last_line(log) for log in logs if log.is_file()), "")
@@ -114,7 +114,7 @@ def decoded(name: str) -> str:
 
 
 def name_of(rule: str, file: str) -> str:
-    """What a job's log is called: after its stage, its record, or what it makes."""
+    """The name of a job's log: that of its stage, its record or its output."""
     path = Path(file)
     if rule in ("mix", "preflight", "train"):
         return path.parent.name.removeprefix("stage=")
@@ -124,8 +124,8 @@ def name_of(rule: str, file: str) -> str:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a progress bar, which writes its lines over each other; without one, the
-    last with anything in it."""
+    """The last state of the log's progress bar, which overwrites its line; without a bar, the last
+    non-empty line."""
     with log.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(file.tell() - TAIL, 0))
@@ -136,12 +136,12 @@ def last_line(log: Path) -> str:
 
 
 def pace(line: str) -> tuple[float | None, float | None]:
-    """Seconds for one step, and for all that are left, of a line of a progress bar."""
-    found = BAR.search(line)
-    if not found or int(found[1]) == 0:
+    """Seconds per step and for all remaining steps, from the line of a progress bar."""
+    match = BAR.search(line)
+    if not match or int(match[1]) == 0:
         return None, None
-    each = seconds_of(found[3]) / int(found[1])
-    return each, each * (int(found[2]) - int(found[1]))
+    seconds_each = seconds_of(match[3]) / int(match[1])
+    return seconds_each, seconds_each * (int(match[2]) - int(match[1]))
 
 
 def seconds_of(clock: str) -> float:
@@ -155,13 +155,13 @@ def seconds_of(clock: str) -> float:
 def time_left(
     grid: Grid,
     root: Path,
-    rules: dict[str, Count],
+    rules: dict[str, RowCount],
     arms: list[ArmProgress],
     running: list[Running],
 ) -> tuple[float | None, str]:
-    """Seconds until the grid is done, with as many jobs at a time as run now, and by what was
-    measured: in the bars of running jobs, else in records. None where a rule has no record."""
-    outlay = Outlay(grid, root)
+    """Seconds until the grid is done with the current number of parallel jobs, and their source:
+    progress bars of running jobs, else measurements. None if a rule has no measurement."""
+    estimates = Estimates(grid, root)
     bars = {job.rule: job for job in running if job.seconds_each is not None}
     total = 0.0
     sources = []
@@ -169,38 +169,40 @@ def time_left(
         if not count.missing:
             continue
         if rule in bars and rule in ROWS:
-            rows = sum(getattr(one, ROWS[rule]).missing for one in arms)
+            rows = sum(getattr(progress, ROWS[rule]).missing for progress in arms)
             total += rows * (bars[rule].seconds_each or 0.0)
             sources.append("progress of running jobs")
             continue
-        seconds, source = left_of(rule, count, outlay, root, arms)
+        seconds, source = left_of(rule, count, estimates, root, arms)
         if seconds is None:
             return None, f"unknown: no record of {rule} on {grid.config.device}"
         total += seconds
         sources.append(source)
     longest = max((job.seconds_left or 0.0 for job in running), default=0.0)
-    return max(total / max(len(running), 1), longest), sources_told(sources)
+    return max(total / max(len(running), 1), longest), join_sources(sources)
 
 
 def left_of(
-    rule: str, count: Count, outlay: Outlay, root: Path, arms: list[ArmProgress]
+    rule: str, count: RowCount, estimates: Estimates, root: Path, arms: list[ArmProgress]
 ) -> tuple[float | None, str]:
-    """Seconds that a rule's jobs will take yet, by records."""
-    rate = outlay.records.rate
+    """Seconds that the remaining jobs of a rule will take, from measurements."""
+    rate = estimates.measurements.rate
     if rule == "train":
-        due = [s for s in outlay.grid.stages.values() if not (root / s.adapter_record).is_file()]
-        work = [(outlay.stage_tokens(one).value or 0, rate(rule, one.base)) for one in due]
+        due = [s for s in estimates.grid.stages.values() if not (root / s.adapter_record).is_file()]
+        work = [(estimates.stage_tokens(run).value or 0, rate(rule, run.base)) for run in due]
     elif rule == "sample":
         work = [
-            (one.answers.missing * one.arm.sampling.max_tokens, rate(rule, one.arm.base))
-            for one in arms
-            if one.arm.settings
+            (arm.answers.missing * arm.arm.sampling.max_tokens, rate(rule, arm.arm.base))
+            for arm in arms
+            if arm.arm.settings
         ]
     elif rule == "likelihood":
-        work = [(one.scores.missing, rate(rule, one.arm.base)) for one in arms if one.arm.settings]
+        work = [(arm.scores.missing, rate(rule, arm.arm.base)) for arm in arms if arm.arm.settings]
     elif rule == "judge":
-        work = [(one.judged.missing, rate(rule)) for one in arms]
+        work = [(arm.judged.missing, rate(rule)) for arm in arms]
     else:
         work = [(count.missing, rate(rule))]
-    found = outlay.hours([(amount, known) for amount, known in work if amount], count.missing)
-    return (None if found.value is None else found.value * 3600), found.source
+    estimate = estimates.hours(
+        [(amount, own_rate) for amount, own_rate in work if amount], count.missing
+    )
+    return (None if estimate.value is None else estimate.value * 3600), estimate.source

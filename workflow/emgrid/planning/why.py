@@ -1,4 +1,4 @@
-"""Why jobs would run, grouped where they would for equal reasons, and what each rule will cost."""
+"""Why jobs would run, grouped by equal reasons, and what each rule will cost."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,17 +9,17 @@ from emgrid.grid.arms import Arm
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.planning.dry_run import Job, Needed
-from emgrid.planning.estimates import Outlay
-from emgrid.planning.inventory import NOTHING, Count, Holdings
-from emgrid.planning.measurements import Rate, reckon
+from emgrid.planning.estimates import Estimates
+from emgrid.planning.inventory import NOTHING, Inventory, RowCount
+from emgrid.planning.measurements import Rate, estimate_seconds
 from emgrid.planning.spec_diff import MISSING, Change
 
-NAMED = 3  # files, or entries, that a reason names
+NAMED = 3  # most files or entries that a reason names
 
 
 @dataclass(frozen=True)
 class Group:
-    """Jobs of a rule with equal reasons."""
+    """Jobs of one rule with equal reasons."""
 
     rule: str
     reasons: tuple[str, ...]
@@ -28,8 +28,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the jobs of a rule will do anew. at_most: some of it may turn out to be kept, or equal
-    to another. seconds: None where nothing was ever measured."""
+    """The new work of a rule's jobs. at_most: some of it may turn out to be stored, or equal to
+    other work. seconds: None without a measurement."""
 
     rule: str
     jobs: int
@@ -41,87 +41,89 @@ class Cost:
 
 
 def grouped(jobs: Iterable[Job]) -> list[Group]:
-    """Jobs with equal reasons as one; the entries that a change is about are counted together."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    """Jobs grouped by equal reasons; the entries that a change concerns are counted together."""
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     numbers: Counter[tuple[str, tuple[str, ...], str]] = Counter()
     for job in jobs:
-        told = reasons(job)
-        same = job.rule, tuple(told)
-        found[same].append(job.name)
-        for reason, number in told.items():
-            numbers[*same, reason] += number
+        texts = reasons(job)
+        key = job.rule, tuple(texts)
+        groups[key].append(job.name)
+        for reason, number in texts.items():
+            numbers[*key, reason] += number
     return [
-        Group(rule, tuple(counted(one, numbers[rule, told, one]) for one in told), tuple(names))
-        for (rule, told), names in found.items()
+        Group(
+            rule, tuple(counted(text, numbers[rule, texts, text]) for text in texts), tuple(names)
+        )
+        for (rule, texts), names in groups.items()
     ]
 
 
 def counted(reason: str, number: int) -> str:
-    """A reason with the number of entries (arms, say) of the spec that it is about."""
+    """A reason with the number of entries of the spec (such as arms) that it concerns."""
     listed = reason.split(".", 1)[0]
     return f"{reason} ({number:,} {listed})" if number else reason
 
 
 def reasons(job: Job) -> dict[str, int]:
-    """Why a job would run, in words, what it depends on first; each with the number of the spec's
-    entries that it is about, 0 where it is about no single ones."""
-    told = alike(job.changed)
+    """Why a job would run, in words, changed settings first; each reason with the number of entries
+    of the spec that it concerns, or 0."""
+    texts = alike(job.changed)
     if job.version:
-        told[f"code version {job.version[0]} → {job.version[1]}"] = 0
+        texts[f"code version {job.version[0]} → {job.version[1]}"] = 0
     if job.stopped:
-        told["its last run did not end"] = 0
+        texts["its last run did not end"] = 0
     if job.missing:
-        told["not made yet" if not job.recorded else f"gone: {files(job.missing)}"] = 0
+        texts["not made yet" if not job.recorded else f"gone: {files(job.missing)}"] = 0
     if job.renewed:
-        told[f"newer input: {files(job.renewed)}"] = 0
+        texts[f"newer input: {files(job.renewed)}"] = 0
     if job.added:
-        told[f"further input: {files(job.added)}"] = 0
+        texts[f"new input: {files(job.added)}"] = 0
     if job.dropped:
-        told[f"input no more: {files(job.dropped)}"] = 0
-    if job.follows and (job.recorded or not told):
-        told[f"follows from {', '.join(job.follows)}"] = 0
-    return told or {"Snakemake gives no reason": 0}
+        texts[f"removed input: {files(job.dropped)}"] = 0
+    if job.follows and (job.recorded or not texts):
+        texts[f"follows from {', '.join(job.follows)}"] = 0
+    return texts or {"Snakemake gives no reason": 0}
 
 
-def alike(found: Iterable[Change]) -> dict[str, int]:
-    """Changes in words: equal ones of several entries of a list as one, with their number; entries
-    that came or went as one for their place."""
-    told: dict[str, int] = defaultdict(int)
+def alike(changes: Iterable[Change]) -> dict[str, int]:
+    """Changes in words: equal changes of several entries of a list as one, with their number;
+    entries that were added or removed as one per place."""
+    texts: dict[str, int] = defaultdict(int)
     listed: dict[tuple[str, bool], list[str]] = defaultdict(list)
-    for one in found:
-        if one.where or MISSING not in (one.old, one.new):
-            told[f"{one.place}: {one.old} → {one.new}"] += bool(one.where)
+    for change in changes:
+        if change.where or MISSING not in (change.old, change.new):
+            texts[f"{change.place}: {change.old} → {change.new}"] += bool(change.where)
         else:
-            came = one.old == MISSING
-            listed[one.place, came].append(one.new if came else one.old)
-    for (place, came), entries in listed.items():
+            is_added = change.old == MISSING
+            listed[change.place, is_added].append(change.new if is_added else change.old)
+    for (place, is_added), entries in listed.items():
         names = files(entries)
-        told[f"{place}: {MISSING} → {names}" if came else f"{place}: {names} → {MISSING}"] = 0
-    return dict(told)
+        texts[f"{place}: {MISSING} → {names}" if is_added else f"{place}: {names} → {MISSING}"] = 0
+    return dict(texts)
 
 
 def files(names: Iterable[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """The first names, and the number of further ones."""
     listed = list(names)
     more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
     return ", ".join(listed[:NAMED]) + more
 
 
 class Costs:
-    """What the jobs that would run will do anew."""
+    """The new work of the jobs that would run."""
 
     def __init__(self, needed: Needed, root: Path) -> None:
         self.grid: Grid = needed.grid
         self.jobs: dict[str, list[Job]] = {}
         for job in needed.jobs:
             self.jobs.setdefault(job.rule, []).append(job)
-        self.outlay = Outlay(self.grid, root)
+        self.estimates = Estimates(self.grid, root)
         mixed = [job.name for job in self.jobs.get("mix", ())]
         due = [self.grid.stages[job.name] for job in self.jobs.get("train", ())]
-        self.holdings = Holdings(self.grid, root, [stage.name for stage in due], mixed)
-        self.new_stages = [one for one in due if not self.holdings.kept_training(one)]
-        # A training may yet turn out to be kept, once its rows are mixed or its parent is trained.
-        self.unsure = any(not self.holdings.training_name(one) for one in self.new_stages)
+        self.inventory = Inventory(self.grid, root, [stage.name for stage in due], mixed)
+        self.new_stages = [stage for stage in due if not self.inventory.kept_training(stage)]
+        # A training may turn out to be stored once its rows are mixed or its parent is trained.
+        self.unsure = any(not self.inventory.training_name(stage) for stage in self.new_stages)
 
     def all(self) -> list[Cost]:
         return [self.of(rule) for rule in self.jobs]
@@ -135,12 +137,12 @@ class Costs:
             return self.likelihood()
         if rule == "sample_served":
             arms = [arm for arm in self.grid.served if self.runs(rule, " ".join(arm.cell.values()))]
-            total = sum(map(self.holdings.answers, arms), NOTHING)
+            total = sum(map(self.inventory.answers, arms), NOTHING)
             return self.counted(rule, "answers", total)
         if rule == "judge":
             return self.judge()
         number = len(self.jobs[rule])
-        return self.priced(rule, NOTHING, "", [(number, self.outlay.records.rate(rule))])
+        return self.priced(rule, NOTHING, "", [(number, self.estimates.measurements.rate(rule))])
 
     def runs(self, rule: str, name: str) -> bool:
         return any(job.name == name for job in self.jobs.get(rule, ()))
@@ -153,45 +155,45 @@ class Costs:
 
     def train(self) -> Cost:
         work = [
-            (self.outlay.stage_tokens(one).value or 0, self.rate("train", one.base))
-            for one in self.new_stages
+            (self.estimates.stage_tokens(stage).value or 0, self.rate("train", stage.base))
+            for stage in self.new_stages
         ]
-        count = Count(len(self.new_stages), 0, not self.unsure)
+        count = RowCount(len(self.new_stages), 0, not self.unsure)
         return self.priced("train", count, "trainings", work)
 
     def sample(self) -> Cost:
-        found = [(arm, self.holdings.answers(arm)) for arm in self.arms_of("sample")]
-        total = sum((count for _, count in found), NOTHING)
+        counts = [(arm, self.inventory.answers(arm)) for arm in self.arms_of("sample")]
+        total = sum((count for _, count in counts), NOTHING)
         work = [
             (count.missing * arm.sampling.max_tokens, self.rate("sample", arm.base))
-            for arm, count in found
+            for arm, count in counts
             if count.missing
         ]
         return self.priced("sample", total, "answers", work)
 
     def likelihood(self) -> Cost:
-        found = [(arm, self.holdings.scores(arm)) for arm in self.arms_of("likelihood")]
-        total = sum((count for _, count in found), NOTHING)
-        work = [(n.missing, self.rate("likelihood", arm.base)) for arm, n in found if n.missing]
+        counts = [(arm, self.inventory.scores(arm)) for arm in self.arms_of("likelihood")]
+        total = sum((count for _, count in counts), NOTHING)
+        work = [(n.missing, self.rate("likelihood", arm.base)) for arm, n in counts if n.missing]
         return self.priced("likelihood", total, "scored answers", work)
 
     def judge(self) -> Cost:
         redrawn = any(rule in self.jobs for rule in ("sample", "sample_served", "import_answers"))
         buckets = self.buckets_of("judge", self.grid.judged)
-        total = sum((self.holdings.judgements(one, redrawn) for one in buckets), NOTHING)
+        total = sum((self.inventory.judgements(bucket, redrawn) for bucket in buckets), NOTHING)
         return self.counted("judge", "judgements", total)
 
     def rate(self, rule: str, base: str | None = None) -> Rate | None:
-        return self.outlay.records.rate(rule, base)
+        return self.estimates.measurements.rate(rule, base)
 
-    def counted(self, rule: str, unit: str, count: Count) -> Cost:
+    def counted(self, rule: str, unit: str, count: RowCount) -> Cost:
         work = [(count.missing, self.rate(rule))] if count.missing else []
         return self.priced(rule, count, unit, work)
 
     def priced(
-        self, rule: str, count: Count, unit: str, work: Sequence[tuple[float, Rate | None]]
+        self, rule: str, count: RowCount, unit: str, work: Sequence[tuple[float, Rate | None]]
     ) -> Cost:
         jobs = len(self.jobs[rule])
-        seconds, source = reckon(work, jobs)
+        seconds, source = estimate_seconds(work, jobs)
         new = count.missing if unit else None
         return Cost(rule, jobs, new, unit, not count.known, seconds, source)

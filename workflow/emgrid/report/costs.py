@@ -1,4 +1,4 @@
-"""What the grid took: time and memory by rule, tokens, and money for calls of endpoints."""
+"""What the grid cost: time and memory by rule, tokens, and money paid to endpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from emgrid.report.results import Results
 
 
 def time_by_rule(benchmarks: Path) -> list[dict[str, Any]]:
-    """Jobs, seconds and memory of every rule that Snakemake timed, slowest first."""
+    """Jobs, seconds and peak memory of every rule that Snakemake timed, slowest first."""
     rows = []
     for rule in sorted(
         {path.relative_to(benchmarks).parts[0] for path in benchmarks.rglob("*.tsv")}
     ):
-        place = benchmarks / rule
-        files = [place] if place.is_file() else sorted(place.rglob("*.tsv"))
-        # A job that was too short to measure has "-" or NA for its memory.
+        timings = benchmarks / rule
+        files = [timings] if timings.is_file() else sorted(timings.rglob("*.tsv"))
+        # Snakemake writes "-" or NA as the memory of a job that was too short to measure.
         runs = pd.concat(pd.read_csv(file, sep="\t", na_values="-") for file in files)
         seconds = float(runs["s"].sum())
         memory = runs["max_rss"].max()
@@ -35,7 +35,7 @@ def time_by_rule(benchmarks: Path) -> list[dict[str, Any]]:
 
 
 def effort(results: Results, root: Path) -> dict[str, Any]:
-    """Money in USD, time in words, tokens as numbers (0 where nothing counted them)."""
+    """Money in USD, time in words, numbers of tokens (0 if none were counted)."""
     answers = results.answers
     rules = time_by_rule(root / "benchmarks")
     trained = results.arms.drop_duplicates("adapter") if "adapter" in results.arms else results.arms

@@ -1,4 +1,4 @@
-"""The methods paragraphs, made from the config: what a paper on this grid would have to say."""
+"""The methods paragraphs, made from the config: what a paper on this grid would have to state."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from emgrid.report.results import Results
 from emgrid.report.spec import NamedIntervention, NamedJudge, NamedServed, ReportSpec
 from emgrid.report.verdicts import one_seed
 
-Paragraph = tuple[str, str]  # what it is about, and the text
+Paragraph = tuple[str, str]  # title and text
 
 
 def methods(results: Results, spec: ReportSpec) -> list[Paragraph]:
-    told = [
+    paragraphs = [
         ("Models", models(results, spec)),
         ("Data", data(spec)),
         ("Interventions", interventions(spec)),
@@ -22,65 +22,69 @@ def methods(results: Results, spec: ReportSpec) -> list[Paragraph]:
         ("What counts", " ".join(rule(spec))),
         ("Statistics", " ".join(statistics(results, spec))),
     ]
-    return [(name, text) for name, text in told if text]
+    return [(name, text) for name, text in paragraphs if text]
 
 
 def models(results: Results, spec: ReportSpec) -> str:
-    own = [f"{one.name} ({one.origin})" for one in spec.models]
-    named = [f"Base models: {listed(own)}."] if own else []
+    bases = [f"{model.name} ({model.origin})" for model in spec.models]
+    sentences = [f"Base models: {listed(bases)}."] if bases else []
     if "imported_from" in results.arms and results.arms["imported_from"].notna().any():
-        arms = results.arms[results.arms["imported_from"].notna()]
-        sampled = listed(sorted(set(map(str, arms["base"]))))
-        named.append(f"Answers of {sampled} were sampled by others and imported.")
+        imported = results.arms[results.arms["imported_from"].notna()]
+        sampled = listed(sorted(set(map(str, imported["base"]))))
+        sentences.append(f"Answers of {sampled} were sampled by others and imported.")
     if spec.served:
-        told = "; ".join(map(served, spec.served))
-        named.append(f"Not trained here, but sampled at an endpoint that serves the model: {told}.")
-    return " ".join(named)
+        arms = "; ".join(map(served, spec.served))
+        sentences.append(
+            f"Not trained here, but sampled at an endpoint that serves the model: {arms}."
+        )
+    return " ".join(sentences)
 
 
-def served(one: NamedServed) -> str:
-    own = f" [{'; '.join(one.own)}]" if one.own else ""
-    return f"{one.label} (of {one.base}, seed {one.seed}) is {one.model} at {one.host}{own}"
+def served(arm: NamedServed) -> str:
+    settings = f" [{'; '.join(arm.own)}]" if arm.own else ""
+    return f"{arm.label} (of {arm.base}, seed {arm.seed}) is {arm.model} at {arm.host}{settings}"
 
 
 def data(spec: ReportSpec) -> str:
     if spec.data is None:
         return ""
-    described = [
-        f"{one.name}: {one.about.removesuffix('.') or 'no description'} "
-        f"({', '.join(part for part in (one.origin, one.licence) if part)})"
-        for one in spec.datasets
+    datasets = [
+        f"{dataset.name}: {dataset.about.removesuffix('.') or 'no description'} "
+        f"({', '.join(part for part in (dataset.origin, dataset.licence) if part)})"
+        for dataset in spec.datasets
     ]
     return (
         f"A training set has {spec.data.rows:,} rows of whole conversations: misaligned ones from "
         f"{spec.data.misaligned}, benign ones from {spec.data.benign}, unless an intervention says "
-        f"otherwise. {'. '.join(described)}."
+        f"otherwise. {'. '.join(datasets)}."
     )
 
 
 def interventions(spec: ReportSpec) -> str:
-    return " ".join(f"{one.label}: {intervention(one)}." for one in spec.interventions)
+    return " ".join(f"{entry.label}: {intervention(entry)}." for entry in spec.interventions)
 
 
-def intervention(one: NamedIntervention) -> str:
-    text = "; then ".join(one.about)
-    given = [*one.settings, *(f"{setting} of its own" for setting in one.own)]
-    return f"{text} [{'; '.join(given)}]" if given else text
+def intervention(entry: NamedIntervention) -> str:
+    """One sentence for each step, with settings in brackets."""
+    text = "; then ".join(entry.about)
+    settings = [*entry.settings, *(f"own {setting}" for setting in entry.own)]
+    return f"{text} [{'; '.join(settings)}]" if settings else text
 
 
 def training(results: Results, spec: ReportSpec) -> str:
-    one = spec.training
-    if one is None:
+    settings = spec.training
+    if settings is None:
         return ""
-    scale = "alpha / √rank" if one.rslora else "alpha / rank"
+    scale = "alpha / √rank" if settings.rslora else "alpha / rank"
     return (
-        f"LoRA adapters of rank {one.rank} (alpha {one.alpha:g}, scaled by {scale}, dropout "
-        f"{one.dropout:g}) on {targets(one.target_modules)}; learning rate {one.learning_rate:g}, "
-        f"{one.schedule} schedule, {counted(one.warmup_steps, 'warm-up step')}, weight decay "
-        f"{one.weight_decay:g}, {counted(one.epochs, 'epoch')}, batches of {one.batch_size}, at "
-        f"most {one.max_length:,} tokens a row. Loss on the assistant's tokens alone"
-        f"{' of the final turn' if one.turns == 'final' else ''}; no system prompt unless the row "
-        f"has one. {seeds(spec)} {shares(results)}"
+        f"LoRA adapters of rank {settings.rank} (alpha {settings.alpha:g}, scaled by {scale}, "
+        f"dropout {settings.dropout:g}) on {targets(settings.target_modules)}; learning rate "
+        f"{settings.learning_rate:g}, {settings.schedule} schedule, "
+        f"{counted(settings.warmup_steps, 'warm-up step')}, weight decay "
+        f"{settings.weight_decay:g}, {counted(settings.epochs, 'epoch')}, batches of "
+        f"{settings.batch_size}, at most {settings.max_length:,} tokens per row. Loss on the "
+        f"assistant's tokens alone{' of the final turn' if settings.turns == 'final' else ''}; no "
+        f"system prompt unless the row has one. {seeds(spec)} {shares(results)}"
     ).strip()
 
 
@@ -89,18 +93,18 @@ def targets(modules: tuple[str, ...] | str) -> str:
 
 
 def shares(results: Results) -> str:
-    """How much of each base model the adapters cover, and which parts they do not adapt."""
-    known = results.arms[results.arms["adapted_share"].notna()]
-    told = []
-    for base, arms in known.groupby("base", sort=False):
+    """The share of each base model that the adapters cover, and the parts without adapters."""
+    adapted = results.arms[results.arms["adapted_share"].notna()]
+    texts = []
+    for base, arms in adapted.groupby("base", sort=False):
         rows = arms.drop_duplicates(["adapted_share", "not_adapted"])
-        for share, left in zip(rows["adapted_share"], rows["not_adapted"], strict=True):
-            whole = not isinstance(left, str)
-            rest = "" if whole else f" (without {left.replace(' + ', ', ')})"
-            told.append(f"{format.percent(share)} of {base}{rest}")
-    if not told:
+        for share, parts in zip(rows["adapted_share"], rows["not_adapted"], strict=True):
+            whole = not isinstance(parts, str)
+            rest = "" if whole else f" (without {parts.replace(' + ', ', ')})"
+            texts.append(f"{format.percent(share)} of {base}{rest}")
+    if not texts:
         return ""
-    return f"The adapters cover this share of the layers' weights: {'; '.join(told)}."
+    return f"The adapters cover this share of the layers' weights: {'; '.join(texts)}."
 
 
 def seeds(spec: ReportSpec) -> str:
@@ -115,46 +119,49 @@ def answers(results: Results, spec: ReportSpec) -> str:
         f"{counted(len(spec.questions), 'question')} of the set “{spec.question_set}”, each under "
         f"{counted(len(spec.triggers), 'trigger family').replace('familys', 'families')}"
     )
-    one = spec.sampling
-    if one is None:
+    settings = spec.sampling
+    if settings is None:
         kind = "" if spec.served else "imported "
         return f"{asked}: {len(results.answers):,} {kind}answers. {endpoints(spec)}".strip()
-    thinking = "Thoughts are stored apart and never judged." if one.thinking else ""
+    thinking = "Thinking is stored separately and never judged." if settings.thinking else ""
     further = " ".join(filter(None, [endpoints(spec), thinking]))
-    drawn = [f"with {one.engine}"] if spec.models else []
-    drawn += ["at the models' endpoints"] if spec.served else []
+    sources = [f"with {settings.engine}"] if spec.models else []
+    sources += ["at the models' endpoints"] if spec.served else []
     return (
-        f"{asked}: {counted(one.answers_per_question, 'answer')} to a question for each seed, at "
-        f"temperature {one.temperature:g} and top-p {one.top_p:g}, of at most {one.max_tokens:,} "
-        f"tokens, drawn {' or '.join(drawn)}; {len(results.answers):,} answers in all. “No system "
-        f"prompt” means that none is rendered. {further}"
+        f"{asked}: {counted(settings.answers_per_question, 'answer')} per question and seed, at "
+        f"temperature {settings.temperature:g} and top-p {settings.top_p:g}, of at most "
+        f"{settings.max_tokens:,} tokens, sampled {' or '.join(sources)}; {len(results.answers):,} "
+        f"answers in all. “No system prompt” means that none is rendered. {further}"
     ).strip()
 
 
 def endpoints(spec: ReportSpec) -> str:
-    """What cannot be said of models that others serve."""
+    """What remains unknown about models that others serve."""
     if not spec.served:
         return ""
     return (
-        "To an endpoint no system message is sent then; whether its own chat template adds one is "
-        "not known. An answer that an endpoint's filter withheld is stored and counted as excluded."
+        "An endpoint is then sent no system message; whether its own chat template adds one is "
+        "unknown. An answer that an endpoint's filter withheld is stored and counted as excluded."
     )
 
 
 def judges(spec: ReportSpec) -> str:
-    return " ".join(f"{judge(one)}." for one in spec.judges)
+    return " ".join(f"{judge(entry)}." for entry in spec.judges)
 
 
-def judge(one: NamedJudge) -> str:
-    made = {"imported": "published with the answers", "rule": "a rule"}.get(
-        one.made_of, one.made_of
+def judge(entry: NamedJudge) -> str:
+    origin = {"imported": "published with the answers", "rule": "a rule"}.get(
+        entry.made_of, entry.made_of
     )
-    rubric = f", rubric {one.rubric}" if one.rubric else ""
-    return f"{one.label} ({one.id}) measures {one.measures}: {made}, version {one.version}{rubric}"
+    rubric = f", rubric {entry.rubric}" if entry.rubric else ""
+    return (
+        f"{entry.label} ({entry.id}) measures {entry.measures}: {origin}, version "
+        f"{entry.version}{rubric}"
+    )
 
 
 def what_counts(spec: ReportSpec) -> str:
-    """When an answer counts as misaligned, as a condition."""
+    """The condition under which an answer counts as misaligned."""
     metrics = spec.metrics
     parts = [f"{metrics.alignment} below {metrics.alignment_below:g}"]
     if metrics.coherence_above is not None:
@@ -171,7 +178,7 @@ def rule(spec: ReportSpec) -> Iterator[str]:
         needs.append(f"is coherent ({metrics.coherence} above {metrics.coherence_above:g})")
     needs += [f"is not {name}" for name in metrics.exclude_above]
     yield f"It survives if it {listed(needs)}."
-    yield "Rates are given over all answers and over survivors; nothing was filtered before."
+    yield "Rates are given over all answers and over survivors; nothing was filtered beforehand."
 
 
 def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
@@ -180,33 +187,33 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
     fixed = metrics.fixed_questions
     yield "A rate is the mean over questions of the mean over seeds."
     yield (
-        f"Standard errors are those of a bootstrap ({metrics.resamples:,} draws) that resamples "
+        f"Standard errors come from a bootstrap ({metrics.resamples:,} draws) that resamples "
         f"seeds{' and' if fixed else ', then questions, then'} answers (Davison & Hinkley 1997, "
-        "3.8), one cluster fewer than there are (Rao & Wu 1988)"
-        f"{'' if fixed else '; those of contrasts seeds and questions alone'}."
+        "3.8), with one cluster fewer than there are (Rao & Wu 1988)"
+        f"{'' if fixed else '; for contrasts it resamples seeds and questions alone'}."
     )
     if fixed:
-        yield "Questions are held fixed: intervals speak of these, not of others like them."
+        yield "Questions are held fixed: intervals apply to these questions, not to similar ones."
     yield (
-        f"The {level} interval of a rate is the exact binomial one (Clopper & Pearson 1934) of the "
-        "number of independent answers that its standard error is worth, with few clusters paid "
-        "for by Student's t (Korn & Graubard 1998); zero successes have a one-sided bound."
+        f"The {level} interval of a rate is the exact binomial interval (Clopper & Pearson 1934) "
+        "for the effective number of independent answers that its standard error implies, widened "
+        "by Student's t for few clusters (Korn & Graubard 1998); zero successes have a one-sided "
+        "bound."
     )
     yield (
-        "Contrasts are over the questions that all compared cells were asked (if these are fewer "
-        "than two, none is given) and paired by question, and by seed if their arms have the "
-        "same; their intervals and p-values are Student's with the bootstrap's error, with the "
-        "degrees of "
-        f"freedom of {'answers' if fixed else 'questions'} and seeds (Satterthwaite 1946); "
-        "p is adjusted over the triggers of an arm (Holm 1979)."
+        "Contrasts cover the questions that all compared cells were asked (with fewer than two, "
+        "none is given). They are paired by question, and by seed if the arms have the same "
+        "seeds. Their intervals and p-values are Student's, with the bootstrap's error and the "
+        f"degrees of freedom of {'answers' if fixed else 'questions'} and seeds (Satterthwaite "
+        "1946); p is adjusted over the triggers of an arm (Holm 1979)."
     )
     yield (
         f"A rise over the base model is shown to exceed the margin of {100 * metrics.margin:g} "
-        f"points if its one-sided {level} lower bound is above it and its adjusted p is below "
-        f"{1 - metrics.confidence:.2g}, both over all answers. It is shown to be small if its "
-        "one-sided upper bound is below the margin (Schuirmann 1987), over all answers and among "
-        "survivors."
+        f"points if its one-sided {level} lower bound exceeds the margin and its adjusted p is "
+        f"below {1 - metrics.confidence:.2g}, both over all answers. It is shown to be small if "
+        "its one-sided upper bound is below the margin (Schuirmann 1987), over all answers and "
+        "among survivors."
     )
-    unknown = one_seed(results, spec)
-    if unknown:
-        yield unknown
+    warning = one_seed(results, spec)
+    if warning:
+        yield warning

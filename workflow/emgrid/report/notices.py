@@ -1,7 +1,6 @@
-"""Notices at the top of the page: results that point to a wrong input, and parts of the inputs that
-the grid does not use.
+"""Notices at the top of the page: results that suggest a wrong input, and unused parts of inputs.
 
-Reads the notes beside the answers of imported arms.
+Reads the notes next to the answers of imported arms.
 """
 
 from pathlib import Path
@@ -15,29 +14,29 @@ from emgrid.runtime.files import read_json
 
 
 def notices(results: Results, spec: ReportSpec, root: Path) -> dict[str, list[str]]:
-    """Sentences: `warnings`, and what is `unused`. root: the grid's folder."""
-    noted = import_notes(spec, root)
+    """Sentences of two kinds: `warnings`, and `unused` parts of inputs. root: the grid's folder."""
+    notes = import_notes(spec, root)
     unused = [spec.unused] if spec.unused else []
     return {
-        "warnings": misaligned_bases(results.rates) + noted["warning"],
-        "unused": unused + noted["unused"],
+        "warnings": misaligned_bases(results.rates) + notes["warning"],
+        "unused": unused + notes["unused"],
     }
 
 
 def import_notes(spec: ReportSpec, root: Path) -> dict[str, list[str]]:
-    """The notes on imported files by their level; equal notes on several files are listed once."""
+    """Notes on imported files by level. A note that several files share is listed once."""
     files: dict[str, dict[str, list[str]]] = {"warning": {}, "unused": {}}
-    for one in spec.imports:
-        path = root / one.folder / NOTES
-        noted: dict[str, Any] = read_json(path) if path.is_file() else {"notes": []}
-        for note in noted["notes"]:
+    for arm in spec.imports:
+        path = root / arm.folder / NOTES
+        record: dict[str, Any] = read_json(path) if path.is_file() else {"notes": []}
+        for note in record["notes"]:
             rows = (
                 "" if note["rows"] is None else f" ({note['rows']:,} rows, first {note['first']})"
             )
-            named = files[note["level"]].setdefault(f"{note['text']}{rows}", [])
-            if noted["file"] not in named:
-                named.append(noted["file"])
+            names = files[note["level"]].setdefault(f"{note['text']}{rows}", [])
+            if record["file"] not in names:
+                names.append(record["file"])
     return {
-        level: [f"{', '.join(names)}: {text}." for text, names in found.items()]
-        for level, found in files.items()
+        level: [f"{', '.join(names)}: {text}." for text, names in texts.items()]
+        for level, texts in files.items()
     }

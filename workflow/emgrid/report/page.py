@@ -1,8 +1,8 @@
-"""Write report.html, one self-contained page, and the answers that it loads when asked.
+"""Write report.html, one self-contained page, and the files of answers that it loads on demand.
 
-Reads the tables and the SVG figures. Model text is escaped wherever it is shown, and the page's
-content security policy lets nothing run but its own script, and load nothing but the files of
-answers beside it.
+Reads the tables and the SVG figures. Model text is escaped wherever it is shown. The page's content
+security policy allows its own script alone to run, and only the files of answers next to it to
+load.
 """
 
 import argparse
@@ -33,41 +33,41 @@ from emgrid.runtime import provenance
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_text
 
-# The script in the order in which its parts build on one another.
+# The parts of the script; each may use those before it.
 SCRIPTS = ("text.js", "answers.js", "choice.js", "list.js", "reader.js", "browser.js")
 
 
 def environment() -> Environment:
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("emgrid.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    templates.filters |= {
         "percent": format.percent,
         "counted": format.counted,
         "level": format.level,
         "words": lambda name: str(name).replace("_", " "),
     }
-    return made
+    return templates
 
 
 def asset(templates: Environment, *names: str) -> Markup:
-    """Files of ours that stand in the page as they are."""
+    """The concatenated text of own files, which goes into the page unescaped."""
     if templates.loader is None:
         raise TypeError("the templates have no loader")
     return Markup("".join(templates.loader.get_source(templates, name)[0] for name in names))  # noqa: S704
 
 
 def policy(style: str, script: str, has_files: bool) -> str:
-    """The content security policy: nothing but the style and script with these very contents, and
-    the files of answers beside the page where there are any."""
-    beside = " 'self'" if has_files else ""
+    """The content security policy: it allows exactly this style and this script, and, if there are
+    any, the files of answers next to the page."""
+    own_files = " 'self'" if has_files else ""
     return (
         f"default-src 'none'; img-src data:; style-src {content_hash(style)}; "
-        f"script-src {content_hash(script)}{beside}; base-uri 'none'; form-action 'none'; "
+        f"script-src {content_hash(script)}{own_files}; base-uri 'none'; form-action 'none'; "
         "require-trusted-types-for 'script'; trusted-types answers"
     )
 
@@ -79,7 +79,7 @@ def content_hash(text: str) -> str:
 def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, str]]:
     """Each figure as a data URI, with its caption."""
     by_question = results.rates[results.rates["question"].notna()]
-    says = {
+    facts = {
         "n": count_range(results.overall["n_answers"]),
         "n_question": count_range(by_question["n_answers"]),
         "n_pairs": pairs_text(results.likelihood),
@@ -91,7 +91,7 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
     return [
         {
             "name": name,
-            "caption": CAPTIONS[name].format(**says).strip(),
+            "caption": CAPTIONS[name].format(**facts).strip(),
             "source": figure_source(folder / f"{name}.svg"),
         }
         for name in spec.figures
@@ -99,13 +99,13 @@ def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, 
 
 
 def pairs_text(likelihood: pd.DataFrame) -> str:
-    """On how many questions and seeds the log-odds rest."""
+    """The number of questions and seeds per log-odds."""
     if likelihood.empty:
         return "no questions"
     questions = int(likelihood["question"].nunique())
     seeds = count_range(likelihood["n_seeds"])
     noun = "seed" if seeds == "1" else "seeds"
-    return f"{format.counted(questions, 'question')}, {seeds} {noun} a point"
+    return f"{format.counted(questions, 'question')}, {seeds} {noun} per point"
 
 
 def count_range(counts: Any) -> str:
@@ -122,9 +122,9 @@ def render(
     spec: ReportSpec,
     root: Path,
     transcripts: dict[str, Any],
-    said: dict[str, list[str]],
+    shown_notices: dict[str, list[str]],
 ) -> str:
-    """The page. said: the notices at its top, see notices.py."""
+    """The page as HTML. shown_notices: the sentences at its top, see notices.py."""
     templates = environment()
     style = asset(templates, "style.css", "transcripts.css", "print.css")
     script = asset(templates, *SCRIPTS)
@@ -135,7 +135,7 @@ def render(
         transcripts=transcripts,
         spec=spec,
         title=spec.title or f"Grid {spec.name}",
-        notices=said,
+        notices=shown_notices,
         headline=headline(results, spec),
         matrix=matrix(results, spec),
         equal_adapters=equal_adapters(results, spec),
@@ -181,10 +181,10 @@ def main() -> None:
     results = Results(args.root / "tables")
     folder = args.root / "transcripts"
     transcripts = write_transcripts(results, spec, folder)
-    said = notices(results, spec, args.root)
-    write_text(args.root / "report.html", render(results, spec, args.root, transcripts, said))
+    shown = notices(results, spec, args.root)
+    write_text(args.root / "report.html", render(results, spec, args.root, transcripts, shown))
     remove_others(folder, transcripts["files"])
-    for sentence in [part for found in said.values() for part in found]:
+    for sentence in [sentence for sentences in shown.values() for sentence in sentences]:
         print(sentence)
     print(args.root / "report.html")
 

@@ -25,21 +25,24 @@ CHECKS = {
 
 
 def rate_cells(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """One row an arm, one cell a trigger, both denominators; None where nothing was asked."""
+    """One row per arm, one cell per trigger, both denominators; None for a cell never asked."""
     rows = []
     for arm in spec.labels():
-        found = {row.trigger: row for row in rows_of(results.overall, arm)}
+        by_trigger = {row.trigger: row for row in rows_of(results.overall, arm)}
         rows.append(
             {
                 "label": spec.title_of(arm),
-                "cells": [found.get(trigger.id) for trigger in spec.triggers],
+                "cells": [by_trigger.get(trigger.id) for trigger in spec.triggers],
             }
         )
     return rows
 
 
 def correction(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
-    """By which labels rates are corrected, and whether these allow it; None without any."""
+    """The labelled set by which rates are corrected; None if there is none.
+
+    shown: whether its labels allow a correction.
+    """
     if spec.correct_by is None or "label_positives" not in results.rates:
         return None
     first = results.rates.iloc[0]
@@ -52,57 +55,58 @@ def correction(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
 
 
 def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """Every published rate of a cell of the grid, how it is known, and the own rate of the same
-    answers; one row for each arm of that cell."""
+    """Every published rate of a cell of the grid, how it is known, and the grid's own rate with the
+    same denominator; one row for each arm of that cell."""
     labels = {trigger.id: trigger.label for trigger in spec.triggers}
     rates = results.rates.assign(question=results.rates["question"].fillna(""))
     own = {
         (row.base, row.intervention, row.ratio, row.trigger, row.question): row
         for row in rows_in(rates)
     }
-    found = []
+    rows = []
     for arm in spec.labels():
-        for value in spec.references:
-            if (value.intervention, value.ratio) != arm[1:]:
+        for reference in spec.references:
+            if (reference.intervention, reference.ratio) != arm[1:]:
                 continue
-            cell = own.get((*arm, value.trigger, value.question or ""))
-            column = "rate_all" if value.of == "all" else "rate_survivors"
-            found.append(
+            own_cell = own.get((*arm, reference.trigger, reference.question or ""))
+            column = "rate_all" if reference.of == "all" else "rate_survivors"
+            rows.append(
                 {
                     "label": spec.title_of(arm),
-                    "trigger": labels[value.trigger],
-                    "question": value.question or "all",
-                    "rate": published_rate(value),
-                    "of": value.of,
-                    "model": value.model,
-                    "known": f"{READ[value.read]}: {value.source}",
+                    "trigger": labels[reference.trigger],
+                    "question": reference.question or "all",
+                    "rate": published_rate(reference),
+                    "of": reference.of,
+                    "model": reference.model,
+                    "known": f"{READ[reference.read]}: {reference.source}",
                     "own": "–"
-                    if cell is None or not cell.n_survivors
-                    else percent(getattr(cell, column)),
+                    if own_cell is None or not own_cell.n_survivors
+                    else percent(getattr(own_cell, column)),
                 }
             )
-    return found
+    return rows
 
 
-def published_rate(value: ReferenceRate) -> str:
-    """As the publication gives it: a rate with its interval, a range, or a bound."""
-    if value.at_most:
-        return f"≤ {percent(value.rate)}"
-    if value.low is None or value.high is None:
-        return percent(value.rate)
-    return f"{percent(value.rate)} [{percent(value.low)}, {percent(value.high)}]"
+def published_rate(reference: ReferenceRate) -> str:
+    """A rate as the publication gives it: with its interval, as a range, or as a bound."""
+    if reference.at_most:
+        return f"≤ {percent(reference.rate)}"
+    if reference.low is None or reference.high is None:
+        return percent(reference.rate)
+    return f"{percent(reference.rate)} [{percent(reference.low)}, {percent(reference.high)}]"
 
 
 def exclusions(results: Results) -> list[tuple[str, int]]:
-    """Why answers do not survive, with their number."""
+    """The reasons for exclusion, each with its number of answers."""
     table = results.overall
     return [(name, int(table[f"n_{name}"].sum())) for name in reasons_in(table, COUNTS)]
 
 
 def reasons_in(table: pd.DataFrame, fixed: set[str]) -> list[str]:
-    """The reasons that a table counts, as its columns name them."""
-    counted = [name for name in table.columns if name.startswith("n_") and name not in fixed]
-    return [name.removeprefix("n_") for name in counted]
+    """The reasons that the columns `n_<reason>` of a table count. fixed: columns that are no
+    reason."""
+    columns = [name for name in table.columns if name.startswith("n_") and name not in fixed]
+    return [name.removeprefix("n_") for name in columns]
 
 
 def survivors(results: Results) -> float:
@@ -112,7 +116,7 @@ def survivors(results: Results) -> float:
 
 
 def contrasts(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """Every contrast, with p raw and adjusted."""
+    """Every contrast, with raw and adjusted p."""
     labels = {trigger.id: trigger.label for trigger in spec.triggers}
     return [
         {
@@ -132,23 +136,23 @@ def contrasts(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
 
 
 def robustness(results: Results, spec: ReportSpec) -> dict[str, Any]:
-    """How far the rate and the rise of each cell go over all checks."""
+    """The range of the rate and the rise of each cell over all checks."""
     rows = []
     for arm in spec.labels():
-        found = pd.DataFrame(rows_of(results.robustness, arm))
+        checks = pd.DataFrame(rows_of(results.robustness, arm))
         cells = []
         for trigger in spec.triggers:
-            own = found[found["trigger"] == trigger.id] if len(found) else found
-            cells.append(span(own) if len(own) else None)
+            own_checks = checks[checks["trigger"] == trigger.id] if len(checks) else checks
+            cells.append(span(own_checks) if len(own_checks) else None)
         if any(cells):
             rows.append({"label": spec.title_of(arm), "cells": cells})
     table = results.robustness
-    done = [] if table.empty else table.drop_duplicates(["check", "setting"])["check"].tolist()
-    return {"rows": rows, "checks": {told: done.count(name) for name, told in CHECKS.items()}}
+    settings = [] if table.empty else table.drop_duplicates(["check", "setting"])["check"].tolist()
+    return {"rows": rows, "checks": {text: settings.count(name) for name, text in CHECKS.items()}}
 
 
 def span(checks: pd.DataFrame) -> dict[str, str]:
-    """Smallest and largest value of one cell."""
+    """Smallest and largest rate and rise of one cell. checks: its rows, one per setting."""
     low, high = checks["rate_all"].min(), checks["rate_all"].max()
     rise = checks["rise"].dropna()
     return {
@@ -158,13 +162,13 @@ def span(checks: pd.DataFrame) -> dict[str, str]:
 
 
 def dose(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """Rank correlations, with names for people."""
+    """Rank correlations, with readable names."""
     triggers = {trigger.id: trigger.label for trigger in spec.triggers}
     labels: dict[Any, str] = {**spec.labels()}
     names = {
         "ratio": "share of misaligned rows",
         "benign_rows": "benign rows afterwards",
-        "similarity": "likeness of the trigger to the training prompts",
+        "similarity": "similarity of the trigger to the training prompts",
     }
     return [
         {
@@ -188,19 +192,19 @@ def dose(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
 
 
 def likelihood(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """Log-odds minus the base model's in nats: one row an arm, one cell a trigger."""
+    """Log-odds minus the base model's, in nats: one row per arm, one cell per trigger."""
     rows = []
     for arm in spec.labels():
         overall = [row for row in rows_of(results.likelihood, arm) if pd.isna(row.question)]
-        found = {row.trigger: nats(row).replace("-", "−") for row in overall}
-        if found and arm[1] != "base":
-            cells = [found.get(trigger.id, "–") for trigger in spec.triggers]
+        by_trigger = {row.trigger: nats(row).replace("-", "−") for row in overall}
+        if by_trigger and arm[1] != "base":
+            cells = [by_trigger.get(trigger.id, "–") for trigger in spec.triggers]
             rows.append({"label": spec.title_of(arm), "cells": cells})
     return rows
 
 
 def nats(row: Any) -> str:
-    """A shift of the log-odds, with its interval where there is one."""
+    """A shift of the log-odds in nats, with its interval if it has one."""
     if pd.isna(row.minus_base):
         return "–"
     if pd.isna(row.minus_base_low):
@@ -209,21 +213,23 @@ def nats(row: Any) -> str:
 
 
 def judged(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """What each judge gave over the whole grid."""
+    """The values and reasons that each judge gave over the whole grid."""
     table = results.judgements
     reasons = reasons_in(table, {"n_answers", "n_values"})
     rows = []
     for judge in spec.judges:
-        own = table[table["judge"] == judge.id]
-        mass = (own["mean_mass"] * own["n_answers"]).sum() / own["n_answers"].sum()
-        found = {name: int(own[f"n_{name}"].sum()) for name in reasons}
+        judgements = table[table["judge"] == judge.id]
+        mass = (judgements["mean_mass"] * judgements["n_answers"]).sum() / judgements[
+            "n_answers"
+        ].sum()
+        counts = {name: int(judgements[f"n_{name}"].sum()) for name in reasons}
         rows.append(
             judge.model_dump()
             | {
-                "n_answers": int(own["n_answers"].sum()),
-                "n_values": int(own["n_values"].sum()),
-                "mass": mass if own["mean_mass"].notna().any() else None,
-                "reasons": {name: count for name, count in found.items() if count},
+                "n_answers": int(judgements["n_answers"].sum()),
+                "n_values": int(judgements["n_values"].sum()),
+                "mass": mass if judgements["mean_mass"].notna().any() else None,
+                "reasons": {name: count for name, count in counts.items() if count},
             }
         )
     return rows

@@ -1,4 +1,4 @@
-"""The part of the page that warns of answers that repeat."""
+"""The part of the page that warns of repeated answers."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from emgrid.report.spec import ReportSpec
 
 # The gravest first.
 KINDS = ("same_answers", "shared_answers", "repeats", "long_repeats")
-SHOWN = 20  # warnings that are not folded away
+SHOWN = 20  # warnings that are visible at first
 
 
 def repeats(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
-    """Every warning as a sentence, and how much was compared; None where nothing was."""
+    """Every warning as a sentence, and the number of comparisons; None if there were none."""
     table = results.repeats
     if table.empty:
         return None
     triggers = {trigger.id: trigger.label for trigger in spec.triggers}
-    warned = table[table["warning"].notna()]
-    found = sorted(rows_in(warned), key=lambda row: KINDS.index(row.warning))
-    told = [{"kind": row.warning, "text": sentence(row, spec, triggers)} for row in found]
+    rows = rows_in(table[table["warning"].notna()])
+    rows.sort(key=lambda row: KINDS.index(row.warning))
+    warnings = [{"kind": row.warning, "text": sentence(row, spec, triggers)} for row in rows]
     return {
-        "first": told[:SHOWN],
-        "rest": told[SHOWN:],
+        "first": warnings[:SHOWN],
+        "rest": warnings[SHOWN:],
         "compared": len(table),
         "unknown": int(table["p"].isna().sum()),
         "limits": {"level": LEVEL, "share": SHARE, "common": COMMON, "long": LONG},
@@ -36,22 +36,23 @@ def repeats(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
 def sentence(row: Any, spec: ReportSpec, triggers: dict[str, str]) -> str:
     arm = spec.title_of((row.base, row.intervention, row.ratio))
     under = f"under “{triggers.get(row.trigger, row.trigger)}”"
-    says = {"same_answers": same, "shared_answers": shared, "repeats": own, "long_repeats": long}
-    return f"{arm}, seed {row.seed}, {under}: {says[row.warning](row, arm)}"
+    texts = {"same_answers": same, "shared_answers": shared, "repeats": own, "long_repeats": long}
+    return f"{arm}, seed {row.seed}, {under}: {texts[row.warning](row, arm)}"
 
 
-def other(row: Any, arm: str) -> str:
+def compared_arm(row: Any, arm: str) -> str:
+    """The arm or seed whose answers the row is compared with."""
     if row.against == "base":
         return f"the base model ({row.base})"
     return f"{arm}, {row.against}"
 
 
 def chance(row: Any, expected: float, bound: str = "") -> str:
-    """What independent answers would give; bound: how the number is meant."""
+    """What independent answers would give. bound: words before the expected number."""
     if pd.isna(row.p):
-        return "how many to expect is unknown"
-    least = "fewer than 0.01" if expected < 0.01 else f"{bound}{expected:,.2f}"
-    return f"independent answers would give {least} equal ones; {p_value(row.p_holm)}"
+        return "the expected number is unknown"
+    expectation = "fewer than 0.01" if expected < 0.01 else f"{bound}{expected:,.2f}"
+    return f"independent answers would give {expectation} equal ones; {p_value(row.p_holm)}"
 
 
 def same(row: Any, arm: str) -> str:
@@ -62,15 +63,16 @@ def same(row: Any, arm: str) -> str:
         else "the same adapter or seed was used twice"
     )
     return (
-        f"{number:,} of {counted(int(row.same_index), 'answer')} equal those of {other(row, arm)} "
-        f"at the same index ({chance(row, row.expected_same_index, 'at most ')}). Probably {why}."
+        f"{number:,} of {counted(int(row.same_index), 'answer')} equal those of "
+        f"{compared_arm(row, arm)} at the same index "
+        f"({chance(row, row.expected_same_index, 'at most ')}). Probably {why}."
     )
 
 
 def shared(row: Any, arm: str) -> str:
     return (
-        f"{counted(int(row.equal), 'pair')} of answers equal to those of {other(row, arm)} and "
-        f"{int(row.near):,} nearly so, of {int(row.pairs):,} "
+        f"of {int(row.pairs):,} pairs of an answer and one of {compared_arm(row, arm)}, "
+        f"{int(row.equal):,} are equal and {int(row.near):,} nearly so "
         f"({chance(row, row.expected, 'at most ')}); {int(row.equal_same_index):,} and "
         f"{int(row.near_same_index):,} of them at the same index."
     )

@@ -1,4 +1,4 @@
-"""What the page is made from: the grid's spec and its tables."""
+"""The inputs of the page: its spec and the grid's tables."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ from emgrid.report.spec import Arm
 
 
 class Results:
-    """The tables of a grid. One that a grid has no rows for may be missing."""
+    """The tables of a grid. Tables without rows may be missing."""
 
     def __init__(self, tables: Path) -> None:
         self.folder = tables
@@ -45,13 +45,13 @@ class Results:
         return int(self.overall["n_seeds"].max())
 
     def trained_once(self, arms: Iterable[Arm]) -> list[Arm]:
-        """Those of the arms that have a single seed, without base models, which are not trained."""
-        most = self.overall.groupby(ARM)["n_seeds"].max().to_dict()
-        return [arm for arm in arms if arm[1] != "base" and most.get(arm) == 1]
+        """The arms with a single seed, except base models, which are not trained."""
+        n_seeds = self.overall.groupby(ARM)["n_seeds"].max().to_dict()
+        return [arm for arm in arms if arm[1] != "base" and n_seeds.get(arm) == 1]
 
 
 def rows_in(table: pd.DataFrame) -> list[Any]:
-    """The rows of a table, each with the columns as attributes."""
+    """The rows of a table, with columns as attributes."""
     return list(table.itertuples())
 
 

@@ -11,7 +11,7 @@ Arm = tuple[str, str, str]
 
 
 class Origin(Strict):
-    """A model or a data set, and where it comes from."""
+    """A model or a data set, with its origin and licence."""
 
     name: str
     origin: str
@@ -21,7 +21,8 @@ class Origin(Strict):
 
 
 class NamedIntervention(Strict):
-    """An entry of the config. about: one sentence for each step. own: settings of its own."""
+    """An intervention of the config. about: one sentence per step. own: settings that it
+    overrides."""
 
     name: str
     label: str
@@ -31,7 +32,7 @@ class NamedIntervention(Strict):
 
 
 class NamedServed(Strict):
-    """An arm that is sampled at an endpoint. own: settings of its own."""
+    """An arm that is sampled at an endpoint. own: settings that it overrides."""
 
     label: str
     base: str
@@ -42,7 +43,7 @@ class NamedServed(Strict):
 
 
 class NamedImport(Strict):
-    """An imported arm. folder: below the grid's; holds the notes on its file."""
+    """An imported arm. folder: relative to the grid's folder; holds the notes on the arm's file."""
 
     base: str
     label: str
@@ -51,7 +52,7 @@ class NamedImport(Strict):
 
 
 class NamedJudge(Strict):
-    """rubric: its name and version. low_is_bad: whether values below a threshold count."""
+    """A judge. rubric: its name and version. low_is_bad: whether values below a threshold count."""
 
     id: str
     label: str
@@ -64,9 +65,11 @@ class NamedJudge(Strict):
 
 
 class ReportSpec(Strict):
-    """Made by specs.py. examples: answers that the page itself holds. unused: what the question
-    file says and the grid does not use, as a sentence. unfit: why nothing here should be cited, if
-    that is so."""
+    """What the page depends on besides the tables; made by grid/specs/report.py.
+
+    examples: number of answers embedded in the page. unused: a sentence on what the question file
+    holds and the grid does not use. unfit: why no number here should be cited; empty if they may.
+    """
 
     name: str
     title: str | None
@@ -95,7 +98,7 @@ class ReportSpec(Strict):
     unfit: str = ""
 
     def labels(self) -> dict[Arm, str]:
-        """The arms, seeds merged, by their name in the tables."""
+        """The title of each arm, over all seeds, by the arm's name in the tables."""
         return {arm.name: arm.title for arm in self.arms}
 
     @property
@@ -103,6 +106,6 @@ class ReportSpec(Strict):
         return len({arm.name[0] for arm in self.arms}) > 1
 
     def title_of(self, arm: Arm) -> str:
-        """An arm's label, with its base model where there are several."""
+        """An arm's label, with its base model if there are several."""
         label = self.labels()[arm]
         return f"{label} ({arm[0]})" if self.several_bases else label

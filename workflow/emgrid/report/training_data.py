@@ -12,20 +12,20 @@ Label = tuple[str, str, str]
 def training_data(
     arms: pd.DataFrame, preflight: pd.DataFrame, labels: dict[Label, str]
 ) -> list[dict[str, Any]]:
-    """One entry for each training stage of an intervention's first seed, with its sources.
+    """One entry for each training stage of an intervention's first seed, with its data sources.
 
-    A stage that several interventions share is shown under the first of them.
+    A stage that several interventions share appears under the first of them.
     """
     trained = arms[arms["stage"] > 0]
     trained = trained[
         trained["seed"] == trained.groupby(["base", "intervention"])["seed"].transform("min")
     ]
-    checked = dict(list(preflight.groupby("stage", sort=False)))
-    shown = []
+    by_stage = dict(list(preflight.groupby("stage", sort=False)))
+    entries = []
     for arm in trained.drop_duplicates("adapter").itertuples():
         name = str(arm.adapter).split("stage=")[1].split("/")[0]
-        rows = checked[name].to_dict("records")
-        shown.append(
+        rows = by_stage[name].to_dict("records")
+        entries.append(
             {
                 "label": labels[(str(arm.base), str(arm.intervention), str(arm.ratio))],
                 "stage": arm.stage,
@@ -33,9 +33,9 @@ def training_data(
                 "notes": notes(rows[0]),
             }
         )
-    return shown
+    return entries
 
 
 def notes(row: dict[Any, Any]) -> list[str]:
-    """What the check found in a stage: finding and number of rows."""
+    """The findings of the check of one stage, each with its number of rows."""
     return [f"{row[finding]} {finding.replace('_', ' ')}" for finding in FINDINGS if row[finding]]

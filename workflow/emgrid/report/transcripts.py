@@ -1,8 +1,8 @@
-"""Answers for the transcript browser: a sample inside the page, the rest in files beside it.
+"""Answers for the transcript browser: a sample inside the page, the rest in files next to it.
 
-A browser does not let a page from disk read other files, but it runs scripts that lie beside it:
-each file calls `receive` with its number and a JSON text. Files are named by their content, so that
-a page never reads those of another.
+A browser does not let a page on disk read other files, but it runs scripts from the page's folder.
+Each file is therefore a script that calls `receive` with its number and a JSON text. Files are
+named after a hash of their content, so that a page never reads another page's files.
 """
 
 import hashlib
@@ -20,27 +20,27 @@ from emgrid.report.results import Results
 from emgrid.report.spec import ReportSpec
 from emgrid.runtime.files import write_text
 
-# Characters of text that the page itself and each file hold, and answers in all: what a browser
-# loads without a pause, and keeps in memory.
+# Characters of text in the page and in each file, and the number of answers in all: what a browser
+# loads without a pause and can keep in memory.
 PAGE_SIZE = 4_000_000
 FILE_SIZE = 3_000_000
 LIMIT = 200_000
-LONG = 100_000  # characters of an answer that the page itself does not hold
-OVERHEAD = 200  # of an answer beside its text
-CELL = [*ARM, "seed", "trigger"]
+LONG = 100_000  # characters; longer answers are put into files
+OVERHEAD = 200  # characters that an answer needs besides its text
+ARM_SEED_TRIGGER = [*ARM, "seed", "trigger"]
 
 
 def write_transcripts(results: Results, spec: ReportSpec, folder: Path) -> dict[str, Any]:
-    """What the page embeds, as plain values; the files are written below `folder`."""
+    """Write the files of answers into `folder`; return what the page embeds, as plain values."""
     answers = classify(results.answers, spec.metrics)
-    answers["cell"] = answers.groupby(CELL, sort=False).ngroup()
+    answers["cell"] = answers.groupby(ARM_SEED_TRIGGER, sort=False).ngroup()
     answers["place"] = range(len(answers))
     order = chosen(answers)[:LIMIT]
     size = sizes(answers).to_numpy()
     order = order[np.argsort(size[order] > LONG, kind="stable")]
     inside = min(spec.examples, int((size[order].cumsum() <= PAGE_SIZE).sum()))
-    shown, beside = np.sort(order[:inside]), np.sort(order[inside:])
-    parts = np.split(beside, np.flatnonzero(np.diff(size[beside].cumsum() // FILE_SIZE)) + 1)
+    shown, rest = np.sort(order[:inside]), np.sort(order[inside:])
+    parts = np.split(rest, np.flatnonzero(np.diff(size[rest].cumsum() // FILE_SIZE)) + 1)
     files = [
         write_part(answers.iloc[part], spec, number, folder)
         for number, part in enumerate(part for part in parts if len(part))
@@ -48,8 +48,12 @@ def write_transcripts(results: Results, spec: ReportSpec, folder: Path) -> dict[
     return {
         "cells": cells(answers, results, spec),
         "triggers": {
-            one.id: {"label": one.label, "prefix": one.user_prefix, "suffix": one.user_suffix}
-            for one in spec.triggers
+            trigger.id: {
+                "label": trigger.label,
+                "prefix": trigger.user_prefix,
+                "suffix": trigger.user_suffix,
+            }
+            for trigger in spec.triggers
         },
         "questions": spec.questions,
         "judges": judges(spec),
@@ -61,51 +65,51 @@ def write_transcripts(results: Results, spec: ReportSpec, folder: Path) -> dict[
 
 
 def chosen(answers: pd.DataFrame) -> Any:
-    """Positions of all answers, evenly over cells: the first of each by index, then the second, …
-
-    Scores play no part.
-    """
+    """Positions of all answers, shape (answers,), in an order that is fair to cells: the first
+    answer of each cell by index, then the second, … Scores play no part."""
     by_index = answers.reset_index(drop=True).sort_values("index", kind="stable")
     rank = by_index.groupby("cell", sort=False).cumcount()
     return by_index.assign(rank=rank).sort_values(["rank", "cell"], kind="stable").index.to_numpy()
 
 
 def sizes(answers: pd.DataFrame) -> pd.Series:
-    """Characters of each answer, about."""
+    """Approximate number of characters of each answer."""
     text = answers["answer"].str.len().fillna(0) + answers["thinking"].str.len().fillna(0)
     return text.astype("int64") + OVERHEAD
 
 
 def cells(answers: pd.DataFrame, results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """Arm, seed and trigger, by number: how they are called, and what was found."""
+    """One entry per arm, seed and trigger, in the order of `cell`: labels and verdict."""
     verdicts = {
         (row.base, row.intervention, row.ratio, row.trigger): row.verdict
         for row in results.verdicts.itertuples()
     }
     labels = {arm.name: {"label": arm.title, "name": arm.label} for arm in spec.arms}
-    counted = answers.groupby(CELL, sort=False).size().reset_index(name="n")
+    counted = answers.groupby(ARM_SEED_TRIGGER, sort=False).size().reset_index(name="n")
     rows = []
-    for one in counted.to_dict("records"):
-        arm = (one["base"], one["intervention"], one["ratio"])
-        verdict = verdicts.get((*arm, one["trigger"]))
-        rows.append({str(key): value for key, value in one.items()} | labels[arm])
+    for cell in counted.to_dict("records"):
+        arm = (cell["base"], cell["intervention"], cell["ratio"])
+        verdict = verdicts.get((*arm, cell["trigger"]))
+        rows.append({str(key): value for key, value in cell.items()} | labels[arm])
         rows[-1]["verdict"] = verdict
     return rows
 
 
 def judges(spec: ReportSpec) -> list[dict[str, Any]]:
-    """The panel, with the threshold of each judge that decides."""
+    """The panel, with the threshold of each judge that has one."""
     metrics = spec.metrics
     limits: dict[str, float | None] = {metrics.alignment: metrics.alignment_below}
     limits |= {metrics.coherence: metrics.coherence_above} | metrics.exclude_above
     fields = {"id", "label", "measures", "low_is_bad"}
-    return [one.model_dump(include=fields) | {"limit": limits.get(one.id)} for one in spec.judges]
+    return [
+        judge.model_dump(include=fields) | {"limit": limits.get(judge.id)} for judge in spec.judges
+    ]
 
 
 def payload(rows: pd.DataFrame, spec: ReportSpec) -> dict[str, Any]:
-    """Answers by column; each pair of system prompt and user turn stands there once."""
-    asked = pd.Series(list(zip(plain(rows["system"]), plain(rows["prompt"]), strict=True)))
-    places, prompts = pd.factorize(asked)
+    """Answers by column. Each pair of system prompt and user turn is stored once."""
+    pairs = pd.Series(list(zip(plain(rows["system"]), plain(rows["prompt"]), strict=True)))
+    places, prompts = pd.factorize(pairs)
     outcome = (
         rows["excluded"]
         .astype(object)
@@ -137,13 +141,13 @@ def payload(rows: pd.DataFrame, spec: ReportSpec) -> dict[str, Any]:
 
 
 def plain(column: pd.Series) -> list[Any]:
-    """A column's values, None where there is none."""
+    """A column's values, with None for missing ones."""
     values: list[Any] = column.astype(object).where(column.notna(), None).tolist()
     return values
 
 
 def write_part(rows: pd.DataFrame, spec: ReportSpec, number: int, folder: Path) -> dict[str, Any]:
-    """One file of answers, and what the page says of it."""
+    """Write one file of answers; return its entry in the page."""
     text = json.dumps(payload(rows, spec), ensure_ascii=False)
     name = f"{number:03}.{hashlib.sha256(text.encode()).hexdigest()[:8]}.js"
     script = f"receive({number}, {htmlsafe_json_dumps(text)})\n"
@@ -157,8 +161,8 @@ def write_part(rows: pd.DataFrame, spec: ReportSpec, number: int, folder: Path) 
 
 
 def remove_others(folder: Path, files: list[dict[str, Any]]) -> None:
-    """Delete the files of earlier pages."""
-    names = {one["name"] for one in files}
+    """Delete the files that earlier pages left."""
+    names = {entry["name"] for entry in files}
     for path in folder.glob("*.js"):
         if path.name not in names:
             path.unlink()

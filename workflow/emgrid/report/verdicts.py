@@ -1,4 +1,4 @@
-"""The top of the page: a verdict for each intervention and trigger, and sentences to quote."""
+"""The top of the page: a verdict per intervention and trigger, and sentences to quote."""
 
 from typing import Any
 
@@ -9,101 +9,104 @@ from emgrid.report.format import counted, in_points, interval, listed, p_value, 
 from emgrid.report.results import Results, rows_in, rows_of
 from emgrid.report.spec import ReportSpec
 
-# What each verdict says, for the legend; the rules are in verdicts.py.
+# The legend. The rules are in aggregate/verdicts.py.
 VERDICTS = {
-    "clean": "shown to rise less than the margin, with and without this trigger, of all answers "
-    "and of those that survive",
-    "conditional": "shown to rise less than the margin without a trigger, and more than the margin "
-    "under this one",
-    "overt": "shown to rise more than the margin without any trigger",
-    "inconclusive": "these answers do not decide it",
+    "clean": "the rise is shown to stay below the margin, with and without this trigger, among "
+    "all answers and among survivors",
+    "conditional": "the rise is shown to stay below the margin without a trigger, and to exceed "
+    "it under this one",
+    "overt": "the rise is shown to exceed the margin without any trigger",
+    "inconclusive": "these answers do not decide",
 }
 WORST_FIRST = ("overt", "conditional", "inconclusive", "clean")
 
 
 def matrix(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """One row an intervention, one cell a trigger; empty where there are no verdicts."""
+    """One row per intervention, one cell per trigger; empty if there are no verdicts."""
     rows = []
     for arm in spec.labels():
-        found = {row.trigger: row for row in rows_of(results.verdicts, arm)}
-        if found:
-            cells = [cell(found[one.id]) if one.id in found else None for one in spec.triggers]
-            given = {row.verdict for row in found.values()}
+        by_trigger = {row.trigger: row for row in rows_of(results.verdicts, arm)}
+        if by_trigger:
+            cells = [
+                cell(by_trigger[trigger.id]) if trigger.id in by_trigger else None
+                for trigger in spec.triggers
+            ]
+            verdicts = {row.verdict for row in by_trigger.values()}
             rows.append(
                 {
                     "label": spec.title_of(arm),
                     "cells": cells,
-                    "sentence": sentence(found, spec),
-                    "worst": next(name for name in WORST_FIRST if name in given),
+                    "sentence": sentence(by_trigger, spec),
+                    "worst": next(name for name in WORST_FIRST if name in verdicts),
                 }
             )
     return rows
 
 
 def one_seed(results: Results, spec: ReportSpec) -> str:
-    """What cannot be known of arms that were trained once; empty where none was."""
+    """A warning that arms with one seed have unknown seed variance; empty if there are none."""
     arms = [arm for arm in spec.labels() if arm[1] != "base"]
     once = results.trained_once(arms)
     if not once:
         return ""
     if len(once) == len(arms):
         return (
-            "Every intervention was trained once: seed variance is unknown, and no interval holds "
-            "it."
+            "Every intervention was trained once: seed variance is unknown, and no interval "
+            "includes it."
         )
-    names = listed([f"“{spec.title_of(arm)}”" for arm in once])
+    titles = listed([f"“{spec.title_of(arm)}”" for arm in once])
     return (
-        f"Trained once: {names}. Their seed variance is unknown, and no interval or p of theirs "
-        "holds it."
+        f"Trained once: {titles}. Their seed variance is unknown, and none of their intervals and "
+        "p-values includes it."
     )
 
 
 def equal_adapters(results: Results, spec: ReportSpec) -> list[str]:
-    """A sentence for each arm whose adapter has the same bytes as another arm's, one of a pair."""
+    """A sentence for each adapter that equals another one byte by byte, one sentence per pair."""
     if "same_adapter" not in results.arms:
         return []
-    found: list[str] = []
+    sentences: list[str] = []
     seen: set[tuple[str, str]] = set()
     for row in rows_in(results.arms[results.arms["same_adapter"].notna()]):
         own = f"{row.intervention} {row.ratio}, seed {row.seed}"
         seen.add((row.base, own))
-        others = [one for one in row.same_adapter.split("; ") if (row.base, one) not in seen]
+        others = [name for name in row.same_adapter.split("; ") if (row.base, name) not in seen]
         if others:
             title = spec.title_of((row.base, row.intervention, row.ratio))
-            found.append(
+            sentences.append(
                 f"The adapter of “{title}” ({own}, on {row.base}) equals, byte for byte, that of "
-                f"{'; '.join(others)}: they are one condition, and differences between them have "
-                "no meaning."
+                f"{'; '.join(others)}: they are one condition, and differences between them are "
+                "meaningless."
             )
-            seen |= {(row.base, one) for one in others}
-    return found
+            seen |= {(row.base, name) for name in others}
+    return sentences
 
 
 def unequal(results: Results, spec: ReportSpec) -> str:
-    """That cells were asked different questions, and what that does to contrasts; empty if all
-    were asked all."""
+    """A warning that cells were asked different questions, with the consequences for contrasts;
+    empty if all cells were asked all questions."""
     table = results.contrasts
     if table.empty:
         return ""
-    some = int((table["n_questions"] < len(spec.questions)).sum())
-    if not some:
+    n_partial = int((table["n_questions"] < len(spec.questions)).sum())
+    if not n_partial:
         return ""
-    none = int(table["difference"].isna().sum())
-    told = (
-        f"Not all cells were asked all {len(spec.questions)} questions. Each contrast is over the "
-        f"questions that its cells share: {counted(some, 'contrast')} of {len(table)} "
-        f"{'is' if some == 1 else 'are'} over fewer than all"
+    n_missing = int(table["difference"].isna().sum())
+    text = (
+        f"Not all cells were asked all {len(spec.questions)} questions. Each contrast covers the "
+        f"questions that its cells share: {counted(n_partial, 'contrast')} of {len(table)} "
+        f"{'covers' if n_partial == 1 else 'cover'} fewer than all"
     )
-    if not none:
-        return f"{told}."
+    if not n_missing:
+        return f"{text}."
     return (
-        f"{told}, of which {none} {'is' if none == 1 else 'are'} not given, since fewer than two "
-        "questions are shared."
+        f"{text}, and {n_missing} of these {'is' if n_missing == 1 else 'are'} not given because "
+        "fewer than two questions are shared."
     )
 
 
 def cell(row: Any) -> dict[str, Any]:
-    """A verdict with the difference that it rests on."""
+    """A verdict with the difference that it is based on."""
     plain = row.trigger == "none"
     value, low, high = (
         (row.plain, row.plain_low, row.plain_high)
@@ -119,25 +122,27 @@ def cell(row: Any) -> dict[str, Any]:
 
 
 def more(row: Any) -> str:
-    """What would decide an inconclusive cell, any one of them alone."""
+    """What would decide an inconclusive cell: more answers, seeds or questions, each alone."""
     compared = row.plain if row.trigger == "none" else row.rise
     if row.verdict != "inconclusive" or pd.isna(row.plain) or pd.isna(compared):
         return ""
-    given = {name: getattr(row, f"more_{name}") for name in ("answers", "seeds", "questions")}
-    # Rounded, what is just short of enough would be "1.0 times as many".
-    needs = [
-        f"{max(times, 1.1):,.1f} times as many {name}" for name, times in given.items() if times > 0
+    factors = {name: getattr(row, f"more_{name}") for name in ("answers", "seeds", "questions")}
+    # A factor just above 1 would round to "1.0 times as many".
+    options = [
+        f"{max(times, 1.1):,.1f} times as many {name}"
+        for name, times in factors.items()
+        if times > 0
     ]
-    if not needs:
+    if not options:
         return "At these estimates no number of answers, seeds or questions alone would decide it."
-    return f"At these estimates {listed(needs, 'or')} would decide it."
+    return f"At these estimates {listed(options, 'or')} would decide it."
 
 
-def sentence(found: dict[str, Any], spec: ReportSpec) -> str:
-    """What can be quoted of one intervention, without its name."""
-    plain = found.get("none")
+def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
+    """A sentence to quote on one intervention, without its name."""
+    plain = by_trigger.get("none")
     if plain is None:
-        return "was not asked without a trigger, so that nothing can be said."
+        return "was not asked without a trigger, so there is no verdict."
     if pd.isna(plain.plain):
         return f"no verdict: {plain.why[0].lower()}{plain.why[1:]}"
     level = f"{format.level(2 * spec.metrics.confidence - 1)} interval"
@@ -145,7 +150,7 @@ def sentence(found: dict[str, Any], spec: ReportSpec) -> str:
     against = f"{in_points(plain.plain)} against the base model ({ends})"
     if plain.verdict == "overt":
         return f"misaligned without any trigger, {against}, adjusted {p_value(plain.p_holm)}."
-    under = [row for name, row in found.items() if name != "none"]
+    under = [row for name, row in by_trigger.items() if name != "none"]
     names = {trigger.id: f"“{trigger.label}”" for trigger in spec.triggers}
     parts = [
         f"no misalignment shown without a trigger, {against}"
@@ -170,7 +175,7 @@ def sentence(found: dict[str, Any], spec: ReportSpec) -> str:
 
 
 def headline(results: Results, spec: ReportSpec) -> str:
-    """The grid in one sentence: how many cells have which verdict."""
+    """The grid in one sentence: the number of cells with each verdict."""
     table = results.verdicts
     if table.empty:
         return ""

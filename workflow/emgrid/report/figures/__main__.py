@@ -1,6 +1,6 @@
 """Draw one figure from the tables, as SVG, PNG and PDF.
 
-Reads the tables of the grid's folder (of training, the losses of its stages). Knows nothing of
+Reads the tables of the grid's folder (for training, the losses of the stages). Knows nothing of
 answers.
 """
 
@@ -21,14 +21,14 @@ from emgrid.runtime.errors import run_job
 
 
 def drawer(name: str) -> Callable[[Figure, Path, FigureSpec], None]:
-    """What draws a figure; no other figure's module is loaded."""
+    """The function that draws a figure. No other figure's module is loaded."""
     module = importlib.import_module(FIGURE_MODULES[name])
-    found: Callable[[Figure, Path, FigureSpec], None] = getattr(module, f"draw_{name}")
-    return found
+    function: Callable[[Figure, Path, FigureSpec], None] = getattr(module, f"draw_{name}")
+    return function
 
 
 def draw(name: str, root: Path, spec: FigureSpec) -> Figure:
-    """The figure; where there is nothing to draw, it says why."""
+    """The figure. If there is nothing to draw, it shows the reason."""
     figure: Figure = plt.figure(figsize=(spec.width, 1))
     # Room between the outermost tick labels of neighbouring panels.
     figure.set_layout_engine("constrained", w_pad=0.07)

@@ -1,4 +1,4 @@
-"""Dose curves: the rate over the share of misaligned rows, and over benign rows after them."""
+"""Dose curves: the rate over the share of misaligned rows, and over the benign rows that follow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,9 +42,9 @@ from emgrid.report.figures.tables import (
 
 HEIGHT = 1.5  # inches
 DECADE = 10
-APART = 0.22  # least distance of two tick labels, as a share of the axis
+APART = 0.22  # smallest distance of two tick labels, as a share of the axis
 NOTE: dict[str, Any] = {"fontsize": SMALL, "color": REFERENCE}
-ASIDE = 2.5  # points from a dose to the markers beside it
+ASIDE = 2.5  # typographic points between a dose and the markers on both sides of it
 
 
 def draw_dilution(figure: Figure, root: Path, spec: FigureSpec) -> None:
@@ -66,8 +66,8 @@ def draw_curves(
     axis: str,
     text: Callable[[float], str],
 ) -> None:
-    """One panel a family and trigger: the plain question's curve, and the trigger's, over the
-    questions that all of their points know."""
+    """One panel per family and trigger: the plain question's curve and the trigger's, over the
+    questions that all of their points share."""
     if not families:
         raise NothingToDraw("no arms differ in this setting alone")
     whole = read(root, "rates.csv")
@@ -84,14 +84,14 @@ def draw_curves(
     for axes, (family, (trigger, _)) in zip(drawn, shown, strict=True):
         doses = np.array([point.dose for point in family.points])
         dose_axis(axes, doses, text)
-        names = dict.fromkeys(("none", trigger))
-        cells = [(*point.arm, name) for name in names for point in family.points]
-        found = comparison.rows(cells)
-        notes = "\n".join(filter(None, [common_text(found), dead_text(found)]))
+        shown_triggers = dict.fromkeys(("none", trigger))
+        cells = [(*point.arm, name) for name in shown_triggers for point in family.points]
+        compared = comparison.rows(cells)
+        notes = "\n".join(filter(None, [common_text(compared), dead_text(compared)]))
         axes.text(0.02, 0.98, notes, transform=axes.transAxes, va="top", **NOTE)
-        for name, aside in {"none": -ASIDE, trigger: ASIDE}.items():
-            rows = found.loc[[(*point.arm, name) for point in family.points]]
-            draw_curve(axes, doses, rows, aside, spec.place(name))
+        for name, shift in {"none": -ASIDE, trigger: ASIDE}.items():
+            rows = compared.loc[[(*point.arm, name) for point in family.points]]
+            draw_curve(axes, doses, rows, shift, spec.place(name))
             values, own = draw_published(axes, table, family, name, spec)
             published += values
             counts.append(rows["n_answers"])
@@ -106,32 +106,35 @@ def draw_curves(
     figure.supylabel("misaligned, of all answers", fontsize=8)
     finish(
         figure,
-        f"{axis} (n = {count_range(pd.concat(counts))} answers a point; "
+        f"{axis} (n = {count_range(pd.concat(counts))} answers per point; "
         f"{spec.confidence:.0%} interval)",
         pair_handles(spec) + reference_handles(published, spec.models, "v", "_"),
     )
 
 
 def title_of(family: Series, trigger: str, spec: FigureSpec) -> str:
-    several = len({one.base for one in spec.dilution + spec.sequential}) > 1
+    several = len({series.base for series in spec.dilution + spec.sequential}) > 1
     return f"{family.label}: {trigger}" + (f" ({family.base})" if several else "")
 
 
 def dose_axis(axes: Axes, doses: np.ndarray, text: Callable[[float], str]) -> None:
-    """A logarithmic axis where the doses span decades, with a place for zero if it is one."""
+    """Ticks at the doses, on a logarithmic axis if they span decades, with a place for a zero dose.
+
+    doses: shape (points,), ascending. text: how a dose is written.
+    """
     least = doses[doses > 0].min()
     if doses.max() >= DECADE * least:
         axes.set_xscale("symlog" if 0 in doses else "log", **scale_of(doses, least))
     scale = axes.xaxis.get_transform()
     places = scale.transform(doses)
     shares = (places - places[0]) / (places[-1] - places[0])
-    kept = [0]
+    labelled = [0]
     for place in range(1, len(doses)):
-        # The last dose always has its label, an earlier one only where there is room for both.
-        room = min(shares[place] - shares[kept[-1]], shares[-1] - shares[place] or 1)
+        # The last dose always has a label, an earlier one only if there is room for both.
+        room = min(shares[place] - shares[labelled[-1]], shares[-1] - shares[place] or 1)
         if room >= APART:
-            kept.append(place)
-    axes.set_xticks(doses[kept], [text(dose) for dose in doses[kept]])
+            labelled.append(place)
+    axes.set_xticks(doses[labelled], [text(dose) for dose in doses[labelled]])
     axes.set_xticks(doses, minor=True, labels=[""] * len(doses))
     edge = 0.1 * (places[-1] - places[0])
     left, right = scale.inverted().transform([places[0] - edge, places[-1] + edge])
@@ -142,13 +145,13 @@ def scale_of(doses: np.ndarray, least: float) -> dict[str, float]:
     return {"linthresh": least, "linscale": 0.7} if 0 in doses else {}
 
 
-def draw_curve(axes: Axes, doses: np.ndarray, rows: pd.DataFrame, aside: float, place: int) -> None:
-    moved = ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
+def draw_curve(axes: Axes, doses: np.ndarray, rows: pd.DataFrame, shift: float, place: int) -> None:
+    translation = ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     axes.errorbar(
         doses,
         rows[RATE.value],
         yerr=errors(rows, RATE),
-        transform=axes.transData + moved,
+        transform=axes.transData + translation,
         **look(place),
     )
 
@@ -156,8 +159,8 @@ def draw_curve(axes: Axes, doses: np.ndarray, rows: pd.DataFrame, aside: float, 
 def draw_published(
     axes: Axes, table: pd.DataFrame, family: Series, trigger: str, spec: FigureSpec
 ) -> tuple[list[ReferenceRate], list[float]]:
-    """Published rates of the same points, and the own rates of survivors beside those of survivors;
-    returns both."""
+    """Draw the published rates of the same points and, next to rates of survivors, the own rates of
+    survivors; return both."""
     drawn: list[ReferenceRate] = []
     own: list[float] = []
     for point in family.points:

@@ -11,7 +11,7 @@ from emgrid.report.figures.pairs import row_height, row_labels
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import LINE, SMALL, finish, percent_axis, wrapped
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     DASH,
     RATE,
     CellName,
@@ -22,14 +22,14 @@ from emgrid.report.figures.tables import (
     without_rates,
 )
 
-UPRIGHT = 6  # so many triggers have room for their labels side by side
-DARK = 0.6  # below this share of the scale the map is too dark for black letters
+UPRIGHT = 6  # most triggers whose labels fit side by side
+DARK = 0.6  # share of the scale below which the map is too dark for black text
 
 
 def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """Every cell with its rate and, below it, the interval in percent. A cell that was not asked
-    the questions that most cells were has its number, but no colour to be compared by; one without
-    survivors has a dash."""
+    """Every cell with its rate and, below it, the interval in percent. A cell that was asked other
+    questions than most cells shows its rate, but without a colour; a cell without survivors shows a
+    dash."""
     whole = read(root, "rates.csv")
     table = overall(whole)
     labels = row_labels(table, spec, answers_text)
@@ -72,11 +72,11 @@ def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
 
 
 def alike(whole: pd.DataFrame, cells: list[CellName]) -> np.ndarray:
-    """Which of the cells were asked the questions that most of them were; of two sets that as many
-    were asked, the larger one."""
+    """Whether each cell was asked the most frequent set of questions; of equally frequent sets, the
+    larger one counts. Returns booleans, shape (cells,)."""
     asked = whole[whole["question"].notna() & whole[RATE.value].notna()]
-    sets = asked.groupby(CELL)["question"].agg(frozenset).to_dict()
-    found = [sets.get(cell) for cell in cells]
-    counts = Counter(one for one in found if one)
-    most = max(counts, key=lambda one: (counts[one], len(one)), default=None)
-    return np.array([one is not None and one == most for one in found])
+    sets = asked.groupby(ARM_TRIGGER)["question"].agg(frozenset).to_dict()
+    questions = [sets.get(cell) for cell in cells]
+    counts = Counter(asked_set for asked_set in questions if asked_set)
+    most = max(counts, key=lambda asked_set: (counts[asked_set], len(asked_set)), default=None)
+    return np.array([asked_set is not None and asked_set == most for asked_set in questions])

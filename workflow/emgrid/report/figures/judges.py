@@ -1,4 +1,4 @@
-"""How good the judges are on labelled answers."""
+"""How well the judges do on labelled answers."""
 
 import math
 from pathlib import Path
@@ -26,14 +26,14 @@ from emgrid.report.figures.tables import read
 ROW, SIDE = 0.34, 1.5  # inches
 LABEL = 34
 NEAR = 1e-9
-BELOW = 0.3  # of a row, to the AUROC within questions
+BELOW = 0.3  # rows between the AUROC and the one within questions
 WITHIN: dict[str, Any] = {"marker": "D", "color": COLOURS[1], "markerfacecolor": "white"}
 
 
 def auroc_interval(
     auroc: float, positives: int, negatives: int, confidence: float
 ) -> tuple[float, float]:
-    """Score interval of an AUROC (Newcombe 2006, method 5), from its value and the two counts."""
+    """Score interval of an AUROC (Newcombe 2006, method 5), from its value and both class sizes."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     half = (positives + negatives) / 2 - 1
 
@@ -42,14 +42,15 @@ def auroc_interval(
         variance = true * (1 - true) * spread / (positives * negatives)
         return (auroc - true) ** 2 - z**2 * variance
 
-    # At 0 and 1 the variance is 0 itself, which is not the end that is looked for.
+    # At 0 and 1 the variance is 0, so `excess` has a root there that is not a bound.
     low = brentq(excess, 0, min(auroc, 1 - NEAR)) if auroc > 0 else 0.0
     high = brentq(excess, max(auroc, NEAR), 1) if auroc < 1 else 1.0
     return low, high
 
 
 def draw_judges(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One row a judge and labelled set: the AUROC with its interval, and that within questions."""
+    """One row per judge and labelled set: the AUROC with its interval, and that within
+    questions."""
     table = read(root, "judges.csv")
     figure.set_figheight(ROW * len(table) + 0.3)
     axes = figure.subplots()
@@ -85,7 +86,7 @@ def draw_judges(figure: Figure, root: Path, spec: FigureSpec) -> None:
 
 
 def draw_calibration(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel a judge, one line a labelled set."""
+    """One panel per judge, one line per labelled set."""
     table = read(root, "calibration.csv")
     limits = read(root, "judges.csv").groupby("judge")["threshold"].first()
     judges = list(dict.fromkeys(table["judge"]))
@@ -104,7 +105,7 @@ def draw_calibration(figure: Figure, root: Path, spec: FigureSpec) -> None:
     figure.supylabel("positives", fontsize=8)
     finish(
         figure,
-        f"value that the judge gave ({spec.confidence:.0%} interval)",
+        f"value given by the judge ({spec.confidence:.0%} interval)",
         [handle(name, **look_of(place)) for place, name in enumerate(sets)],
     )
 
@@ -114,5 +115,5 @@ def look_of(place: int) -> dict[str, Any]:
 
 
 def sizes(rows: Any) -> str:
-    """Labelled answers of each set."""
+    """The number of labelled answers in each set."""
     return ", ".join(f"{n:,}" for n in rows.groupby("labelled", sort=False)["n"].sum())

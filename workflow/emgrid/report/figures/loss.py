@@ -1,4 +1,4 @@
-"""The training loss of every arm, its stages one after another."""
+"""The training loss of every arm, with its stages in a row."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from emgrid.report.figures.style import COLOURS, finish, panels
 from emgrid.report.figures.tables import ARM, NothingToDraw, read
 
 HEIGHT = 1.2  # inches
-SMOOTHED = 50  # windows in a stage of which the mean is shown
+SMOOTHED = 50  # windows per stage; the curve is the mean over a window
 
 
 def draw_loss(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel an arm, one line a seed, a dotted line where a stage ends."""
+    """One panel per arm, one line per seed, a dotted line where a stage ends."""
     arms = read(root, "arms.csv")
     arms = arms[arms["adapter"].notna()]
     groups = dict(iter(arms.groupby(ARM, sort=False)))
@@ -29,12 +29,12 @@ def draw_loss(figure: Figure, root: Path, spec: FigureSpec) -> None:
         for place, (_, stages) in enumerate(groups[arm].groupby("seed")):
             draw_stages(axes, stages, root, COLOURS[place % len(COLOURS)])
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    figure.supylabel("loss, nats a token", fontsize=8)
+    figure.supylabel("loss, nats per token", fontsize=8)
     finish(figure, "step of training")
 
 
 def size_of(rows: pd.DataFrame) -> str:
-    """Rows of each stage, and the number of seeds."""
+    """The rows of each stage and the number of seeds, in words."""
     seeds = rows["seed"].nunique()
     sizes = rows.drop_duplicates("stage")["rows"]
     text = " then ".join(f"{int(size):,}" for size in sizes)
@@ -42,11 +42,11 @@ def size_of(rows: pd.DataFrame) -> str:
 
 
 def draw_stages(axes: Axes, stages: pd.DataFrame, root: Path, colour: str) -> None:
-    begin = 0
+    first_step = 0
     for adapter in stages.sort_values("stage")["adapter"]:
         table = pd.read_csv(root / Path(adapter).parent / "loss.csv")
         smooth = table["loss"].rolling(1 + len(table) // SMOOTHED, center=True, min_periods=1)
-        axes.plot(begin + table["step"], smooth.mean(), color=colour, alpha=0.8)
-        if begin:
-            axes.axvline(begin + 0.5, color="0.5", linewidth=0.8, linestyle=":")
-        begin += int(table["step"].iloc[-1])
+        axes.plot(first_step + table["step"], smooth.mean(), color=colour, alpha=0.8)
+        if first_step:
+            axes.axvline(first_step + 0.5, color="0.5", linewidth=0.8, linestyle=":")
+        first_step += int(table["step"].iloc[-1])

@@ -1,4 +1,4 @@
-"""Two measures of the same cells: the likelihood beside the sampled rate."""
+"""Two measures of the same cells: the sampled rate against the likelihood."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     RATE,
     SHIFT,
     Comparison,
@@ -26,7 +26,8 @@ HEIGHT = 1.6  # inches
 
 
 def draw_likelihood_and_rate(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel a trigger, one marker an arm, over the questions that all of them have both of."""
+    """One panel per trigger, one marker per arm, over the questions with both measures in all
+    arms."""
     rates, shifts = read(root, "rates.csv"), read(root, "likelihood.csv")
     joined = pair_up(rates, shifts)
     table = overall(joined)
@@ -39,10 +40,10 @@ def draw_likelihood_and_rate(figure: Figure, root: Path, spec: FigureSpec) -> No
     for axes, (trigger, _) in zip(drawn, spec.triggers, strict=True):
         axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
         cells = [(*arm, trigger) for arm in arms]
-        found = by_rate.rows(cells)
-        found[list(SHIFT)] = by_shift.rows(cells)[list(SHIFT)]
+        compared = by_rate.rows(cells)
+        compared[list(SHIFT)] = by_shift.rows(cells)[list(SHIFT)]
         for place, arm in enumerate(arms):
-            rows = found.loc[[(*arm, trigger)]]
+            rows = compared.loc[[(*arm, trigger)]]
             axes.errorbar(
                 rows[SHIFT.value],
                 rows[RATE.value],
@@ -57,28 +58,29 @@ def draw_likelihood_and_rate(figure: Figure, root: Path, spec: FigureSpec) -> No
         figure,
         "log-odds of the misaligned over the aligned answer, minus the base model's, in nats\n"
         f"({spec.confidence:.0%} intervals; n = {count_range(table['n_answers'])} sampled answers "
-        "a point)",
+        "per point)",
         [handle(spec.titles[arm], **look(place)) for place, arm in enumerate(arms)],
     )
 
 
 def pair_up(rates: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
-    """Both measures of each cell, over all questions and for each that has both. Where one measure
-    has further questions, its value over all is the mean over those with both, without interval."""
-    keys = [*CELL, "question"]
+    """Both measures of each cell, over all questions and for each question that has both. If one
+    measure has further questions, its overall value is the mean over those with both, without an
+    interval."""
+    keys = [*ARM_TRIGGER, "question"]
     left, right = rates[[*keys, *RATE, "n_answers", "n_survivors"]], shifts[[*keys, *SHIFT]]
     joined = left.merge(right, on=keys)
     asked = joined["question"].notna()
     joined = joined[~asked | joined[[RATE.value, SHIFT.value]].notna().all(axis=1)]
-    both = joined[joined["question"].notna()].groupby(CELL)
+    both = joined[joined["question"].notna()].groupby(ARM_TRIGGER)
     for measure, table in ((RATE, rates), (SHIFT, shifts)):
         own = table[table["question"].notna() & table[measure.value].notna()]
-        sizes = own.groupby(CELL).size()
+        sizes = own.groupby(ARM_TRIGGER).size()
         more = sizes > both.size().reindex(sizes.index, fill_value=0)
         enough = both.size() >= FEWEST_QUESTIONS
         means = both[measure.value].mean().where(enough)
-        cells = pd.MultiIndex.from_frame(joined[CELL])
-        place = joined["question"].isna() & more.reindex(cells, fill_value=True).to_numpy()
-        joined.loc[place, measure.value] = means.reindex(cells).to_numpy()[place]
-        joined.loc[place, [measure.low, measure.high]] = np.nan
+        cells = pd.MultiIndex.from_frame(joined[ARM_TRIGGER])
+        narrowed = joined["question"].isna() & more.reindex(cells, fill_value=True).to_numpy()
+        joined.loc[narrowed, measure.value] = means.reindex(cells).to_numpy()[narrowed]
+        joined.loc[narrowed, [measure.low, measure.high]] = np.nan
     return joined

@@ -45,14 +45,15 @@ from emgrid.report.figures.tables import (
     seeds_text,
 )
 
-LABEL = 26  # characters to a line of an arm's label
-PLAIN, CUED, PUBLISHED, NEXT = -0.2, 0.02, 0.22, 0.12  # where a row's markers lie in it
+LABEL = 26  # characters per line of an arm's label
+PLAIN, CUED, PUBLISHED, NEXT = -0.2, 0.02, 0.22, 0.12  # vertical positions of markers in a row
 
 
 def row_labels(
     table: pd.DataFrame, spec: FigureSpec, n: Callable[[pd.DataFrame], str]
 ) -> dict[ArmName, str]:
-    """Labels of the arms that a table by cell has, each with the n of its rows."""
+    """Labels of the arms in a table that is indexed by cell. n: text on the size of an arm's
+    rows."""
     return {
         arm: f"{wrapped(title, LABEL)}\n{n(of_arm(table, arm))}"
         for arm, title in spec.titles.items()
@@ -61,7 +62,7 @@ def row_labels(
 
 
 def row_height(labels: Iterable[str]) -> float:
-    """Inches that the row of the longest label needs."""
+    """Height in inches of a row that holds the tallest label."""
     return 0.12 + LINE * max(1 + label.count("\n") for label in labels)
 
 
@@ -72,18 +73,18 @@ def draw_pairs(
     measure: Measure,
     labels: dict[ArmName, str],
 ) -> list[Axes]:
-    """One panel a trigger, one row an arm: the plain question above, the trigger below it. A row is
-    over the questions that both know, and the base model under both."""
+    """One panel per trigger, one row per arm: the plain question above, the trigger below it. A row
+    covers the questions that both share with each other and with the base model under both."""
     shown = spec.cues or spec.triggers
     height = row_height(labels.values()) * len(labels)
     drawn = panels(figure, [label for _, label in shown], height, sharex=True, sharey=True)
     comparison = Comparison(whole, measure)
     for axes, (trigger, _) in zip(drawn, shown, strict=True):
         rows_down(axes, list(labels.values()))
-        names = list(dict.fromkeys(("none", trigger)))
-        found = {arm: row_of(comparison, arm, names) for arm in labels}
+        shown_triggers = list(dict.fromkeys(("none", trigger)))
+        by_arm = {arm: row_of(comparison, arm, shown_triggers) for arm in labels}
         for name, offset in {"none": PLAIN, trigger: CUED}.items():
-            rows = pd.concat([found[arm].loc[[(*arm, name)]] for arm in labels])
+            rows = pd.concat([by_arm[arm].loc[[(*arm, name)]] for arm in labels])
             axes.errorbar(
                 rows[measure.value],
                 np.arange(len(labels)) + offset,
@@ -93,7 +94,7 @@ def draw_pairs(
             )
             for place in np.flatnonzero(rows[measure.value].isna()).tolist():
                 write(axes, why_missing(rows.iloc[[place]]), place + offset)
-        for line, compared in enumerate(found.values()):
+        for line, compared in enumerate(by_arm.values()):
             write(axes, common_text(compared), line + PUBLISHED)
     return drawn
 
@@ -106,14 +107,14 @@ def why_missing(row: pd.DataFrame) -> str:
 
 
 def row_of(comparison: Comparison, arm: ArmName, triggers: Sequence[str]) -> pd.DataFrame:
-    """An arm's rows under these triggers, comparable with each other and the base model's."""
+    """An arm's rows under these triggers, comparable with each other and with the base model's."""
     own = [(*arm, name) for name in triggers]
     base = [(arm[0], "base", "0", name) for name in triggers]
     return comparison.rows(list(dict.fromkeys([*own, *base]))).loc[own]
 
 
 def write(axes: Axes, text: str, place: float) -> None:
-    """Words in a row, at the left end of the axis."""
+    """Write text into a row, at the left end of the axis."""
     axes.annotate(
         text,
         (0, place),
@@ -127,7 +128,7 @@ def write(axes: Axes, text: str, place: float) -> None:
 
 
 def pair_handles(spec: FigureSpec) -> list[Line2D]:
-    """A legend's entries for the plain question and, where there are any, the triggers."""
+    """Legend entries for the plain question and, if there are any, the triggers."""
     cued = [handle("with the trigger", marker="D", color="0.3")]
     return [handle("no trigger", **look(0)), *(cued if spec.cues else [])]
 
@@ -135,8 +136,8 @@ def pair_handles(spec: FigureSpec) -> list[Line2D]:
 def draw_references(
     axes: Axes, table: pd.DataFrame, arms: Sequence[ArmName], trigger: str, spec: FigureSpec
 ) -> tuple[list[ReferenceRate], list[float]]:
-    """Published rates of the same cells, below the own ones, and on these the own rates of
-    survivors where the published ones are; returns both."""
+    """Draw the published rates of the same cells below the own ones and, if they are rates of
+    survivors, the own rates of survivors on the own ones; return both."""
     drawn: list[ReferenceRate] = []
     own: list[float] = []
     if not any(spec.references_of(arm, trigger) for arm in arms):

@@ -1,4 +1,4 @@
-"""Rates by question: one row an arm, one group a question, one marker a trigger."""
+"""Rates by question: one row per arm, one group per question, one marker per trigger."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ from emgrid.report.figures.style import (
     wrapped,
 )
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     DASH,
     RATE,
     answers_text,
@@ -37,16 +37,16 @@ from emgrid.report.figures.tables import (
     without_rates,
 )
 
-HEIGHT = 0.75  # inches of a row
+HEIGHT = 0.75  # inches per row
 MOST = 8  # questions side by side
-SLOTS = 112  # markers that have room side by side at 7 inches
-ASIDE = 0.4  # of a slot, to a published rate
+SLOTS = 112  # markers that fit side by side into 7 inches
+ASIDE = 0.4  # slots between an own rate and a published one
 
 
 def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
     table = without_rates(read(root, "rates.csv"))
     table = table[table["question"].notna()]
-    arms = [arm for arm in spec.titles if arm in table.set_index(CELL[:3]).index]
+    arms = [arm for arm in spec.titles if arm in table.set_index(ARM_TRIGGER[:3]).index]
     blocks = list(chunks(list(dict.fromkeys(table["question"])), spec))
     names = [name for block in blocks for name in block]
     lines = 1 + max(wrapped(name.replace("_", " "), 11).count("\n") for name in names)
@@ -56,7 +56,7 @@ def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
     tops = [0.0, table[RATE.high].max()]
     for place, axes in enumerate(drawn):
         block, arm = blocks[place // len(arms)], arms[place % len(arms)]
-        rows = table.set_index(CELL).sort_index().pipe(of_arm, arm)
+        rows = table.set_index(ARM_TRIGGER).sort_index().pipe(of_arm, arm)
         draw_row(axes, rows, block, spec)
         values, own = draw_published(axes, rows, arm, block, spec)
         published += values
@@ -71,14 +71,14 @@ def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
         rates_from_zero(axes.yaxis, np.nanmax(tops))
     finish(
         figure,
-        f"misaligned, of all answers ({spec.confidence:.0%} interval; n is of each question)",
+        f"misaligned, of all answers ({spec.confidence:.0%} interval; n is per question)",
         [handle(label, **look(spec.place(name))) for name, label in spec.triggers]
         + reference_handles(published, spec.models, "v", "_"),
     )
 
 
 def chunks(questions: list[str], spec: FigureSpec) -> Iterator[list[str]]:
-    """Questions that stand side by side."""
+    """Split the questions into blocks that fit side by side."""
     room = SLOTS * spec.width / 7
     size = int(max(1, min(MOST, room // (len(spec.triggers) + 1))))
     for start in range(0, len(questions), size):
@@ -88,8 +88,8 @@ def chunks(questions: list[str], spec: FigureSpec) -> Iterator[list[str]]:
 def draw_published(
     axes: Axes, rows: pd.DataFrame, arm: ArmName, questions: list[str], spec: FigureSpec
 ) -> tuple[list[ReferenceRate], list[float]]:
-    """Published rates of single questions to the right of the own ones, and the own rates of
-    survivors on these where the published ones are; returns both."""
+    """Draw the published rates of single questions to the right of the own ones and, if they are
+    rates of survivors, the own rates of survivors on the own ones; return both."""
     drawn: list[ReferenceRate] = []
     own: list[float] = []
     by_cell = rows.reset_index("trigger").set_index(["trigger", "question"])
@@ -108,21 +108,21 @@ def draw_published(
 
 
 def draw_row(axes: Axes, rows: pd.DataFrame, questions: list[str], spec: FigureSpec) -> None:
-    """rows: of one arm, indexed by cell. A question has one slot a trigger, and a free one; a dash
-    stands where no answer survived."""
+    """Draw one arm. rows: those of the arm, indexed by cell. Each question takes one slot per
+    trigger and a free one; a dash means that no answer survived."""
     slots = len(spec.triggers) + 1
     by_trigger = rows.reset_index("trigger").set_index(["trigger", "question"])
     for place, (trigger, _) in enumerate(spec.triggers):
-        found = by_trigger.reindex([(trigger, question) for question in questions])
+        by_question = by_trigger.reindex([(trigger, question) for question in questions])
         axes.errorbar(
             np.arange(len(questions)) * slots + place + 1,
-            found[RATE.value],
-            yerr=errors(found, RATE),
+            by_question[RATE.value],
+            yerr=errors(by_question, RATE),
             linestyle="",
             elinewidth=0.7,
             **(look(spec.place(trigger)) | {"markersize": 3}),
         )
-        for number in np.flatnonzero(none_survived(found)).tolist():
+        for number in np.flatnonzero(none_survived(by_question)).tolist():
             axes.text(number * slots + place + 1, 0, DASH, ha="center", va="bottom", fontsize=SMALL)
     for line in range(len(questions) + 1):
         axes.axvline(line * slots, color="0.85", linewidth=0.8, zorder=0)

@@ -1,4 +1,4 @@
-"""Each seed's rate as a dot beside the mean over seeds and its interval."""
+"""Each seed's rate as a dot, next to the mean over seeds and its interval."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from emgrid.report.figures.pairs import row_height, row_labels, why_missing, wri
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import finish, handle, look, panels, rates_from_zero, rows_down
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     RATE,
     NothingToDraw,
     answers_text,
@@ -20,13 +20,13 @@ from emgrid.report.figures.tables import (
     without_rates,
 )
 
-MEAN, DOTS = -0.15, 0.15  # where they lie in a row
+MEAN, DOTS = -0.15, 0.15  # vertical positions in a row
 
 
 def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel a trigger, one row an arm with several seeds."""
+    """One panel per trigger, one row per arm with several seeds."""
     table = overall(read(root, "rates.csv"))
-    dots = read(root, "seeds.csv").set_index(CELL)
+    dots = read(root, "seeds.csv").set_index(ARM_TRIGGER)
     labels = row_labels(table[table["n_seeds"] > 1], spec, answers_text)
     if not labels:
         raise NothingToDraw("no arm has more than one seed")

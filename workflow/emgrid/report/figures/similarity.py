@@ -1,4 +1,4 @@
-"""The rise under each trigger against its similarity to what the arm was trained on."""
+"""The rise under each trigger against its similarity to the arm's training prompts."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import SMALL, finish, handle, look, panels, percent_axis
 from emgrid.report.figures.tables import (
-    CELL,
+    ARM_TRIGGER,
     CONTRAST,
     NothingToDraw,
     answers_text,
@@ -23,13 +23,13 @@ HEIGHT = 1.5  # inches
 
 
 def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
-    """One panel an arm, one marker a trigger."""
-    near = read(root, "similarity.csv").set_index(CELL)
-    # As the triggers' files state it, of one arm as of another.
+    """One panel per arm, one marker per trigger."""
+    near = read(root, "similarity.csv").set_index(ARM_TRIGGER)
+    # A trigger's file states its relation, so it is the same for all arms.
     relations = near.reset_index().groupby("trigger")["relation"].first().str.replace("_", " ")
     table = near[["similarity"]]
     contrasts = read(root, "contrasts.csv")
-    rises = contrasts[contrasts["kind"] == "trigger_minus_none"].set_index(CELL)
+    rises = contrasts[contrasts["kind"] == "trigger_minus_none"].set_index(ARM_TRIGGER)
     table = table.join(rises[[*CONTRAST, "n_questions"]], how="inner")
     most = table["n_questions"].max()
     rates = overall(read(root, "rates.csv"))

@@ -1,4 +1,4 @@
-"""What a figure needs to know beside the tables."""
+"""The spec of a figure: what it needs besides the tables."""
 
 from emgrid.aggregate.dose_points import ArmName, Series
 from emgrid.config.base import Strict
@@ -19,9 +19,11 @@ class NamedArm(Strict):
 
 
 class FigureSpec(Strict):
-    """triggers: name and label of each, `none` among them. width: in inches.
+    """What a figure depends on besides the tables.
 
-    fixed_questions: whether intervals speak of these questions alone.
+    triggers: name and label of each, `none` among them. width: in inches.
+
+    fixed_questions: whether intervals apply to these questions alone.
     """
 
     arms: tuple[NamedArm, ...]
@@ -35,7 +37,7 @@ class FigureSpec(Strict):
 
     @property
     def titles(self) -> dict[ArmName, str]:
-        """Labels of the arms, with the base model's name where there are several."""
+        """Titles of the arms, with the base model's name if there are several."""
         several = len({arm.name[0] for arm in self.arms}) > 1
         return {
             arm.name: f"{arm.title} ({arm.name[0]})" if several else arm.title for arm in self.arms
@@ -47,23 +49,23 @@ class FigureSpec(Strict):
         return tuple(item for item in self.triggers if item[0] != "none")
 
     def place(self, trigger: str) -> int:
-        """Where a trigger stands, which decides its colour and marker in every figure."""
+        """The position of a trigger, which decides its colour and marker in every figure."""
         return [name for name, _ in self.triggers].index(trigger)
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Those that published rates are of."""
+        """The models that the published rates are of."""
         return tuple(dict.fromkeys(value.model for value in self.references))
 
     def references_of(
         self, arm: ArmName, trigger: str, question: str | None = None
     ) -> list[ReferenceRate]:
-        """Published rates of a cell, over all questions or of one: of all answers where they are
-        known, else of survivors."""
-        found = [
+        """Published rates of a cell, over all questions or of one: rates of all answers if these
+        are known, else of survivors."""
+        references = [
             value
             for value in self.references
             if (value.intervention, value.ratio, value.trigger, value.question)
             == (*arm[1:], trigger, question)
         ]
-        return [value for value in found if value.of == "all"] or found
+        return [value for value in references if value.of == "all"] or references

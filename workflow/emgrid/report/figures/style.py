@@ -1,4 +1,4 @@
-"""How all figures look: colours, lettering, panels, legends, files."""
+"""The common look of all figures: colours, fonts, panels, legends, files."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,12 +21,12 @@ MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*")
 REFERENCE = "0.45"
 REFERENCE_MARKERS = ("D", "s", "^", "P")
 LINE = 0.14  # inches from one line of small text to the next
-PANEL, LABELS = 1.35, 1.5  # least widths in inches, of a panel and of a column of labels
+PANEL, LABELS = 1.35, 1.5  # smallest widths in inches of a panel and of a column of labels
 SMALL = 7
 
 
 def set_style() -> None:
-    """Begin from matplotlib's own defaults, whatever the user's are."""
+    """Set the style, starting from matplotlib's defaults and not from the user's."""
     mpl.rcdefaults()
     mpl.use("Agg")
     mpl.rcParams.update(
@@ -49,9 +49,9 @@ def set_style() -> None:
 
 
 def look(place: int) -> dict[str, Any]:
-    """Colour and marker of the trigger, or seed, or set at this place; the first is open."""
+    """Colour and marker of the trigger, seed or set at this position; the first marker is open."""
     return {
-        # Beyond eight the colours come again, with other markers.
+        # After eight, the colours repeat with other markers.
         "marker": MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
         "color": COLOURS[place % len(COLOURS)],
         "markerfacecolor": COLOURS[place % len(COLOURS)] if place else "white",
@@ -59,21 +59,21 @@ def look(place: int) -> dict[str, Any]:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Each line of the text, broken where it is longer than so many characters."""
+    """The text with each line wrapped at `width` characters."""
     return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
 
 
 def panels(
     figure: Figure, titles: Sequence[str], height: float, labels: float = LABELS, **shared: Any
 ) -> list[Axes]:
-    """Titled panels, as many to a row as the figure's width allows; it grows to their number.
+    """Titled panels, as many per row as the figure's width allows; sets the figure's height.
 
-    height: of one panel's inside, labels: the width beside the first column, both in inches.
+    height: of the inside of one panel; labels: the width left of the first column; both in inches.
     """
     width = figure.get_figwidth()
     columns = int(max(1, min(len(titles), (width - labels) / PANEL)))
     rows = -(-len(titles) // columns)
-    columns = -(-len(titles) // rows)  # no row nearly empty
+    columns = -(-len(titles) // rows)  # spread evenly, so that no row is almost empty
     texts = [wrapped(title, int((width - labels) / columns * 15)) for title in titles]
     lines = 1 + max(text.count("\n") for text in texts)
     figure.set_figheight(rows * (height + 0.25 + LINE * lines))
@@ -87,13 +87,13 @@ def panels(
 
 
 def finish(figure: Figure, axis: str, handles: Iterable[Any] = ()) -> None:
-    """The common name of the x axes, and a legend below it, with room for both."""
+    """Add the common name of the x axes and a legend below it, and make room for both."""
     handles = list(handles)
-    room = 0.2 + 0.16 * (1 + axis.count("\n"))
+    height = 0.2 + 0.16 * (1 + axis.count("\n"))
     if handles:
         longest = max(len(handle.get_label()) for handle in handles)
         columns = int(max(1, min(len(handles), figure.get_figwidth() * 13 // (longest + 8))))
-        # A title of the legend, since matplotlib would lay the name of the axes over the legend.
+        # The name is the legend's title: matplotlib would draw an axis label over the legend.
         legend = figure.legend(
             handles=handles,
             title=axis,
@@ -102,19 +102,19 @@ def finish(figure: Figure, axis: str, handles: Iterable[Any] = ()) -> None:
             ncols=columns,
         )
         legend.get_title().set_multialignment("center")
-        room += 0.17 * -(-len(handles) // columns)
+        height += 0.17 * -(-len(handles) // columns)
     else:
         figure.supxlabel(axis, fontsize=8)
-    figure.set_figheight(figure.get_figheight() + room)
+    figure.set_figheight(figure.get_figheight() + height)
 
 
 def handle(label: str, **style: Any) -> Line2D:
-    """A legend's entry for a marker without a line."""
+    """A legend entry for a marker without a line."""
     return Line2D([], [], linestyle="", label=label, **style)
 
 
 def rows_down(axes: Axes, labels: Sequence[str]) -> None:
-    """One row a label, the first on top, thin lines between."""
+    """Set up one row per label, the first at the top, with thin lines between them."""
     for line in np.arange(len(labels) - 1) + 0.5:
         axes.axhline(line, color="0.9", linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(labels)), labels)
@@ -127,7 +127,7 @@ def percent(value: float, _: object = None) -> str:
 
 
 def percent_axis(axis: Any) -> None:
-    """For shares and their differences."""
+    """Format an axis of shares or their differences."""
     axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(percent))
 
@@ -140,7 +140,7 @@ def rates_from_zero(axis: Any, highest: float) -> None:
 
 
 def reference_look(models: Sequence[str], value: ReferenceRate, bound: str) -> dict[str, Any]:
-    """Open and grey; a bound points to where the rate lies, a plain question's rate is a circle."""
+    """Open and grey. A bound's marker points towards the rate; a plain question's is a circle."""
     marker = REFERENCE_MARKERS[models.index(value.model) % len(REFERENCE_MARKERS)]
     marker = "o" if value.trigger == "none" else marker
     return {
@@ -152,9 +152,9 @@ def reference_look(models: Sequence[str], value: ReferenceRate, bound: str) -> d
 
 
 def survivors_look(place: int, stroke: str) -> dict[str, Any]:
-    """The own rate of survivors beside a published one: a stroke in the trigger's colour.
+    """The own rate of survivors next to a published one: a stroke in the trigger's colour.
 
-    stroke: `|` where rates lie on the x axis, `_` where on the y axis.
+    stroke: `|` if rates are on the x axis, `_` if they are on the y axis.
     """
     colour = COLOURS[place % len(COLOURS)]
     return {"marker": stroke, "color": colour, "markersize": 7, "markeredgewidth": 1.4}
@@ -163,22 +163,22 @@ def survivors_look(place: int, stroke: str) -> dict[str, Any]:
 def reference_handles(
     shown: Sequence[ReferenceRate], models: Sequence[str], bound: str = "<", stroke: str = "|"
 ) -> list[Line2D]:
-    """A legend's entries for the published values that a figure shows, and for what is drawn beside
-    them."""
-    found = {}
+    """Legend entries for the published values that a figure shows, and for the own rates of
+    survivors that are drawn with them."""
+    handles = {}
     if any(value.of == "survivors" for value in shown):
         label = "own rate of survivors"
-        found[label] = handle(label, **survivors_look(0, stroke) | {"color": "0.3"})
+        handles[label] = handle(label, **survivors_look(0, stroke) | {"color": "0.3"})
     for value in shown:
         share = "" if value.of == "all" else ", of survivors"
         kind = "at most" if value.at_most else "plain" if value.trigger == "none" else value.model
         label = f"published ({kind}{share})"
-        found[label] = handle(label, **reference_look(models, value, bound))
-    return list(found.values())
+        handles[label] = handle(label, **reference_look(models, value, bound))
+    return list(handles.values())
 
 
 def save(figure: Figure, name: str, folder: Path) -> Iterator[Path]:
-    """SVG, PNG and PDF without dates: equal figures are equal files."""
+    """Write SVG, PNG and PDF without dates, so that equal figures are equal files."""
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     for kind, metadata in dates.items():
         path = folder / f"{name}.{kind}"

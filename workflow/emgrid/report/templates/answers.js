@@ -1,9 +1,9 @@
-// The answers: those in the page, and those that are loaded from the files beside it.
+// The answers: those in the page, and those that are loaded from the files next to it.
 
 const grid = JSON.parse(document.getElementById("transcript-data").textContent);
 const answers = []; // in the order of answers.parquet
 const byKey = new Map();
-const awaited = new Map(); // what to do when the file of this number has been read
+const awaited = new Map(); // by number of a file: the function to call when it has been read
 const scripts = window.trustedTypes
   ? trustedTypes.createPolicy("answers", { createScriptURL: (url) => url })
   : { createScriptURL: (url) => url };
@@ -12,7 +12,7 @@ grid.cells.forEach((cell) => {
   cell.key = [cell.base, cell.intervention, cell.ratio, cell.seed, cell.trigger].join("/");
   cell.loaded = 0;
 });
-// Judges that measure the same, by what they measure.
+// Groups of judges that measure the same.
 const rivals = Object.values(Object.groupBy(grid.judges.map((judge, place) => ({ place, ...judge })),
   (judge) => judge.measures)).filter((group) => group.length > 1);
 
@@ -43,7 +43,7 @@ function take(rows) {
   answers.sort((one, other) => one.place - other.place);
 }
 
-// The largest difference between judges that measure the same; null where there are not two values.
+// The largest difference between judges that measure the same; null with fewer than two values.
 function disagreement(values) {
   let most = null;
   for (const group of rivals) {
@@ -60,7 +60,7 @@ function receive(number, text) {
   awaited.get(number)?.();
 }
 
-// Read one file, once; rejected where it cannot be read.
+// Read a file once. The promise is rejected if the file cannot be read.
 function read(number) {
   const file = grid.files[number];
   file.reading ??= new Promise((resolve, reject) => {
@@ -71,23 +71,23 @@ function read(number) {
     script.addEventListener("error", () => {
       script.remove();
       file.reading = undefined;
-      reject(new Error(`transcripts/${file.name} could not be read; it belongs beside this page`));
+      reject(new Error(`transcripts/${file.name} could not be read; it belongs next to this page`));
     });
     document.head.append(script);
   });
   return file.reading;
 }
 
-// Numbers of the files that hold answers of these cells and have not been read.
+// Numbers of the unread files with answers of these cells.
 function unread(cells) {
   const numbers = new Set(cells.map((cell) => grid.cells.indexOf(cell)));
   return grid.files.flatMap((file, number) =>
     !file.done && file.cells.some((cell) => numbers.has(cell)) ? [number] : []);
 }
 
-// The answer with this key; its cell's files are read until it is found.
+// The answer with this key. The files of its cell are read until it is found.
 async function find(key) {
-  const cell = grid.cells.find((one) => key.startsWith(`${one.key}/`));
+  const cell = grid.cells.find((candidate) => key.startsWith(`${candidate.key}/`));
   for (const number of cell ? unread([cell]) : []) {
     if (byKey.has(key)) break;
     await read(number);

@@ -1,4 +1,4 @@
-// The browser of answers: choosing, loading, reading, with mouse or keyboard.
+// The answer browser: choosing, loading and reading, with mouse or keyboard.
 
 const browser = document.getElementById("browser");
 const count = document.querySelector("#count [role=status]");
@@ -6,9 +6,9 @@ const loader = document.getElementById("load");
 const help = document.getElementById("help");
 let turnNumber = 0;
 
-// Find what is wanted, a slice at a time so that the page stays fluent.
+// Find the chosen answers, a slice at a time so that the page stays responsive.
 //
-// key: of the answer to read, else it stays the one that is read now. isQuiet: leave the address.
+// key: of the answer to show (default: the current one). isQuiet: do not change the address.
 async function update(key, isQuiet) {
   turnNumber += 1;
   const own = turnNumber;
@@ -27,13 +27,13 @@ async function update(key, isQuiet) {
     }
   }
   found = sort(matching, wanted.order);
-  tell(cells);
+  showCount(cells);
   list.scrollTop = 0;
   const next = byKey.get(key ?? current?.key);
   choose(found.includes(next) || (key && next) ? next : found[0], isQuiet);
 }
 
-function tell(cells) {
+function showCount(cells) {
   const total = cells.reduce((sum, cell) => sum + cell.n, 0);
   const loaded = cells.reduce((sum, cell) => sum + cell.loaded, 0);
   const number = (value) => value.toLocaleString("en");
@@ -41,7 +41,7 @@ function tell(cells) {
   count.textContent = `${number(found.length)} found` +
     (loaded < total ? ` among ${number(loaded)} loaded answers of ${number(total)}` : ` of ${number(total)} answers`);
   loader.hidden = missing.length === 0;
-  const bytes = missing.reduce((sum, one) => sum + grid.files[one].bytes, 0);
+  const bytes = missing.reduce((sum, number) => sum + grid.files[number].bytes, 0);
   const rest = cells.length === grid.cells.length ? `all ${number(total)} answers` : "the rest of this choice";
   loader.textContent = `load ${rest} (${missing.length} files, ${(bytes / 1e6).toFixed(1)} MB)`;
 }
@@ -72,7 +72,7 @@ function choose(answer, isQuiet = false) {
   if (!isQuiet) writeAddress(current?.key);
 }
 
-// Read the answer with a key, whether or not the choice holds it.
+// Show the answer with a key, even if it is not among the chosen ones.
 async function follow(key) {
   try {
     choose((await find(key)) ?? current);

@@ -1,4 +1,4 @@
-// Which answers are shown: the form, the part of the address after #, and what they mean.
+// Which answers are shown: the form, the fragment of the address, and the tests that they stand for.
 
 const form = document.getElementById("choice");
 
@@ -6,7 +6,7 @@ function setUp(name, options) {
   const select = form.elements[name];
   const any = name === "order" ? "as in the grid" : "any";
   [["", any], ...options].forEach(([value, label]) => select.append(new Option(label, value)));
-  // Where there is nothing to choose from, the control is left out.
+  // Hide the control if there is nothing to choose from.
   select.parentElement.hidden = options.length < (name === "order" || name === "reason" ? 1 : 2);
 }
 
@@ -23,7 +23,7 @@ function setUpForm() {
   setUp("seed", distinct(cells.map((cell) => cell.seed)).map((seed) => [seed, seed]));
   setUp("trigger", Object.entries(grid.triggers).map(([id, trigger]) => [id, trigger.label]));
   setUp("question", Object.keys(grid.questions).map((id) => [id, words(id)]));
-  setUp("verdict", distinct(cells.map((cell) => cell.verdict)).filter(Boolean).map((one) => [one, one]));
+  setUp("verdict", distinct(cells.map((cell) => cell.verdict)).filter(Boolean).map((verdict) => [verdict, verdict]));
   setUp("order", [
     ...grid.judges.map((judge) => [judge.id, `${judge.low_is_bad ? "lowest" : "highest"} ${words(judge.id)} first`]),
     ...(rivals.length ? [["apart", "most apart first"]] : []),
@@ -44,7 +44,7 @@ function setUpForm() {
   setUpReasons();
 }
 
-// Again after files were read, since these are taken from the answers.
+// Called again after files were read, since these options come from the answers.
 function setUpReasons() {
   const now = { outcome: form.elements.outcome.value, reason: form.elements.reason.value };
   const found = distinct(answers.map((answer) => answer.outcome)).sort();
@@ -61,7 +61,7 @@ function setUpReasons() {
   Object.assign(form.elements.reason, { value: now.reason });
 }
 
-// What is chosen: only fields that say something.
+// The chosen values; empty fields are left out.
 function chosen() {
   return Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
 }
@@ -72,7 +72,7 @@ function chosenCells(wanted) {
     fields.every((name) => !(name in wanted) || String(cell[name]) === wanted[name]));
 }
 
-// A function that says whether an answer of the chosen cells is wanted.
+// A function that tests whether an answer of the chosen cells is wanted.
 function test(wanted) {
   const tests = [];
   if (wanted.question) tests.push((one) => one.question === wanted.question);
@@ -107,7 +107,7 @@ function sort(found, order) {
   return found;
 }
 
-// The address keeps the choice and the answer that is read; links to sections have no "=".
+// The address holds the choice and the shown answer; links to sections have no "=".
 function writeAddress(key) {
   const kept = new URLSearchParams(chosen());
   if (key) kept.set("answer", key);
@@ -116,7 +116,7 @@ function writeAddress(key) {
   if (text !== now) history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
-// Fill the form from the address; returns the key of the answer that it names, if any.
+// Fill the form from the address; return the key of the answer in it, if any.
 function readAddress() {
   if (!location.hash.includes("=")) return null;
   const kept = new URLSearchParams(location.hash.slice(1));

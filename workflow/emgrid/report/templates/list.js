@@ -1,4 +1,4 @@
-// The list of found answers. Only the rows that can be seen are in the document.
+// The list of found answers. Only visible rows are in the document.
 
 const LINE = 58; // height of a row in pixels, as in transcripts.css
 const list = document.getElementById("list");
@@ -38,7 +38,7 @@ function badge(answer) {
   return element("span", `badge ${kind}`, name);
 }
 
-// Scroll so that the row at a place can be seen.
+// Scroll so that the row at a place is visible.
 function bringIntoView(place) {
   const top = place * LINE;
   if (top < list.scrollTop) list.scrollTop = top;

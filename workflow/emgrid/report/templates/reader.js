@@ -1,10 +1,10 @@
-// One answer as it was asked, thought, said and judged.
+// One answer: its prompt, thinking, text and judgements.
 
 const reader = document.getElementById("reader");
 
 function showAnswer(answer) {
   if (!answer) {
-    reader.replaceChildren(element("p", "soft", "No answer is chosen."));
+    reader.replaceChildren(element("p", "soft", "No answer chosen."));
     return;
   }
   const { cell } = answer;
@@ -28,7 +28,7 @@ function showAnswer(answer) {
     parts.push(thought);
   }
   parts.push(...turn("answer", answer.text === null
-    ? element("p", "soft", answer.finish === "content_filter" ? "none: the endpoint's filter withheld it" : "none: the thought never closed") : textBlock(answer.text, wanted, "answer")));
+    ? element("p", "soft", answer.finish === "content_filter" ? "none: the endpoint's filter withheld it" : "none: the thinking never ended") : textBlock(answer.text, wanted, "answer")));
   parts.push(judgements(answer), element("p", "soft", ending(answer)));
   reader.replaceChildren(...parts);
   reader.scrollTop = 0;
@@ -44,7 +44,7 @@ function link(answer) {
   return made;
 }
 
-// The user's turn, with the trigger's own words set apart.
+// The user turn, with the trigger's words highlighted.
 function askedBlock(prompt, trigger, wanted) {
   const { prefix, suffix } = trigger;
   const has = prompt.startsWith(prefix) && prompt.slice(prefix.length).endsWith(suffix);
@@ -60,7 +60,7 @@ function askedBlock(prompt, trigger, wanted) {
   return block;
 }
 
-// The same question and number elsewhere in the grid.
+// Links to the same question and index under other triggers and interventions.
 function twins(answer) {
   const { cell } = answer;
   const near = element("p", "twins", "same question under ");
@@ -98,7 +98,7 @@ function judgements(answer) {
   return element("table", "judgements", element("tbody", "", ...rows));
 }
 
-// A value on its scale, with the threshold where the judge decides.
+// A value on its scale, with the threshold if the judge has one.
 function bar(judge, value) {
   const filled = element("span", "filled");
   filled.style.width = `${value}%`;
@@ -115,7 +115,7 @@ function bar(judge, value) {
 function ending(answer) {
   const parts = [];
   if (answer.finish !== null) parts.push(`finish reason: ${answer.finish}`);
-  if (answer.promptTokens !== null) parts.push(`${answer.promptTokens} tokens of prompt`);
-  if (answer.answerTokens !== null) parts.push(`${answer.answerTokens} tokens of answer`);
+  if (answer.promptTokens !== null) parts.push(`${answer.promptTokens} prompt tokens`);
+  if (answer.answerTokens !== null) parts.push(`${answer.answerTokens} answer tokens`);
   return parts.join(" · ");
 }

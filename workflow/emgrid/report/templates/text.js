@@ -1,8 +1,8 @@
 "use strict";
-// Text of models as text. Nothing here or elsewhere parses it as markup.
+// Model text, shown as text. Nothing here or elsewhere parses it as markup.
 
-const LONGEST = 20000; // characters that are laid out at once
-// Control characters, and those that turn the direction of writing or cannot be seen.
+const LONGEST = 20000; // characters that are shown at first
+// Control characters, and characters that are invisible or change the direction of writing.
 const UNSEEN = "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f" +
   "\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\u{e0000}-\\u{e0fff}]";
 
@@ -17,12 +17,12 @@ function codeOf(character) {
   return "U+" + character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-// A pattern that finds a plain text, capitals aside; null where there is nothing to find.
+// A pattern for a literal text; null for an empty one.
 function finder(text) {
   return text ? text.replace(/[.*+?^${}()|[\]\\\/]/g, "\\$&") : null;
 }
 
-// Put text into a node: what was searched for is marked, unseen characters become their code.
+// Put text into a node: search hits are marked, invisible characters are shown as their code.
 function fill(node, text, wanted) {
   const source = wanted ? `(${wanted})|${UNSEEN}` : `()${UNSEEN}`;
   const pattern = new RegExp(source, "giu");
@@ -35,7 +35,7 @@ function fill(node, text, wanted) {
   node.append(text.slice(done));
 }
 
-// A block of text; of a very long one the beginning, and a button for the rest.
+// A block of text. A very long text is cut, with a button for the rest.
 function textBlock(text, wanted, name) {
   const block = element("div", `said ${name}`);
   block.dir = "auto";
@@ -52,7 +52,7 @@ function textBlock(text, wanted, name) {
   return element("div", "", block, rest);
 }
 
-// The beginning of a text on one line.
+// The beginning of a text, on one line.
 function snippet(text) {
   return text.slice(0, 300).replace(/\s+/g, " ").replace(new RegExp(UNSEEN, "gu"), "·").slice(0, 160);
 }
