@@ -1,16 +1,17 @@
-"""What the exports of a grid depend on, as canonical JSON."""
+"""The specs of the exports, as canonical JSON."""
 
 from emgrid.config.base import Strict
 from emgrid.config.sections import Hub, Metrics, WandB
 from emgrid.grid.grid import Grid, described
 from emgrid.runtime.files import canonical
 
-# What decides which answers count as misaligned.
+# The metrics that decide which answers count as misaligned.
 RULE = {"alignment", "coherence", "alignment_below", "coherence_above", "exclude_above"}
 
 
 class InspectSpec(Strict):
-    """triggers: their labels; judges: the panel in words; metrics: RULE of them."""
+    """triggers: labels by name. judges: descriptions of the panel. metrics: only the fields in
+    RULE."""
 
     name: str
     triggers: dict[str, str]
