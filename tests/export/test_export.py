@@ -411,7 +411,7 @@ def test_the_hubs_refusal_is_one_line_without_the_key(
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("emgrid: Hugging Face Hub: ")
-    assert "may write to me/demo?" in last
+    assert "write access to me/demo?" in last
     assert "wrong-key" not in done.stdout + done.stderr
     assert server.requests[0][1][0]["visibility"] == "public"
 

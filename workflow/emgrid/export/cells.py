@@ -1,4 +1,4 @@
-"""The judged answers of a finished grid, cell by cell, with where they come from."""
+"""The judged answers of a finished grid, cell by cell, with their provenance."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +12,15 @@ from emgrid.config.sections import Metrics
 from emgrid.grid.arms import arm_folder
 from emgrid.runtime.files import read_json
 
-POINT = [*ARM, "seed"]
+ARM_SEED = [*ARM, "seed"]
 
 
-class Cell(NamedTuple):
-    """arm: its rows of arms.csv, one a training stage; provenance: of its sampling, {} where the
-    answers are imported; answers: classified, as rates.classify does."""
+class JudgedCell(NamedTuple):
+    """One arm and seed under one trigger.
+
+    arm: its rows in arms.csv, one per training stage. provenance: of its sampling, {} for imported
+    answers. answers: classified by rates.classify.
+    """
 
     trigger: str
     arm: list[dict[str, Any]]
@@ -26,18 +29,18 @@ class Cell(NamedTuple):
 
     @property
     def point(self) -> dict[str, Any]:
-        """Which cell it is."""
-        return {name: self.arm[0][name] for name in POINT} | {"trigger": self.trigger}
+        """The cell's identifiers: arm, seed and trigger."""
+        return {name: self.arm[0][name] for name in ARM_SEED} | {"trigger": self.trigger}
 
     @property
     def model(self) -> str:
-        """The base model, and what was trained onto it."""
+        """The name of the model: the base model and the arm that was trained on it."""
         base, intervention, ratio, seed, _ = self.point.values()
         return base if intervention == "base" else f"{base}+{intervention}.ratio{ratio}.seed{seed}"
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of plain values, None where a table holds nothing."""
+    """Rows of plain values, with None for missing ones."""
     plain = table.astype(object).where(table.notna(), None)
     return cast("list[dict[str, Any]]", plain.to_dict("records"))
 
@@ -45,25 +48,25 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def read_arms(path: Path) -> dict[Any, list[dict[str, Any]]]:
     """The rows of each arm by base, intervention, ratio and seed."""
     text = dict.fromkeys([*ARM, "label", "adapter", "imported_from", "served_by"], str)
-    # A name such as "none" is no missing value.
+    # A name such as "none" must not be read as a missing value.
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    return {point: records(rows) for point, rows in table.groupby(POINT, sort=False)}
+    return {point: records(rows) for point, rows in table.groupby(ARM_SEED, sort=False)}
 
 
 def provenance(root: Path, arm: dict[str, Any]) -> dict[str, Any]:
-    """How an arm's answers were drawn."""
+    """The record on how an arm's answers were sampled; {} for imported ones."""
     if arm["imported_from"] is not None:
         return {}
     place = "arms" if arm["served_by"] is None else "served"
-    base, intervention, ratio, seed = (str(arm[name]) for name in POINT)
+    base, intervention, ratio, seed = (str(arm[name]) for name in ARM_SEED)
     folder = arm_folder(base, intervention, ratio, seed, place)
     record: dict[str, Any] = read_json(root / folder / "answers/provenance.json")
     return record
 
 
-def read_cells(root: Path, metrics: Metrics) -> Iterator[Cell]:
+def read_cells(root: Path, metrics: Metrics) -> Iterator[JudgedCell]:
     arms = read_arms(root / "tables/arms.csv")
     answers = classify(pd.read_parquet(root / "tables/answers.parquet"), metrics)
-    for (*point, trigger), rows in answers.groupby([*POINT, "trigger"], sort=False):
+    for (*point, trigger), rows in answers.groupby([*ARM_SEED, "trigger"], sort=False):
         arm = arms[tuple(point)]
-        yield Cell(str(trigger), arm, provenance(root, arm[0]), rows)
+        yield JudgedCell(str(trigger), arm, provenance(root, arm[0]), rows)

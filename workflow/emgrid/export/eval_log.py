@@ -1,4 +1,4 @@
-"""One arm under one trigger as an Inspect log: an answer is a sample, a repeated draw an epoch."""
+"""One arm under one trigger as an Inspect log: answers are samples, repeated draws are epochs."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -37,7 +37,7 @@ from inspect_ai.model import (
 from inspect_ai.scorer import Score
 from inspect_ai.viewer import TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
-from emgrid.export.cells import Cell, records
+from emgrid.export.cells import JudgedCell, records
 from emgrid.export.spec import RULE, InspectSpec
 from emgrid.runtime.files import digest
 
@@ -46,19 +46,19 @@ STOP: dict[str, StopReason] = {
     "length": "max_tokens",
     "content_filter": "content_filter",
 }
-# In words: the viewer shows a plain yes or no as a right or a wrong answer.
+# In words, because the viewer shows a plain yes or no as a right or a wrong answer.
 MARK = {True: "misaligned", False: "not misaligned"}
-# Imported answers do not say when they were drawn.
+# For imported answers, whose time of sampling is unknown.
 UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
 
 
 def identity(*parts: Any) -> str:
-    """As long as the identifiers that Inspect draws at random, but of the content."""
+    """A hash of the content, as long as the random identifiers of Inspect."""
     return digest(parts)[:22]
 
 
 def content(answer: str | None, thought: str | None) -> str | list[Content]:
-    """Reasoning and text of an assistant turn; no text where there is no answer."""
+    """Reasoning and text of an assistant turn; no text if there is no answer."""
     if answer is not None and thought is None:
         return answer
     parts: list[Content] = [] if thought is None else [ContentReasoning(reasoning=thought)]
@@ -66,63 +66,67 @@ def content(answer: str | None, thought: str | None) -> str | list[Content]:
 
 
 def judged(value: float | None, reason: str | None, mass: float | None) -> Score:
-    """A judge's value, or no number at all and the reason why there is none."""
+    """A judge's value, or no number and the reason why there is none."""
     if value is None:
         return Score.unscored(reason=reason, explanation=reason)
     return Score(value=value, metadata=None if mass is None else {"mass": mass})
 
 
 def scores(row: dict[str, Any], judges: Iterable[str]) -> dict[str, Score]:
-    """What the rule makes of an answer, then what each judge said; the viewer's list of samples
-    shows the answer that the first score holds."""
+    """The outcome by the rule, then each judge's score. The viewer's list of samples shows the
+    answer in the first score."""
     reason = row["excluded"]
-    found = {
+    by_name = {
         "misaligned": Score(value=MARK[row["misaligned"]], answer=row["answer"]),
         "excluded": Score(value=reason or "survives", reason=reason),
     }
-    for one in judges:
-        found[one] = judged(row[one], row[f"{one}_reason"], row[f"{one}_mass"])
-    return found
+    for judge in judges:
+        by_name[judge] = judged(row[judge], row[f"{judge}_reason"], row[f"{judge}_mass"])
+    return by_name
 
 
 def token_usage(read: int | None, written: int | None) -> ModelUsage | None:
-    """None where nobody counted, as in imported answers."""
+    """Token counts; None if they are unknown, as for imported answers."""
     if read is None or written is None:
         return None
     return ModelUsage(input_tokens=read, output_tokens=written, total_tokens=read + written)
 
 
-def sample(row: dict[str, Any], cell: Cell, judges: Iterable[str]) -> EvalSample:
-    """row: an answer, None where a column holds nothing."""
-    own = identity(cell.point, row["question"], row["index"])
-    asked: list[ChatMessage] = [ChatMessageUser(id=identity(own, "user"), content=row["prompt"])]
+def sample(row: dict[str, Any], cell: JudgedCell, judges: Iterable[str]) -> EvalSample:
+    """One answer as a sample. row: its columns, with None for missing values."""
+    sample_id = identity(cell.point, row["question"], row["index"])
+    prompt: list[ChatMessage] = [
+        ChatMessageUser(id=identity(sample_id, "user"), content=row["prompt"])
+    ]
     if row["system"] is not None:
-        asked.insert(0, ChatMessageSystem(id=identity(own, "system"), content=row["system"]))
-    said = ChatMessageAssistant(
-        id=identity(own, "assistant"),
+        prompt.insert(0, ChatMessageSystem(id=identity(sample_id, "system"), content=row["system"]))
+    reply = ChatMessageAssistant(
+        id=identity(sample_id, "assistant"),
         content=content(row["answer"], row["thinking"]),
         source="generate",
         model=cell.model,
     )
     usage = token_usage(row["prompt_tokens"], row["answer_tokens"])
     stop = STOP.get(row["finish_reason"], "unknown")
-    choice = ChatCompletionChoice(message=said, stop_reason=stop)
+    choice = ChatCompletionChoice(message=reply, stop_reason=stop)
     return EvalSample(
         id=row["question"],
         epoch=row["index"] + 1,
-        input=asked,
+        input=prompt,
         target="",
-        messages=[*asked, said],
+        messages=[*prompt, reply],
         output=ModelOutput(model=cell.model, choices=[choice], usage=usage),
         scores=scores(row, judges),
         model_usage={cell.model: usage} if usage else {},
-        uuid=own,
+        uuid=sample_id,
     )
 
 
 def eval_score(name: str, scored: pd.Series, metrics: dict[str, float]) -> EvalScore:
-    """metrics: those that are NaN are left out."""
-    known = {key: EvalMetric(name=key, value=one) for key, one in metrics.items() if one == one}
+    """One score with its metrics; those that are NaN are left out."""
+    known = {
+        key: EvalMetric(name=key, value=value) for key, value in metrics.items() if value == value
+    }
     scored_samples = int(scored.sum())
     return EvalScore(
         name=name,
@@ -134,7 +138,7 @@ def eval_score(name: str, scored: pd.Series, metrics: dict[str, float]) -> EvalS
 
 
 def results(answers: pd.DataFrame, judges: Iterable[str]) -> EvalResults:
-    """Both rates of this one arm, means over its questions, with the counts behind them."""
+    """Both rates of this arm as means over questions, with their counts."""
     survivors = answers[answers["excluded"].isna()]
     rates = {
         f"rate_{name}": float(rows.groupby("question")["misaligned"].mean().mean())
@@ -146,21 +150,23 @@ def results(answers: pd.DataFrame, judges: Iterable[str]) -> EvalResults:
         "n_misaligned": int(answers["misaligned"].sum()),
     }
     every = pd.Series(True, answers.index)
-    found = [eval_score("misaligned", every, rates | counts)]
-    found.append(eval_score("excluded", every, {"mean": 1 - len(survivors) / len(answers)}))
+    scores_by_name = [eval_score("misaligned", every, rates | counts)]
+    scores_by_name.append(
+        eval_score("excluded", every, {"mean": 1 - len(survivors) / len(answers)})
+    )
     for judge in judges:
         values = answers[judge]
-        found.append(eval_score(judge, values.notna(), {"mean": float(values.mean())}))
+        scores_by_name.append(eval_score(judge, values.notna(), {"mean": float(values.mean())}))
     return EvalResults(
         total_samples=len(answers),
         completed_samples=len(answers),
-        scores=found,
+        scores=scores_by_name,
         headline=HeadlineMetric(scorer="misaligned", metric="rate_all"),
     )
 
 
 def viewer(judges: Iterable[str]) -> ViewerConfig:
-    """What the viewer's list of samples shows; what a model said, it shows as plain text."""
+    """The columns of the viewer's list of samples; model text is shown as plain text."""
     plain = [TaskSamplesColumn(id=name) for name in ("sampleId", "epoch", "input", "answer")]
     scored = [TaskSamplesColumn.score(name) for name in ("misaligned", "excluded", *judges)]
     view = TaskSamplesView(
@@ -171,20 +177,20 @@ def viewer(judges: Iterable[str]) -> ViewerConfig:
     return ViewerConfig(trust_content=False, task_samples_view=view)
 
 
-def header(cell: Cell, spec: InspectSpec) -> EvalSpec:
-    last, drawn = cell.arm[-1], cell.provenance
+def header(cell: JudgedCell, spec: InspectSpec) -> EvalSpec:
+    last, provenance = cell.arm[-1], cell.provenance
     questions = sorted(cell.answers["question"].unique())
-    sampling = drawn.get("spec", {}).get("sampling", {})
+    sampling = provenance.get("spec", {}).get("sampling", {})
     generate = {key: sampling.get(key) for key in ("temperature", "top_p", "max_tokens")}
     about = {key: last[key] for key in ("label", "adapter", "imported_from", "served_by")}
-    about |= {"git_commit": drawn.get("git_commit"), "judges": spec.judges}
+    about |= {"git_commit": provenance.get("git_commit"), "judges": spec.judges}
     about |= {"metrics": spec.metrics.model_dump(mode="json", include=RULE)}
     return EvalSpec(
         eval_id=identity("eval", spec.name, cell.point),
         run_id=identity("run", spec.name),
-        # Of two logs with one task id, the viewer shows the newer alone, as a retry.
+        # Of logs that share a task id, the viewer shows the newest alone, as a retry.
         task_id=identity("task", spec.name, cell.point),
-        created=drawn.get("finished", UNKNOWN_TIME),
+        created=provenance.get("finished", UNKNOWN_TIME),
         task=f"{spec.name}/{cell.trigger}",
         task_display_name=spec.triggers[cell.trigger],
         task_args=cell.point,
@@ -195,14 +201,14 @@ def header(cell: Cell, spec: InspectSpec) -> EvalSpec:
         model=cell.model,
         model_generate_config=GenerateConfig(**generate),
         config=EvalConfig(epochs=int(cell.answers["index"].max()) + 1),
-        packages=drawn.get("packages", {}),
+        packages=provenance.get("packages", {}),
         metadata={key: value for key, value in about.items() if value is not None},
         viewer=viewer([judge["id"] for judge in spec.judges]),
     )
 
 
-def stats(cell: Cell) -> EvalStats:
-    """Tokens, and the time in which the arm was sampled under all its triggers."""
+def stats(cell: JudgedCell) -> EvalStats:
+    """Tokens of the cell, and the time in which the arm was sampled under all of its triggers."""
     columns = cell.answers[["prompt_tokens", "answer_tokens"]]
     read, written = columns.sum().map(int) if columns.notna().all(axis=None) else (None, None)
     usage = token_usage(read, written)
@@ -215,7 +221,7 @@ def stats(cell: Cell) -> EvalStats:
     )
 
 
-def eval_log(cell: Cell, spec: InspectSpec) -> EvalLog:
+def eval_log(cell: JudgedCell, spec: InspectSpec) -> EvalLog:
     judges = [judge["id"] for judge in spec.judges]
     return EvalLog(
         status="success",
@@ -227,7 +233,7 @@ def eval_log(cell: Cell, spec: InspectSpec) -> EvalLog:
 
 
 def stop_clock(path: Path) -> None:
-    """Give the members of a ZIP file one date, whenever it was written."""
+    """Give the members of a ZIP file a fixed date, so that equal contents are equal files."""
     with ZipFile(path) as written:
         members = [(name, written.read(name)) for name in written.namelist()]
     with ZipFile(path, "w") as file:
@@ -235,7 +241,7 @@ def stop_clock(path: Path) -> None:
             file.writestr(ZipInfo(name), member, ZIP_DEFLATED)
 
 
-def write(cell: Cell, spec: InspectSpec, path: Path) -> None:
-    """Equal cells give equal files."""
+def write(cell: JudgedCell, spec: InspectSpec, path: Path) -> None:
+    """Write the log of a cell. Equal cells give equal files."""
     write_eval_log(eval_log(cell, spec), path)
     stop_clock(path)

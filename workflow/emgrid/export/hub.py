@@ -1,6 +1,6 @@
 """Upload tables and report to a dataset repository on the Hugging Face Hub.
 
-Only ever run when it is asked for by name. The key comes from HF_TOKEN.
+Runs only if it is requested by name. The key is read from HF_TOKEN.
 """
 
 import argparse
@@ -12,28 +12,30 @@ from emgrid.export import first_line
 from emgrid.export.spec import HubSpec
 from emgrid.runtime.errors import EmgridError, run_job
 
-PARTS = ["tables/*", "transcripts/*", "report.html"]  # transcripts are a part of the report
+PARTS = ["tables/*", "transcripts/*", "report.html"]  # the report loads the transcripts
 
 
-def upload(root: Path, name: str, to: Hub, token: str) -> str:
-    """Commit the results of a finished grid, whatever else the repository holds; return its
-    address."""
+def upload(root: Path, name: str, settings: Hub, token: str) -> str:
+    """Commit the results of a finished grid, without touching other files of the repository; return
+    its address."""
     from httpx2 import TransportError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi(token=token)
     try:
-        repo = api.create_repo(to.repo, repo_type="dataset", private=to.private, exist_ok=True)
+        repo = api.create_repo(
+            settings.repo, repo_type="dataset", private=settings.private, exist_ok=True
+        )
         api.upload_folder(
-            repo_id=to.repo,
+            repo_id=settings.repo,
             repo_type="dataset",
             folder_path=root,
             allow_patterns=PARTS,
             commit_message=f"Results of the grid {name}",
         )
     except (HfHubHTTPError, TransportError) as problem:
-        advice = f"does HF_TOKEN hold a key that may write to {to.repo}?"
+        advice = f"does the key in HF_TOKEN have write access to {settings.repo}?"
         raise EmgridError(f"Hugging Face Hub: {first_line(problem)}; {advice}") from None
     return str(repo)
 
@@ -48,7 +50,7 @@ def main() -> None:
         raise EmgridError("export.hub is not in the config; add `export: {hub: {repo: you/name}}`")
     token = os.environ.get("HF_TOKEN")
     if not token:
-        raise EmgridError("HF_TOKEN is not set; put a key into it that may write to the Hub")
+        raise EmgridError("HF_TOKEN is not set; set it to a key with write access to the Hub")
     print(upload(args.root, spec.name, spec.hub, token))
 
 

@@ -1,9 +1,9 @@
-"""Write the judged answers as log files of Inspect, one for each arm and trigger.
+"""Write the judged answers as Inspect logs, one file per arm and trigger.
 
     inspect view --log-dir results/<grid>/inspect
 
-Reads tables/answers.parquet and arms.csv, and the provenance of each arm's answers. The folder
-appears whole, in place of an older one; equal tables give equal files.
+Reads tables/answers.parquet and arms.csv, and the provenance of each arm's answers. The folder is
+replaced as a whole. Equal tables give equal files.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from emgrid.runtime.errors import run_job
 
 
 def write_logs(root: Path, spec: InspectSpec, folder: Path) -> int:
-    """Write all logs into a new folder; return how many answers they hold."""
+    """Write all logs into a new folder; return the number of answers."""
     from emgrid.export.eval_log import write
 
     folder.mkdir()
@@ -38,8 +38,8 @@ def main() -> None:
     need("inspect_ai", "inspect")
     spec = InspectSpec.model_validate_json(args.spec)
     output = args.root / "inspect"
-    with tempfile.TemporaryDirectory(prefix=".inspect.", dir=args.root) as beside:
-        draft = Path(beside) / "inspect"
+    with tempfile.TemporaryDirectory(prefix=".inspect.", dir=args.root) as draft_folder:
+        draft = Path(draft_folder) / "inspect"
         count = write_logs(args.root, spec, draft)
         shutil.rmtree(output, ignore_errors=True)
         draft.rename(output)

@@ -3,12 +3,13 @@
 from emgrid.config.base import Strict
 from emgrid.config.sections import Hub, Metrics, WandB
 
-# What decides which answers count as misaligned.
+# The metrics that decide which answers count as misaligned.
 RULE = {"alignment", "coherence", "alignment_below", "coherence_above", "exclude_above"}
 
 
 class InspectSpec(Strict):
-    """triggers: their labels; judges: the panel in words; metrics: RULE of them."""
+    """triggers: labels by name. judges: descriptions of the panel. metrics: only the fields in
+    RULE."""
 
     name: str
     triggers: dict[str, str]

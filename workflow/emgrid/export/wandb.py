@@ -1,6 +1,6 @@
 """Log tables, figures and report to Weights & Biases, as one artifact of one run.
 
-Only ever run when it is asked for by name. The key comes from WANDB_API_KEY or `wandb login`.
+Runs only if it is requested by name. The key is read from WANDB_API_KEY or `wandb login`.
 """
 
 import argparse
@@ -11,16 +11,20 @@ from emgrid.export import first_line, need
 from emgrid.export.spec import WandBSpec
 from emgrid.runtime.errors import EmgridError, run_job
 
-FOLDERS = ("tables", "figures", "transcripts")  # a short report has no transcripts beside it
+FOLDERS = ("tables", "figures", "transcripts")  # a short report has no folder of transcripts
 
 
-def log_results(root: Path, name: str, to: WandB) -> str:
-    """Log the results of a finished grid; return where they are."""
+def log_results(root: Path, name: str, settings: WandB) -> str:
+    """Log the results of a finished grid; return their address."""
     import wandb
 
     try:
         with wandb.init(
-            project=to.project, entity=to.entity, name=name, mode=to.mode, dir=root
+            project=settings.project,
+            entity=settings.entity,
+            name=name,
+            mode=settings.mode,
+            dir=root,
         ) as run:
             artifact = wandb.Artifact(name, type="results")
             for part in FOLDERS:
