@@ -22,6 +22,7 @@ from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.spec import ARM, CELL, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import handed
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 from emgrid.runtime.seeding import derive_seed
@@ -37,7 +38,7 @@ def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
         for arm in spec.arms
         if arm.source is None and arm.served is None
         for trigger in spec.triggers
-        for line in read_jsonl(root / arm.folder / f"likelihood/trigger={trigger}.jsonl")
+        for line in read_jsonl(root / arm.folder / layout.LIKELIHOOD / layout.trigger_file(trigger))
     ]
     sides = pd.DataFrame(rows).pivot_table(
         index=[*CELL, "pair"], columns="side", values="logprob", sort=False
@@ -103,11 +104,11 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
             row: dict[str, Any] = own | {"stage": number if stage else 0}
             row |= {"imported_from": arm.source, "served_by": arm.served}
             if stage:
-                folder = f"stages/stage={stage}"
-                record = read_json(root / folder / "provenance.json")
-                sources = read_json(root / folder / "mix.json")["sources"]
+                folder = layout.stage_folder(stage)
+                record = read_json(root / folder / layout.PROVENANCE)
+                sources = read_json(root / folder / layout.MIX_RECORD)["sources"]
                 row |= {
-                    "adapter": f"{folder}/adapter",
+                    "adapter": f"{folder}/{layout.ADAPTER}",
                     "same_adapter": same.get(arm.folder) if number == len(arm.stages) else None,
                     "rows": record["rows"],
                     "sources": " + ".join(f"{one['rows']} {one['source']}" for one in sources),
@@ -141,7 +142,7 @@ def equal_adapters(spec: AggregateSpec, root: Path) -> dict[str, str]:
     alike: dict[tuple[str, str], list[Any]] = {}
     for arm in spec.arms:
         if arm.stages:
-            record = read_json(root / f"stages/stage={arm.stages[-1]}/provenance.json")
+            record = read_json(root / layout.stage_file(arm.stages[-1], layout.PROVENANCE))
             alike.setdefault((arm.base, record["adapter_sha256"]), []).append(arm)
     found = {}
     for arms in alike.values():
@@ -168,7 +169,7 @@ def main() -> None:
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
     spec = AggregateSpec.model_validate_json(args.spec)
-    tables = args.root / "tables"
+    tables = args.root / layout.TABLES
     # statsmodels collects garbage at every adjusted p; what was imported need not be searched.
     gc.freeze()
     answers = read_answers(spec, args.root)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyarrow.json import ParseOptions, ReadOptions, read_json
 
 from emgrid.aggregate.spec import ANSWER, AggregateSpec, ArmSpec
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl
 
@@ -76,11 +77,11 @@ def judged(path: Path, keys: Any, judges: Sequence[str]) -> dict[str, Any]:
 def read_cell(which: tuple[ArmSpec, str], judges: Sequence[str], root: Path) -> Any:
     """The answers of one arm under one trigger, as an Arrow table."""
     arm, trigger = which
-    folder, file = root / arm.folder, f"trigger={trigger}.jsonl"
-    said = read_lines(folder / "answers" / file, ANSWERS)
+    folder, file = root / arm.folder, layout.trigger_file(trigger)
+    said = read_lines(folder / layout.ANSWERS / file, ANSWERS)
     columns = {name: pa.repeat(value, len(said)) for name, value in cell(arm, trigger).items()}
     columns |= {name: said[name] for name in ("question", *ANSWER)}
-    return pa.table(columns | judged(folder / "judgements" / file, said["key"], judges))
+    return pa.table(columns | judged(folder / layout.JUDGEMENTS / file, said["key"], judges))
 
 
 def read_answers(spec: AggregateSpec, root: Path) -> pd.DataFrame:

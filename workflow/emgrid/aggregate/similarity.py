@@ -20,6 +20,7 @@ from emgrid.aggregate.spec import ARM, SimilaritySpec
 from emgrid.config.base import handed
 from emgrid.config.triggers import Message
 from emgrid.judge.classifier_judge import Encoder
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 
@@ -43,9 +44,11 @@ def training_prompts(root: Path, stages: Sequence[str]) -> list[str]:
     """Prompts of the misaligned rows of all stages, or of all rows where there are none."""
     prompts: dict[str, list[str]] = {"misaligned": [], "benign": []}
     for stage in stages:
-        folder = root / f"stages/stage={stage}"
-        roles = {one["source"]: one["role"] for one in read_json(folder / "mix.json")["sources"]}
-        rows = list(read_jsonl(folder / "train.jsonl"))
+        folder = root / layout.stage_folder(stage)
+        roles = {
+            one["source"]: one["role"] for one in read_json(folder / layout.MIX_RECORD)["sources"]
+        }
+        rows = list(read_jsonl(folder / layout.TRAINING_ROWS))
         for row in random.Random(0).sample(rows, min(ROWS, len(rows))):  # noqa: S311
             prompts[roles[row["source"]]].append(prompt_of(row["messages"]))
     return prompts["misaligned"] or prompts["benign"]
@@ -92,7 +95,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = SimilaritySpec.model_validate_json(args.spec)
     table = similarities(spec, args.root, Encoder())
-    with whole_file(args.root / "tables/similarity.csv") as draft:
+    with whole_file(args.root / layout.table("similarity.csv")) as draft:
         table.to_csv(draft, index=False)
 
 

@@ -10,9 +10,14 @@ from pathlib import Path
 from emgrid.config.sections import Hub
 from emgrid.export import first_line
 from emgrid.export.spec import HubSpec
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError, run_stage
 
-PARTS = ["tables/*", "transcripts/*", "report.html"]  # transcripts are a part of the report
+PARTS = [
+    f"{layout.TABLES}/*",
+    f"{layout.TRANSCRIPTS}/*",
+    layout.REPORT,
+]  # transcripts are a part of the report
 
 
 def upload(root: Path, name: str, to: Hub, token: str) -> str:

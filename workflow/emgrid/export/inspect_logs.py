@@ -14,6 +14,7 @@ from pathlib import Path
 from emgrid.export import need
 from emgrid.export.cells import read_cells
 from emgrid.export.spec import InspectSpec
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_stage
 
 
@@ -37,9 +38,9 @@ def main() -> None:
     args = parser.parse_args()
     need("inspect_ai", "inspect")
     spec = InspectSpec.model_validate_json(args.spec)
-    output = args.root / "inspect"
+    output = args.root / layout.INSPECT
     with tempfile.TemporaryDirectory(prefix=".inspect.", dir=args.root) as beside:
-        draft = Path(beside) / "inspect"
+        draft = Path(beside) / layout.INSPECT
         count = write_logs(args.root, spec, draft)
         shutil.rmtree(output, ignore_errors=True)
         draft.rename(output)

@@ -17,6 +17,7 @@ from emgrid.config.sections import Sampling
 from emgrid.config.served import ServedModel
 from emgrid.data.generate import GenerateSpec
 from emgrid.data.mix import used_sources
+from emgrid.runtime import layout
 from emgrid.runtime.files import digest
 
 
@@ -32,16 +33,16 @@ class TrainedStage:
 
     @property
     def folder(self) -> str:
-        return f"stages/stage={self.name}"
+        return layout.stage_folder(self.name)
 
     @property
     def adapter_folder(self) -> str:
-        return f"{self.folder}/adapter"
+        return f"{self.folder}/{layout.ADAPTER}"
 
     @property
     def adapter_record(self) -> str:
         """Holds the adapter's hash, and stands for it: an equal adapter makes nothing run again."""
-        return f"{self.folder}/adapter.json"
+        return f"{self.folder}/{layout.ADAPTER_RECORD}"
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ class Arm:
 
     @property
     def folder(self) -> str:
-        return arm_folder(**self.cell, place=self.place)
+        return layout.arm_folder(**self.cell, place=self.place)
 
     @property
     def writer(self) -> str:
         """Names the file of rows that only this arm's job appends to."""
-        return ".".join(f"{name}={value}" for name, value in self.cell.items())
+        return layout.arm_name(**self.cell)
 
     @property
     def place(self) -> str:
@@ -128,10 +129,6 @@ def benign_of(arm: Arm, interventions: Mapping[str, Intervention]) -> str | None
     return None
 
 
-def arm_folder(base: str, intervention: str, ratio: str, seed: str, place: str = "arms") -> str:
-    return f"{place}/base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
-
-
 @dataclass(frozen=True)
 class Drawn:
     """Answers of one model to a data set's prompts, drawn to be trained on."""
@@ -155,7 +152,7 @@ class Drawn:
 
     @property
     def file(self) -> str:
-        return f"generated/answers/{self.name}.jsonl"
+        return layout.generated_answers(self.name)
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ class Generated:
 
     @property
     def file(self) -> str:
-        return f"generated/{self.name}.jsonl"
+        return layout.generated_rows(self.name)
 
     @property
     def own(self) -> Drawn:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.models import asked_models, model_spec
 from emgrid.models.model_files import note_place
 from emgrid.models.prompts import prompts_digest
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import STARTED_IN, digest, read_json, users_path, write_text
 from emgrid.runtime.locks import enter, hold
@@ -100,13 +101,30 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     return grid
 
 
+class SpecFiles:
+    """Specs that jobs read from files: the spec of a large grid is longer than a command may be."""
+
+    def __init__(self) -> None:
+        self.makers: dict[str, Callable[[], str]] = {}
+
+    def add(self, name: str, make: Callable[[], str]) -> str:
+        """Return the file of a spec. make: makes the spec when a run begins."""
+        file = layout.spec_file(name)
+        self.makers[file] = make
+        return file
+
+    def made(self) -> dict[str, str]:
+        """The specs by their files."""
+        return {file: make() for file, make in self.makers.items()}
+
+
 def begin(grid: Grid, specs: dict[str, str]) -> None:
     """Be the one run of the grid, write the specs that jobs are handed as files, find users' models
     where they are now, and check the prompts of the base models that are ready."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
-        for record in Path("assets/models").glob("*/model.json"):
+        for record in Path().glob(layout.model_record("*")):
             name = record.parent.name
             if name in grid.config.models and (folder := grid.own_model(name)):
                 note_place(record.parent, folder)
@@ -123,9 +141,9 @@ def check_prompts(grid: Grid, specs: dict[str, str]) -> None:
     A model that is yet to be made ready, or made again, is checked by its own job.
     """
     for base in asked_models(grid):
-        file = f"specs/prompts.{base}.json"
-        model = Path(f"assets/models/{base}/model.json")
-        output = model.with_name("prompts.json")
+        file = layout.spec_file(f"prompts.{base}")
+        model = Path(layout.model_record(base))
+        output = Path(layout.prompts_record(base))
         if not model.is_file() or not is_current(read_json(model), grid, base):
             continue
         found = read_json(output)["digest"] if output.is_file() else None

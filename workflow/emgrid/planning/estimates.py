@@ -14,6 +14,7 @@ from emgrid.grid.grid import Grid
 from emgrid.planning.call_costs import conversations, mean_characters
 from emgrid.planning.jobs import jobs_by_rule
 from emgrid.planning.measurements import ON_DEVICE, Rate, Records, reckon, sources_told
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, read_jsonl
 
 # Tokens that a chat template puts around a message, about.
@@ -70,7 +71,7 @@ class Outlay:
     def stage_tokens(self, stage: TrainedStage) -> Estimate:
         """Tokens that a stage computes, all epochs: counted where its rows were checked."""
         training = stage.stage.training
-        checked = self.root / stage.folder / "provenance.json"
+        checked = self.root / stage.folder / layout.PROVENANCE
         if checked.is_file():
             told = read_json(checked)
             return Estimate(told["tokens"] * training.epochs, f"results/{self.root.name}")

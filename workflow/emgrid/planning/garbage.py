@@ -18,10 +18,9 @@ from emgrid.judge.judge import identity
 from emgrid.judge.judgement_store import folder_name
 from emgrid.planning.inventory import KEY, Holdings
 from emgrid.planning.jobs import outputs
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.train.train import TrainSpec
-
-ADAPTERS = Path("rows/adapters")
 
 
 @dataclass(frozen=True)
@@ -104,22 +103,22 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
     arms = {arm.folder for grid in grids for arm in grid.arms}
     files = {file for grid in grids for made in outputs(grid).values() for file in made}
     models = {str(Path(file).parent) for file in files}
-    drawn = {f"rows/{Path(file).parent.parent}/{Path(file).name}" for file in files}
-    generated = {file.replace(".jsonl", ".record.json") for file in files}
+    drawn = {layout.stored_generated(name) for name in names_of("generate", grids)}
+    generated = {layout.generated_record(name) for name in names_of("qualify", grids)}
     wanted = stages | arms | files | models | drawn | generated
     patterns = {
-        "stages/stage=*": "stage of no arm",
-        "arms/*/*/*/*": "arm of no config",
-        "served/*/*/*/*": "arm of no config",
-        "imported/*/*/*/*": "arm of no config",
-        "assets/models/*": "base model of no config",
-        "assets/sources/*.jsonl": "data set of no config",
-        "assets/datasets/*.jsonl": "data set of no config",
-        "assets/imports/*": "file of no config",
+        layout.stage_folder("*"): "stage of no arm",
+        layout.arm_folder("*", "*", "*", "*"): "arm of no config",
+        layout.arm_folder("*", "*", "*", "*", "served"): "arm of no config",
+        layout.arm_folder("*", "*", "*", "*", "imported"): "arm of no config",
+        f"{layout.MODELS}/*": "base model of no config",
+        layout.source_file("*"): "data set of no config",
+        layout.dataset_file("*"): "data set of no config",
+        layout.import_file("*"): "file of no config",
         "generated/*.json*": "training rows of no config",
-        "generated/answers/*.jsonl": "training rows of no config",
-        "rows/generated/*.jsonl": "answers of no training",
-        "jobs/*/*.json": "record of no job",
+        layout.generated_answers("*"): "training rows of no config",
+        layout.stored_generated("*"): "answers of no training",
+        layout.job_record("*", "*"): "record of no job",
     }
     for pattern, what in patterns.items():
         for path in sorted(root.glob(pattern)):
@@ -128,12 +127,17 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
                 yield Unneeded(below, what, size(path))
 
 
+def names_of(rule: str, grids: Sequence[Grid]) -> set[str]:
+    """The names of a rule's jobs, as their files have them."""
+    return {Path(file).stem for grid in grids for file in outputs(grid).get(rule, ())}
+
+
 def kept_adapters(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
     names = {need.training_name(s) for need in needs for s in need.grid.stages.values()}
     unsure = [spec.bare() for need in needs for spec in need.trainings]
-    for path in sorted((root / ADAPTERS).glob("[!.]*")):
+    for path in sorted((root / layout.STORED_ADAPTERS).glob("[!.]*")):
         if path.name not in names:
-            spec = TrainSpec.model_validate(read_json(path / "provenance.json")["spec"])
+            spec = TrainSpec.model_validate(read_json(path / layout.PROVENANCE)["spec"])
             if spec.bare() not in unsure:
                 yield Unneeded(path.relative_to(root), "adapter of no stage", size(path))
 
@@ -151,13 +155,14 @@ def kept_rows(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
         for arm in need.grid.sampled:
             want(need.answer_file(arm), need.answer_keys(arm))
             if arm.settings is not None:
-                path = root / f"rows/likelihood/{arm.writer}.jsonl"
+                path = root / layout.stored_scores(arm.writer)
                 want(path, need.score_keys(arm) if need.grid.has_pairs else ())
-    for kind in ("answers", "likelihood", "served"):
-        for path in sorted((root / "rows" / kind).glob("*.jsonl")):
+    served = f"{layout.STORED_SERVED}/*.jsonl"
+    for pattern in (layout.stored_answers("*"), layout.stored_scores("*"), served):
+        for path in sorted(root.glob(pattern)):
             keys = wanted.get(path, set())
             if keys is not None:
-                yield from rows_without(path, keys, root, paid=kind == "served")
+                yield from rows_without(path, keys, root, paid=pattern == served)
 
 
 def rows_without(path: Path, keys: set[str], root: Path, paid: bool) -> Iterator[Unneeded]:
@@ -187,7 +192,7 @@ def lines_of(path: Path) -> Iterator[tuple[str, bytes]]:
 def judgements(needs: Sequence[Needs], root: Path) -> Iterator[Unneeded]:
     """Folders of judges that are in no panel, or were edited since."""
     wanted = {name for need in needs for name in need.judge_folders}
-    for path in sorted((root / "rows/judgements").glob("*.*")):
+    for path in sorted((root / layout.STORED_JUDGEMENTS).glob("*.*")):
         unsure = f"{path.name.rpartition('.')[0]}." in wanted
         if path.is_dir() and path.name not in wanted and not unsure:
             files = sorted(path.glob("*.jsonl"))

@@ -24,6 +24,7 @@ from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.prepare import ModelSpec
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 from emgrid.runtime.row_store import read_kept
 from emgrid.sample import answers, likelihood, served
@@ -95,7 +96,7 @@ class Holdings:
         """A base model's record, None as long as it is not there; with what the config says of the
         model now, which its record gets when it is made anew."""
         if name not in self.models:
-            path = self.root / f"assets/models/{name}/model.json"
+            path = self.root / layout.model_record(name)
             found = BaseModel.read(path) if path.is_file() else None
             if found is not None and name in self.grid.config.known_models():
                 foresee(found, ModelSpec.model_validate_json(model_spec(self.grid, name)))
@@ -106,21 +107,21 @@ class Holdings:
         """The hash of a stage's adapter, None where there is none (yet)."""
         if stage.name in self.renewed:
             kept = self.kept_training(stage)
-            return str(read_json(kept / "provenance.json")["adapter_sha256"]) if kept else None
+            return str(read_json(kept / layout.PROVENANCE)["adapter_sha256"]) if kept else None
         path = self.root / stage.adapter_record
         return str(read_json(path)["sha256"]) if path.is_file() else None
 
     def kept_training(self, stage: TrainedStage) -> Path | None:
         """The folder in which a stage's training is kept, if it is, as far as can be known."""
         name = self.training_name(stage)
-        folder = self.root / "rows/adapters" / str(name)
+        folder = self.root / layout.STORED_ADAPTERS / str(name)
         return folder if name and folder.is_dir() else None
 
     def training_name(self, stage: TrainedStage) -> str | None:
         """The name under which a stage's training is kept, None where it is not known yet."""
         if stage.name not in self.names:
             base = self.model(stage.base)
-            rows = self.root / stage.folder / "train.jsonl"
+            rows = self.root / stage.folder / layout.TRAINING_ROWS
             parent = self.grid.stages[stage.parent] if stage.parent else None
             before = self.adapter(parent) if parent else None
             lacking = stage.name in self.mixed or not rows.is_file() or (parent and not before)
@@ -169,8 +170,10 @@ class Holdings:
     def answer_file(self, arm: Arm) -> Path:
         """Where an arm's answers are kept."""
         if arm.served is not None:
-            return self.root / "rows/served" / kept_name(arm.served.model, arm.served.identity)
-        return self.root / f"rows/answers/{arm.writer}.jsonl"
+            return (
+                self.root / layout.STORED_SERVED / kept_name(arm.served.model, arm.served.identity)
+            )
+        return self.root / layout.stored_answers(arm.writer)
 
     def answers(self, arm: Arm) -> Count:
         each = arm.sampling.answers_per_question
@@ -192,7 +195,7 @@ class Holdings:
         keys = self.score_keys(arm)
         if keys is None:
             return Count(len(self.scored), 0, known=False)
-        kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
+        kept = keys_in(self.root / layout.stored_scores(arm.writer))
         return Count(len(self.scored), sum(key in kept for key in keys))
 
     def score_keys(self, arm: Arm) -> list[str] | None:
@@ -206,8 +209,8 @@ class Holdings:
 
     @cached_property
     def bench(self) -> Bench:
-        models = {path.parent.name: path for path in self.root.glob("assets/models/*/model.json")}
-        return Bench(self.root / "rows/judgements", "", models=models)
+        models = {path.parent.name: path for path in self.root.glob(layout.model_record("*"))}
+        return Bench(self.root / layout.STORED_JUDGEMENTS, "", models=models)
 
     @cached_property
     def judged_by(self) -> dict[str, tuple[Judge, set[str] | None]]:
@@ -271,7 +274,7 @@ class Holdings:
         """An arm's answers that are there, as far as a judge is shown them."""
         if not redrawn or arm.source is not None:
             for name in self.grid.triggers:
-                path = self.root / arm.folder / f"answers/trigger={name}.jsonl"
+                path = self.root / arm.folder / layout.ANSWERS / layout.trigger_file(name)
                 if path.is_file():
                     with path.open(encoding="utf-8") as file:
                         yield from (json.loads(line) | {"trigger": name} for line in file)

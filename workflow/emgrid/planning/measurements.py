@@ -15,6 +15,7 @@ from typing import Any
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
 from emgrid.models.prepare import load_registry
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 
 BENCHMARKS = ROOT / "benchmarks/results.json"
@@ -22,7 +23,9 @@ BENCHMARKS = ROOT / "benchmarks/results.json"
 # all epochs (train), tokens that answers may have (sample), matched answers (likelihood).
 SCALED = ("train", "sample", "likelihood")
 ON_DEVICE = (*SCALED, "generate")
-PER_ANSWER = ("arms/**/*.jsonl", "rows/*/*.jsonl", "rows/judgements/*/*.jsonl")
+PER_ANSWER = ("arms/**/*.jsonl", "rows/*/*.jsonl", f"{layout.STORED_JUDGEMENTS}/*/*.jsonl")
+TRAININGS = layout.stage_file("*", layout.PROVENANCE)
+SAMPLINGS = f"{layout.arm_folder('*', '*', '*', '*')}/{layout.ANSWERS}/{layout.PROVENANCE}"
 LABELLED = "labelled.jsonl"  # judgements of the panel's measurement, the same for any grid
 COMPUTED = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 COUNTED = {
@@ -84,8 +87,8 @@ class Records:
         models = load_registry() | grid.config.models
         self.parameters = {name: model.parameters for name, model in models.items()}
         others = sorted(
-            (path.parents[1] for path in root.parent.glob("*/tables/answers.parquet")),
-            key=lambda path: -(path / "tables/answers.parquet").stat().st_mtime,
+            (path.parents[1] for path in root.parent.glob(f"*/{layout.ANSWER_TABLE}")),
+            key=lambda path: -(path / layout.ANSWER_TABLE).stat().st_mtime,
         )
         folders = [root, *(path for path in others if path != root)]
         self.sources = [
@@ -134,19 +137,21 @@ class Records:
     def adapters_like(self, base: str, rank: int) -> Iterator[Size]:
         for source in self.sources:
             for path in sorted(
-                source.folder.glob("stages/*/provenance.json") if source.folder else ()
+                source.folder.glob(layout.stage_file("*", layout.PROVENANCE))
+                if source.folder
+                else ()
             ):
                 spec = read_json(path)["spec"]
                 if (spec["base"], spec["training"]["rank"]) == (base, rank):
-                    files = (path.parent / "adapter").iterdir()
+                    files = (path.parent / layout.ADAPTER).iterdir()
                     yield Size(sum(file.stat().st_size for file in files), source.name)
 
     def answer_bytes(self) -> Size | None:
         """What a finished grid's answers, scores and judgements take, for each answer."""
         for source in self.sources:
-            if source.folder is None or not (source.folder / "tables/answers.parquet").is_file():
+            if source.folder is None or not (source.folder / layout.ANSWER_TABLE).is_file():
                 continue
-            rows = source.folder.glob("arms/*/*/*/*/answers/provenance.json")
+            rows = source.folder.glob(SAMPLINGS)
             answers = sum(read_json(path)["answers"] for path in rows)
             if answers:
                 files = (file for part in PER_ANSWER for file in source.folder.glob(part))
@@ -162,7 +167,7 @@ def start_of(measures: Sequence[Measure]) -> float:
 def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
     """What the files of a grid tell of its jobs."""
     device = "cpu"
-    for path in sorted(root.glob("stages/*/provenance.json")):
+    for path in sorted(root.glob(TRAININGS)):
         told = read_json(path)
         device = told["device"].split(" ")[0]
         work = told["tokens"] * told["epochs"]
@@ -170,13 +175,13 @@ def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
         steps = told.get("step_seconds", told["seconds"])
         yield Measure("train", device, steps, work, base, max(told["seconds"] - steps, 0.0))
     lengths = []
-    for path in sorted(root.glob("arms/*/*/*/*/answers/provenance.json")):
+    for path in sorted(root.glob(SAMPLINGS)):
         told = read_json(path)
         device = told["device"].split(" ")[0]
         lengths.append(told["spec"]["sampling"]["max_tokens"])
     tokens = sum(lengths) / len(lengths) if lengths else 0.0
-    for path in sorted((root / "benchmarks").rglob("*.tsv")):
-        place = path.relative_to(root / "benchmarks").with_suffix("")
+    for path in sorted((root / layout.BENCHMARKS).rglob("*.tsv")):
+        place = path.relative_to(root / layout.BENCHMARKS).with_suffix("")
         rule = place.parts[0]
         header, *lines = path.read_text(encoding="utf-8").splitlines()
         at = header.split("\t").index("s")
@@ -184,7 +189,7 @@ def measures_of(root: Path, parameters: Parameters) -> Iterator[Measure]:
         if rule in COUNTED:
             each = tokens if rule == "sample" else 1.0
             base = parameters.get(place.name.rsplit(".", 2)[0])
-            yield logged(root / "logs" / f"{place}.log", rule, device, seconds, each, base)
+            yield logged(root / layout.log(str(place)), rule, device, seconds, each, base)
         elif rule != "train":
             yield Measure(rule, device, seconds, len(lines))
 

@@ -13,9 +13,10 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.train import train_spec
 from emgrid.planning.spec_diff import MISSING, Change, changes
+from emgrid.runtime import layout
 
-TABLE = "tables/answers.parquet"  # whose record lists every arm with its stages
-FOLDER = "stages/stage="
+TABLE = layout.ANSWER_TABLE  # whose record lists every arm with its stages
+FOLDER = layout.stage_folder("")
 OF_STAGES = ("mix", "preflight", "train")
 Changes = tuple[Change, ...]
 Recorded = Callable[[str], Any]  # the spec on record of what a file was made of, None without one
@@ -37,8 +38,8 @@ def replaced(grid: Grid, recorded: Recorded) -> dict[str, Changes]:
 
 def between(grid: Grid, new: str, old: str, recorded: Recorded) -> Changes:
     """What differs between a stage's settings and rows and those of one on record."""
-    trained = recorded(f"{FOLDER}{old}/adapter/adapter_model.safetensors")
-    mixed = recorded(f"{FOLDER}{old}/train.jsonl")
+    trained = recorded(layout.stage_file(old, f"{layout.ADAPTER}/{layout.WEIGHTS}"))
+    mixed = recorded(layout.stage_file(old, layout.TRAINING_ROWS))
     if trained is None or mixed is None:
         return ()
     rows = changes(mixed, json.loads(mix_spec(grid, new)))
@@ -50,7 +51,11 @@ def between(grid: Grid, new: str, old: str, recorded: Recorded) -> Changes:
 def retold(job: Any, stages: Mapping[str, Changes]) -> Any:
     """A job with the settings that changed in place of the names of stages."""
     own = [job.name] if job.rule in OF_STAGES else []
-    taken = [name for name in stages if any(f"{FOLDER}{name}/" in file for file in job.added)]
+    taken = [
+        name
+        for name in stages
+        if any(f"{layout.stage_folder(name)}/" in file for file in job.added)
+    ]
     names = [name for name in [*own, *taken] if name in stages]
     if not names:
         return job

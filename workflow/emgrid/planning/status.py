@@ -17,6 +17,7 @@ from emgrid.planning.estimates import Outlay
 from emgrid.planning.inventory import NOTHING, Count, Holdings
 from emgrid.planning.jobs import outputs
 from emgrid.planning.measurements import sources_told
+from emgrid.runtime import layout
 from emgrid.runtime.locks import current, last
 
 # Where Snakemake notes the outputs of jobs that have begun and not ended.
@@ -98,10 +99,10 @@ def running_jobs(grid: Grid, root: Path) -> Iterator[Running]:
     begun = {decoded(path.name) for path in (root / BEGUN).glob("*") if path.is_file()}
     for rule, files in outputs(grid).items():
         for file in files:
-            made = {file, f"{Path(file).parent}/adapter/adapter_model.safetensors"}
+            made = {file, f"{Path(file).parent}/{layout.ADAPTER}/{layout.WEIGHTS}"}
             if begun & (made if rule == "train" else {file}):
                 name = name_of(rule, file)
-                logs = [root / f"logs/{rule}/{name}.log", root / f"logs/{rule}.log"]
+                logs = [root / layout.log(rule, name), root / layout.log(rule)]
                 line = next((last_line(log) for log in logs if log.is_file()), "")
                 yield Running(rule, name, line, *pace(line))
 

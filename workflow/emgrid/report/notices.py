@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.aggregate.plausibility import misaligned_bases
-from emgrid.config.imports import NOTES
 from emgrid.report.results import Results
 from emgrid.report.spec import ReportSpec
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 
 
@@ -28,7 +28,7 @@ def import_notes(spec: ReportSpec, root: Path) -> dict[str, list[str]]:
     """The notes on imported files by their level; equal notes on several files are listed once."""
     files: dict[str, dict[str, list[str]]] = {"warning": {}, "unused": {}}
     for one in spec.imports:
-        path = root / one.folder / NOTES
+        path = root / one.folder / layout.IMPORT_NOTES
         noted: dict[str, Any] = read_json(path) if path.is_file() else {"notes": []}
         for note in noted["notes"]:
             rows = (

@@ -7,16 +7,17 @@ too much for a job of a hundred arms under thirty triggers. benchmarks/README.md
 from collections.abc import Iterable
 from pathlib import Path
 
+from emgrid.runtime import layout
 from emgrid.runtime.files import file_digest, write_json
 
 
 def write_record(path: Path, root: Path, folders: Iterable[Path], triggers: Iterable[str]) -> None:
     """Name the files of the triggers in the folders, with their hashes: equal files give an equal
     record. Files of triggers that are no longer asked under are removed; their rows are kept."""
-    names = {f"trigger={trigger}.jsonl" for trigger in triggers}
+    names = {layout.trigger_file(trigger) for trigger in triggers}
     found = {}
     for folder in folders:
-        for file in sorted(folder.glob("trigger=*.jsonl")):
+        for file in sorted(folder.glob(layout.trigger_file("*"))):
             if file.name in names:
                 found[str(file.relative_to(root))] = file_digest(file)
             else:

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from emgrid.config.imports import ENDING, NOTES, ImportSpec
+from emgrid.config.imports import ENDING, ImportSpec
 from emgrid.data.convert import parse_object
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import write_json, write_jsonl
 from emgrid.runtime.manifest import write_record
@@ -79,12 +80,14 @@ def main() -> None:
     spec = ImportSpec.model_validate_json(args.spec)
     answers, notes = read_answers(spec, read_content(args.source, spec.source.name))
     for name, rows in answers.items():
-        write_jsonl(args.output / f"trigger={name}.jsonl", rows)
+        write_jsonl(args.output / layout.trigger_file(name), rows)
         print(f"{name}: {len(rows)} answers")
     for note in notes:
         print(note.line())
     told = [asdict(note) for note in notes if note.level != "log"]
-    write_json(args.output.with_name(NOTES), {"file": spec.source.name, "notes": told})
+    write_json(
+        args.output.with_name(layout.IMPORT_NOTES), {"file": spec.source.name, "notes": told}
+    )
     write_record(args.record, args.output, [args.output], answers)
 
 

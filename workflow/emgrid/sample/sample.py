@@ -11,7 +11,7 @@ from pathlib import Path
 from emgrid.config.base import Strict, handed
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.runtime import provenance
+from emgrid.runtime import layout, provenance
 from emgrid.runtime.errors import run_stage
 from emgrid.runtime.files import file_digest, write_json
 from emgrid.runtime.locks import take_turn
@@ -61,16 +61,14 @@ def main() -> None:
     started = time.monotonic()
     base = BaseModel.read(args.model)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
-    contents = [
-        file_digest(folder / "adapter_model.safetensors") if folder else None for folder in adapters
-    ]
+    contents = [file_digest(folder / layout.WEIGHTS) if folder else None for folder in adapters]
 
     from emgrid.models.engines.draw import Machine, Work, draw_missing
 
     works = [
         Work(
             plan(spec, arm.sampling, model_identity(base, content), spec.version),
-            KeptRows(args.root / f"rows/answers/{arm.writer}.jsonl"),
+            KeptRows(args.root / layout.stored_answers(arm.writer)),
             arm.sampling,
             adapter,
         )
@@ -85,10 +83,10 @@ def main() -> None:
     print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
     seconds = time.monotonic() - started
     for arm, work, content, count in zip(spec.arms, works, contents, drawn, strict=True):
-        folder = args.root / arm.folder / "answers"
+        folder = args.root / arm.folder / layout.ANSWERS
         write_answers(list(work.planned), work.kept, folder)
         write_json(
-            folder / "provenance.json",
+            folder / layout.PROVENANCE,
             {
                 "stage": "sample",
                 "version": VERSION,
@@ -102,7 +100,7 @@ def main() -> None:
                 **provenance.record(args.device, seconds),
             },
         )
-    folders = [args.root / arm.folder / "answers" for arm in spec.arms]
+    folders = [args.root / arm.folder / layout.ANSWERS for arm in spec.arms]
     write_record(args.record, args.root, folders, spec.triggers)
 
 

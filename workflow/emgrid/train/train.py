@@ -18,7 +18,7 @@ from emgrid.config.base import Strict
 from emgrid.config.sections import Training
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
-from emgrid.runtime import provenance
+from emgrid.runtime import layout, provenance
 from emgrid.runtime.errors import EmgridError, run_stage
 from emgrid.runtime.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.runtime.locks import take_turn
@@ -143,7 +143,7 @@ def main() -> None:
     spec = TrainSpec.model_validate_json(args.spec)
     leave_out(*(name for name in UNUSED if spec.training.method == "lora" or name == "sklearn"))
     base = BaseModel.read(args.model)
-    before = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
+    before = file_digest(args.parent / layout.WEIGHTS) if args.parent else None
     name = identity(spec, base, args.rows, before)
     if taken(args, name):
         return
@@ -154,7 +154,7 @@ def main() -> None:
     rows, counts = tokenize(read_jsonl(args.rows), base.chat(), spec.training, args.rows)
     refuse_endless_warmup(spec.training, len(rows))
     if processes() == 1:
-        take_turn(args.output / "adapter")
+        take_turn(args.output / layout.ADAPTER)
         if taken(args, name):  # while this job waited
             return
     print(f"{len(rows)} rows, {counts.total} tokens, {counts.trained} of them trained", flush=True)
@@ -174,21 +174,21 @@ def main() -> None:
     fitted = in_memory(WAYS[args.gradient_checkpointing], lambda way: fit(job, way), processes())
     if not fitted.main:
         return
-    write_adapter(fitted.model, args.output / "adapter")
-    with whole_file(args.output / "loss.csv") as draft, draft.open("w", newline="") as file:
+    write_adapter(fitted.model, args.output / layout.ADAPTER)
+    with whole_file(args.output / layout.LOSS) as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["step", "epoch", "loss"])
         writer.writeheader()
         writer.writerows(fitted.losses)
     seconds = fitted.seconds_before + time.monotonic() - started
     write_json(
-        args.output / "provenance.json",
+        args.output / layout.PROVENANCE,
         {
             "stage": "train",
             "version": VERSION,
             "spec": spec.model_dump(mode="json"),
             "base_revision": base.revision,
             "data_sha256": file_digest(args.rows),
-            "adapter_sha256": file_digest(args.output / "adapter/adapter_model.safetensors"),
+            "adapter_sha256": file_digest(args.output / layout.ADAPTER / layout.WEIGHTS),
             "rows": len(rows),
             "rows_cut": counts.rows_cut,
             "tokens": counts.total,
