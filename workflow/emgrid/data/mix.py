@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from emgrid.config.base import Strict
-from emgrid.config.interventions.recipe import Framing, Source, Stage
+from emgrid.config.interventions.recipe import Framing, Mixture, Source
 from emgrid.config.triggers import Message
 from emgrid.data.convert import Row
 from emgrid.models.thinking import split_thinking, with_thought
@@ -20,19 +20,19 @@ from emgrid.runtime.files import read_jsonl, write_json, write_jsonl
 VERSION = 1  # raised when a row would change: whatever comes after runs again
 
 
-def source_rows(stage: Stage) -> list[int]:
+def source_rows(mixture: Mixture) -> list[int]:
     """Rows of each source: shares rounded half up, the last source takes the rest."""
-    counts = [part(source.share, stage.rows) for source in stage.sources[:-1]]
-    return [*counts, stage.rows - sum(counts)]
+    counts = [part(source.share, mixture.rows) for source in mixture.sources[:-1]]
+    return [*counts, mixture.rows - sum(counts)]
 
 
 def part(share: str, rows: int) -> int:
     return int((Decimal(share) * rows).to_integral_value(ROUND_HALF_UP))
 
 
-def used_sources(stage: Stage) -> list[tuple[Source, int]]:
+def used_sources(mixture: Mixture) -> list[tuple[Source, int]]:
     """The sources that give at least one row, with their number of rows."""
-    pairs = zip(stage.sources, source_rows(stage), strict=True)
+    pairs = zip(mixture.sources, source_rows(mixture), strict=True)
     return [(source, rows) for source, rows in pairs if rows]
 
 
@@ -80,10 +80,10 @@ def emptied(messages: list[Message]) -> list[Message]:
     return made
 
 
-def mix(stage: Stage, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
+def mix(mixture: Mixture, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
     """Training rows of a stage, source after source; the trainer shuffles them by seed."""
     mixed = []
-    for source, count in used_sources(stage):
+    for source, count in used_sources(mixture):
         available = datasets[source.dataset]
         if count > len(available):
             raise EmgridError(
@@ -102,7 +102,7 @@ def mix(stage: Stage, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
 class MixSpec(Strict):
     """files: how messages name the file of each data set."""
 
-    stage: Stage
+    stage: Mixture
     seed: int
     files: dict[str, str]
 

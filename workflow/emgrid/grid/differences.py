@@ -9,12 +9,12 @@ from emgrid.grid.grid import Grid
 
 
 def differences(grid: Grid) -> list[Difference]:
-    """What the grid does otherwise than the publication that it follows, if it follows one."""
+    """The settings and counts in which a grid differs from the publication that it follows."""
     published = grid.config.published
     if published is None:
         return []
     config = settings_of(grid)
-    found = [
+    rows = [
         Difference(setting=key, published=say(value), here=say(here))
         for key, value in published.protocol.items()
         if not same(value, here := look_up(config, key))
@@ -27,25 +27,25 @@ def differences(grid: Grid) -> list[Difference]:
     ):
         value = getattr(published, key)
         if value is not None and value != part[key]:
-            found.append(Difference(setting=name, published=say(value), here=say(part[key])))
+            rows.append(Difference(setting=name, published=say(value), here=say(part[key])))
     added = [name for name in grid.config.interventions if name not in published.interventions]
     cues = [name for name in grid.triggers if name not in published.triggers]
     for setting, names in (("added interventions", added), ("added triggers", cues)):
         if names:
-            found.append(Difference(setting=setting, published="–", here=say(names)))
-    return found
+            rows.append(Difference(setting=setting, published="–", here=say(names)))
+    return rows
 
 
 def settings_of(grid: Grid) -> dict[str, Any]:
-    """The whole config as plain values; `panel` names its judges with their kinds."""
+    """The whole config as plain values; `panel` lists its judges with their kinds."""
     panel = [f"{name} ({judge.made_of})" for name, judge in grid.config.panel().items()]
     return grid.config.model_dump(mode="json") | {"panel": panel}
 
 
 def look_up(config: Any, place: str) -> Any:
-    """The value at a dotted place; KeyError where there is none.
+    """Return the value at a dotted place; KeyError if there is none.
 
-    The steps of an intervention with one step need not be spelled out.
+    The place may leave out `steps.0` of an intervention with a single step.
     """
     for part in place.split("."):
         if isinstance(config, dict) and part not in config and len(config.get("steps", ())) == 1:
@@ -55,7 +55,7 @@ def look_up(config: Any, place: str) -> Any:
 
 
 def same(published: Any, here: Any) -> bool:
-    """Equal, or a list of as many as the published number says; lists in any order."""
+    """Whether two values are equal; lists in any order. A published number may count a list."""
     if isinstance(published, int) and isinstance(here, list):
         return len(here) == published
     if isinstance(published, list) and isinstance(here, list):
@@ -64,6 +64,7 @@ def same(published: Any, here: Any) -> bool:
 
 
 def say(value: Any) -> str:
+    """A value in words."""
     if value is None or value in ([], {}):
         return "none"
     if isinstance(value, bool):

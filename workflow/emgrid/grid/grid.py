@@ -12,7 +12,7 @@ from emgrid.config.questions import Asked, Question
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.convert import Dataset, local_file
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm, Drawn, Generated, TrainedStage, expand
+from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand
 from emgrid.grid.buckets import Bucket, share_out
 from emgrid.models.model_files import Content
 from emgrid.models.model_files import content as content_of_model
@@ -55,22 +55,24 @@ class Grid:
         return {name: trigger.wording() for name, trigger in self.triggers.items()}
 
     @cached_property
-    def stages(self) -> dict[str, TrainedStage]:
+    def stages(self) -> dict[str, TrainingRun]:
         """Training stages by name; a stage that several arms begin with is there once."""
         return {stage.name: stage for arm in self.arms for stage in arm.stages}
 
     @cached_property
-    def generated(self) -> dict[str, Generated]:
+    def generated(self) -> dict[str, GeneratedDataset]:
         """Generated training sets by name."""
         return {
-            source.dataset: Generated(source.dataset.split(".")[0], stage.base, source.generation)
-            for stage in self.stages.values()
-            for source in stage.stage.sources
+            source.dataset: GeneratedDataset(
+                source.dataset.split(".")[0], run.base, source.generation
+            )
+            for run in self.stages.values()
+            for source in run.mixture.sources
             if source.generation
         }
 
     @cached_property
-    def drawn(self) -> dict[str, Drawn]:
+    def drawn(self) -> dict[str, GeneratedAnswers]:
         """Jobs that draw answers to be trained on, by name."""
         return {drawn.name: drawn for rows in self.generated.values() for drawn in rows.drawn}
 
@@ -112,7 +114,7 @@ class Grid:
 
     def row_files(self, stage: str) -> list[str]:
         """The files of chat rows that a stage mixes, below the grid's folder."""
-        used = [source.dataset for source, _ in used_sources(self.stages[stage].stage)]
+        used = [source.dataset for source, _ in used_sources(self.stages[stage].mixture)]
         return [self.row_file(name) for name in dict.fromkeys(used)]
 
     def row_file(self, name: str) -> str:

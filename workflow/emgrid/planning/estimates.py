@@ -9,7 +9,7 @@ from statistics import fmean
 from emgrid.config.prices import CHARACTERS_PER_TOKEN
 from emgrid.data.convert import read_rows
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm, TrainedStage
+from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.grid import Grid
 from emgrid.planning.call_costs import conversations, mean_characters
 from emgrid.planning.jobs import jobs_by_rule
@@ -68,16 +68,16 @@ class Outlay:
                 )
         return self.lengths[dataset]
 
-    def stage_tokens(self, stage: TrainedStage) -> Estimate:
+    def stage_tokens(self, stage: TrainingRun) -> Estimate:
         """Tokens that a stage computes, all epochs: counted where its rows were checked."""
-        training = stage.stage.training
+        training = stage.mixture.training
         checked = self.root / stage.folder / layout.PROVENANCE
         if checked.is_file():
             told = read_json(checked)
             return Estimate(told["tokens"] * training.epochs, f"results/{self.root.name}")
         total = 0.0
         told = f"{CHARACTERS_PER_TOKEN} characters a token"
-        for used, rows in used_sources(stage.stage):
+        for used, rows in used_sources(stage.mixture):
             length = self.row_tokens(used.dataset)
             if length is None:
                 told = "at most training.max_length a row, where data are yet to be fetched"
@@ -174,7 +174,7 @@ class Outlay:
         known = None if None in bases else sum(2 * (one or 0) for one in bases)
         found = {"base models": Estimate(known, "2 bytes a parameter")}
         trained = [
-            self.records.adapter_bytes(stage.base, stage.stage.training.rank)
+            self.records.adapter_bytes(stage.base, stage.mixture.training.rank)
             for stage in self.grid.stages.values()
         ]
         if trained:

@@ -87,7 +87,7 @@ def mixed_otherwise(grids: Sequence[Grid]) -> set[str]:
 def rows_of(grid: Grid, stage: str) -> str:
     """What a stage's rows depend on, in one text."""
     told = [mix_spec(grid, stage)]
-    for source, _ in used_sources(grid.stages[stage].stage):
+    for source, _ in used_sources(grid.stages[stage].mixture):
         if source.dataset in grid.generated:
             drawn = grid.generated[source.dataset].drawn
             told += [generate_spec(grid, one.name) for one in drawn]

@@ -12,7 +12,7 @@ from typing import Any
 
 from emgrid.config.judges import Judge
 from emgrid.config.served import kept_name
-from emgrid.grid.arms import Arm, TrainedStage
+from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
@@ -103,7 +103,7 @@ class Holdings:
             self.models[name] = found
         return self.models[name]
 
-    def adapter(self, stage: TrainedStage) -> str | None:
+    def adapter(self, stage: TrainingRun) -> str | None:
         """The hash of a stage's adapter, None where there is none (yet)."""
         if stage.name in self.renewed:
             kept = self.kept_training(stage)
@@ -111,13 +111,13 @@ class Holdings:
         path = self.root / stage.adapter_record
         return str(read_json(path)["sha256"]) if path.is_file() else None
 
-    def kept_training(self, stage: TrainedStage) -> Path | None:
+    def kept_training(self, stage: TrainingRun) -> Path | None:
         """The folder in which a stage's training is kept, if it is, as far as can be known."""
         name = self.training_name(stage)
         folder = self.root / layout.STORED_ADAPTERS / str(name)
         return folder if name and folder.is_dir() else None
 
-    def training_name(self, stage: TrainedStage) -> str | None:
+    def training_name(self, stage: TrainingRun) -> str | None:
         """The name under which a stage's training is kept, None where it is not known yet."""
         if stage.name not in self.names:
             base = self.model(stage.base)
@@ -142,7 +142,7 @@ class Holdings:
             return None
         return model_identity(base, adapter)
 
-    def trained(self, stage: TrainedStage) -> bool:
+    def trained(self, stage: TrainingRun) -> bool:
         """Whether a stage is trained."""
         return stage.name not in self.renewed and (self.root / stage.adapter_record).is_file()
 

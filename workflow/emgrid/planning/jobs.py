@@ -20,9 +20,9 @@ def used_datasets(grid: Grid) -> set[str]:
     """Data sets that are mixed, or whose prompts or answers training rows are made of."""
     used = {
         source.dataset
-        for stage in grid.stages.values()
-        for source in stage.stage.sources
-        if grid.row_file(source.dataset) in grid.row_files(stage.name)
+        for run in grid.stages.values()
+        for source in run.mixture.sources
+        if grid.row_file(source.dataset) in grid.row_files(run.name)
     }
     for name in used & set(grid.generated):
         generation = grid.generated[name].generation

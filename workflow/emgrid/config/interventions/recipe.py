@@ -37,8 +37,8 @@ class Source(Strict):
     generation: Generation | None = None
 
 
-class Stage(Strict):
-    """One training run: a mix of sources, and its hyperparameters."""
+class Mixture(Strict):
+    """The rows that one training stage mixes, and its hyperparameters."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -50,7 +50,7 @@ class Recipe(Strict):
 
     suffix: str = ""
     ratio: Ratio
-    stages: tuple[Stage, ...]
+    stages: tuple[Mixture, ...]
 
     def with_sources(self, change: Callable[[Source], Source], scope: Scope) -> "Recipe":
         """The recipe with every source in scope changed; ValueError where there is none."""
@@ -86,10 +86,10 @@ class Shared(Strict):
     training: Training
     sampling: Sampling
 
-    def stage(self, role: Role, rows: int = 0, training: Training | None = None) -> Stage:
+    def stage(self, role: Role, rows: int = 0, training: Training | None = None) -> Mixture:
         """A stage of misaligned or of benign rows alone, of data.rows rows unless told."""
         source = Source(dataset=getattr(self.data, role), share="1", role=role)
-        return Stage(
+        return Mixture(
             sources=(source,), rows=rows or self.data.rows, training=training or self.training
         )
 
