@@ -2,6 +2,7 @@
 # Reads base models, adapters, endpoints of served models, and files that others published. Writes
 # each arm's answers/ and likelihood/, the rows that these are made of, and a record for each job.
 from emgrid.grid.specs import sample as sample_specs
+from emgrid.grid.specs import train as train_specs
 
 
 localrules:

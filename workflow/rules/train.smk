@@ -1,6 +1,9 @@
 # One adapter for each training stage; a stage that several arms begin with is trained once.
 # Reads the base model, the stage's checked rows, and the adapter of the stage before. Writes the
 # adapter, its hash, the loss and provenance.json into the stage's folder, and stores the adapter.
+from emgrid.grid.specs import train as train_specs
+
+
 rule train:
     input:
         model=INPUTS.model_of_stage,
