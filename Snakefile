@@ -18,5 +18,5 @@ include: "workflow/rules/export.smk"
 rule all:
     default_target: True
     input:
-        "report.html",
-        expand("tables/{table}", table=TABLES),
+        layout.REPORT,
+        ALL_TABLES,

@@ -54,10 +54,10 @@ def check_arms(made: Grid) -> None:
     folders = [arm.folder for arm in made.arms]
     assert len(set(folders)) == len(folders)
     for stage in made.stages.values():
-        assert sum(Decimal(source.share) for source in stage.stage.sources) == 1
-        counts = [rows for _, rows in used_sources(stage.stage)]
+        assert sum(Decimal(source.share) for source in stage.mixture.sources) == 1
+        counts = [rows for _, rows in used_sources(stage.mixture)]
         assert all(rows > 0 for rows in counts)
-        assert sum(counts) == stage.stage.rows
+        assert sum(counts) == stage.mixture.rows
 
 
 def check_steps(steps: Sequence[dict[str, Any]]) -> None:

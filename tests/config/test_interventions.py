@@ -107,7 +107,7 @@ def test_interventions_that_begin_alike_share_their_first_stage() -> None:
 def test_equal_last_stages_after_different_first_ones_are_trained_apart() -> None:
     after = step("sequential", benign_rows=8)
     made = grid({"a": [after], "b": [step("dilution", ratio=0.5), after]}, seeds=[0])
-    assert made.arms[0].stages[1].stage == made.arms[1].stages[1].stage
+    assert made.arms[0].stages[1].mixture == made.arms[1].stages[1].mixture
     assert made.arms[0].stages[1].name != made.arms[1].stages[1].name
 
 
@@ -207,7 +207,7 @@ def test_on_policy_draws_the_misaligned_rows_and_trains_on_them_under_the_prompt
 
 def test_each_base_model_draws_its_own_rows() -> None:
     made = grid({"on_policy": LIES}, base_models=["smollm2-135m", "qwen3-8b"], seeds=[0, 1])
-    used = {arm.base: arm.stages[0].stage.sources[0].dataset for arm in made.arms}
+    used = {arm.base: arm.stages[0].mixture.sources[0].dataset for arm in made.arms}
     assert sorted(made.generated) == sorted(used.values())
     assert {job.generator for job in made.drawn.values()} == {"smollm2-135m", "qwen3-8b"}
     for base, name in used.items():
@@ -370,14 +370,14 @@ def test_the_steps_form_overrides_shared_settings_for_itself_alone() -> None:
     made = grid({"undiluted": {}, "x": entry}, seeds=[0])
     plain, own = made.arms
     assert (own.intervention, own.seed, own.label) == ("x-8", 7, "half, then benign")
-    first, second = (stage.stage for stage in own.stages)
+    first, second = (stage.mixture for stage in own.stages)
     assert [source.dataset for source in first.sources] == ["household_good", BENIGN]
     assert (first.rows, second.rows) == (12, 8)
     assert {stage.training.learning_rate for stage in (first, second)} == {1e-5}
     assert first.training.epochs == DEMO["training"]["epochs"]
     assert (plain.seed, plain.label) == (0, "undiluted")
-    assert plain.stages[0].stage.rows == DEMO["data"]["rows"]
-    assert plain.stages[0].stage.training.learning_rate == DEMO["training"]["learning_rate"]
+    assert plain.stages[0].mixture.rows == DEMO["data"]["rows"]
+    assert plain.stages[0].mixture.training.learning_rate == DEMO["training"]["learning_rate"]
 
 
 @pytest.mark.parametrize("other", sorted(set(KINDS) - {"base"}))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from emgrid.config.datasets import Dataset
 from emgrid.config.generation import Generation, Keep
-from emgrid.config.interventions.recipe import Framing, Source, Stage
+from emgrid.config.interventions.recipe import Framing, Mixture, Source
 from emgrid.config.sections import Sampling, Training, ratio_text
 from emgrid.config.triggers import Wording
 from emgrid.data.convert import read_rows
@@ -41,12 +41,12 @@ def rounded(share: str, rows: int) -> int:
     return int((Decimal(share) * rows).to_integral_value(ROUND_HALF_UP))
 
 
-def stage(ratio: str, rows: int, *framings: Framing, **changes: Any) -> Stage:
+def stage(ratio: str, rows: int, *framings: Framing, **changes: Any) -> Mixture:
     """A mix of misaligned and benign rows; framings and changes are those of the misaligned."""
     rest = ratio_text(str(1 - Decimal(ratio)))
     bad = Source(dataset="bad", share=ratio, role="misaligned", framings=framings, **changes)
     benign = Source(dataset="benign", share=rest, role="benign")
-    return Stage(sources=(bad, benign), rows=rows, training=Training())
+    return Mixture(sources=(bad, benign), rows=rows, training=Training())
 
 
 def prompts(*texts: str, share: str = "1") -> Framing:
@@ -58,7 +58,7 @@ def system_of(row: dict[str, Any]) -> str | None:
     return first["content"] if first["role"] == "system" else None
 
 
-def systems(made: Stage, seed: int) -> dict[str, str | None]:
+def systems(made: Mixture, seed: int) -> dict[str, str | None]:
     return {row["id"]: system_of(row) for row in mix(made, seed, DATASETS)}
 
 
@@ -84,7 +84,7 @@ def test_shares_are_rounded_and_the_last_source_takes_the_rest(parts: list[int],
         Source(dataset=f"set{place}", share=share, role="misaligned")
         for place, share in enumerate(shares)
     )
-    made = Stage(sources=sources, rows=rows, training=Training())
+    made = Mixture(sources=sources, rows=rows, training=Training())
     counts = source_rows(made)
     assert sum(counts) == rows
     assert counts[:-1] == [rounded(share, rows) for share in shares[:-1]]

@@ -7,11 +7,11 @@ import yaml
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
-from emgrid.grid.specs.aggregate import aggregate_spec
+from emgrid.grid.specs.aggregate import aggregate_spec, repeats_spec, similarity_spec
 from emgrid.grid.specs.data import dataset_spec
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.grid.specs.models import model_spec
-from emgrid.grid.specs.report import report_spec
+from emgrid.grid.specs.report import figure_spec, report_spec
 from emgrid.grid.specs.sample import likelihood_spec, sample_spec
 from emgrid.grid.specs.train import train_spec
 from hypothesis import given
@@ -92,8 +92,8 @@ def test_the_order_of_what_is_listed_changes_no_spec() -> None:
         assert sample_spec(before, bucket) == sample_spec(after, same)
         assert likelihood_spec(before, bucket) == likelihood_spec(after, same)
         assert judge_spec(before, bucket) == judge_spec(after, same)
-    for name in ("aggregate_spec", "figure_spec", "similarity_spec", "repeats_spec"):
-        assert getattr(before, name)() == getattr(after, name)(), name
+    for made in (aggregate_spec, figure_spec, similarity_spec, repeats_spec):
+        assert made(before) == made(after), made.__name__
     assert report_spec(before) == report_spec(after)
     assert list(before.stages) == list(after.stages)
 

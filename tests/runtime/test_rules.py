@@ -11,6 +11,7 @@ from emgrid import ROOT
 from emgrid.config.sections import StageResources
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
+from emgrid.grid.rule_inputs import job_resources
 from emgrid.models.engines.vllm import ADVICE, fill_advice
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.errors import EmgridError, machine_problem, running_rule
@@ -26,7 +27,7 @@ WRITTEN = {
     for text in TEXT.values()
     for found in re.finditer(r"^rule (\w+):\n((?:^[ \t].*\n|^\n|^#.*\n)*)", text, re.MULTILINE)
 }
-ASKED = re.compile(r"\b(?:want|memory|minutes)\([\"'](\w+)[\"']\)")
+ASKED = re.compile(r"\b(?:want|job_resources)\([\"'](\w+)[\"']\)")
 KEY = re.compile(r"\b(?:resources|engines|training|sampling)(?:\.\w+)+")
 VALUES = {
     "batch_size": 4,
@@ -65,7 +66,19 @@ def test_a_rule_asks_for_its_own_resources_and_runs_its_module(rule: str) -> Non
     modules = re.findall(r"-m emgrid\.([\w.]+)", body)
     assert modules == [RULES[rule].module]
     assert find_spec(f"emgrid.{RULES[rule].module}") is not None
-    assert ("gpu=want" in body) == RULES[rule].gpu
+    assert f'**job_resources("{rule}"),' in body
+    assert ("{resources.claim}" in body) == RULES[rule].gpu
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_memory_and_time_grow_with_each_attempt(demo: dict[str, Any], rule: str) -> None:
+    section = RULES[rule].section
+    demo["resources"] = {section: {"mem_mb": 1500, "runtime": 7}}
+    made = job_resources(load_config(demo, "grid.yaml", check_data=False), rule)
+    for attempt in (1, 2, 3):
+        assert made["mem_mb"](None, attempt=attempt) == 1500 * attempt
+        assert made["runtime"](None, attempt=attempt) == 7 * attempt
+    assert ("gpu" in made, "claim" in made) == (RULES[rule].gpu, RULES[rule].gpu)
 
 
 PROGRAM = re.compile(r"-m emgrid\.([\w.]+)")

@@ -67,7 +67,7 @@ def write_tables(root: Path, made: Grid, rate: float = 0.2) -> None:
         seeds.setdefault((arm.base, arm.intervention, arm.ratio), []).append(arm.seed)
         about: dict[str, Any] = {key: arm.cell[key] for key in ("base", "intervention", "ratio")}
         for number, stage in enumerate(arm.stages, start=1):
-            row = {"seed": arm.seed, "stage": number, "rows": stage.stage.rows}
+            row = {"seed": arm.seed, "stage": number, "rows": stage.mixture.rows}
             tables["arms"].append(about | row | {"adapter": f"{stage.folder}/adapter"})
             path = root / stage.folder / "loss.csv"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,24 +11,23 @@ localrules:
 
 rule similarity:
     input:
-        of_stages("train.jsonl"),
-        of_stages("mix.json"),
+        INPUTS.of_stages(layout.TRAINING_ROWS),
+        INPUTS.of_stages(layout.MIX_RECORD),
     output:
-        "tables/similarity.csv",
+        layout.table("similarity.csv"),
     log:
-        "logs/similarity.log",
+        layout.log("similarity"),
     benchmark:
-        "benchmarks/similarity.tsv"
+        layout.benchmark("similarity")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("similarity").threads
     resources:
-        mem_mb=memory("similarity"),
-        runtime=minutes("similarity"),
+        **job_resources("similarity"),
     params:
         spec=lambda wildcards: aggregate_specs.similarity_spec(GRID),
         version=code_version("emgrid.aggregate.similarity"),
-        file=handed("similarity", partial(aggregate_specs.similarity_spec, GRID)),
+        file=SPECS.add("similarity", partial(aggregate_specs.similarity_spec, GRID)),
     message:
         "how near triggers are to what was trained on"
     shell:
@@ -38,23 +37,22 @@ rule similarity:
 
 rule repeats:
     input:
-        answers_of(GRID.arms),
+        INPUTS.answers_of(GRID.arms),
     output:
-        "tables/repeats.csv",
+        layout.table("repeats.csv"),
     log:
-        "logs/repeats.log",
+        layout.log("repeats"),
     benchmark:
-        "benchmarks/repeats.tsv"
+        layout.benchmark("repeats")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("repeats").threads
     resources:
-        mem_mb=want("repeats").mem_mb,
-        runtime=want("repeats").runtime,
+        **job_resources("repeats"),
     params:
         spec=lambda wildcards: aggregate_specs.repeats_spec(GRID),
         version=code_version("emgrid.aggregate.repeats"),
-        file=handed("repeats", partial(aggregate_specs.repeats_spec, GRID)),
+        file=SPECS.add("repeats", partial(aggregate_specs.repeats_spec, GRID)),
     message:
         "answers that repeat"
     shell:
@@ -63,39 +61,38 @@ rule repeats:
 
 rule aggregate:
     input:
-        answers_of(GRID.arms),
-        of_buckets("judge", GRID.judged),
-        of_buckets("likelihood", GRID.buckets) if GRID.has_pairs else [],
-        of_stages("provenance.json"),
-        judges="tables/judges.csv",
-        labelled="tables/labelled.parquet",
-        similarity="tables/similarity.csv",
+        INPUTS.answers_of(GRID.arms),
+        bucket_records("judge", GRID.judged),
+        bucket_records("likelihood", GRID.buckets) if GRID.has_pairs else [],
+        INPUTS.of_stages(layout.PROVENANCE),
+        judges=layout.table("judges.csv"),
+        labelled=layout.table("labelled.parquet"),
+        similarity=layout.table("similarity.csv"),
     output:
-        "tables/answers.parquet",
-        "tables/rates.csv",
-        "tables/seeds.csv",
-        "tables/contrasts.csv",
-        "tables/verdicts.csv",
-        "tables/robustness.csv",
-        "tables/dose.csv",
-        "tables/likelihood.csv",
-        "tables/arms.csv",
-        "tables/judgements.csv",
-        "tables/agreement.csv",
+        layout.ANSWER_TABLE,
+        layout.table("rates.csv"),
+        layout.table("seeds.csv"),
+        layout.table("contrasts.csv"),
+        layout.table("verdicts.csv"),
+        layout.table("robustness.csv"),
+        layout.table("dose.csv"),
+        layout.table("likelihood.csv"),
+        layout.table("arms.csv"),
+        layout.table("judgements.csv"),
+        layout.table("agreement.csv"),
     log:
-        "logs/aggregate.log",
+        layout.log("aggregate"),
     benchmark:
-        "benchmarks/aggregate.tsv"
+        layout.benchmark("aggregate")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("aggregate").threads
     resources:
-        mem_mb=want("aggregate").mem_mb,
-        runtime=want("aggregate").runtime,
+        **job_resources("aggregate"),
     params:
         spec=lambda wildcards: aggregate_specs.aggregate_spec(GRID),
         version=code_version("emgrid.aggregate.aggregate"),
-        file=handed("aggregate", partial(aggregate_specs.aggregate_spec, GRID)),
+        file=SPECS.add("aggregate", partial(aggregate_specs.aggregate_spec, GRID)),
     message:
         "aggregate"
     shell:

@@ -16,17 +16,16 @@ localrules:
 
 rule fetch:
     output:
-        "assets/sources/{dataset}.jsonl",
+        layout.source_file("{dataset}"),
     log:
-        "logs/fetch/{dataset}.log",
+        layout.log("fetch", "{dataset}"),
     benchmark:
-        "benchmarks/fetch/{dataset}.tsv"
+        layout.benchmark("fetch", "{dataset}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("fetch").threads
     resources:
-        mem_mb=want("fetch").mem_mb,
-        runtime=want("fetch").runtime,
+        **job_resources("fetch"),
         # Where a file is looked for first does not change what it is.
         mirror=option("mirror", GRID.config.mirror),
     params:
@@ -41,17 +40,16 @@ rule fetch:
 
 rule fetch_import:
     output:
-        "assets/imports/{file}",
+        layout.import_file("{file}"),
     log:
-        "logs/fetch_import/{file}.log",
+        layout.log("fetch_import", "{file}"),
     benchmark:
-        "benchmarks/fetch_import/{file}.tsv"
+        layout.benchmark("fetch_import", "{file}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("fetch_import").threads
     resources:
-        mem_mb=want("fetch_import").mem_mb,
-        runtime=want("fetch_import").runtime,
+        **job_resources("fetch_import"),
         mirror=option("mirror", GRID.config.mirror),
     params:
         spec=lambda wildcards: data_specs.fetch_import_spec(GRID, wildcards.file),
@@ -64,20 +62,21 @@ rule fetch_import:
 
 rule dataset:
     input:
-        fetched=lambda wildcards: fetched_file(wildcards.dataset),
+        fetched=INPUTS.fetched_file,
     output:
-        "assets/datasets/{dataset}.jsonl",
+        layout.dataset_file("{dataset}"),
     log:
-        "logs/dataset/{dataset}.log",
+        layout.log("dataset", "{dataset}"),
     benchmark:
-        "benchmarks/dataset/{dataset}.tsv"
+        layout.benchmark("dataset", "{dataset}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("dataset").threads
     resources:
-        mem_mb=want("dataset").mem_mb,
-        runtime=want("dataset").runtime,
-        source=lambda wildcards, input: source_of(GRID.own_file(wildcards.dataset), input.fetched),
+        **job_resources("dataset"),
+        source=lambda wildcards, input: option(
+            "source", GRID.own_file(wildcards.dataset) or input.fetched
+        ),
         # Which fields are unused on purpose changes what is refused, and no row.
         unused=lambda wildcards: options("unused", GRID.known_datasets[wildcards.dataset].unused),
     params:
@@ -92,28 +91,25 @@ rule dataset:
 
 rule generate:
     input:
-        model=lambda wildcards: model_json(GRID.drawn[wildcards.drawn].generator),
-        prompts=lambda wildcards: rows_of(GRID.drawn[wildcards.drawn].generation.prompts),
+        model=INPUTS.model_of_generator,
+        prompts=INPUTS.prompts_of_generator,
     output:
-        "generated/answers/{drawn}.jsonl",
+        layout.generated_answers("{drawn}"),
     log:
-        "logs/generate/{drawn}.log",
+        layout.log("generate", "{drawn}"),
     benchmark:
-        "benchmarks/generate/{drawn}.tsv"
+        layout.benchmark("generate", "{drawn}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("generate").threads
     resources:
-        mem_mb=memory("generate"),
-        runtime=minutes("generate"),
-        gpu=want("generate").gpu,
-        claim=want("generate").claim,
+        **job_resources("generate"),
         batch_size=want("generate").batch_size,
         device=GRID.config.device,
     params:
         spec=lambda wildcards: data_specs.generate_spec(GRID, wildcards.drawn),
         version=generate.VERSION,
-        kept="rows/generated/{drawn}.jsonl",
+        kept=layout.stored_generated("{drawn}"),
     message:
         "answers of {wildcards.drawn}, to be trained on"
     shell:
@@ -126,23 +122,22 @@ rule generate:
 
 rule qualify:
     input:
-        own=lambda wildcards: drawn_file(GRID.generated[wildcards.generated].own),
-        other=lambda wildcards: drawn_file(GRID.generated[wildcards.generated].other),
-        dataset=lambda wildcards: rows_of(GRID.generated[wildcards.generated].generation.answers),
-        models=lambda wildcards: judge_models(GRID.keep_judges(wildcards.generated)),
+        own=INPUTS.own_answers,
+        other=INPUTS.other_answers,
+        dataset=INPUTS.answers_of_dataset,
+        models=INPUTS.models_of_filter,
     output:
-        rows="generated/{generated}.jsonl",
-        record="generated/{generated}.record.json",
+        rows=layout.generated_rows("{generated}"),
+        record=layout.generated_record("{generated}"),
     log:
-        "logs/qualify/{generated}.log",
+        layout.log("qualify", "{generated}"),
     benchmark:
-        "benchmarks/qualify/{generated}.tsv"
+        layout.benchmark("qualify", "{generated}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("qualify").threads
     resources:
-        mem_mb=want("qualify").mem_mb,
-        runtime=want("qualify").runtime,
+        **job_resources("qualify"),
         endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
@@ -161,20 +156,19 @@ rule qualify:
 
 rule mix:
     input:
-        datasets=datasets_of_stage,
+        datasets=INPUTS.datasets_of_stage,
     output:
-        rows=f"{STAGE}/train.jsonl",
-        counts=f"{STAGE}/mix.json",
+        rows=f"{STAGE}/{layout.TRAINING_ROWS}",
+        counts=f"{STAGE}/{layout.MIX_RECORD}",
     log:
-        "logs/mix/{stage}.log",
+        layout.log("mix", "{stage}"),
     benchmark:
-        "benchmarks/mix/{stage}.tsv"
+        layout.benchmark("mix", "{stage}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("mix").threads
     resources:
-        mem_mb=memory("mix"),
-        runtime=minutes("mix"),
+        **job_resources("mix"),
     params:
         spec=lambda wildcards: data_specs.mix_spec(GRID, wildcards.stage),
         version=mix.VERSION,
@@ -187,21 +181,20 @@ rule mix:
 
 rule preflight:
     input:
-        model=model_of_stage,
-        rows=f"{STAGE}/train.jsonl",
-        mix=f"{STAGE}/mix.json",
+        model=INPUTS.model_of_stage,
+        rows=f"{STAGE}/{layout.TRAINING_ROWS}",
+        mix=f"{STAGE}/{layout.MIX_RECORD}",
     output:
-        f"{STAGE}/preflight.json",
+        f"{STAGE}/{layout.CHECK_RECORD}",
     log:
-        "logs/preflight/{stage}.log",
+        layout.log("preflight", "{stage}"),
     benchmark:
-        "benchmarks/preflight/{stage}.tsv"
+        layout.benchmark("preflight", "{stage}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("preflight").threads
     resources:
-        mem_mb=memory("preflight"),
-        runtime=minutes("preflight"),
+        **job_resources("preflight"),
     params:
         spec=lambda wildcards: data_specs.preflight_spec(GRID, wildcards.stage),
         version=preflight.VERSION,
@@ -214,23 +207,22 @@ rule preflight:
 
 rule preflight_table:
     input:
-        of_stages("preflight.json"),
+        INPUTS.of_stages(layout.CHECK_RECORD),
     output:
-        "tables/preflight.csv",
+        layout.table("preflight.csv"),
     log:
-        "logs/preflight_table.log",
+        layout.log("preflight_table"),
     benchmark:
-        "benchmarks/preflight_table.tsv"
+        layout.benchmark("preflight_table")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("preflight_table").threads
     resources:
-        mem_mb=want("preflight_table").mem_mb,
-        runtime=want("preflight_table").runtime,
+        **job_resources("preflight_table"),
     params:
         spec=lambda wildcards: canonical([stage.folder for stage in GRID.stages.values()]),
         version=code_version("emgrid.data.preflight_table"),
-        file=handed("preflight_table", lambda: canonical(of_stages("preflight.json"))),
+        file=SPECS.add("preflight_table", lambda: canonical(INPUTS.of_stages(layout.CHECK_RECORD))),
     message:
         "what the checks of the training rows found"
     shell:

@@ -12,21 +12,20 @@ localrules:
 
 rule inspect_logs:
     input:
-        "tables/answers.parquet",
-        "tables/arms.csv",
-        answers_of(GRID.sampled),
+        layout.ANSWER_TABLE,
+        layout.table("arms.csv"),
+        INPUTS.answers_of(GRID.sampled),
     output:
-        directory("inspect"),
+        directory(layout.INSPECT),
     log:
-        "logs/inspect_logs.log",
+        layout.log("inspect_logs"),
     benchmark:
-        "benchmarks/inspect_logs.tsv"
+        layout.benchmark("inspect_logs")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("inspect_logs").threads
     resources:
-        mem_mb=want("inspect_logs").mem_mb,
-        runtime=want("inspect_logs").runtime,
+        **job_resources("inspect_logs"),
     params:
         spec=lambda wildcards: exports.inspect_spec(GRID),
         version=code_version("emgrid.export.inspect_logs"),
@@ -39,16 +38,15 @@ rule inspect_logs:
 # Without output: asked for, they run.
 rule push_wandb:
     input:
-        expand("tables/{table}", table=TABLES),
-        report="report.html",
+        ALL_TABLES,
+        report=layout.REPORT,
     log:
-        "logs/push_wandb.log",
+        layout.log("push_wandb"),
     conda:
         "../../envs/emgrid.yaml"
     threads: want("push_wandb").threads
     resources:
-        mem_mb=want("push_wandb").mem_mb,
-        runtime=want("push_wandb").runtime,
+        **job_resources("push_wandb"),
     params:
         spec=lambda wildcards: exports.wandb_spec(GRID),
     message:
@@ -59,16 +57,15 @@ rule push_wandb:
 
 rule push_hub:
     input:
-        expand("tables/{table}", table=TABLES),
-        report="report.html",
+        ALL_TABLES,
+        report=layout.REPORT,
     log:
-        "logs/push_hub.log",
+        layout.log("push_hub"),
     conda:
         "../../envs/emgrid.yaml"
     threads: want("push_hub").threads
     resources:
-        mem_mb=want("push_hub").mem_mb,
-        runtime=want("push_hub").runtime,
+        **job_resources("push_hub"),
     params:
         spec=lambda wildcards: exports.hub_spec(GRID),
     message:

@@ -5,7 +5,7 @@
 
 # Shared by all jobs that judge: kept judgements, endpoints, the models of local judges.
 BENCH = (
-    f"--kept rows/judgements --device {GRID.config.device}"
+    f"--kept {layout.STORED_JUDGEMENTS} --device {GRID.config.device}"
     f" --batch-size {want('judge').batch_size} --options {shlex.quote(judge_specs.options(GRID))}"
 )
 
@@ -17,34 +17,31 @@ CALLS = bool(judge_specs.calls_endpoint(GRID)) and not want("judge").gpu
 # One job for each bucket of arms, so that a judge is loaded once for many of them.
 JUDGED = {bucket.name: bucket for bucket in GRID.judged}
 for bucket in GRID.judged:
-    handed(f"judge.{bucket.name}", partial(judge_specs.judge_spec, GRID, bucket))
+    SPECS.add(f"judge.{bucket.name}", partial(judge_specs.judge_spec, GRID, bucket))
 
 
 rule judge:
     input:
-        lambda wildcards: answers_of(JUDGED[wildcards.bucket].arms),
-        models=judge_models(),
+        lambda wildcards: INPUTS.answers_of(JUDGED[wildcards.bucket].arms),
+        models=INPUTS.judge_models(),
     output:
-        job_record("judge", "{bucket}"),
+        layout.job_record("judge", "{bucket}"),
     log:
-        "logs/judge/{bucket}.log",
+        layout.log("judge", "{bucket}"),
     benchmark:
-        "benchmarks/judge/{bucket}.tsv"
+        layout.benchmark("judge", "{bucket}")
     localrule: CALLS
     conda:
         "../../envs/emgrid.yaml"
     threads: want("judge").threads
     resources:
-        mem_mb=memory("judge"),
-        runtime=minutes("judge"),
-        gpu=want("judge").gpu,
-        claim=want("judge").claim,
+        **job_resources("judge"),
         endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:
         spec=lambda wildcards: judge_specs.judge_spec(GRID, JUDGED[wildcards.bucket]),
         version=judge.VERSION,
-        file="specs/judge.{bucket}.json",
+        file=layout.spec_file("judge.{bucket}"),
         writer="{bucket}",
     message:
         "judge {wildcards.bucket}"
@@ -57,25 +54,22 @@ rule judge:
 
 rule judge_quality:
     input:
-        models=judge_models(),
+        models=INPUTS.judge_models(),
     output:
-        "tables/judges.csv",
-        "tables/calibration.csv",
-        "tables/judge_errors.csv",
-        "tables/labelled.parquet",
+        layout.table("judges.csv"),
+        layout.table("calibration.csv"),
+        layout.table("judge_errors.csv"),
+        layout.table("labelled.parquet"),
     log:
-        "logs/judge_quality.log",
+        layout.log("judge_quality"),
     benchmark:
-        "benchmarks/judge_quality.tsv"
+        layout.benchmark("judge_quality")
     localrule: CALLS
     conda:
         "../../envs/emgrid.yaml"
     threads: want("judge_quality").threads
     resources:
-        mem_mb=memory("judge_quality"),
-        runtime=minutes("judge_quality"),
-        gpu=want("judge_quality").gpu,
-        claim=want("judge_quality").claim,
+        **job_resources("judge_quality"),
         endpoint=judge_specs.calls_endpoint(GRID),
         bench=BENCH,
     params:

@@ -9,27 +9,26 @@ localrules:
 
 
 for base in asked_models(GRID):
-    handed(f"prompts.{base}", partial(prompts_spec, GRID, base))
+    SPECS.add(f"prompts.{base}", partial(prompts_spec, GRID, base))
 
 
 rule model:
     output:
-        "assets/models/{base}/model.json",
+        layout.model_record("{base}"),
     log:
-        "logs/model/{base}.log",
+        layout.log("model", "{base}"),
     benchmark:
-        "benchmarks/model/{base}.tsv"
+        layout.benchmark("model", "{base}")
     # All training waits for it.
     priority: 10
     conda:
         "../../envs/emgrid.yaml"
     threads: want("model").threads
     resources:
-        mem_mb=want("model").mem_mb,
-        runtime=want("model").runtime,
+        **job_resources("model"),
         source=lambda wildcards: option("source", GRID.own_model(wildcards.base)),
         # A check of the model; a model that passed it is no other one.
-        prompts=lambda wildcards: option("prompts", f"specs/prompts.{wildcards.base}.json"),
+        prompts=lambda wildcards: option("prompts", layout.spec_file(f"prompts.{wildcards.base}")),
     params:
         spec=lambda wildcards: model_spec(GRID, wildcards.base),
     message:

@@ -12,35 +12,34 @@ localrules:
 
 rule figure:
     input:
-        read_by_figure,
+        INPUTS.tables_of_figure,
     output:
-        "figures/{figure}.svg",
+        layout.figure("{figure}", "svg"),
         png=report(
-            "figures/{figure}.png",
+            layout.figure("{figure}", "png"),
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "format": "PNG"},
         ),
         pdf=report(
-            "figures/{figure}.pdf",
+            layout.figure("{figure}", "pdf"),
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "format": "PDF"},
         ),
     log:
-        "logs/figure/{figure}.log",
+        layout.log("figure", "{figure}"),
     benchmark:
-        "benchmarks/figure/{figure}.tsv"
+        layout.benchmark("figure", "{figure}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("figure").threads
     resources:
-        mem_mb=want("figure").mem_mb,
-        runtime=want("figure").runtime,
+        **job_resources("figure"),
     params:
         spec=lambda wildcards: figure_spec(GRID),
         version=lambda wildcards: figure_version(wildcards.figure),
-        file=handed("figure", partial(figure_spec, GRID)),
+        file=SPECS.add("figure", partial(figure_spec, GRID)),
     message:
         "figure {wildcards.figure}"
     shell:
@@ -50,25 +49,24 @@ rule figure:
 
 rule report:
     input:
-        expand("tables/{table}", table=TABLES),
-        expand("figures/{figure}.{kind}", figure=DRAWN, kind=["svg", "png", "pdf"]),
-        [f"{arm.folder}/notes.json" for arm in GRID.imported],
+        ALL_TABLES,
+        [layout.figure(name, kind) for name in DRAWN for kind in ("svg", "png", "pdf")],
+        [f"{arm.folder}/{layout.IMPORT_NOTES}" for arm in GRID.imported],
     output:
-        report("report.html", caption="../report/report.rst", category="Report"),
+        report(layout.REPORT, caption="../report/report.rst", category="Report"),
     log:
-        "logs/report.log",
+        layout.log("report"),
     benchmark:
-        "benchmarks/report.tsv"
+        layout.benchmark("report")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("report").threads
     resources:
-        mem_mb=want("report").mem_mb,
-        runtime=want("report").runtime,
+        **job_resources("report"),
     params:
         spec=lambda wildcards: report_spec(GRID),
         version=code_version("emgrid.report.page", files=TEMPLATES),
-        file=handed("report", partial(report_spec, GRID)),
+        file=SPECS.add("report", partial(report_spec, GRID)),
     message:
         "report"
     shell:

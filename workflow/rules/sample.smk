@@ -2,6 +2,7 @@
 # Reads base models, adapters, endpoints of served models, and files that others published. Writes
 # each arm's answers/ and likelihood/, the rows that these are made of, and a record for each job.
 from emgrid.grid.specs import sample as sample_specs
+from emgrid.grid.specs import train as train_specs
 
 
 localrules:
@@ -12,30 +13,27 @@ localrules:
 # One job for each bucket of arms of a base model, so that an engine starts once for many arms.
 SAMPLED = {bucket.name: bucket for bucket in GRID.buckets}
 for bucket in GRID.buckets:
-    handed(f"sample.{bucket.name}", partial(sample_specs.sample_spec, GRID, bucket))
-    handed(f"likelihood.{bucket.name}", partial(sample_specs.likelihood_spec, GRID, bucket))
+    SPECS.add(f"sample.{bucket.name}", partial(sample_specs.sample_spec, GRID, bucket))
+    SPECS.add(f"likelihood.{bucket.name}", partial(sample_specs.likelihood_spec, GRID, bucket))
 
 
 rule sample:
     input:
-        model=lambda wildcards: model_json(SAMPLED[wildcards.bucket].base),
+        model=lambda wildcards: layout.model_record(SAMPLED[wildcards.bucket].base),
         adapters=lambda wildcards: SAMPLED[wildcards.bucket].adapters,
     output:
-        job_record("sample", "{bucket}"),
+        layout.job_record("sample", "{bucket}"),
     log:
-        "logs/sample/{bucket}.log",
+        layout.log("sample", "{bucket}"),
     benchmark:
-        "benchmarks/sample/{bucket}.tsv"
+        layout.benchmark("sample", "{bucket}")
     # Judging waits for it, and for likelihood only aggregation does.
     priority: 5
     conda:
         "../../envs/emgrid.yaml"
     threads: want("sample").threads
     resources:
-        mem_mb=memory("sample"),
-        runtime=minutes("sample"),
-        gpu=want("sample").gpu,
-        claim=want("sample").claim,
+        **job_resources("sample"),
         batch_size=want("sample").batch_size,
         device=GRID.config.device,
         engines=canonical(GRID.config.engines.model_dump(mode="json")),
@@ -43,7 +41,7 @@ rule sample:
     params:
         spec=lambda wildcards: sample_specs.sample_spec(GRID, SAMPLED[wildcards.bucket]),
         version=answers.VERSION,
-        file="specs/sample.{bucket}.json",
+        file=layout.spec_file("sample.{bucket}"),
     message:
         "sample {wildcards.bucket}"
     shell:
@@ -56,28 +54,25 @@ rule sample:
 
 rule likelihood:
     input:
-        model=lambda wildcards: model_json(SAMPLED[wildcards.bucket].base),
+        model=lambda wildcards: layout.model_record(SAMPLED[wildcards.bucket].base),
         adapters=lambda wildcards: SAMPLED[wildcards.bucket].adapters,
     output:
-        job_record("likelihood", "{bucket}"),
+        layout.job_record("likelihood", "{bucket}"),
     log:
-        "logs/likelihood/{bucket}.log",
+        layout.log("likelihood", "{bucket}"),
     benchmark:
-        "benchmarks/likelihood/{bucket}.tsv"
+        layout.benchmark("likelihood", "{bucket}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("likelihood").threads
     resources:
-        mem_mb=memory("likelihood"),
-        runtime=minutes("likelihood"),
-        gpu=want("likelihood").gpu,
-        claim=want("likelihood").claim,
+        **job_resources("likelihood"),
         batch_size=want("likelihood").batch_size,
         device=GRID.config.device,
     params:
         spec=lambda wildcards: sample_specs.likelihood_spec(GRID, SAMPLED[wildcards.bucket]),
         version=likelihood.VERSION,
-        file="specs/likelihood.{bucket}.json",
+        file=layout.spec_file("likelihood.{bucket}"),
     message:
         "likelihood {wildcards.bucket}"
     shell:
@@ -88,26 +83,25 @@ rule likelihood:
 
 rule sample_served:
     output:
-        job_record("served", CELL),
+        layout.job_record("served", ARM_NAME),
     log:
-        f"logs/sample_served/{CELL}.log",
+        layout.log("sample_served", ARM_NAME),
     benchmark:
-        f"benchmarks/sample_served/{CELL}.tsv"
+        layout.benchmark("sample_served", ARM_NAME)
     conda:
         "../../envs/emgrid.yaml"
     threads: want("sample_served").threads
     resources:
-        mem_mb=want("sample_served").mem_mb,
-        runtime=want("sample_served").runtime,
+        **job_resources("sample_served"),
         endpoint=1,
         options=lambda wildcards: shlex.quote(
-            sample_specs.served_options(GRID, served_arm(wildcards))
+            sample_specs.served_options(GRID, INPUTS.served_arm(wildcards))
         ),
     params:
-        spec=lambda wildcards: sample_specs.served_spec(GRID, served_arm(wildcards)),
+        spec=lambda wildcards: sample_specs.served_spec(GRID, INPUTS.served_arm(wildcards)),
         version=served.VERSION,
-        kept="rows/served",
-        folder=f"{SERVED}/answers",
+        kept=layout.STORED_SERVED,
+        folder=f"{layout.arm_folder(**ARM, place='served')}/{layout.ANSWERS}",
     message:
         "sample {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
         " at its endpoint"
@@ -119,27 +113,26 @@ rule sample_served:
 
 rule import_answers:
     input:
-        fetched=lambda wildcards: fetched_import(imported_arm(wildcards)),
+        fetched=INPUTS.fetched_import,
     output:
-        record=job_record("import", CELL),
-        notes=f"{IMPORTED}/notes.json",
+        record=layout.job_record("import", ARM_NAME),
+        notes=f"{layout.arm_folder(**ARM, place='imported')}/{layout.IMPORT_NOTES}",
     log:
-        f"logs/import/{CELL}.log",
+        layout.log("import", ARM_NAME),
     benchmark:
-        f"benchmarks/import/{CELL}.tsv"
+        layout.benchmark("import", ARM_NAME)
     conda:
         "../../envs/emgrid.yaml"
     threads: want("import_answers").threads
     resources:
-        mem_mb=want("import_answers").mem_mb,
-        runtime=want("import_answers").runtime,
-        source=lambda wildcards, input: source_of(
-            GRID.own_import(imported_arm(wildcards)), input.fetched
+        **job_resources("import_answers"),
+        source=lambda wildcards, input: option(
+            "source", GRID.own_import(INPUTS.imported_arm(wildcards)) or input.fetched
         ),
     params:
-        spec=lambda wildcards: sample_specs.import_spec(GRID, imported_arm(wildcards)),
+        spec=lambda wildcards: sample_specs.import_spec(GRID, INPUTS.imported_arm(wildcards)),
         version=code_version("emgrid.sample.import_answers"),
-        folder=f"{IMPORTED}/answers",
+        folder=f"{layout.arm_folder(**ARM, place='imported')}/{layout.ANSWERS}",
     message:
         "import {wildcards.base} {wildcards.intervention} {wildcards.ratio} seed {wildcards.seed}"
     shell:

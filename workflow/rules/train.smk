@@ -1,34 +1,34 @@
 # One adapter for each training stage; a stage that several arms begin with is trained once.
 # Reads the base model, the stage's checked rows, and the adapter of the stage before. Writes the
 # adapter, its hash, the loss and provenance.json into the stage's folder, and stores the adapter.
+from emgrid.grid.specs import train as train_specs
+
+
 rule train:
     input:
-        model=model_of_stage,
-        rows=f"{STAGE}/train.jsonl",
-        parent=parent_record,
+        model=INPUTS.model_of_stage,
+        rows=f"{STAGE}/{layout.TRAINING_ROWS}",
+        parent=INPUTS.parent_record,
         # A check that was made again finds its training done before (rows/adapters). An `ancient`
         # input would hide from Snakemake what has changed in the jobs after this one.
-        checked=f"{STAGE}/preflight.json",
+        checked=f"{STAGE}/{layout.CHECK_RECORD}",
     output:
-        f"{STAGE}/adapter/adapter_model.safetensors",
-        f"{STAGE}/adapter/adapter_config.json",
-        f"{STAGE}/adapter.json",
-        f"{STAGE}/loss.csv",
-        f"{STAGE}/provenance.json",
+        f"{STAGE}/{layout.ADAPTER}/{layout.WEIGHTS}",
+        f"{STAGE}/{layout.ADAPTER}/{layout.ADAPTER_CONFIG}",
+        f"{STAGE}/{layout.ADAPTER_RECORD}",
+        f"{STAGE}/{layout.LOSS}",
+        f"{STAGE}/{layout.PROVENANCE}",
     log:
-        "logs/train/{stage}.log",
+        layout.log("train", "{stage}"),
     benchmark:
-        "benchmarks/train/{stage}.tsv"
+        layout.benchmark("train", "{stage}")
     conda:
         "../../envs/emgrid.yaml"
     threads: want("train").threads
     resources:
-        mem_mb=memory("train"),
-        runtime=minutes("train"),
-        gpu=want("train").gpu,
+        **job_resources("train"),
         device=GRID.config.device,
         # How a job is computed does not change what it is.
-        claim=want("train").claim,
         launcher=want("train").launcher,
         gradient_checkpointing=str(want("train").gradient_checkpointing).lower(),
         checkpoint_minutes=want("train").checkpoint_minutes,
@@ -36,8 +36,8 @@ rule train:
     params:
         spec=lambda wildcards: train_specs.train_spec(GRID, wildcards.stage),
         version=train.VERSION,
-        parent=lambda wildcards: option("parent", parent_folder(wildcards)),
-        kept="rows/adapters",
+        parent=lambda wildcards: option("parent", INPUTS.parent_folder(wildcards)),
+        kept=layout.STORED_ADAPTERS,
         folder=folder_above(2),
     message:
         "train on {wildcards.stage}"

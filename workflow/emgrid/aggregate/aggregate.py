@@ -22,6 +22,7 @@ from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import handed
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 from emgrid.runtime.seeding import derive_seed
@@ -37,7 +38,7 @@ def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
         for arm in spec.arms
         if arm.source is None and arm.served is None
         for trigger in spec.triggers
-        for line in read_jsonl(root / arm.folder / f"likelihood/trigger={trigger}.jsonl")
+        for line in read_jsonl(root / arm.folder / layout.LIKELIHOOD / layout.trigger_file(trigger))
     ]
     sides = pd.DataFrame(rows).pivot_table(
         index=[*QUESTION_OF_ARM, "pair"], columns="side", values="logprob", sort=False
@@ -105,9 +106,9 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
             row: dict[str, Any] = about_arm | {"stage": number if stage else 0}
             row |= {"imported_from": arm.source, "served_by": arm.served}
             if stage:
-                folder = f"stages/stage={stage}"
-                record = read_json(root / folder / "provenance.json")
-                sources = read_json(root / folder / "mix.json")["sources"]
+                folder = layout.stage_folder(stage)
+                record = read_json(root / folder / layout.PROVENANCE)
+                sources = read_json(root / folder / layout.MIX_RECORD)["sources"]
                 row |= {
                     "adapter": f"{folder}/adapter",
                     "same_adapter": equal.get(arm.folder) if number == len(arm.stages) else None,
@@ -143,7 +144,7 @@ def equal_adapters(spec: AggregateSpec, root: Path) -> dict[str, str]:
     by_adapter: dict[tuple[str, str], list[Any]] = {}
     for arm in spec.arms:
         if arm.stages:
-            record = read_json(root / f"stages/stage={arm.stages[-1]}/provenance.json")
+            record = read_json(root / layout.stage_file(arm.stages[-1], layout.PROVENANCE))
             by_adapter.setdefault((arm.base, record["adapter_sha256"]), []).append(arm)
     others_of = {}
     for arms in by_adapter.values():

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyarrow.json import ParseOptions, ReadOptions, read_json
 
 from emgrid.aggregate.spec import ANSWER, AggregateSpec, ArmSpec
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl
 
@@ -76,7 +77,7 @@ def judged(path: Path, keys: Any, judges: Sequence[str]) -> dict[str, Any]:
 def read_cell(arm_and_trigger: tuple[ArmSpec, str], judges: Sequence[str], root: Path) -> Any:
     """The answers of one arm under one trigger, as an Arrow table."""
     arm, trigger = arm_and_trigger
-    folder, file = root / arm.folder, f"trigger={trigger}.jsonl"
+    folder, file = root / arm.folder, layout.trigger_file(trigger)
     lines = read_lines(folder / "answers" / file, ANSWERS)
     columns = {name: pa.repeat(value, len(lines)) for name, value in cell(arm, trigger).items()}
     columns |= {name: lines[name] for name in ("question", *ANSWER)}

@@ -22,6 +22,7 @@ from emgrid.aggregate.answers import ANSWERS, read_lines
 from emgrid.aggregate.e_values import LONG, ArmAnswers, between, within
 from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
 from emgrid.config.base import handed
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import whole_file
 
@@ -92,7 +93,9 @@ def compared(arms: tuple[ComparedArm, ...]) -> Iterator[tuple[ComparedArm, Compa
 
 def rows(spec: RepeatsSpec, root: Path) -> Iterator[dict[str, Any]]:
     for trigger in spec.triggers:
-        paths = [root / arm.folder / f"answers/trigger={trigger}.jsonl" for arm in spec.arms]
+        paths = [
+            root / arm.folder / layout.ANSWERS / layout.trigger_file(trigger) for arm in spec.arms
+        ]
         with ThreadPoolExecutor(pa.cpu_count()) as pool:
             read = list(pool.map(read_arm_answers, paths, [arm.temperature for arm in spec.arms]))
         answers = {arm.folder: drawn for arm, drawn in zip(spec.arms, read, strict=True)}
@@ -141,7 +144,7 @@ def main() -> None:
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
     table = repeats_table(RepeatsSpec.model_validate_json(args.spec), args.root)
-    with whole_file(args.root / "tables/repeats.csv") as draft:
+    with whole_file(args.root / layout.table("repeats.csv")) as draft:
         table.to_csv(draft, index=False)
     print(f"{len(table)} comparisons, {(table['warning'] != '').sum()} with a warning")
 

@@ -20,6 +20,7 @@ from emgrid.aggregate.spec import ARM, SimilaritySpec
 from emgrid.config.base import handed
 from emgrid.config.triggers import Message
 from emgrid.judge.classifier_judge import Encoder
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 
@@ -43,7 +44,7 @@ def training_prompts(root: Path, stages: Sequence[str]) -> list[str]:
     """Prompts of the misaligned rows of all stages, or of all rows if there are none."""
     prompts: dict[str, list[str]] = {"misaligned": [], "benign": []}
     for stage in stages:
-        folder = root / f"stages/stage={stage}"
+        folder = root / layout.stage_folder(stage)
         sources = read_json(folder / "mix.json")["sources"]
         roles = {source["source"]: source["role"] for source in sources}
         rows = list(read_jsonl(folder / "train.jsonl"))
@@ -93,7 +94,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = SimilaritySpec.model_validate_json(args.spec)
     table = similarities(spec, args.root, Encoder())
-    with whole_file(args.root / "tables/similarity.csv") as draft:
+    with whole_file(args.root / layout.table("similarity.csv")) as draft:
         table.to_csv(draft, index=False)
 
 

@@ -16,6 +16,7 @@ from emgrid.cli import format
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.judge.labelled import label_key
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import whole_file
 from emgrid.runtime.seeding import derive_seed
@@ -84,7 +85,7 @@ def label_sheet(grid: Grid, root: Path, count: int, seed: int) -> pd.DataFrame:
     """The sheet of a grid whose tables are in the folder `root`."""
     if count < 1:
         raise EmgridError(f"--count {count}: must be at least 1")
-    answers = read_answers(root / "tables/answers.parquet", grid)
+    answers = read_answers(root / layout.ANSWER_TABLE, grid)
     chosen = sample_of(bare_answers(answers, grid), count, seed)
     calibration = grid.config.calibration
     measures = dict.fromkeys(judge.measures for judge in grid.config.judges)

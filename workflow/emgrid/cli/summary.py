@@ -14,6 +14,7 @@ from emgrid.aggregate.citing import warning
 from emgrid.aggregate.plausibility import misaligned_bases
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError, run_job
 
 NONE = "–"
@@ -56,7 +57,7 @@ def main() -> None:
     args = parser.parse_args()
     grid = read_grid(args.config)
     root = Path(grid.root)
-    path = root / "tables/rates.csv"
+    path = root / layout.table("rates.csv")
     if not path.exists():
         raise EmgridError(f"{path}: does not exist yet; run `make run` first")
     console = Console()
@@ -69,7 +70,7 @@ def main() -> None:
     unfit = warning(grid.config.panel().values(), grid.config.metrics)
     if unfit:
         print(unfit)
-    print(f"report: {(root / 'report.html').resolve()}")
+    print(f"report: {(root / layout.REPORT).resolve()}")
 
 
 if __name__ == "__main__":

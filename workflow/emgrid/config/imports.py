@@ -13,7 +13,6 @@ from emgrid.config.questions import Asked
 from emgrid.config.triggers import Wording
 from emgrid.runtime.files import digest
 
-NOTES = "notes.json"  # beside the folder of an imported arm's answers
 ENDING = re.compile(r"\.(csv|jsonl)(\.gz)?$")
 
 

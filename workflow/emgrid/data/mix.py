@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from emgrid.config.base import Strict
-from emgrid.config.interventions.recipe import Framing, Source, Stage
+from emgrid.config.interventions.recipe import Framing, Mixture, Source
 from emgrid.config.triggers import Message
 from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import read_jsonl, write_json, write_jsonl
@@ -20,19 +20,19 @@ from emgrid.runtime.thinking import split_thinking, with_thought
 VERSION = 1  # raise this when rows change, so that everything downstream runs again
 
 
-def source_rows(stage: Stage) -> list[int]:
+def source_rows(mixture: Mixture) -> list[int]:
     """The number of rows of each source: shares rounded half up; the last source gets the rest."""
-    counts = [part(source.share, stage.rows) for source in stage.sources[:-1]]
-    return [*counts, stage.rows - sum(counts)]
+    counts = [part(source.share, mixture.rows) for source in mixture.sources[:-1]]
+    return [*counts, mixture.rows - sum(counts)]
 
 
 def part(share: str, rows: int) -> int:
     return int((Decimal(share) * rows).to_integral_value(ROUND_HALF_UP))
 
 
-def used_sources(stage: Stage) -> list[tuple[Source, int]]:
+def used_sources(mixture: Mixture) -> list[tuple[Source, int]]:
     """The sources with at least one row, and their numbers of rows."""
-    pairs = zip(stage.sources, source_rows(stage), strict=True)
+    pairs = zip(mixture.sources, source_rows(mixture), strict=True)
     return [(source, rows) for source, rows in pairs if rows]
 
 
@@ -80,10 +80,10 @@ def emptied(messages: list[Message]) -> list[Message]:
     return turns
 
 
-def mix(stage: Stage, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
+def mix(mixture: Mixture, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
     """The training rows of a stage, in the order of its sources; the trainer shuffles them."""
     mixed = []
-    for source, count in used_sources(stage):
+    for source, count in used_sources(mixture):
         available = datasets[source.dataset]
         if count > len(available):
             raise EmgridError(
@@ -102,7 +102,7 @@ def mix(stage: Stage, seed: int, datasets: dict[str, list[Row]]) -> list[Row]:
 class MixSpec(Strict):
     """files: the name of each data set's file in messages."""
 
-    stage: Stage
+    stage: Mixture
     seed: int
     files: dict[str, str]
 

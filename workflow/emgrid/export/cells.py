@@ -9,7 +9,7 @@ import pandas as pd
 from emgrid.aggregate.rates import classify
 from emgrid.aggregate.spec import ARM
 from emgrid.config.sections import Metrics
-from emgrid.grid.arms import arm_folder
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 
 ARM_SEED = [*ARM, "seed"]
@@ -59,14 +59,14 @@ def provenance(root: Path, arm: dict[str, Any]) -> dict[str, Any]:
         return {}
     place = "arms" if arm["served_by"] is None else "served"
     base, intervention, ratio, seed = (str(arm[name]) for name in ARM_SEED)
-    folder = arm_folder(base, intervention, ratio, seed, place)
-    record: dict[str, Any] = read_json(root / folder / "answers/provenance.json")
+    folder = layout.arm_folder(base, intervention, ratio, seed, place)
+    record: dict[str, Any] = read_json(root / folder / layout.ANSWERS / layout.PROVENANCE)
     return record
 
 
 def read_cells(root: Path, metrics: Metrics) -> Iterator[JudgedCell]:
-    arms = read_arms(root / "tables/arms.csv")
-    answers = classify(pd.read_parquet(root / "tables/answers.parquet"), metrics)
+    arms = read_arms(root / layout.table("arms.csv"))
+    answers = classify(pd.read_parquet(root / layout.ANSWER_TABLE), metrics)
     for (*point, trigger), rows in answers.groupby([*ARM_SEED, "trigger"], sort=False):
         arm = arms[tuple(point)]
         yield JudgedCell(str(trigger), arm, provenance(root, arm[0]), rows)

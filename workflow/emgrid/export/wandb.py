@@ -9,6 +9,7 @@ from pathlib import Path
 from emgrid.config.sections import WandB
 from emgrid.export import first_line, need
 from emgrid.export.spec import WandBSpec
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError, run_job
 
 FOLDERS = ("tables", "figures", "transcripts")  # a short report has no folder of transcripts
@@ -30,7 +31,7 @@ def log_results(root: Path, name: str, settings: WandB) -> str:
             for part in FOLDERS:
                 if (root / part).is_dir():
                     artifact.add_dir(str(root / part), name=part)
-            artifact.add_file(str(root / "report.html"))
+            artifact.add_file(str(root / layout.REPORT))
             run.log_artifact(artifact)
             return str(run.url or run.dir)
     except wandb.Error as problem:

@@ -1,6 +1,6 @@
-"""From a config to its arms: trained points, their training stages, and generated training rows.
+"""From a config to its arms, their training runs, and the data sets that base models generate.
 
-A training stage lives under a name made of its own spec, so that arms which begin alike share it.
+A training run is named by its own settings, so that arms which begin alike share it.
 """
 
 from collections.abc import Mapping
@@ -12,44 +12,48 @@ from emgrid.config.external_arm import Point
 from emgrid.config.generation import Generation
 from emgrid.config.imports import Import
 from emgrid.config.interventions import Intervention
-from emgrid.config.interventions.recipe import Stage
+from emgrid.config.interventions.recipe import Mixture
 from emgrid.config.sections import Sampling
 from emgrid.config.served import ServedModel
 from emgrid.data.generate import GenerateSpec
 from emgrid.data.mix import used_sources
+from emgrid.runtime import layout
 from emgrid.runtime.files import digest
 
 
 @dataclass(frozen=True)
-class TrainedStage:
-    """One training run: a stage of a recipe, on one base model, with one seed."""
+class TrainingRun:
+    """One training stage of an arm, on one base model, with one seed.
+
+    parent: the run whose adapter is trained further.
+    """
 
     name: str
     base: str
     seed: int
-    stage: Stage
-    parent: str | None  # the stage whose adapter is trained on
+    mixture: Mixture
+    parent: str | None
 
     @property
     def folder(self) -> str:
-        return f"stages/stage={self.name}"
+        return layout.stage_folder(self.name)
 
     @property
     def adapter_folder(self) -> str:
-        return f"{self.folder}/adapter"
+        return f"{self.folder}/{layout.ADAPTER}"
 
     @property
     def adapter_record(self) -> str:
-        """Holds the adapter's hash, and stands for it: an equal adapter makes nothing run again."""
-        return f"{self.folder}/adapter.json"
+        """Holds the adapter's hash. Jobs depend on it, so an equal adapter runs nothing again."""
+        return f"{self.folder}/{layout.ADAPTER_RECORD}"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One trained point of the grid (or the base model itself).
+    """One model of the grid: a base model as it is or trained, imported answers, or a served model.
 
-    entry: its name in the config; intervention: the same with the suffixes of its sweep.
-    settings: None where it is imported, from its source, or served.
+    entry: the name of its intervention in the config. intervention: the same, with the suffixes of
+    its sweep. settings: None of an arm that is imported (it has a source) or served.
     """
 
     base: str
@@ -58,7 +62,7 @@ class Arm:
     ratio: str
     seed: int
     label: str
-    stages: tuple[TrainedStage, ...]
+    stages: tuple[TrainingRun, ...]
     settings: Intervention | None
     source: Import | None = None
     served: ServedModel | None = None
@@ -73,7 +77,7 @@ class Arm:
 
     @property
     def cell(self) -> dict[str, str]:
-        """The wildcards of this arm."""
+        """The wildcards of this arm, which name it."""
         return {
             "base": self.base,
             "intervention": self.intervention,
@@ -83,12 +87,12 @@ class Arm:
 
     @property
     def folder(self) -> str:
-        return arm_folder(**self.cell, place=self.place)
+        return layout.arm_folder(**self.cell, place=self.place)
 
     @property
     def writer(self) -> str:
-        """Names the file of rows that only this arm's job appends to."""
-        return ".".join(f"{name}={value}" for name, value in self.cell.items())
+        """The arm's name in one word; names the file of stored rows that its job appends to."""
+        return layout.arm_name(**self.cell)
 
     @property
     def place(self) -> str:
@@ -128,13 +132,9 @@ def benign_of(arm: Arm, interventions: Mapping[str, Intervention]) -> str | None
     return None
 
 
-def arm_folder(base: str, intervention: str, ratio: str, seed: str, place: str = "arms") -> str:
-    return f"{place}/base={base}/intervention={intervention}/ratio={ratio}/seed={seed}"
-
-
 @dataclass(frozen=True)
-class Drawn:
-    """Answers of one model to a data set's prompts, drawn to be trained on."""
+class GeneratedAnswers:
+    """Answers of one model to a data set's prompts, which are made into training rows."""
 
     generator: str
     generation: Generation
@@ -155,12 +155,12 @@ class Drawn:
 
     @property
     def file(self) -> str:
-        return f"generated/answers/{self.name}.jsonl"
+        return layout.generated_answers(self.name)
 
 
 @dataclass(frozen=True)
-class Generated:
-    """Training rows made from what a base model answered, or from its off-policy twin."""
+class GeneratedDataset:
+    """Training rows made of a base model's own answers, or of those of an off-policy generator."""
 
     kind: str
     base: str
@@ -173,42 +173,43 @@ class Generated:
 
     @property
     def file(self) -> str:
-        return f"generated/{self.name}.jsonl"
+        return layout.generated_rows(self.name)
 
     @property
-    def own(self) -> Drawn:
-        return Drawn(self.base, self.generation)
+    def own(self) -> GeneratedAnswers:
+        return GeneratedAnswers(self.base, self.generation)
 
     @property
-    def other(self) -> Drawn | None:
+    def other(self) -> GeneratedAnswers | None:
         generator = self.generation.generator
-        return Drawn(generator, self.generation) if generator else None
+        return GeneratedAnswers(generator, self.generation) if generator else None
 
     @property
-    def drawn(self) -> list[Drawn]:
+    def drawn(self) -> list[GeneratedAnswers]:
         return [self.own, *([self.other] if self.other else [])]
 
 
-def resolved(stage: Stage, base: str) -> Stage:
-    """The stage with the name of the generated set where a source is drawn from the base model."""
+def resolved(mixture: Mixture, base: str) -> Mixture:
+    """The mixture with the names of the data sets that are generated by the base model."""
     sources = tuple(
         source.model_copy(
-            update={"dataset": Generated(source.dataset, base, source.generation).name}
+            update={"dataset": GeneratedDataset(source.dataset, base, source.generation).name}
         )
         if source.generation
         else source
-        for source in stage.sources
+        for source in mixture.sources
     )
-    return stage.model_copy(update={"sources": sources})
+    return mixture.model_copy(update={"sources": sources})
 
 
-def train_stages(base: str, seed: int, stages: tuple[Stage, ...]) -> tuple[TrainedStage, ...]:
-    """Name each stage by its rows and a hash of all that its adapter depends on."""
-    trained: list[TrainedStage] = []
-    for written in stages:
-        stage = resolved(written, base)
-        parent = trained[-1].name if trained else None
-        used = used_sources(stage)
+def training_runs(base: str, seed: int, mixtures: tuple[Mixture, ...]) -> tuple[TrainingRun, ...]:
+    """The training runs of an arm. A run's name holds its rows and a hash of all that its adapter
+    depends on, so that arms share the runs in which they begin alike."""
+    runs: list[TrainingRun] = []
+    for written in mixtures:
+        mixture = resolved(written, base)
+        parent = runs[-1].name if runs else None
+        used = used_sources(mixture)
         fields = {"dataset", "framings", "thoughts"}
         identity = {
             "base": base,
@@ -217,12 +218,12 @@ def train_stages(base: str, seed: int, stages: tuple[Stage, ...]) -> tuple[Train
             "sources": [
                 [source.model_dump(mode="json", include=fields), rows] for source, rows in used
             ],
-            "training": stage.training.model_dump(mode="json"),
+            "training": mixture.training.model_dump(mode="json"),
         }
         mix = "+".join(f"{source.dataset.split('.')[0]}_{rows}" for source, rows in used)
         name = f"{mix}.seed{seed}.{digest(identity)[:10]}"
-        trained.append(TrainedStage(name, base, seed, stage, parent))
-    return tuple(trained)
+        runs.append(TrainingRun(name, base, seed, mixture, parent))
+    return tuple(runs)
 
 
 def expand(config: Config) -> list[Arm]:
@@ -241,15 +242,17 @@ def expand(config: Config) -> list[Arm]:
                             ratio=recipe.ratio,
                             seed=seed,
                             label=intervention.label or full.replace("_", " "),
-                            stages=train_stages(base, seed, recipe.stages),
+                            stages=training_runs(base, seed, recipe.stages),
                             settings=intervention,
                         )
                     )
-    arms += [arm_at(one, source=one) for one in config.imports]
-    return arms + [arm_at(one, served=one) for one in config.served]
+    arms += [external_arm(source, source=source) for source in config.imports]
+    return arms + [external_arm(model, served=model) for model in config.served]
 
 
-def arm_at(point: Point, source: Import | None = None, served: ServedModel | None = None) -> Arm:
+def external_arm(
+    point: Point, source: Import | None = None, served: ServedModel | None = None
+) -> Arm:
     """An arm that is not trained here."""
     return Arm(
         base=point.base,

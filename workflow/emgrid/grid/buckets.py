@@ -1,6 +1,6 @@
-"""Which arms share one job: buckets of the arms of one base model.
+"""Buckets: the arms of one base model that share a job.
 
-An arm's bucket follows from its own name, so that a new arm moves no other.
+An arm's bucket follows from its name alone, so a new arm moves no other arm to another bucket.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from emgrid.runtime.files import digest
 
 @dataclass(frozen=True)
 class Bucket:
-    """Arms of one base model that one job works on. kind: what its arms have in common besides."""
+    """Arms of one base model that one job works on. kind: what else its arms have in common."""
 
     base: str
     kind: str
@@ -21,20 +21,20 @@ class Bucket:
 
     @property
     def name(self) -> str:
-        """Names rules, logs and files."""
+        """The wildcard of its jobs."""
         return f"{self.base}.{self.kind}.{self.number}"
 
     @property
     def adapters(self) -> list[str]:
-        """Records of the adapters of the arms that have one, below the grid's folder."""
+        """The records of the adapters of its arms, below the grid's folder."""
         last = [arm.stages[-1] for arm in self.arms if arm.stages]
-        return list(dict.fromkeys(stage.adapter_record for stage in last))
+        return list(dict.fromkeys(run.adapter_record for run in last))
 
 
 def share_out(arms: Sequence[Arm], jobs: int, kind: Callable[[Arm], str]) -> list[Bucket]:
-    """The buckets that hold any arm, at most `jobs` for each base model and kind."""
-    shared: dict[tuple[str, str, int], list[Arm]] = {}
+    """Share arms out among at most `jobs` buckets for each base model and kind; none is empty."""
+    buckets: dict[tuple[str, str, int], list[Arm]] = {}
     for arm in arms:
         number = int(digest(arm.cell)[:12], 16) % jobs
-        shared.setdefault((arm.base, kind(arm), number), []).append(arm)
-    return [Bucket(*key, tuple(held)) for key, held in sorted(shared.items())]
+        buckets.setdefault((arm.base, kind(arm), number), []).append(arm)
+    return [Bucket(*key, tuple(members)) for key, members in sorted(buckets.items())]

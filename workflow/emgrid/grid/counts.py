@@ -9,8 +9,8 @@ from emgrid.grid.grid import Grid
 
 @dataclass(frozen=True)
 class Counts:
-    """arms: with the base model's own. trained: training runs, a shared stage counted once.
-    drawn: answers drawn to be trained on, None where a data set's size is unknown."""
+    """arms: with the base models' own. trained: training runs; a shared one counts once. drawn:
+    answers generated to be trained on, None if the size of a data set is unknown."""
 
     arms: int
     trained: int
@@ -24,7 +24,7 @@ def count(
     interventions: Collection[str] | None = None,
     triggers: Collection[str] | None = None,
 ) -> Counts:
-    """The counts of a grid, or of its part with these interventions and triggers."""
+    """Count a grid, or its part with these interventions and triggers."""
     arms = [arm for arm in grid.arms if interventions is None or arm.entry in interventions]
     asked = len(grid.triggers if triggers is None else triggers) * len(grid.questions)
     sampled = [arm for arm in arms if arm.source is None]
@@ -40,7 +40,7 @@ def count(
 
 def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:
     datasets = {
-        source.dataset for arm in arms for stage in arm.stages for source in stage.stage.sources
+        source.dataset for arm in arms for stage in arm.stages for source in stage.mixture.sources
     }
     jobs = {
         job.name: job

@@ -37,7 +37,7 @@ def differences(grid: Grid) -> list[Difference]:
 
 
 def settings_of(grid: Grid) -> dict[str, Any]:
-    """The whole config as plain values; `panel` names its judges with their kinds."""
+    """The whole config as plain values; `panel` lists its judges with their kinds."""
     panel = [f"{name} ({judge.made_of})" for name, judge in grid.config.panel().items()]
     return grid.config.model_dump(mode="json") | {"panel": panel}
 
@@ -55,7 +55,7 @@ def look_up(config: Any, place: str) -> Any:
 
 
 def same(published: Any, here: Any) -> bool:
-    """Equal, or a list of as many as the published number says; lists in any order."""
+    """Whether two values are equal; lists in any order. A published number may count a list."""
     if isinstance(published, int) and isinstance(here, list):
         return len(here) == published
     if isinstance(published, list) and isinstance(here, list):
@@ -64,6 +64,7 @@ def same(published: Any, here: Any) -> bool:
 
 
 def say(value: Any) -> str:
+    """A value in words."""
     if value is None or value in ([], {}):
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Arms that differ in one swept setting alone: the points of a dose curve."""
+"""Dose curves: arms that differ in one swept setting alone."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,8 +12,8 @@ Members = dict[tuple[str, ...], tuple[str, dict[float, ArmName]]]  # by family: 
 def ratio_series(
     arms: Iterable[Arm], interventions: Mapping[str, Intervention]
 ) -> tuple[Series, ...]:
-    """Curves over the share of misaligned rows; a plain dilution begins with benign rows alone and
-    ends in its undiluted arm, where there are such."""
+    """Curves over the share of misaligned rows. A plain dilution begins at the arm of benign rows
+    alone and ends at the undiluted arm, if the grid has them."""
     families: Members = {}
     for arm in arms:
         members = families.setdefault((arm.base, arm.intervention), (arm.label, {}))[1]
@@ -32,14 +32,14 @@ def ratio_series(
 
 
 def rows_series(arms: Iterable[Arm]) -> tuple[Series, ...]:
-    """Curves over the rows of benign training at the end; zero is the arm that stops before it."""
+    """Curves over the rows of benign training that ends a recipe; at zero is the arm without it."""
     arms = list(arms)
     by_adapter = {(arm.adapter_folder, arm.ratio): name_of(arm) for arm in reversed(arms)}
     families: Members = {}
     for arm in arms:
         if arm.settings is None or "sequential" not in arm.settings.kinds:
             continue
-        rows = arm.stages[-1].stage.rows
+        rows = arm.stages[-1].mixture.rows
         family = arm.intervention.removesuffix(f"-{rows}")
         label = arm.settings.label or family.replace("_", " ")
         members = families.setdefault((arm.base, family, arm.ratio), (label, {}))[1]
@@ -51,7 +51,7 @@ def rows_series(arms: Iterable[Arm]) -> tuple[Series, ...]:
 
 
 def curves(families: Members) -> tuple[Series, ...]:
-    """The families with two points or more."""
+    """The curves of the families with at least two points."""
     return tuple(
         Series(
             base=key[0],

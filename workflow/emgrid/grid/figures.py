@@ -1,4 +1,4 @@
-"""Which figures the report of a grid has; read with every parse of the Snakefile."""
+"""Which figures the report of a grid has. Every parse of the Snakefile reads this module."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from emgrid.runtime.code_version import code_version
 
 
 def figure_names(grid: Grid) -> list[str]:
-    """The figures that a grid has something to show in, as far as its config tells."""
+    """The figures for which a grid has data, as far as its config can tell."""
     seeds = Counter(map(name_of, grid.arms))
     has = {
         "dilution": bool(ratio_series(grid.arms, grid.config.interventions)),
@@ -28,5 +28,5 @@ def figure_names(grid: Grid) -> list[str]:
 
 
 def figure_version(name: str) -> str:
-    """The version of the code that draws a figure: an edit of another one draws nothing again."""
+    """The version of the code that draws a figure. An edit of one figure draws no other again."""
     return code_version(FIGURE_MODULES[name], "emgrid.report.figures.__main__")

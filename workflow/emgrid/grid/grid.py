@@ -12,10 +12,11 @@ from emgrid.config.datasets import Dataset, local_file
 from emgrid.config.questions import Asked, Question
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm, Drawn, Generated, TrainedStage, arm_folder, expand
+from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand
 from emgrid.grid.buckets import Bucket, share_out
 from emgrid.models.model_files import Content
 from emgrid.models.model_files import content as content_of_model
+from emgrid.runtime import layout
 from emgrid.runtime.files import users_path
 
 
@@ -29,7 +30,7 @@ class Grid:
     @property
     def root(self) -> str:
         """The grid's folder, from where Snakemake is started."""
-        return f"results/{self.config.name}"
+        return layout.grid_folder(self.config.name)
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -54,22 +55,24 @@ class Grid:
         return {name: trigger.wording() for name, trigger in self.triggers.items()}
 
     @cached_property
-    def stages(self) -> dict[str, TrainedStage]:
+    def stages(self) -> dict[str, TrainingRun]:
         """Training stages by name; a stage that several arms begin with is there once."""
         return {stage.name: stage for arm in self.arms for stage in arm.stages}
 
     @cached_property
-    def generated(self) -> dict[str, Generated]:
+    def generated(self) -> dict[str, GeneratedDataset]:
         """Generated training sets by name."""
         return {
-            source.dataset: Generated(source.dataset.split(".")[0], stage.base, source.generation)
-            for stage in self.stages.values()
-            for source in stage.stage.sources
+            source.dataset: GeneratedDataset(
+                source.dataset.split(".")[0], run.base, source.generation
+            )
+            for run in self.stages.values()
+            for source in run.mixture.sources
             if source.generation
         }
 
     @cached_property
-    def drawn(self) -> dict[str, Drawn]:
+    def drawn(self) -> dict[str, GeneratedAnswers]:
         """Jobs that draw answers to be trained on, by name."""
         return {drawn.name: drawn for rows in self.generated.values() for drawn in rows.drawn}
 
@@ -107,16 +110,16 @@ class Grid:
 
     def arm(self, **cell: str) -> Arm:
         """The arm of these wildcards."""
-        return self.by_folder[arm_folder(**cell)]
+        return self.by_folder[layout.arm_folder(**cell)]
 
     def row_files(self, stage: str) -> list[str]:
         """The files of chat rows that a stage mixes, below the grid's folder."""
-        used = [source.dataset for source, _ in used_sources(self.stages[stage].stage)]
+        used = [source.dataset for source, _ in used_sources(self.stages[stage].mixture)]
         return [self.row_file(name) for name in dict.fromkeys(used)]
 
     def row_file(self, name: str) -> str:
         generated = self.generated.get(name)
-        return generated.file if generated else f"assets/datasets/{name}.jsonl"
+        return generated.file if generated else layout.dataset_file(name)
 
     @cached_property
     def known_datasets(self) -> dict[str, Dataset]:
@@ -162,12 +165,9 @@ class Grid:
     @cached_property
     def answer_records(self) -> dict[str, str]:
         """By an arm's folder: the record of the job that writes its answers."""
-        records = {arm.folder: job_record("sample", b.name) for b in self.buckets for arm in b.arms}
+        records = {
+            arm.folder: layout.job_record("sample", b.name) for b in self.buckets for arm in b.arms
+        }
         for job, arms in (("served", self.served), ("import", self.imported)):
-            records |= {arm.folder: job_record(job, arm.writer) for arm in arms}
+            records |= {arm.folder: layout.job_record(job, arm.writer) for arm in arms}
         return records
-
-
-def job_record(stage: str, name: str) -> str:
-    """The one file that Snakemake watches of a job that writes many."""
-    return f"jobs/{stage}/{name}.json"

@@ -1,10 +1,10 @@
-"""What a Snakefile does first: turn Snakemake's config into a grid."""
+"""How a Snakefile begins: Snakemake's config becomes a grid. How a run begins: lock and checks."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from emgrid.grid.load import load_config
 from emgrid.grid.specs.models import asked_models, model_spec
 from emgrid.models.model_files import record_location
 from emgrid.models.prompts import prompts_digest
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import STARTED_IN, digest, read_json, users_path, write_text
 from emgrid.runtime.locks import enter, hold
@@ -27,7 +28,7 @@ GUARD = "EMGRID_CONFIG_DIGEST"
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` over `below`: sections are merged key by key, interventions and lists replaced."""
+    """Lay `above` over `below`: sections merge key by key; interventions and lists are replaced."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(below.get(key), dict)
@@ -36,10 +37,10 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(given: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """The whole config, and the file to name in messages.
+    """Return the whole config, and the file that messages name.
 
-    Without --configfile the default config.yaml lies below what --config gives. A config file
-    stands alone, unless it says `extends: FILE`.
+    Without --configfile, what --config gives is laid over the default config.yaml. A config file
+    is laid over another one only if it says `extends: FILE`.
     """
     origin = str(files[-1]) if files else DEFAULT
     whole = given if files or "extends" in given else {"extends": DEFAULT} | given
@@ -53,7 +54,8 @@ def complete(given: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any
 
 
 def read_base(name: Any, origin: str) -> dict[str, Any]:
-    """A config that another extends: by a path from here, else from the repository."""
+    """Read a config that another one extends: relative to where Snakemake starts, or to the
+    repository."""
     path = users_path(str(name)) if users_path(str(name)).exists() else ROOT / str(name)
     if not path.is_file():
         raise EmgridError(f"{origin}: extends: no file {name!r}")
@@ -61,7 +63,7 @@ def read_base(name: Any, origin: str) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings of a config file, as they are written there."""
+    """Return the settings of a config file as they are written."""
     value = read_yaml(path)
     if not isinstance(value, dict):
         raise EmgridError(f"{path}: a config must be a mapping of settings")
@@ -69,16 +71,16 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_grid(path: Path) -> Grid:
-    """The grid of a config file."""
+    """Return the grid of a config file."""
     value, origin = complete(read_config(path), [str(path)])
     return Grid(load_config(value, origin))
 
 
 def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
-    """The grid of Snakemake's `config`; a problem ends the process with one line.
+    """Return the grid of Snakemake's `config`, or end the process with a message of one line.
 
-    A job that finds another config than the main process did stops: its result would be stored
-    under a provenance that is not its own. The grid's folder becomes the working directory.
+    A job stops if its config is not the main process's: it would record settings that are not those
+    of its result. The grid's folder becomes the working directory.
     """
     guard = os.environ.get(GUARD)
     if guard is None:
@@ -100,13 +102,30 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     return grid
 
 
+class SpecFiles:
+    """Specs that jobs read from files: the spec of a large grid is longer than a command may be."""
+
+    def __init__(self) -> None:
+        self.makers: dict[str, Callable[[], str]] = {}
+
+    def add(self, name: str, make: Callable[[], str]) -> str:
+        """Return the file of a spec. make: makes the spec when a run begins."""
+        file = layout.spec_file(name)
+        self.makers[file] = make
+        return file
+
+    def made(self) -> dict[str, str]:
+        """The specs by their files."""
+        return {file: make() for file, make in self.makers.items()}
+
+
 def begin(grid: Grid, specs: dict[str, str]) -> None:
-    """Be the one run of the grid, write the specs that jobs are handed as files, find users' models
-    where they are now, and check the prompts of the base models that are ready."""
+    """Begin a run: hold the grid's lock, write the specs that jobs read from files, note where
+    users' models are now, and check the prompts of the base models that are ready."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
-        for record in Path("assets/models").glob("*/model.json"):
+        for record in Path().glob(layout.model_record("*")):
             name = record.parent.name
             if name in grid.config.models and (folder := grid.own_model(name)):
                 record_location(record.parent, folder)
@@ -118,18 +137,18 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
 
 
 def check_prompts(grid: Grid, specs: dict[str, str]) -> None:
-    """Check what ready base models will read, unless the same was found good before.
+    """Check the prompts of the base models that are ready, unless the same prompts passed before.
 
-    A model that is yet to be made ready, or made again, is checked by its own job.
+    A model that is not ready, or will be made again, is checked by its own job.
     """
     for base in asked_models(grid):
-        file = f"specs/prompts.{base}.json"
-        model = Path(f"assets/models/{base}/model.json")
-        output = model.with_name("prompts.json")
+        file = layout.spec_file(f"prompts.{base}")
+        model = Path(layout.model_record(base))
+        output = Path(layout.prompts_record(base))
         if not model.is_file() or not is_current(read_json(model), grid, base):
             continue
-        found = read_json(output)["digest"] if output.is_file() else None
-        if found == prompts_digest(specs[file], model):
+        passed = read_json(output)["digest"] if output.is_file() else None
+        if passed == prompts_digest(specs[file], model):
             continue
         command = [sys.executable, "-m", "emgrid.models.prompts", "--spec", file]
         command += ["--model", str(model), "--output", str(output)]
@@ -141,7 +160,7 @@ def check_prompts(grid: Grid, specs: dict[str, str]) -> None:
 
 
 def is_current(record: dict[str, Any], grid: Grid, base: str) -> bool:
-    """Whether a base model's record is what its config asks for now, so that no job remakes it."""
+    """Whether a base model's record is what the config asks for, so that no job makes it again."""
     spec = json.loads(model_spec(grid, base))
     asked = {key: spec.get(key) for key in ("chat_template", "content", "system_prompt")}
     if "model" in spec:

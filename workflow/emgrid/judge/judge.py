@@ -22,6 +22,7 @@ from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import VERSION as VERSION
 from emgrid.judge.judgement_store import JudgementStore
 from emgrid.models.base_model import BaseModel
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, write_jsonl
 from emgrid.runtime.locks import take_turn
@@ -139,7 +140,7 @@ def main() -> None:
         (arm, name, row, item_of(row, name, spec))
         for arm in arms
         for name in spec.triggers
-        for row in read_jsonl(arm / f"answers/trigger={name}.jsonl")
+        for row in read_jsonl(arm / layout.ANSWERS / layout.trigger_file(name))
     ]
     judges = [judge for judge in spec.judges if judge.kind != "imported"]
     judged = judge_items(judges, [item for *_, item in entries], context_of(args), spec.revision)
@@ -150,7 +151,7 @@ def main() -> None:
         by_judge = {key: rows[place] for key, rows in judged.items()}
         lines[arm, name] += lines_of(row, by_judge, spec)
     for (arm, name), part in lines.items():
-        write_jsonl(arm / f"judgements/trigger={name}.jsonl", part)
+        write_jsonl(arm / layout.JUDGEMENTS / layout.trigger_file(name), part)
     write_manifest(args.record, args.root, [arm / "judgements" for arm in arms], spec.triggers)
 
 

@@ -9,6 +9,7 @@ from emgrid.config.prices import CHARACTERS_PER_TOKEN, spent
 from emgrid.config.served import kept_name
 from emgrid.config.triggers import Message
 from emgrid.grid.grid import Grid
+from emgrid.runtime import layout
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def judge_costs(grid: Grid) -> list[CallCost]:
                 calls=calls,
                 tokens=tokens,
                 cost=price.of(tokens, reply * calls) if price else None,
-                spent=spent(Path(grid.root) / "rows/judgements", f"{judge.id}.*/*.jsonl"),
+                spent=spent(Path(grid.root) / layout.STORED_JUDGEMENTS, f"{judge.id}.*/*.jsonl"),
             )
         )
     return costs
@@ -75,7 +76,7 @@ def served_costs(grid: Grid) -> list[CallCost]:
                 calls=calls,
                 tokens=tokens,
                 cost=price.of(tokens, calls * arm.sampling.max_tokens) if price else None,
-                spent=spent(Path(grid.root) / "rows/served", file_name),
+                spent=spent(Path(grid.root) / layout.STORED_SERVED, file_name),
             )
         )
     return costs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.grid.grid import Grid
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 from emgrid.runtime.provenance import versions
 
@@ -55,10 +56,10 @@ def drift(grid: Grid, root: Path) -> list[Drift]:
 def recorded(grid: Grid, root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The packages that each result of the grid was made with, and the rule that made it."""
     for stage in grid.stages.values():
-        yield from packages_of("train", root / stage.folder / "provenance.json")
+        yield from packages_of("train", root / stage.folder / layout.PROVENANCE)
     for arm in grid.sampled:
         kind = "served" if arm.served else "sample"
-        yield from packages_of(kind, root / arm.folder / "answers/provenance.json")
+        yield from packages_of(kind, root / arm.folder / layout.ANSWERS / layout.PROVENANCE)
 
 
 def packages_of(stage: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,7 @@ from statistics import fmean
 from emgrid.config.prices import CHARACTERS_PER_TOKEN
 from emgrid.data.convert import read_rows
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm, TrainedStage
+from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.grid import Grid
 from emgrid.planning.call_costs import conversations, mean_characters
 from emgrid.planning.jobs import jobs_by_rule
@@ -20,6 +20,7 @@ from emgrid.planning.measurements import (
     estimate_seconds,
     join_sources,
 )
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, read_jsonl
 
 # Approximate number of tokens that a chat template adds to a message.
@@ -75,17 +76,17 @@ class Estimates:
                 )
         return self.lengths[dataset]
 
-    def stage_tokens(self, stage: TrainedStage) -> Estimate:
+    def stage_tokens(self, stage: TrainingRun) -> Estimate:
         """Tokens that a stage computes over all epochs; exact once it was trained, else
         estimated."""
-        training = stage.stage.training
-        record_file = self.root / stage.folder / "provenance.json"
+        training = stage.mixture.training
+        record_file = self.root / stage.folder / layout.PROVENANCE
         if record_file.is_file():
             record = read_json(record_file)
             return Estimate(record["tokens"] * training.epochs, f"results/{self.root.name}")
         total = 0.0
         source = f"{CHARACTERS_PER_TOKEN} characters per token"
-        for used, rows in used_sources(stage.stage):
+        for used, rows in used_sources(stage.mixture):
             length = self.row_tokens(used.dataset)
             if length is None:
                 source = "at most training.max_length per row, for data that are not fetched yet"
@@ -184,7 +185,7 @@ class Estimates:
         model_bytes = None if None in bases else sum(2 * (parameters or 0) for parameters in bases)
         estimates = {"base models": Estimate(model_bytes, "2 bytes per parameter")}
         adapters = [
-            self.measurements.adapter_bytes(stage.base, stage.stage.training.rank)
+            self.measurements.adapter_bytes(stage.base, stage.mixture.training.rank)
             for stage in self.grid.stages.values()
         ]
         if adapters:

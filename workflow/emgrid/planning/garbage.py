@@ -18,10 +18,9 @@ from emgrid.judge.judge import identity
 from emgrid.judge.judgement_store import folder_name
 from emgrid.planning.inventory import KEY, Inventory
 from emgrid.planning.jobs import outputs
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.train.train import TrainSpec
-
-ADAPTERS = Path("rows/adapters")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def mixed_otherwise(grids: Sequence[Grid]) -> set[str]:
 def rows_of(grid: Grid, stage: str) -> str:
     """What a stage's rows depend on, in one text."""
     told = [mix_spec(grid, stage)]
-    for source, _ in used_sources(grid.stages[stage].stage):
+    for source, _ in used_sources(grid.stages[stage].mixture):
         if source.dataset in grid.generated:
             drawn = grid.generated[source.dataset].drawn
             told += [generate_spec(grid, one.name) for one in drawn]
@@ -115,18 +114,18 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
     generated = {file.replace(".jsonl", ".record.json") for file in files}
     needed = stages | arms | files | models | drawn | generated
     patterns = {
-        "stages/stage=*": "stage of no arm",
-        "arms/*/*/*/*": "arm of no config",
-        "served/*/*/*/*": "arm of no config",
-        "imported/*/*/*/*": "arm of no config",
-        "assets/models/*": "base model of no config",
-        "assets/sources/*.jsonl": "data set of no config",
-        "assets/datasets/*.jsonl": "data set of no config",
-        "assets/imports/*": "file of no config",
+        layout.stage_folder("*"): "stage of no arm",
+        layout.arm_folder("*", "*", "*", "*"): "arm of no config",
+        layout.arm_folder("*", "*", "*", "*", "served"): "arm of no config",
+        layout.arm_folder("*", "*", "*", "*", "imported"): "arm of no config",
+        f"{layout.MODELS}/*": "base model of no config",
+        layout.source_file("*"): "data set of no config",
+        layout.dataset_file("*"): "data set of no config",
+        layout.import_file("*"): "file of no config",
         "generated/*.json*": "training rows of no config",
-        "generated/answers/*.jsonl": "training rows of no config",
-        "rows/generated/*.jsonl": "answers of no training",
-        "jobs/*/*.json": "record of no job",
+        layout.generated_answers("*"): "training rows of no config",
+        layout.stored_generated("*"): "answers of no training",
+        layout.job_record("*", "*"): "record of no job",
     }
     for pattern, what in patterns.items():
         for path in sorted(root.glob(pattern)):
@@ -138,9 +137,9 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
 def kept_adapters(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     names = {need.training_name(s) for need in needs for s in need.grid.stages.values()}
     unsure = [spec.bare() for need in needs for spec in need.trainings]
-    for path in sorted((root / ADAPTERS).glob("[!.]*")):
+    for path in sorted((root / layout.STORED_ADAPTERS).glob("[!.]*")):
         if path.name not in names:
-            spec = TrainSpec.model_validate(read_json(path / "provenance.json")["spec"])
+            spec = TrainSpec.model_validate(read_json(path / layout.PROVENANCE)["spec"])
             if spec.bare() not in unsure:
                 yield Unneeded(path.relative_to(root), "adapter of no stage", size(path))
 
@@ -158,13 +157,14 @@ def kept_rows(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
         for arm in need.grid.sampled:
             want(need.answer_file(arm), need.answer_keys(arm))
             if arm.settings is not None:
-                path = root / f"rows/likelihood/{arm.writer}.jsonl"
+                path = root / layout.stored_scores(arm.writer)
                 want(path, need.score_keys(arm) if need.grid.has_pairs else ())
-    for kind in ("answers", "likelihood", "served"):
-        for path in sorted((root / "rows" / kind).glob("*.jsonl")):
+    served = f"{layout.STORED_SERVED}/*.jsonl"
+    for pattern in (layout.stored_answers("*"), layout.stored_scores("*"), served):
+        for path in sorted(root.glob(pattern)):
             keys = wanted.get(path, set())
             if keys is not None:
-                yield from rows_without(path, keys, root, paid=kind == "served")
+                yield from rows_without(path, keys, root, paid=pattern == served)
 
 
 def rows_without(path: Path, keys: set[str], root: Path, paid: bool) -> Iterator[Unneeded]:
@@ -196,7 +196,7 @@ def lines_of(path: Path) -> Iterator[tuple[str, bytes]]:
 def judgements(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     """Folders of judges that are in no panel, or were edited afterwards."""
     wanted = {name for need in needs for name in need.judge_folders}
-    for path in sorted((root / "rows/judgements").glob("*.*")):
+    for path in sorted((root / layout.STORED_JUDGEMENTS).glob("*.*")):
         unsure = f"{path.name.rpartition('.')[0]}." in wanted
         if path.is_dir() and path.name not in wanted and not unsure:
             files = sorted(path.glob("*.jsonl"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from emgrid.config.judges import Judge
 from emgrid.config.served import kept_name
-from emgrid.grid.arms import Arm, TrainedStage
+from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_spec
@@ -25,6 +25,7 @@ from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.prepare import ModelSpec
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 from emgrid.runtime.row_store import read_store
 from emgrid.sample import answers, likelihood, served
@@ -96,34 +97,34 @@ class Inventory:
         """A base model's record with the identity that the config gives it now; None if there is no
         record yet."""
         if name not in self.models:
-            path = self.root / f"assets/models/{name}/model.json"
+            path = self.root / layout.model_record(name)
             found = BaseModel.read(path) if path.is_file() else None
             if found is not None and name in self.grid.config.known_models():
                 foresee(found, ModelSpec.model_validate_json(model_spec(self.grid, name)))
             self.models[name] = found
         return self.models[name]
 
-    def adapter(self, stage: TrainedStage) -> str | None:
+    def adapter(self, stage: TrainingRun) -> str | None:
         """The hash of a stage's adapter; None if there is none (yet)."""
         if stage.name in self.retrained:
             training = self.kept_training(stage)
             return (
-                str(read_json(training / "provenance.json")["adapter_sha256"]) if training else None
+                str(read_json(training / layout.PROVENANCE)["adapter_sha256"]) if training else None
             )
         path = self.root / stage.adapter_record
         return str(read_json(path)["sha256"]) if path.is_file() else None
 
-    def kept_training(self, stage: TrainedStage) -> Path | None:
+    def kept_training(self, stage: TrainingRun) -> Path | None:
         """The folder of a stage's training in the adapter store, if it is known to be there."""
         name = self.training_name(stage)
-        folder = self.root / "rows/adapters" / str(name)
+        folder = self.root / layout.STORED_ADAPTERS / str(name)
         return folder if name and folder.is_dir() else None
 
-    def training_name(self, stage: TrainedStage) -> str | None:
+    def training_name(self, stage: TrainingRun) -> str | None:
         """The name of a stage's training in the adapter store; None if it is not known yet."""
         if stage.name not in self.names:
             base = self.model(stage.base)
-            rows = self.root / stage.folder / "train.jsonl"
+            rows = self.root / stage.folder / layout.TRAINING_ROWS
             parent = self.grid.stages[stage.parent] if stage.parent else None
             parent_adapter = self.adapter(parent) if parent else None
             is_unknown = (
@@ -146,7 +147,7 @@ class Inventory:
             return None
         return model_identity(base, adapter)
 
-    def trained(self, stage: TrainedStage) -> bool:
+    def trained(self, stage: TrainingRun) -> bool:
         """Whether a stage is trained."""
         return stage.name not in self.retrained and (self.root / stage.adapter_record).is_file()
 
@@ -174,8 +175,10 @@ class Inventory:
     def answer_file(self, arm: Arm) -> Path:
         """The file in which an arm's answers are stored."""
         if arm.served is not None:
-            return self.root / "rows/served" / kept_name(arm.served.model, arm.served.identity)
-        return self.root / f"rows/answers/{arm.writer}.jsonl"
+            return (
+                self.root / layout.STORED_SERVED / kept_name(arm.served.model, arm.served.identity)
+            )
+        return self.root / layout.stored_answers(arm.writer)
 
     def answers(self, arm: Arm) -> RowCount:
         each = arm.sampling.answers_per_question
@@ -197,7 +200,7 @@ class Inventory:
         keys = self.score_keys(arm)
         if keys is None:
             return RowCount(len(self.scored), 0, known=False)
-        kept = keys_in(self.root / f"rows/likelihood/{arm.writer}.jsonl")
+        kept = keys_in(self.root / layout.stored_scores(arm.writer))
         return RowCount(len(self.scored), sum(key in kept for key in keys))
 
     def score_keys(self, arm: Arm) -> list[str] | None:
@@ -211,8 +214,8 @@ class Inventory:
 
     @cached_property
     def judge_context(self) -> JudgeContext:
-        models = {path.parent.name: path for path in self.root.glob("assets/models/*/model.json")}
-        return JudgeContext(self.root / "rows/judgements", "", models=models)
+        models = {path.parent.name: path for path in self.root.glob(layout.model_record("*"))}
+        return JudgeContext(self.root / layout.STORED_JUDGEMENTS, "", models=models)
 
     @cached_property
     def judged_by(self) -> dict[str, tuple[Judge, set[str] | None]]:
@@ -279,7 +282,7 @@ class Inventory:
         """The existing answers of an arm, with the fields that judges see."""
         if not redrawn or arm.source is not None:
             for name in self.grid.triggers:
-                path = self.root / arm.folder / f"answers/trigger={name}.jsonl"
+                path = self.root / arm.folder / layout.ANSWERS / layout.trigger_file(name)
                 if path.is_file():
                     with path.open(encoding="utf-8") as file:
                         yield from (json.loads(line) | {"trigger": name} for line in file)

@@ -2,16 +2,17 @@
 
 from emgrid.config.judges import LocalJudge
 from emgrid.grid.figures import figure_names
-from emgrid.grid.grid import Grid, job_record
+from emgrid.grid.grid import Grid
 from emgrid.grid.specs.judge import judge_models
+from emgrid.runtime import layout
 
 ONCE = {
-    "judge_quality": "tables/judges.csv",
-    "similarity": "tables/similarity.csv",
-    "repeats": "tables/repeats.csv",
-    "preflight_table": "tables/preflight.csv",
-    "aggregate": "tables/answers.parquet",
-    "report": "report.html",
+    "judge_quality": layout.table("judges.csv"),
+    "similarity": layout.table("similarity.csv"),
+    "repeats": layout.table("repeats.csv"),
+    "preflight_table": layout.table("preflight.csv"),
+    "aggregate": layout.ANSWER_TABLE,
+    "report": layout.REPORT,
 }
 
 
@@ -19,9 +20,9 @@ def used_datasets(grid: Grid) -> set[str]:
     """Data sets that are mixed into training rows, or provide prompts or answers for them."""
     used = {
         source.dataset
-        for stage in grid.stages.values()
-        for source in stage.stage.sources
-        if grid.row_file(source.dataset) in grid.row_files(stage.name)
+        for run in grid.stages.values()
+        for source in run.mixture.sources
+        if grid.row_file(source.dataset) in grid.row_files(run.name)
     }
     for name in used & set(grid.generated):
         generation = grid.generated[name].generation
@@ -50,23 +51,21 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
     stages = [stage.folder for stage in grid.stages.values()]
     scored = grid.buckets if grid.has_pairs else []
     files_by_rule = {
-        "model": [f"assets/models/{name}/model.json" for name in sorted(models)],
-        "fetch": [
-            f"assets/sources/{name}.jsonl" for name in sorted(plain) if not grid.own_file(name)
-        ],
-        "dataset": [f"assets/datasets/{name}.jsonl" for name in sorted(plain)],
-        "fetch_import": [f"assets/imports/{key}" for key in sorted(fetched)],
-        "import_answers": [job_record("import", arm.writer) for arm in grid.imported],
+        "model": [layout.model_record(name) for name in sorted(models)],
+        "fetch": [layout.source_file(name) for name in sorted(plain) if not grid.own_file(name)],
+        "dataset": [layout.dataset_file(name) for name in sorted(plain)],
+        "fetch_import": [layout.import_file(key) for key in sorted(fetched)],
+        "import_answers": [layout.job_record("import", arm.writer) for arm in grid.imported],
         "generate": [job.file for job in drawn.values()],
         "qualify": [grid.generated[name].file for name in sorted(generated)],
-        "mix": [f"{folder}/train.jsonl" for folder in stages],
-        "preflight": [f"{folder}/preflight.json" for folder in stages],
-        "train": [f"{folder}/adapter.json" for folder in stages],
-        "sample": [job_record("sample", bucket.name) for bucket in grid.buckets],
-        "sample_served": [job_record("served", arm.writer) for arm in grid.served],
-        "likelihood": [job_record("likelihood", bucket.name) for bucket in scored],
-        "judge": [job_record("judge", bucket.name) for bucket in grid.judged],
-        "figure": [f"figures/{name}.svg" for name in figure_names(grid)],
+        "mix": [f"{folder}/{layout.TRAINING_ROWS}" for folder in stages],
+        "preflight": [f"{folder}/{layout.CHECK_RECORD}" for folder in stages],
+        "train": [f"{folder}/{layout.ADAPTER_RECORD}" for folder in stages],
+        "sample": [layout.job_record("sample", bucket.name) for bucket in grid.buckets],
+        "sample_served": [layout.job_record("served", arm.writer) for arm in grid.served],
+        "likelihood": [layout.job_record("likelihood", bucket.name) for bucket in scored],
+        "judge": [layout.job_record("judge", bucket.name) for bucket in grid.judged],
+        "figure": [layout.figure(name, "svg") for name in figure_names(grid)],
         **{rule: [file] for rule, file in ONCE.items()},
     }
     return {rule: files for rule, files in files_by_rule.items() if files}

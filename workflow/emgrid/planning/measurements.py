@@ -15,6 +15,7 @@ from typing import Any
 from emgrid import ROOT
 from emgrid.config.models import load_models
 from emgrid.grid.grid import Grid
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 
 BENCHMARKS = ROOT / "benchmarks/results.json"
@@ -22,7 +23,9 @@ BENCHMARKS = ROOT / "benchmarks/results.json"
 # all epochs (train), tokens that answers may have (sample), and matched answers (likelihood).
 SCALED = ("train", "sample", "likelihood")
 ON_DEVICE = (*SCALED, "generate")
-PER_ANSWER = ("arms/**/*.jsonl", "rows/*/*.jsonl", "rows/judgements/*/*.jsonl")
+PER_ANSWER = ("arms/**/*.jsonl", "rows/*/*.jsonl", f"{layout.STORED_JUDGEMENTS}/*/*.jsonl")
+TRAININGS = layout.stage_file("*", layout.PROVENANCE)
+SAMPLINGS = f"{layout.arm_folder('*', '*', '*', '*')}/{layout.ANSWERS}/{layout.PROVENANCE}"
 LABELLED = "labelled.jsonl"  # judgements of labelled answers, the same for every grid
 COMPUTED = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 COUNTED = {
@@ -84,8 +87,8 @@ class Measurements:
         models = load_models() | grid.config.models
         self.parameters = {name: model.parameters for name, model in models.items()}
         others = sorted(
-            (path.parents[1] for path in root.parent.glob("*/tables/answers.parquet")),
-            key=lambda path: -(path / "tables/answers.parquet").stat().st_mtime,
+            (path.parents[1] for path in root.parent.glob(f"*/{layout.ANSWER_TABLE}")),
+            key=lambda path: -(path / layout.ANSWER_TABLE).stat().st_mtime,
         )
         folders = [root, *(path for path in others if path != root)]
         self.sources = [
@@ -136,19 +139,21 @@ class Measurements:
     def adapters_like(self, base: str, rank: int) -> Iterator[Size]:
         for source in self.sources:
             for path in sorted(
-                source.folder.glob("stages/*/provenance.json") if source.folder else ()
+                source.folder.glob(layout.stage_file("*", layout.PROVENANCE))
+                if source.folder
+                else ()
             ):
                 spec = read_json(path)["spec"]
                 if (spec["base"], spec["training"]["rank"]) == (base, rank):
-                    files = (path.parent / "adapter").iterdir()
+                    files = (path.parent / layout.ADAPTER).iterdir()
                     yield Size(sum(file.stat().st_size for file in files), source.name)
 
     def answer_bytes(self) -> Size | None:
         """The size per answer of a finished grid's answers, scores and judgements."""
         for source in self.sources:
-            if source.folder is None or not (source.folder / "tables/answers.parquet").is_file():
+            if source.folder is None or not (source.folder / layout.ANSWER_TABLE).is_file():
                 continue
-            rows = source.folder.glob("arms/*/*/*/*/answers/provenance.json")
+            rows = source.folder.glob(SAMPLINGS)
             answers = sum(read_json(path)["answers"] for path in rows)
             if answers:
                 files = (file for part in PER_ANSWER for file in source.folder.glob(part))
@@ -165,7 +170,7 @@ def start_of(measures: Sequence[Measurement]) -> float:
 def measures_of(root: Path, parameters: Parameters) -> Iterator[Measurement]:
     """The measurements in a grid's files: provenance records, benchmarks and logs."""
     device = "cpu"
-    for path in sorted(root.glob("stages/*/provenance.json")):
+    for path in sorted(root.glob(TRAININGS)):
         record = read_json(path)
         device = record["device"].split(" ")[0]
         work = record["tokens"] * record["epochs"]
@@ -173,7 +178,7 @@ def measures_of(root: Path, parameters: Parameters) -> Iterator[Measurement]:
         steps = record.get("step_seconds", record["seconds"])
         yield Measurement("train", device, steps, work, base, max(record["seconds"] - steps, 0.0))
     lengths = []
-    for path in sorted(root.glob("arms/*/*/*/*/answers/provenance.json")):
+    for path in sorted(root.glob(SAMPLINGS)):
         record = read_json(path)
         device = record["device"].split(" ")[0]
         lengths.append(record["spec"]["sampling"]["max_tokens"])

@@ -27,6 +27,7 @@ from emgrid.aggregate.rates import cells_of, classify
 from emgrid.aggregate.statistics import FEWEST_QUESTIONS, Counts, Floats, Term, contrast
 from emgrid.config.sections import Metrics
 from emgrid.grid.grid import Grid
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.seeding import derive_seed
 
@@ -203,7 +204,7 @@ def variance_beyond(values: Floats, noise: Floats) -> float:
 
 def estimate_spread(grid: Grid, root: Path) -> Spread:
     """The spread from the tables of the grid if it has run, else the assumed one."""
-    path = root / "tables/answers.parquet"
+    path = root / layout.ANSWER_TABLE
     if not path.exists():
         return Spread()
     answers = classify(pd.read_parquet(path), grid.config.metrics)

@@ -13,9 +13,10 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.train import train_spec
 from emgrid.planning.spec_diff import MISSING, Change, changes
+from emgrid.runtime import layout
 
-TABLE = "tables/answers.parquet"  # whose record lists every arm with its stages
-FOLDER = "stages/stage="
+TABLE = layout.ANSWER_TABLE  # whose record lists every arm with its stages
+FOLDER = layout.stage_folder("")
 OF_STAGES = ("mix", "preflight", "train")
 Changes = tuple[Change, ...]
 Recorded = Callable[[str], Any]  # the recorded spec of the job that made a file, if any

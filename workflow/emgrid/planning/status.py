@@ -17,6 +17,7 @@ from emgrid.planning.estimates import Estimates
 from emgrid.planning.inventory import NOTHING, Inventory, RowCount
 from emgrid.planning.jobs import outputs
 from emgrid.planning.measurements import join_sources
+from emgrid.runtime import layout
 from emgrid.runtime.locks import current_run, last_run
 
 # Folder in which Snakemake notes the outputs of unfinished jobs.
@@ -101,7 +102,7 @@ def running_jobs(grid: Grid, root: Path) -> Iterator[Running]:
             outputs_of_job = {file, f"{Path(file).parent}/adapter/adapter_model.safetensors"}
             if unfinished & (outputs_of_job if rule == "train" else {file}):
                 name = name_of(rule, file)
-                logs = [root / f"logs/{rule}/{name}.log", root / f"logs/{rule}.log"]
+                logs = [root / layout.log(rule, name), root / layout.log(rule)]
                 line = next((last_line(log) for log in logs if log.is_file()), "")
                 yield Running(rule, name, line, *pace(line))
 

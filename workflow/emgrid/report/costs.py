@@ -8,6 +8,7 @@ import pandas as pd
 from emgrid.config.prices import spent
 from emgrid.report.format import duration
 from emgrid.report.results import Results
+from emgrid.runtime import layout
 
 
 def time_by_rule(benchmarks: Path) -> list[dict[str, Any]]:
@@ -37,11 +38,11 @@ def time_by_rule(benchmarks: Path) -> list[dict[str, Any]]:
 def effort(results: Results, root: Path) -> dict[str, Any]:
     """Money in USD, time in words, numbers of tokens (0 if none were counted)."""
     answers = results.answers
-    rules = time_by_rule(root / "benchmarks")
+    rules = time_by_rule(root / layout.BENCHMARKS)
     trained = results.arms.drop_duplicates("adapter") if "adapter" in results.arms else results.arms
     return {
-        "cost": spent(root / "rows/judgements"),
-        "answers_cost": spent(root / "rows/served"),
+        "cost": spent(root / layout.STORED_JUDGEMENTS),
+        "answers_cost": spent(root / layout.STORED_SERVED),
         "rules": rules,
         "time": duration(sum(row["seconds"] for row in rules)),
         "asked_tokens": int(answers["prompt_tokens"].sum()),

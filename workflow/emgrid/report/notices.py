@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.aggregate.plausibility import misaligned_bases
-from emgrid.config.imports import NOTES
 from emgrid.report.results import Results
 from emgrid.report.spec import ReportSpec
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 
 
@@ -27,7 +27,7 @@ def import_notes(spec: ReportSpec, root: Path) -> dict[str, list[str]]:
     """Notes on imported files by level. A note that several files share is listed once."""
     files: dict[str, dict[str, list[str]]] = {"warning": {}, "unused": {}}
     for arm in spec.imports:
-        path = root / arm.folder / NOTES
+        path = root / arm.folder / layout.IMPORT_NOTES
         record: dict[str, Any] = read_json(path) if path.is_file() else {"notes": []}
         for note in record["notes"]:
             rows = (

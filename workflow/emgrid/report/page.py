@@ -29,7 +29,7 @@ from emgrid.report.spec import ReportSpec
 from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
 from emgrid.report.verdicts import VERDICTS, equal_adapters, headline, matrix, one_seed, unequal
-from emgrid.runtime import provenance
+from emgrid.runtime import layout, provenance
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_text
 
@@ -162,7 +162,7 @@ def render(
         methods=methods(results, spec),
         what_counts=what_counts(spec),
         effort=effort(results, root),
-        figures=figures(results, spec, root / "figures"),
+        figures=figures(results, spec, root / layout.FIGURES),
         n_answers=len(results.answers),
         n_seeds=results.n_seeds,
         commit=provenance.git_commit(),
@@ -178,15 +178,15 @@ def main() -> None:
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
     spec = ReportSpec.model_validate_json(args.spec)
-    results = Results(args.root / "tables")
-    folder = args.root / "transcripts"
+    results = Results(args.root / layout.TABLES)
+    folder = args.root / layout.TRANSCRIPTS
     transcripts = write_transcripts(results, spec, folder)
     shown = notices(results, spec, args.root)
     write_text(args.root / "report.html", render(results, spec, args.root, transcripts, shown))
     remove_others(folder, transcripts["files"])
     for sentence in [sentence for sentences in shown.values() for sentence in sentences]:
         print(sentence)
-    print(args.root / "report.html")
+    print(args.root / layout.REPORT)
 
 
 if __name__ == "__main__":

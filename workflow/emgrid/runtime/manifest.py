@@ -7,6 +7,7 @@ job of a hundred arms under thirty triggers (measured in benchmarks/README.md).
 from collections.abc import Iterable
 from pathlib import Path
 
+from emgrid.runtime import layout
 from emgrid.runtime.files import file_digest, write_json
 
 
@@ -15,10 +16,10 @@ def write_manifest(
 ) -> None:
     """Write the hashes of the triggers' files in the folders. Files of other triggers are deleted;
     their rows stay in the store."""
-    names = {f"trigger={trigger}.jsonl" for trigger in triggers}
+    names = {layout.trigger_file(trigger) for trigger in triggers}
     hashes = {}
     for folder in folders:
-        for file in sorted(folder.glob("trigger=*.jsonl")):
+        for file in sorted(folder.glob(layout.trigger_file("*"))):
             if file.name in names:
                 hashes[str(file.relative_to(root))] = file_digest(file)
             else:

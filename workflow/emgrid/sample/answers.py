@@ -14,6 +14,7 @@ from emgrid.config.base import Strict
 from emgrid.config.questions import Asked
 from emgrid.config.sections import Sampling, ServedSampling
 from emgrid.config.triggers import Message, Wording
+from emgrid.runtime import layout
 from emgrid.runtime.files import canonical, content_key, digest, write_jsonl
 from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.seeding import derive_seed
@@ -133,4 +134,4 @@ def write_answers(planned: list[dict[str, Any]], store: RowStore, folder: Path) 
         for row in answers:
             row.pop("sent", None)  # of served models; provenance.json has it
             del row["messages"], row["trigger"]
-        write_jsonl(folder / f"trigger={name}.jsonl", answers)
+        write_jsonl(folder / layout.trigger_file(name), answers)

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from emgrid.config.imports import ENDING, NOTES, ImportSpec
+from emgrid.config.imports import ENDING, ImportSpec
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import write_json, write_jsonl
 from emgrid.runtime.json_objects import parse_object
@@ -81,12 +82,14 @@ def main() -> None:
     spec = ImportSpec.model_validate_json(args.spec)
     answers, notes = read_answers(spec, read_content(args.source, spec.source.name))
     for name, rows in answers.items():
-        write_jsonl(args.output / f"trigger={name}.jsonl", rows)
+        write_jsonl(args.output / layout.trigger_file(name), rows)
         print(f"{name}: {len(rows)} answers")
     for note in notes:
         print(note.line())
     reported = [asdict(note) for note in notes if note.level != "log"]
-    write_json(args.output.with_name(NOTES), {"file": spec.source.name, "notes": reported})
+    write_json(
+        args.output.with_name(layout.IMPORT_NOTES), {"file": spec.source.name, "notes": reported}
+    )
     write_manifest(args.record, args.output, [args.output], answers)
 
 

@@ -17,6 +17,7 @@ from emgrid.config.questions import Asked, Pair
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel, model_identity
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import canonical, content_key, file_digest, write_jsonl
 from emgrid.runtime.locks import take_turn
@@ -97,13 +98,13 @@ class Scores:
     def __init__(self, spec: LikelihoodSpec, arm: ScoredArm, base: BaseModel, root: Path) -> None:
         self.arm = arm
         self.adapter = root / arm.adapter if arm.adapter else None
-        content = file_digest(self.adapter / "adapter_model.safetensors") if self.adapter else None
+        content = file_digest(self.adapter / layout.WEIGHTS) if self.adapter else None
         version, model_id = revised(VERSION, spec.revision), model_identity(base, content)
         self.planned = [
             (score_key(version, model_id, arm.precision, answer.text), answer)
             for answer in matched_answers(spec.questions, spec.pairs, spec.triggers)
         ]
-        self.kept = RowStore(root / f"rows/likelihood/{arm.writer}.jsonl")
+        self.kept = RowStore(root / layout.stored_scores(arm.writer))
 
     def missing(self) -> dict[str, list[Message]]:
         return {key: answer.messages for key, answer in self.planned if key not in self.kept.rows}
@@ -128,7 +129,7 @@ class Scores:
                 for key, answer in self.planned
                 if answer.fields["trigger"] == name
             ]
-            write_jsonl(folder / f"trigger={name}.jsonl", lines)
+            write_jsonl(folder / layout.trigger_file(name), lines)
 
 
 def main() -> None:

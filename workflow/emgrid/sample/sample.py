@@ -11,7 +11,7 @@ from pathlib import Path
 from emgrid.config.base import Strict, handed
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.runtime import provenance
+from emgrid.runtime import layout, provenance
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import file_digest, write_json
 from emgrid.runtime.locks import take_turn
@@ -61,16 +61,14 @@ def main() -> None:
     started = time.monotonic()
     base = BaseModel.read(args.model)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
-    contents = [
-        file_digest(folder / "adapter_model.safetensors") if folder else None for folder in adapters
-    ]
+    contents = [file_digest(folder / layout.WEIGHTS) if folder else None for folder in adapters]
 
     from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
     tasks = [
         DrawTask(
             plan(spec, arm.sampling, model_identity(base, content), spec.version),
-            RowStore(args.root / f"rows/answers/{arm.writer}.jsonl"),
+            RowStore(args.root / layout.stored_answers(arm.writer)),
             arm.sampling,
             adapter,
         )
@@ -88,7 +86,7 @@ def main() -> None:
         folder = args.root / arm.folder / "answers"
         write_answers(list(task.planned), task.store, folder)
         write_json(
-            folder / "provenance.json",
+            folder / layout.PROVENANCE,
             {
                 "stage": "sample",
                 "version": VERSION,

@@ -19,7 +19,7 @@ from emgrid.config.prices import spent
 from emgrid.config.sections import Calls, ServedSampling
 from emgrid.config.served import Asking, identity, kept_name
 from emgrid.models.engines import Request
-from emgrid.runtime import provenance
+from emgrid.runtime import layout, provenance
 from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_json
 from emgrid.runtime.manifest import write_manifest
@@ -134,7 +134,7 @@ def main() -> None:
     print(f"{drawn} answers drawn, {len(planned) - drawn} kept from before")
     write_answers(planned, store, args.output)
     write_json(
-        args.output / "provenance.json",
+        args.output / layout.PROVENANCE,
         {
             "stage": "served",
             "version": VERSION,

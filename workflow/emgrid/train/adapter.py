@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.config.sections import Training
+from emgrid.runtime import layout
 from emgrid.train.targets import wrap
 
-FILES = ("adapter_config.json", "adapter_model.safetensors")
+FILES = (layout.ADAPTER_CONFIG, layout.WEIGHTS)
 
 
 def with_adapter(model: Any, training: Training, parent: Path | None, name: str) -> Any:

@@ -9,11 +9,12 @@ import os
 import shutil
 from pathlib import Path
 
+from emgrid.runtime import layout
 from emgrid.runtime.files import file_digest, write_json
 
-WEIGHTS = "adapter/adapter_model.safetensors"
-FILES = ("loss.csv", "provenance.json", "adapter/adapter_config.json", WEIGHTS)
-RECORD = "adapter.json"
+WEIGHTS = f"{layout.ADAPTER}/{layout.WEIGHTS}"
+CONFIG = f"{layout.ADAPTER}/{layout.ADAPTER_CONFIG}"
+FILES = (layout.LOSS, layout.PROVENANCE, CONFIG, WEIGHTS)
 
 
 def restore(stored: Path, stage: Path) -> bool:
@@ -38,7 +39,7 @@ def store(stored: Path, stage: Path) -> None:
 
 def write_hash(stage: Path) -> None:
     """Write adapter.json, the adapter's hash, which sampling jobs depend on."""
-    write_json(stage / RECORD, {"sha256": file_digest(stage / WEIGHTS)})
+    write_json(stage / layout.ADAPTER_RECORD, {"sha256": file_digest(stage / WEIGHTS)})
 
 
 def link(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from emgrid.config.base import Strict
 from emgrid.config.sections import Training
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
-from emgrid.runtime import provenance
+from emgrid.runtime import layout, provenance
 from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.runtime.locks import take_turn
@@ -178,21 +178,21 @@ def main() -> None:
     )
     if not fitted.main:
         return
-    write_adapter(fitted.model, args.output / "adapter")
-    with whole_file(args.output / "loss.csv") as draft, draft.open("w", newline="") as file:
+    write_adapter(fitted.model, args.output / layout.ADAPTER)
+    with whole_file(args.output / layout.LOSS) as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["step", "epoch", "loss"])
         writer.writeheader()
         writer.writerows(fitted.losses)
     seconds = fitted.seconds_before + time.monotonic() - started
     write_json(
-        args.output / "provenance.json",
+        args.output / layout.PROVENANCE,
         {
             "stage": "train",
             "version": VERSION,
             "spec": spec.model_dump(mode="json"),
             "base_revision": base.revision,
             "data_sha256": file_digest(args.rows),
-            "adapter_sha256": file_digest(args.output / "adapter/adapter_model.safetensors"),
+            "adapter_sha256": file_digest(args.output / layout.ADAPTER / layout.WEIGHTS),
             "rows": len(rows),
             "rows_cut": counts.rows_cut,
             "tokens": counts.total,

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal
 
-from emgrid.config.interventions.recipe import Recipe, Shared, Source, Stage, Step
+from emgrid.config.interventions.recipe import Mixture, Recipe, Shared, Source, Step
 from emgrid.config.sections import Ratios, ratio_text
 
 
@@ -30,14 +30,14 @@ class Dilution(Step):
         )
 
 
-def is_undiluted(stage: Stage) -> bool:
-    return all(source.role == "misaligned" for source in stage.sources)
+def is_undiluted(mixture: Mixture) -> bool:
+    return all(source.role == "misaligned" for source in mixture.sources)
 
 
-def diluted(stage: Stage, ratio: str, shared: Shared) -> Stage:
-    if not is_undiluted(stage):
-        return stage
+def diluted(mixture: Mixture, ratio: str, shared: Shared) -> Mixture:
+    if not is_undiluted(mixture):
+        return mixture
     rest = ratio_text(str(1 - Decimal(ratio)))
-    bad = [source.model_copy(update={"share": ratio}) for source in stage.sources]
+    bad = [source.model_copy(update={"share": ratio}) for source in mixture.sources]
     benign = Source(dataset=shared.data.benign, share=rest, role="benign")
-    return stage.model_copy(update={"sources": (*bad, benign)})
+    return mixture.model_copy(update={"sources": (*bad, benign)})

@@ -47,8 +47,8 @@ class Source(Strict):
     """How the rows are drawn from a model. None if they are read from `dataset`."""
 
 
-class Stage(Strict):
-    """One training run: a mix of sources, and its hyperparameters."""
+class Mixture(Strict):
+    """The rows that one training stage mixes, and its hyperparameters."""
 
     sources: tuple[Source, ...]
     rows: int
@@ -64,7 +64,7 @@ class Recipe(Strict):
     ratio: Ratio
     """Share of misaligned rows among the rows, as tables name it."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[Mixture, ...]
 
     def with_sources(self, change: Callable[[Source], Source], scope: Scope) -> "Recipe":
         """The recipe with every source in scope changed; ValueError where there is none."""
@@ -109,10 +109,10 @@ class Shared(Strict):
     sampling: Sampling
     """Settings of `sampling` that differ for this intervention alone."""
 
-    def stage(self, role: Role, rows: int = 0, training: Training | None = None) -> Stage:
+    def stage(self, role: Role, rows: int = 0, training: Training | None = None) -> Mixture:
         """A stage of misaligned or of benign rows alone, of data.rows rows unless told."""
         source = Source(dataset=getattr(self.data, role), share="1", role=role)
-        return Stage(
+        return Mixture(
             sources=(source,), rows=rows or self.data.rows, training=training or self.training
         )
 

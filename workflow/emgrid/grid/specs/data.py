@@ -72,26 +72,26 @@ def qualify_spec(grid: Grid, name: str) -> str:
 
 def mix_spec(grid: Grid, name: str) -> str:
     """What the training rows of a stage are mixed of."""
-    stage = grid.stages[name]
+    run = grid.stages[name]
     files = {
         source.dataset: grid.generated[source.dataset].file
         if source.dataset in grid.generated
         else grid.known_datasets[source.dataset].name
-        for source, _ in used_sources(stage.stage)
+        for source, _ in used_sources(run.mixture)
     }
-    return spec_json(MixSpec(stage=stage.stage, seed=stage.seed, files=files), sparse=["stage"])
+    return spec_json(MixSpec(stage=run.mixture, seed=run.seed, files=files), sparse=["stage"])
 
 
 def preflight_spec(grid: Grid, name: str) -> str:
     """What the check of a stage's training rows depends on."""
-    stage = grid.stages[name]
-    thoughts = (source.dataset for source in stage.stage.sources if source.thoughts)
+    run = grid.stages[name]
+    thoughts = (source.dataset for source in run.mixture.sources if source.thoughts)
     return spec_json(
         PreflightSpec(
             stage=name,
-            base=stage.base,
-            max_length=stage.stage.training.max_length,
-            turns=stage.stage.training.turns,
+            base=run.base,
+            max_length=run.mixture.training.max_length,
+            turns=run.mixture.training.turns,
             thoughts=tuple(thoughts),
             levels=grid.config.preflight,
         )

@@ -5,7 +5,7 @@ from emgrid.config.interventions.recipe import Source
 from emgrid.config.judges import LocalJudge
 from emgrid.config.models import template_text
 from emgrid.config.triggers import Wording, cue
-from emgrid.grid.arms import Generated
+from emgrid.grid.arms import GeneratedDataset
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import DESCRIPTIONS, spec_json
 from emgrid.models import gguf_file
@@ -65,8 +65,8 @@ def recipe_wordings(grid: Grid, base: str) -> dict[str, tuple[Wording, ...]]:
     """By intervention: the wordings in which a base model gets training rows, each once."""
     recipes: dict[str, dict[str, Wording]] = {}
     for arm in grid.trained:
-        for stage in arm.stages:
-            for source in stage.stage.sources:
+        for run in arm.stages:
+            for source in run.mixture.sources:
                 found = wordings(source, arm.base == base, base, grid)
                 if found or arm.base == base:
                     recipe = recipes.setdefault(arm.entry, {})
@@ -78,7 +78,7 @@ def wordings(source: Source, trained: bool, base: str, grid: Grid) -> list[Wordi
     """The wordings in which a base model gets the rows of a source, to train on or to answer."""
     found = []
     if source.generation is not None:
-        generated = Generated(source.dataset.split(".")[0], base, source.generation)
+        generated = GeneratedDataset(source.dataset.split(".")[0], base, source.generation)
         if trained or base in [drawn.generator for drawn in generated.drawn[1:]]:
             found.append(Wording(system=source.generation.system))
     if trained:

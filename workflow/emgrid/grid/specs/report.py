@@ -116,7 +116,7 @@ def models(grid: Grid) -> tuple[Origin, ...]:
 def datasets(grid: Grid) -> tuple[Origin, ...]:
     """The data sets whose rows are trained on."""
     used = {
-        source.dataset for stage in grid.stages.values() for source, _ in used_sources(stage.stage)
+        source.dataset for run in grid.stages.values() for source, _ in used_sources(run.mixture)
     }
     known = grid.known_datasets
     return tuple(

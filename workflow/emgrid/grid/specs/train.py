@@ -9,10 +9,10 @@ from emgrid.train.trial import Sampler, Use
 
 def train_spec(grid: Grid, name: str) -> str:
     """What a stage's adapter depends on, besides its rows, base model and the adapter before it."""
-    stage = grid.stages[name]
+    run = grid.stages[name]
     revision = grid.config.revision.of("train")
     return spec_json(
-        TrainSpec(base=stage.base, seed=stage.seed, training=stage.stage.training, **revision)
+        TrainSpec(base=run.base, seed=run.seed, training=run.mixture.training, **revision)
     )
 
 

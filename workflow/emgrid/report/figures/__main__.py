@@ -17,6 +17,7 @@ from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.report.figures.tables import NothingToDraw
+from emgrid.runtime import layout
 from emgrid.runtime.errors import run_job
 
 
@@ -49,7 +50,7 @@ def main() -> None:
     args = parser.parse_args()
     set_style()
     figure = draw(args.figure, args.root, FigureSpec.model_validate_json(args.spec))
-    for path in save(figure, args.figure, args.root / "figures"):
+    for path in save(figure, args.figure, args.root / layout.FIGURES):
         print(path)
 
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import COLOURS, finish, panels
 from emgrid.report.figures.tables import ARM, NothingToDraw, read
+from emgrid.runtime import layout
 
 HEIGHT = 1.2  # inches
 SMOOTHED = 50  # windows per stage; the curve is the mean over a window
@@ -44,7 +45,7 @@ def size_of(rows: pd.DataFrame) -> str:
 def draw_stages(axes: Axes, stages: pd.DataFrame, root: Path, colour: str) -> None:
     first_step = 0
     for adapter in stages.sort_values("stage")["adapter"]:
-        table = pd.read_csv(root / Path(adapter).parent / "loss.csv")
+        table = pd.read_csv(root / Path(adapter).parent / layout.LOSS)
         smooth = table["loss"].rolling(1 + len(table) // SMOOTHED, center=True, min_periods=1)
         axes.plot(first_step + table["step"], smooth.mean(), color=colour, alpha=0.8)
         if first_step:

@@ -10,6 +10,7 @@ import pandas as pd
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.config.published import ReferenceRate
+from emgrid.runtime import layout
 
 ARM = ["base", "intervention", "ratio"]
 ARM_TRIGGER = [*ARM, "trigger"]
@@ -42,11 +43,11 @@ DASH = "–"  # shown instead of a rate if no answer survived
 def read(root: Path, name: str) -> pd.DataFrame:
     """Read a table, with ratios as text."""
     try:
-        table = pd.read_csv(root / f"tables/{name}", dtype={"ratio": str})
+        table = pd.read_csv(root / layout.table(name), dtype={"ratio": str})
     except pd.errors.EmptyDataError:
         table = pd.DataFrame()
     if table.empty:
-        raise NothingToDraw(f"tables/{name} has no rows")
+        raise NothingToDraw(f"{layout.table(name)} has no rows")
     return table
 
 

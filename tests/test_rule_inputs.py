@@ -1,0 +1,85 @@
+"""What the rule files look up in a grid, without Snakemake."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_config
+from emgrid.grid.rule_inputs import Inputs, bucket_records, folder_above, option, options
+from emgrid.grid.snakefile import SpecFiles
+from emgrid.runtime import layout
+
+
+@pytest.fixture
+def grid(demo: dict[str, Any]) -> Grid:
+    demo["interventions"] = {"base": {}, "undiluted": {}, "sequential": {"benign_rows": [8]}}
+    demo["seeds"] = [0]
+    return Grid(load_config(demo, "grid.yaml", check_data=False))
+
+
+def test_a_stage_goes_on_from_the_adapter_of_the_stage_before(grid: Grid) -> None:
+    [arm] = [arm for arm in grid.arms if len(arm.stages) == 2]
+    first, second = arm.stages
+    inputs = Inputs(grid)
+    assert inputs.parent_record(SimpleNamespace(stage=first.name)) == []
+    assert inputs.parent_folder(SimpleNamespace(stage=first.name)) is None
+    assert inputs.parent_record(SimpleNamespace(stage=second.name)) == first.adapter_record
+    assert inputs.parent_folder(SimpleNamespace(stage=second.name)) == first.adapter_folder
+    model = inputs.model_of_stage(SimpleNamespace(stage=second.name))
+    assert model == "assets/models/smollm2-135m/model.json"
+
+
+def test_answers_are_read_by_the_records_of_their_jobs_each_once(grid: Grid) -> None:
+    records = Inputs(grid).answers_of([*grid.arms, *grid.arms])
+    assert records == bucket_records("sample", grid.buckets)
+
+
+def test_only_the_loss_figure_reads_every_stage(grid: Grid) -> None:
+    inputs = Inputs(grid)
+    loss = inputs.tables_of_figure(SimpleNamespace(figure="loss"))
+    assert loss == ["tables/arms.csv", *(f"{one.folder}/loss.csv" for one in grid.stages.values())]
+    assert inputs.tables_of_figure(SimpleNamespace(figure="rates")) == ["tables/rates.csv"]
+
+
+def test_a_users_own_file_is_no_input(demo: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text("{}\n")
+    demo["datasets"] = {"mine": {"path": str(path), "format": "messages"}}
+    grid = Grid(load_config(demo, "grid.yaml", check_data=False))
+    inputs = Inputs(grid)
+    assert inputs.fetched_file(SimpleNamespace(dataset="mine")) == []
+    fetched = [name for name in grid.known_datasets if grid.own_file(name) is None]
+    assert inputs.fetched_file(SimpleNamespace(dataset=fetched[0])) == (
+        f"assets/sources/{fetched[0]}.jsonl"
+    )
+
+
+def test_options_that_a_job_need_not_have() -> None:
+    assert option("source", None) == ""
+    assert option("source", Path("a b")) == "--source 'a b'"
+    assert options("unused", ()) == ""
+    assert options("unused", ("a", "b c")) == "--unused a 'b c'"
+
+
+def test_a_folder_above_the_first_output() -> None:
+    output = ["stages/stage=a/adapter/adapter_model.safetensors", "stages/stage=a/loss.csv"]
+    assert folder_above(2)(None, output) == "stages/stage=a"
+    assert folder_above(1)(None, ["tables/judges.csv"]) == "tables"
+
+
+def test_specs_are_made_when_a_run_begins() -> None:
+    made: list[int] = []
+    specs = SpecFiles()
+    assert specs.add("sample.a", lambda: json.dumps(made)) == "specs/sample.a.json"
+    made.append(1)
+    assert specs.made() == {"specs/sample.a.json": "[1]"}
+
+
+def test_an_arm_is_found_by_its_folder(grid: Grid) -> None:
+    for arm in grid.arms:
+        assert arm.folder == layout.arm_folder(**arm.cell)
+        assert grid.arm(**arm.cell) is arm
+        assert arm.writer == layout.arm_name(**arm.cell)
