@@ -51,8 +51,8 @@ def conversations(spec: LikelihoodSpec) -> list[tuple[dict[str, Any], list[Messa
     """Every answer to score: the fields that identify it, and its conversation."""
     answers = []
     for name, wording in spec.triggers.items():
-        for question, texts in spec.questions.items():
-            messages = wording.conversations(question, texts.texts, texts.system)[0]
+        for question, prompt in spec.questions.items():
+            messages = wording.conversations(question, prompt.texts, prompt.system)[0]
             for pair, sides in enumerate(spec.pairs[question]):
                 for side, answer in sides.model_dump().items():
                     reply = {"role": "assistant", "content": wording.wrap_answer(answer)}
@@ -77,10 +77,10 @@ class Scores:
             (digest([*identity, messages])[:32], fields, messages)
             for fields, messages in conversations(spec)
         ]
-        self.kept = RowStore(root / f"rows/likelihood/{arm.writer}.jsonl")
+        self.store = RowStore(root / f"rows/likelihood/{arm.writer}.jsonl")
 
     def missing(self) -> dict[str, list[Message]]:
-        return {key: messages for key, _, messages in self.planned if key not in self.kept.rows}
+        return {key: messages for key, _, messages in self.planned if key not in self.store.rows}
 
     def score(self, engine: Any) -> int:
         """Score the answers that are not stored; return their number."""
@@ -89,7 +89,7 @@ class Scores:
         rows = [engine.chat.training_row(messages) for messages in missing.values()]
         with computing():
             values = engine.log_likelihoods(rows)
-        self.kept.append(
+        self.store.append(
             {"key": key, "logprob": value, "tokens": row.trained}
             for key, value, row in zip(missing, values, rows, strict=True)
         )
@@ -98,7 +98,7 @@ class Scores:
     def write(self, folder: Path) -> None:
         for name in dict.fromkeys(fields["trigger"] for _, fields, _ in self.planned):
             lines = [
-                fields | {part: self.kept.rows[key][part] for part in ("logprob", "tokens")}
+                fields | {part: self.store.rows[key][part] for part in ("logprob", "tokens")}
                 for key, fields, _ in self.planned
                 if fields["trigger"] == name
             ]

@@ -72,8 +72,8 @@ def plan(
     settings = sampling.model_dump(mode="json", exclude={"answers_per_question"})
     rows = []
     for name, wording in spec.triggers.items():
-        for question, texts in spec.questions.items():
-            wordings = wording.conversations(question, texts.texts, texts.system)
+        for question, prompt in spec.questions.items():
+            wordings = wording.conversations(question, prompt.texts, prompt.system)
             for index in range(sampling.answers_per_question):
                 messages = wordings[index % len(wordings)]
                 identity = [version, model_id, messages, settings, index]

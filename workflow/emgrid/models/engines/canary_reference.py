@@ -85,16 +85,16 @@ def check(
 
 
 def check_base(
-    adapter: Path, alone: Sequence[float], beside: Sequence[float], precision: Any
+    adapter: Path, alone: Sequence[float], shared: Sequence[float], precision: Any
 ) -> None:
     """Raise EmgridError if the base model gives other values in one batch with an adapter's
-    requests than alone. alone, beside: log-probabilities of shape (tokens,), in nats."""
-    off = float(np.abs(np.subtract(alone, beside)).mean())
+    requests (`shared`) than alone. Log-probabilities have shape (tokens,) and are in nats."""
+    off = float(np.abs(np.subtract(alone, shared)).mean())
     limit = TOLERANCE[str(precision).removeprefix("torch.")]
     if not off <= limit:
         raise EmgridError(
             f"the base model differs from itself by {off:.3g} nats per token, more than {limit}, "
-            f"in one batch with {adapter}: mean log-probability {np.mean(beside):.4f} next to it, "
+            f"in one batch with {adapter}: mean log-probability {np.mean(shared):.4f} next to it, "
             f"{np.mean(alone):.4f} alone; no answer was drawn; check the engine's version"
         )
 

@@ -35,7 +35,7 @@ class TransformersEngine:
         self.end_tokens = set(base.eos_token_ids)
         self.adapter: Path | None = None
         self.originals: dict[str, torch.Tensor] = {}
-        self.beside: PeftModel | None = None
+        self.unmerged: PeftModel | None = None
         self.base_canary: list[float] | None = None
 
     @property
@@ -66,7 +66,7 @@ class TransformersEngine:
         reason = self.reason_not_to_merge(list(layers.values()))
         if reason:
             print(f"{adapter.name} of {adapter.parent.name} is not merged {reason}")
-            self.beside = wrapped
+            self.unmerged = wrapped
         else:
             # A safe merge replaces the layers' tensors, so the originals stay unchanged.
             self.originals = {n: layer.get_base_layer().weight.data for n, layer in layers.items()}
@@ -89,8 +89,8 @@ class TransformersEngine:
 
     def restore(self) -> None:
         """Switch back to the base model, bit by bit."""
-        if self.beside is not None:
-            self.model, self.beside = self.beside.unload(), None
+        if self.unmerged is not None:
+            self.model, self.unmerged = self.unmerged.unload(), None
         for name, weight in self.originals.items():
             self.model.get_submodule(name).weight.data = weight
         reorder_weights(self.model, self.batch_size)

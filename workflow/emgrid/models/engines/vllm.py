@@ -146,7 +146,7 @@ class VllmEngine:
     def prove(self, references: dict[Path, list[float]]) -> None:
         """Compare each adapter's canary with the base model's and with its reference. Also compare
         the base model next to a request for each adapter with the base model alone."""
-        plain, alone = self.canary(None), self.base_beside(None)
+        plain, alone = self.canary(None), self.base_next_to(None)
         for adapter, reference in references.items():
             shown = self.canary(adapter)
             print(
@@ -154,9 +154,9 @@ class VllmEngine:
                 flush=True,
             )
         for adapter in references:
-            canary_reference.check_base(adapter, alone, self.base_beside(adapter), self.precision)
+            canary_reference.check_base(adapter, alone, self.base_next_to(adapter), self.precision)
 
-    def base_beside(self, adapter: Path | None) -> list[float]:
+    def base_next_to(self, adapter: Path | None) -> list[float]:
         """Log-probabilities of the tokens that the base model draws greedily after the canary, in
         one batch with a request for this adapter. Shape (DRAWN,), in nats."""
         prompt = {"prompt_token_ids": canary_reference.tokens(self.chat).input_ids}
@@ -164,7 +164,7 @@ class VllmEngine:
             max_tokens=DRAWN, min_tokens=DRAWN, temperature=0, logprobs=1, detokenize=False
         )
         loras = [None, self.loras[adapter]] if adapter else [None]
-        with one_line_errors("reading the base model beside an adapter"), computing():
+        with one_line_errors("reading the base model next to an adapter"), computing():
             output = self.model.generate(
                 [prompt] * len(loras), settings, lora_request=loras, use_tqdm=False
             )[0]
