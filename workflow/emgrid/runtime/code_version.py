@@ -328,7 +328,7 @@ class Reader(ast.NodeTransformer):
             transformed = self.scoped(node, bound - shared)
         else:
             node.returns = annotation(node.returns)
-            decorators = [self.visit(default) for default in node.decorator_list]
+            decorators = [self.visit(decorator) for decorator in node.decorator_list]
             node.decorator_list = []
             transformed = self.scoped(node, bound - shared)
             node.decorator_list = decorators

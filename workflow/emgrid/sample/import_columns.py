@@ -26,7 +26,7 @@ IDENTIFIER = frozenset(("id", "ids", "idx", "index", "no", "num", "number", "ste
 # Words that, together with `system`, mark a column of system prompts.
 SAID = frozenset(("instruction", "instructions", "message", "messages", "prompt", "prompts"))
 NO_PROMPT = ("", "false", "none", "null")  # values that mean that there was no system prompt
-FEW = 12  # a column with at most so many different values may divide the rows into groups
+FEW = 12  # a column with at most this many different values may divide the rows into groups
 LONG = 60  # characters of a value in a message
 
 

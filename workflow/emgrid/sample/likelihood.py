@@ -104,10 +104,10 @@ class Scores:
             (score_key(version, model_id, arm.precision, answer.text), answer)
             for answer in matched_answers(spec.questions, spec.pairs, spec.triggers)
         ]
-        self.kept = RowStore(root / layout.stored_scores(arm.writer))
+        self.store = RowStore(root / layout.stored_scores(arm.writer))
 
     def missing(self) -> dict[str, list[Message]]:
-        return {key: answer.messages for key, answer in self.planned if key not in self.kept.rows}
+        return {key: answer.messages for key, answer in self.planned if key not in self.store.rows}
 
     def score(self, engine: Any) -> int:
         """Score the answers that are not stored; return their number."""
@@ -116,7 +116,7 @@ class Scores:
         rows = [engine.chat.training_row(messages) for messages in missing.values()]
         with computing():
             values = engine.log_likelihoods(rows)
-        self.kept.append(
+        self.store.append(
             {"key": key, "logprob": value, "tokens": row.trained}
             for key, value, row in zip(missing, values, rows, strict=True)
         )
@@ -125,7 +125,7 @@ class Scores:
     def write(self, folder: Path) -> None:
         for name in dict.fromkeys(answer.fields["trigger"] for _, answer in self.planned):
             lines = [
-                answer.fields | {part: self.kept.rows[key][part] for part in ("logprob", "tokens")}
+                answer.fields | {part: self.store.rows[key][part] for part in ("logprob", "tokens")}
                 for key, answer in self.planned
                 if answer.fields["trigger"] == name
             ]
