@@ -72,7 +72,12 @@ def examples(language: str) -> list[Example]:
             line = text.count("\n", 0, block.start()) + 1
             code = textwrap.dedent(block[4])
             found.append(Example(page, line, block[2], block[3], code))
-    return [example for example in found if example.language == language]
+    # A block of comments alone shows a line of a file, and sets nothing.
+    return [one for one in found if one.language == language and not is_comment(one.text)]
+
+
+def is_comment(text: str) -> bool:
+    return all(line.startswith("#") for line in text.splitlines())
 
 
 # Links.
