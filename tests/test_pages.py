@@ -158,7 +158,8 @@ def test_the_config_of_the_readme_has_twelve_lines_and_the_numbers_that_it_says(
     whole, _ = complete(yaml.safe_load(example.text), [str(example)])
     total = planned(Grid(load_config(whole, str(example), check_data=False)))["total"]
     said = re.search(
-        r"counts (\S+) models, (\S+) answers and (\S+) judge\s+calls", text_of("README.md")
+        r"counts\s+(\S+)\s+models,\s+(\S+)\s+answers\s+and\s+(\S+)\s+judge\s+calls",
+        text_of("README.md"),
     )
     assert said is not None
     numbers = [int(number.replace(",", "")) for number in said.groups()]
