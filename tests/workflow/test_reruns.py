@@ -1,4 +1,4 @@
-"""What an edit runs again: the promise of the README's table, a test for each of its rows.
+"""What an edit runs again: the table of docs/reruns.md, a test for each of its rows.
 
 On a finished grid that was copied to another place, every edit is planned, and run up to answers,
 scores and judgements; what was computed is read in a journal.
@@ -298,7 +298,7 @@ def test_comments_and_layout_of_the_config_change_nothing(copied: QuickGrid) -> 
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
-# The rows of the README's table, each with the tests that hold it.
+# The rows of the table of docs/reruns.md, each with the tests that hold it.
 HELD = {
     "threshold, margin, resamples": ["test_an_edit_that_computes_nothing"],
     "figure width, report option": ["test_an_edit_that_computes_nothing"],
@@ -332,9 +332,9 @@ HELD = {
 }
 
 
-def test_every_row_of_the_readme_is_held_by_a_test() -> None:
-    section = (ROOT / "README.md").read_text().split("## Edit and run again")[1].split("\n## ")[0]
-    rows = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")]
+def test_every_row_of_the_table_is_held_by_a_test() -> None:
+    page = (ROOT / "docs/reruns.md").read_text().split("\n## ")[0]
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")]
     assert rows[2:] == list(HELD)
     elsewhere = vars(importlib.import_module("test_model_reruns"))
     assert {name for names in HELD.values() for name in names} <= set(globals()) | set(elsewhere)

@@ -1,7 +1,8 @@
 """One order for everything whose order in the config means nothing.
 
 A config that only lists the same things in another order makes the same jobs, tables and figures.
-Triggers stand by how near they are to training, interventions as the README lists their kinds.
+Triggers stand by how near they are to training, interventions as
+docs/interventions.md lists their kinds.
 """
 
 from decimal import Decimal
