@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from emgrid import ROOT
 from emgrid.aggregate.aggregate import write_csv
+from emgrid.aggregate.spec import QUESTION_OF_ARM
 from hypothesis import given
 from hypothesis import strategies as st
 from support.run import GridRun
