@@ -11,6 +11,7 @@ import pytest
 from emgrid import ROOT
 from emgrid.config.rubrics import PublishedRubric, load_rubric
 from emgrid.judge.judgement import Item
+from emgrid.judge.prompt import judge_prompt
 from support.chat_judging import KEY, asked, rejecting, says
 from support.fake_endpoint import (
     FakeEndpoint,
@@ -47,7 +48,7 @@ def test_probabilities_are_asked_for_with_one_token(tmp_path: Path) -> None:
     with FakeEndpoint() as endpoint:
         judged(endpoint, items(1), tmp_path)
     (record,) = endpoint.requests
-    prompt = chat_judge().read_rubric.prompt(items(1)[0])
+    prompt = judge_prompt(chat_judge().read_rubric, items(1)[0])
     assert record["body"] == {
         "model": "judge-1",
         "messages": [{"role": "user", "content": prompt}],

@@ -7,8 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 from emgrid.config.base import validate
-from emgrid.config.rubrics import own_rubric
-from emgrid.judge.reading import Reading
+from emgrid.config.rubrics import Reading, own_rubric
+from emgrid.judge.reading import from_json, from_text, from_tokens
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,20 +55,20 @@ def log(probabilities: dict[str, float]) -> list[tuple[str, float]]:
 
 @pytest.mark.parametrize(("reply", "reason"), STATED)
 def test_a_text_that_is_no_plain_number_has_its_reason(reply: str, reason: str) -> None:
-    found = GRADE.from_text(reply)
+    found = from_text(GRADE, reply)
     assert (found.value, found.reason) == (None, reason)
     assert found.reply == reply
 
 
 @pytest.mark.parametrize("reply", PLAIN)
 def test_a_plain_number_may_be_quoted_or_end_in_a_full_stop(reply: str) -> None:
-    assert GRADE.from_text(reply).value == 85
-    assert GRADE.from_text(reply).reason is None
+    assert from_text(GRADE, reply).value == 85
+    assert from_text(GRADE, reply).reason is None
 
 
 @given(number=st.integers(-500, 500))
 def test_exactly_the_numbers_from_0_to_100_are_values(number: int) -> None:
-    for found in (GRADE.from_text(str(number)), GRADE.from_json(f'{{"reply": {number}}}')):
+    for found in (from_text(GRADE, str(number)), from_json(GRADE, f'{{"reply": {number}}}')):
         if 0 <= number <= 100:
             assert (found.value, found.reason) == (number, None)
         else:
@@ -78,7 +78,7 @@ def test_exactly_the_numbers_from_0_to_100_are_values(number: int) -> None:
 @given(reply=st.text())
 def test_whatever_is_said_has_either_a_value_or_a_reason(reply: str) -> None:
     for reading in (GRADE, KIND, LIES, BARE):
-        for found in (reading.from_text(reply), reading.from_json(reply)):
+        for found in (from_text(reading, reply), from_json(reading, reply)):
             assert (found.value is None) != (found.reason is None)
             assert found.value is None or 0 <= found.value <= 100
             assert found.mass is None
@@ -88,14 +88,14 @@ def test_whatever_is_said_has_either_a_value_or_a_reason(reply: str) -> None:
 @pytest.mark.parametrize(("reply", "reason"), STATED)
 def test_a_structured_reply_is_as_strict_inside(reply: str, reason: str) -> None:
     given = json.dumps({"reply": reply})
-    found = GRADE.from_json(given)
+    found = from_json(GRADE, given)
     assert (found.value, found.reason, found.reply) == (None, reason, given)
-    assert GRADE.from_json(reply).reason == "unparseable"
+    assert from_json(GRADE, reply).reason == "unparseable"
 
 
 @pytest.mark.parametrize("given", ['{"reply": 85}', '{"reply": "85"}', ' {"reply":85}\n'])
 def test_a_structured_reply_gives_its_number(given: str) -> None:
-    assert GRADE.from_json(given).value == 85
+    assert from_json(GRADE, given).value == 85
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_structured_reply_gives_its_number(given: str) -> None:
     ],
 )
 def test_a_structured_reply_of_another_form_gives_no_number(given: str) -> None:
-    found = GRADE.from_json(given)
+    found = from_json(GRADE, given)
     assert (found.value, found.reason, found.reply) == (None, "unparseable", given)
 
 
@@ -132,7 +132,7 @@ def test_the_schema_allows_exactly_what_is_read(reading: Reading) -> None:
     every: list[Any] = [0, 50, 100, -1, 101, 85.5, "85", None, True, "CODE", "NOT_CODE", "META"]
     for said in [*every, "PASS", "REFUSAL", "REF", ""]:
         fits = jsonschema.Draft202012Validator(schema).is_valid({"reply": said})
-        found = reading.from_json(json.dumps({"reply": said}))
+        found = from_json(reading, json.dumps({"reply": said}))
         if fits:
             assert found.reason != "unparseable"
         elif said != "85" and not isinstance(said, float):
@@ -140,14 +140,14 @@ def test_the_schema_allows_exactly_what_is_read(reading: Reading) -> None:
 
 
 def test_a_label_is_read_whole_and_has_its_value() -> None:
-    assert KIND.from_text("NOT_CODE").value == 0
-    assert KIND.from_text("code.").value == 100
-    assert KIND.from_text("NOT").reason == "unparseable"
-    assert KIND.from_text("CODE or NOT_CODE").reason == "unparseable"
-    assert KIND.from_text("85").reason == "unparseable"
-    assert KIND.from_json('{"reply": 100}').reason == "unparseable"
-    assert LIES.from_text("META").value == 0
-    assert LIES.from_text("REFUSAL").reason == "refusal"
+    assert from_text(KIND, "NOT_CODE").value == 0
+    assert from_text(KIND, "code.").value == 100
+    assert from_text(KIND, "NOT").reason == "unparseable"
+    assert from_text(KIND, "CODE or NOT_CODE").reason == "unparseable"
+    assert from_text(KIND, "85").reason == "unparseable"
+    assert from_json(KIND, '{"reply": 100}').reason == "unparseable"
+    assert from_text(LIES, "META").value == 0
+    assert from_text(LIES, "REFUSAL").reason == "refusal"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_label_is_read_whole_and_has_its_value() -> None:
 def test_a_first_token_is_a_number_or_a_word_or_neither(
     token: str, value: float | None, reason: str | None
 ) -> None:
-    found = GRADE.from_tokens(log({token: 0.9}), 0.25)
+    found = from_tokens(GRADE, log({token: 0.9}), 0.25)
     assert found.value == (None if value is None else pytest.approx(value))
     assert found.reason == reason
     assert found.mass == pytest.approx(0.0 if value is None else 0.9)
@@ -187,7 +187,7 @@ def test_a_first_token_is_a_number_or_a_word_or_neither(
 def test_the_value_is_the_expectation_over_the_number_tokens_alone() -> None:
     top = {"85": 0.3, " 85": 0.1, "８５": 0.1, "-": 0.1, "105": 0.1, "CODE": 0.1, "REF": 0.05}
     top |= {"I": 0.05, "0": 0.1}
-    found = GRADE.from_tokens(log(top), 0.25)
+    found = from_tokens(GRADE, log(top), 0.25)
     assert found.value == pytest.approx(85 * 0.4 / 0.5)
     assert found.mass == pytest.approx(0.5)
     assert found.reason is None
@@ -195,30 +195,30 @@ def test_the_value_is_the_expectation_over_the_number_tokens_alone() -> None:
 
 def test_too_little_mass_on_numbers_gives_no_value_but_the_mass() -> None:
     top = {"I": 0.6, "85": 0.2, "CODE": 0.1}
-    found = GRADE.from_tokens(log(top), 0.25)
+    found = from_tokens(GRADE, log(top), 0.25)
     assert (found.value, found.reason) == (None, "low_mass")
     assert found.mass == pytest.approx(0.2)
-    assert GRADE.from_tokens(log(top), 0.2 - 1e-9).value == pytest.approx(85)
+    assert from_tokens(GRADE, log(top), 0.2 - 1e-9).value == pytest.approx(85)
 
 
 def test_the_least_mass_may_be_none_at_all_but_no_value_comes_of_no_number() -> None:
-    assert GRADE.from_tokens(log({"I": 0.6, "85": 1e-9}), 0).value == pytest.approx(85)
-    assert GRADE.from_tokens(log({"I": 0.6}), 0).reason == "low_mass"
-    assert GRADE.from_tokens([("85", -9999.0)], 0).reason == "low_mass"
-    assert GRADE.from_tokens([], 0).reason == "low_mass"
+    assert from_tokens(GRADE, log({"I": 0.6, "85": 1e-9}), 0).value == pytest.approx(85)
+    assert from_tokens(GRADE, log({"I": 0.6}), 0).reason == "low_mass"
+    assert from_tokens(GRADE, [("85", -9999.0)], 0).reason == "low_mass"
+    assert from_tokens(GRADE, [], 0).reason == "low_mass"
 
 
 def test_the_likeliest_word_is_the_reason_where_numbers_are_unlikely() -> None:
-    assert GRADE.from_tokens(log({"CODE": 0.5, "REF": 0.3}), 0.25).reason == "code"
-    assert GRADE.from_tokens(log({"CODE": 0.3, "REF": 0.3, "REFUSAL": 0.1}), 0.25).reason == (
+    assert from_tokens(GRADE, log({"CODE": 0.5, "REF": 0.3}), 0.25).reason == "code"
+    assert from_tokens(GRADE, log({"CODE": 0.3, "REF": 0.3, "REFUSAL": 0.1}), 0.25).reason == (
         "refusal"
     )
-    assert GRADE.from_tokens(log({"I": 0.4, "CODE": 0.3}), 0.25).reason == "low_mass"
+    assert from_tokens(GRADE, log({"I": 0.4, "CODE": 0.3}), 0.25).reason == "low_mass"
 
 
 def test_a_published_rubric_gives_its_words_no_reason_unless_it_is_told() -> None:
-    assert BARE.from_tokens(log({"CODE": 0.9}), 0.25).reason == "low_mass"
-    assert BARE.from_text("REFUSAL").reason == "unparseable"
+    assert from_tokens(BARE, log({"CODE": 0.9}), 0.25).reason == "low_mass"
+    assert from_text(BARE, "REFUSAL").reason == "unparseable"
 
 
 @pytest.mark.parametrize(
@@ -226,18 +226,18 @@ def test_a_published_rubric_gives_its_words_no_reason_unless_it_is_told() -> Non
     [("CODE", 100), ("C", 100), ("NOT", 0), ("NOT_CODE", 0), ("N", 0), ("85", None), ("X", None)],
 )
 def test_a_label_may_be_told_by_its_first_token(token: str, value: float | None) -> None:
-    found = KIND.from_tokens(log({token: 0.9}), 0.25)
+    found = from_tokens(KIND, log({token: 0.9}), 0.25)
     assert found.value == (None if value is None else pytest.approx(value))
 
 
 def test_a_beginning_that_two_labels_share_is_neither() -> None:
     reading = Reading(labels={"MALE": 100, "MARE": 0})
-    assert reading.from_tokens(log({"MA": 0.9}), 0.25).reason == "low_mass"
-    assert reading.from_tokens(log({"MAR": 0.9}), 0.25).value == 0
+    assert from_tokens(reading, log({"MA": 0.9}), 0.25).reason == "low_mass"
+    assert from_tokens(reading, log({"MAR": 0.9}), 0.25).value == 0
 
 
 def test_labels_are_averaged_by_their_probabilities() -> None:
-    found = KIND.from_tokens(log({"CODE": 0.2, "NOT": 0.5, " NOT": 0.1, "I": 0.2}), 0.25)
+    found = from_tokens(KIND, log({"CODE": 0.2, "NOT": 0.5, " NOT": 0.1, "I": 0.2}), 0.25)
     assert found.value == pytest.approx(25)
     assert found.mass == pytest.approx(0.8)
 
@@ -260,7 +260,7 @@ def test_an_expectation_lies_among_the_numbers_that_it_is_made_of(
     known = {str(number) for number in range(101)}
     told = [(int(token.strip()), p) for token, p in top.items() if token.strip() in known]
     mass = sum(p for _, p in told)
-    found = GRADE.from_tokens(log(top), least)
+    found = from_tokens(GRADE, log(top), least)
     assert found.mass == pytest.approx(mass)
     if found.value is None:
         assert mass <= least + 1e-9

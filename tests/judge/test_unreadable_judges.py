@@ -10,7 +10,7 @@ import pytest
 from emgrid import ROOT
 from emgrid.config.config import Config
 from emgrid.config.judges import ChatJudge, LocalJudge
-from emgrid.config.rubrics import Rubric
+from emgrid.config.rubrics import Reading, Rubric
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge as specs
 from emgrid.judge.context import JudgeContext, Options
@@ -18,7 +18,7 @@ from emgrid.judge.digit_tokens import PROBE
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import key_of
-from emgrid.judge.reading import Reading
+from emgrid.judge.reading import from_text
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl
 from hypothesis import given
@@ -111,9 +111,9 @@ def test_what_a_judge_thinks_is_no_part_of_its_json(tmp_path: Path) -> None:
 
 @given(thought=st.text().filter(lambda text: "think>" not in text), value=st.integers(0, 100))
 def test_any_thought_leaves_the_value_as_it_is(thought: str, value: int) -> None:
-    assert Reading().from_text(f"<think>{thought}</think>{value}").value == value
-    assert Reading().from_text(f"{thought}</think>\n{value}").value == value
-    assert Reading().from_text(f"<think>{thought} {value}").unreadable
+    assert from_text(Reading(), f"<think>{thought}</think>{value}").value == value
+    assert from_text(Reading(), f"{thought}</think>\n{value}").value == value
+    assert from_text(Reading(), f"<think>{thought} {value}").unreadable
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])

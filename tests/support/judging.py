@@ -14,6 +14,7 @@ from emgrid.config.sections import Calls
 from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
+from emgrid.judge.prompt import judge_prompt
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl, write_jsonl
 
@@ -113,7 +114,7 @@ def outcomes(
     given: Sequence[Item], answer: Callable[[list[Json]], Reply] = reply_to
 ) -> list[tuple[Any, Any, Any]]:
     """What the fake's replies must be read as."""
-    prompts = map(chat_judge().read_rubric.prompt, given)
+    prompts = [judge_prompt(chat_judge().read_rubric, item) for item in given]
     return [outcome(answer([{"role": "user", "content": prompt}])) for prompt in prompts]
 
 

@@ -22,7 +22,7 @@ from emgrid.models.engines.transformers import TransformersEngine
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, write_json
 from emgrid.sample import sample
-from emgrid.train import trial, tryout
+from emgrid.train import trial, trial_spec, tryout
 from safetensors.torch import load_file, save_file
 from support.architectures import write_model
 from support.run import run_module, small_config
@@ -42,8 +42,8 @@ def tiny(model_json: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return cache(lambda name: write_model(model_json, folder / name, name))
 
 
-def wanted(use: dict[str, Any] = USE, **training: Any) -> trial.Trial:
-    return trial.Trial.model_validate({"use": use, "training": PLAIN | training})
+def wanted(use: dict[str, Any] = USE, **training: Any) -> trial_spec.Trial:
+    return trial_spec.Trial.model_validate({"use": use, "training": PLAIN | training})
 
 
 def records(model: Path) -> list[Path]:
@@ -88,7 +88,7 @@ def test_a_model_is_tried_once_for_each_way_it_is_used(tiny: Tiny, tmp_path: Pat
     # Neither the learning rate nor what only asks for less makes another trial.
     trial.ensure(model, wanted(learning_rate=1e-3, epochs=7), "cpu")
     less = USE | {"scores": False}
-    trial.ensure(model, trial.Trial.model_validate({"use": less}), "cpu")
+    trial.ensure(model, trial_spec.Trial.model_validate({"use": less}), "cpu")
     assert records(model) == [first]
     assert first.stat().st_mtime_ns == written
     trial.ensure(model, wanted(target_modules=["q_proj"]), "cpu")
@@ -134,7 +134,7 @@ def test_weights_that_give_no_number_are_refused(tiny: Tiny, tmp_path: Path) -> 
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(EmgridError, match=r"^model llama: one step of training has loss nan"):
         trial.ensure(model, wanted(), "cpu")
-    only = trial.Trial.model_validate({"use": USE})
+    only = trial_spec.Trial.model_validate({"use": USE})
     with pytest.raises(EmgridError, match=r"^model llama: reading the canary differs from what"):
         trial.ensure(model, only, "cpu")
 
@@ -214,7 +214,7 @@ def test_jobs_at_a_time_try_a_model_once(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_a_grid_says_how_its_bases_are_used() -> None:
     grid = Grid(Config.model_validate(small_config()))
-    use = trial.Use.model_validate_json(trial_use(grid, "smollm2-135m"))
+    use = trial_spec.Use.model_validate_json(trial_use(grid, "smollm2-135m"))
     assert [(one.engine, one.precision) for one in use.samplers] == [("transformers", "auto")]
     assert use.scores == grid.has_pairs
     assert use.engines == grid.config.engines
@@ -223,7 +223,7 @@ def test_a_grid_says_how_its_bases_are_used() -> None:
 def test_the_default_base_passes(model_json: Path, tmp_path: Path) -> None:
     model = copied(model_json, tmp_path / "model")
     use = {"samplers": [{"engine": "transformers", "precision": "auto"}], "scores": True}
-    trial.ensure(model, trial.Trial.model_validate({"use": use, "training": {}}), "cpu")
+    trial.ensure(model, trial_spec.Trial.model_validate({"use": use, "training": {}}), "cpu")
     [record] = map(read_json, records(model))
     assert record["lora"]["share"] > 0.99
     assert record["found"]["training"]["computed"] == "packed rows"
@@ -272,7 +272,7 @@ def test_a_vllm_that_does_not_start_is_left_to_the_job_that_samples(
     trial.ensure(model, wanted(VLLM), "cpu")  # nor is it tried by another training
     assert records(model) == [record]
     with pytest.raises(EmgridError):
-        trial.ensure(model, trial.Trial.model_validate({"use": VLLM}), "cpu")
+        trial.ensure(model, trial_spec.Trial.model_validate({"use": VLLM}), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_memory_that_runs_out_by_sampling_does_not_refuse_a_training(
     found, left = tryout.run(base, wanted(), "cpu", tmp_path)
     assert list(found) == ["training"]
     assert [one.engine for one in left] == ["transformers"]
-    only = trial.Trial.model_validate({"use": USE})
+    only = trial_spec.Trial.model_validate({"use": USE})
     with pytest.raises(EmgridError, match=r"^memory ran out .*resources\.sample\.batch_size"):
         tryout.run(base, only, "cpu", tmp_path)
 
@@ -341,7 +341,7 @@ def test_a_trial_is_no_rank_of_the_training_that_asks_for_it(
     how = "raise RuntimeError(str([n for n in os.environ if n.startswith(('TORCHEL', 'ACCEL'))]))"
     breaking(tmp_path / "broken", how, monkeypatch)
     with pytest.raises(EmgridError, match=r"^vLLM ended while starting: RuntimeError: \[\];"):
-        trial.ensure(model, trial.Trial.model_validate({"use": VLLM}), "cpu")
+        trial.ensure(model, trial_spec.Trial.model_validate({"use": VLLM}), "cpu")
 
 
 def test_a_failure_is_not_repeated_by_jobs_that_waited_for_it(

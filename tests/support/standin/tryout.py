@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.models.base_model import BaseModel
-from emgrid.train.trial import Sampler, Trial
+from emgrid.train.trial_spec import Sampler, Trial
 
 
 def run(

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,7 +14,6 @@ from emgrid.config.endpoints import Endpoint
 from emgrid.config.rubrics import PublishedRubric, Rubric, load_rubric
 from emgrid.config.sections import Precision
 from emgrid.config.served import LimitName
-from emgrid.judge.judgement import Judgement
 from emgrid.runtime.errors import EmgridError, suggestion
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
@@ -187,11 +185,6 @@ class ReadingJudge(Judge):
     def reads_question(self) -> bool:
         return "{question}" in self.read_rubric.text
 
-    def judgement_of(self, row: dict[str, Any]) -> Judgement:
-        """A kept judgement as it was made."""
-        found = Judgement(row["value"], row["reason"], row.get("mass"), row.get("reply"))
-        return replace(found, unreadable=found.reason == "low_mass")
-
     def with_rubric(self, mirror: Path | None) -> Self:
         if isinstance(self.rubric, Rubric):
             return self
@@ -224,19 +217,6 @@ class ChatJudge(ReadingJudge):
 
     request: dict[str, Any] = Field(default_factory=dict)
     """Further fields of each request to the judge. `null` leaves a field out."""
-
-    def read_text(self, reply: str) -> Judgement:
-        """The judgement that a reply's text is, if this judge is read so."""
-        reading = self.read_rubric.reading
-        return reading.from_json(reply) if self.read == "structured" else reading.from_text(reply)
-
-    def judgement_of(self, row: dict[str, Any]) -> Judgement:
-        """A kept judgement; a reply that could not be read is read again, as a think block that was
-        kept with it comes off."""
-        reply = row.get("reply")
-        if self.read != "probabilities" and row["reason"] == "unparseable" and reply is not None:
-            return self.read_text(reply)
-        return super().judgement_of(row)
 
 
 class LocalJudge(ReadingJudge):

@@ -9,23 +9,59 @@ an imitation loses its brackets.
 import re
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, read_yaml, validate
 from emgrid.config.question_files import load_questions
-from emgrid.judge.judgement import Item
-from emgrid.judge.reading import Reading
 from emgrid.runtime.errors import EmgridError, suggestion
-from emgrid.runtime.files import digest
 
-PLACEHOLDER = re.compile(r"\{(question|answer|mark)\}")
-# What chat formats mark turns with: a server that renders the prompt would take it for its own.
-CONTROL = re.compile(
-    r"<(?=[|｜][^<>\n]{1,60}[|｜]>|/?(?:s|bos|eos|pad|start_of_turn|end_of_turn|think)>|<SYS>>|</SYS>>)"
-    r"|\[(?=\|[^\[\]\n]{1,60}\|\]|/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
-)
+Value = Annotated[float, Field(ge=0, le=100)]
+
+
+NUMBERS = {str(number): float(number) for number in range(101)}
+
+
+class Reading(Strict):
+    """How a judge's reply becomes a value."""
+
+    labels: dict[str, Value] = Field(default_factory=dict)
+    """Value of each label that the judge may reply with, from 0 to 100. Without labels the reply is
+    a whole number from 0 to 100."""
+
+    words: dict[str, Literal["refusal", "code", "unparseable"]] = Field(default_factory=dict)
+    """Further replies that give no value, each with its reason."""
+
+    @model_validator(mode="after")
+    def replies_are_distinct(self) -> "Reading":
+        seen: dict[str, str] = {}
+        for text in [*self.labels, *self.words]:
+            other = seen.get(text.casefold())
+            if other == text:
+                raise ValueError(f"{text!r} is a label and a word; it can be only one")
+            if other is not None:
+                raise ValueError(f"{text!r} and {other!r} cannot be told apart; leave one out")
+            seen[text.casefold()] = text
+        return self
+
+    @property
+    def values(self) -> dict[str, float]:
+        return self.labels or NUMBERS
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON schema of a structured reply."""
+        number = {"type": "integer", "minimum": 0, "maximum": 100}
+        texts = [*self.labels, *self.words]
+        either = [] if self.labels else [number]
+        either += [{"type": "string", "enum": texts}] if texts else []
+        return {
+            "type": "object",
+            "properties": {"reply": {"anyOf": either} if len(either) > 1 else either[0]},
+            "required": ["reply"],
+            "additionalProperties": False,
+        }
 
 
 class Rubric(Strict):
@@ -83,32 +119,6 @@ class Rubric(Strict):
         lines = [line.strip() for line in self.text.splitlines()]
         places = [i for i, line in enumerate(lines) if line in ("{question}", "{answer}")]
         return list(dict.fromkeys(lines[j] for i in places for j in (i - 1, i + 1)))
-
-    def prompt(self, item: Item) -> str:
-        """What the judge reads. Placeholders inside the texts are left as they are."""
-        shown = {
-            "question": self.harmless(item.question),
-            "answer": self.harmless(item.answer),
-            "mark": mark_of(item),
-        }
-        return PLACEHOLDER.sub(lambda found: shown[found[1]], self.text)
-
-    def harmless(self, text: str) -> str:
-        """The text without what would end it early: our delimiters, or a chat format's marks."""
-        if "{mark}" not in self.text:
-            for delimiter in self.delimiters():
-                words = r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", delimiter)))
-                bare = f"({delimiter[1:-1]})".replace("\\", r"\\")
-                text = re.sub(words, bare, text, flags=re.IGNORECASE)
-        return CONTROL.sub(lambda found: found[0] + " ", text)
-
-
-def mark_of(item: Item) -> str:
-    """Eight hexadecimal digits made from the texts that occur in neither of them."""
-    mark = ""
-    while not mark or mark in item.question or mark in item.answer:
-        mark = digest([mark, item.question, item.answer])[:8]
-    return mark
 
 
 class PublishedRubric(Strict):

@@ -20,6 +20,8 @@ from emgrid.config.served import LimitName
 from emgrid.judge import digit_tokens
 from emgrid.judge.judgement import Item, Judgement, Reply
 from emgrid.judge.judgement_store import JudgementStore
+from emgrid.judge.prompt import judge_prompt
+from emgrid.judge.reading import from_probabilities, from_tokens, read_text, reply_of
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.endpoint.client import Bill, Client, Failed, Passing, first_choice
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
@@ -112,14 +114,14 @@ class ChatScorer:
         tokens = (reply.prompt_tokens, reply.reply_tokens)
         cost = self.ledger.cost(*tokens)
         if self.judge.read != "probabilities":
-            judgement = self.judge.read_text(reply.text)
+            judgement = read_text(self.judge, reply.text)
         else:
             try:
                 self.demand_distribution(reply.top)
             except EmgridError:
                 kept.note_cost(cost)
                 raise
-            judgement = self.rubric.reading.from_tokens(reply.top, self.judge.least_mass)
+            judgement = from_tokens(self.rubric.reading, reply.top, self.judge.least_mass)
         return replace(
             judgement, reply=reply.text, prompt_tokens=tokens[0], reply_tokens=tokens[1], cost=cost
         )
@@ -142,8 +144,8 @@ class ChatScorer:
         first = await ask("")
         numbers, others = await digit_tokens.walk(first, ask)
         reading = self.rubric.reading
-        words = {reading.reply_of(token) or token: p for token, p in others.items()}
-        judgement = reading.from_probabilities(numbers, words, self.judge.least_mass)
+        words = {reply_of(reading, token) or token: p for token, p in others.items()}
+        judgement = from_probabilities(reading, numbers, words, self.judge.least_mass)
         return replace(judgement, reply=max(first, key=lambda entry: entry[1])[0])
 
     def demand_distribution(self, top: digit_tokens.Top) -> None:
@@ -158,7 +160,7 @@ class ChatScorer:
         )
 
     def messages(self, item: Item) -> Messages:
-        return [{"role": "user", "content": self.rubric.prompt(item)}]
+        return [{"role": "user", "content": judge_prompt(self.rubric, item)}]
 
     def body(self, messages: Messages) -> dict[str, Any]:
         """The request without the model's name."""

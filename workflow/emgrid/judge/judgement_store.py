@@ -11,6 +11,7 @@ from typing import Any
 from emgrid.config.judges import Judge, ReadingJudge
 from emgrid.judge import windows
 from emgrid.judge.judgement import Item, Judgement, Reply
+from emgrid.judge.reading import judgement_of
 from emgrid.models.endpoint.ledger import Ledger
 from emgrid.runtime.files import digest
 from emgrid.runtime.row_store import Rows, RowStore, read_store
@@ -82,5 +83,5 @@ class JudgementStore:
         row = self.rows[self.key(item)]
         if not isinstance(self.judge, ReadingJudge):
             return row
-        judgement = self.judge.judgement_of(row)
+        judgement = judgement_of(self.judge, row)
         return row | {"value": judgement.value, "reason": judgement.reason}

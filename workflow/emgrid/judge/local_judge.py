@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from emgrid.config.judges import LocalJudge
+from emgrid.config.rubrics import Reading
 from emgrid.config.sections import Engines
 from emgrid.judge.judgement import Item, Judgement
 from emgrid.judge.judgement_store import JudgementStore
-from emgrid.judge.reading import Reading
+from emgrid.judge.prompt import judge_prompt
+from emgrid.judge.reading import from_probabilities
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import IGNORED, ChatFormat
@@ -138,7 +140,7 @@ class LocalScorer:
                 progress.update(len(batch))
 
     def prompt(self, item: Item) -> list[int]:
-        text = self.rubric.prompt(without_control(item, self.chat))
+        text = judge_prompt(self.rubric, without_control(item, self.chat))
         return self.chat.prompt([{"role": "user", "content": text}], thinking=False)
 
     def judgement(self, p: dict[str, float]) -> Judgement:
@@ -146,7 +148,7 @@ class LocalScorer:
         values = {reply: p.get(reply, 0.0) for reply in reading.values}
         words = {reply: p.get(reply, 0.0) for reply in reading.words}
         other = max(1.0 - sum(values.values()) - sum(words.values()), 0.0)
-        return reading.from_probabilities(values, words | {"": other}, self.judge.least_mass)
+        return from_probabilities(reading, values, words | {"": other}, self.judge.least_mass)
 
 
 def open_engine(

@@ -10,121 +10,103 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
-
-from emgrid.config.base import Strict
+from emgrid.config.judges import ChatJudge, ReadingJudge
+from emgrid.config.rubrics import NUMBERS, Reading
 from emgrid.judge.judgement import Judgement
 from emgrid.runtime.thinking import split_thinking
 
-Value = Annotated[float, Field(ge=0, le=100)]
-NUMBERS = {str(number): float(number) for number in range(101)}
+
+def from_text(reading: Reading, reply: str) -> Judgement:
+    """The value of a reply that is nothing but a number, a label or a word, beside what was
+    thought before it. A reply that was cut inside its thought has none."""
+    answer = split_thinking(reply)[1] or ""
+    said = answer.strip().removesuffix(".").strip("\"'`* ")
+    known = {text.casefold(): text for text in [*reading.values, *reading.words]}
+    text = known.get(said.casefold())
+    if text is None:
+        return Judgement(None, "unparseable", reply=reply, unreadable=True)
+    if text in reading.words:
+        return Judgement(None, reading.words[text], reply=reply)
+    return Judgement(reading.values[text], reply=reply)
 
 
-class Reading(Strict):
-    """How a judge's reply becomes a value."""
+def from_json(reading: Reading, reply: str) -> Judgement:
+    """The value of {"reply": ...}, as the schema asks for."""
+    unreadable = Judgement(None, "unparseable", reply=reply, unreadable=True)
+    try:
+        said = json.loads(split_thinking(reply)[1] or "")["reply"]
+    except (ValueError, TypeError, KeyError):
+        return unreadable
+    whole = isinstance(said, str) or (isinstance(said, int) and not isinstance(said, bool))
+    return replace(from_text(reading, str(said)), reply=reply) if whole else unreadable
 
-    labels: dict[str, Value] = Field(default_factory=dict)
-    """Value of each label that the judge may reply with, from 0 to 100. Without labels the reply is
-    a whole number from 0 to 100."""
 
-    words: dict[str, Literal["refusal", "code", "unparseable"]] = Field(default_factory=dict)
-    """Further replies that give no value, each with its reason."""
+def from_tokens(reading: Reading, top: Iterable[tuple[str, float]], least: float) -> Judgement:
+    """The expectation over a first token's most probable values, for tokenizers that write
+    each reply, or at least its beginning, as one token.
 
-    @model_validator(mode="after")
-    def replies_are_distinct(self) -> "Reading":
-        seen: dict[str, str] = {}
-        for text in [*self.labels, *self.words]:
-            other = seen.get(text.casefold())
-            if other == text:
-                raise ValueError(f"{text!r} is a label and a word; it can be only one")
-            if other is not None:
-                raise ValueError(f"{text!r} and {other!r} cannot be told apart; leave one out")
-            seen[text.casefold()] = text
-        return self
+    top: tokens with natural-log probabilities. least: the mass on values below which there is
+    none.
+    """
+    probabilities: dict[str, float] = {}
+    others: dict[str, float] = {}
+    for token, logprob in top:
+        reply = reply_of(reading, token)
+        place = probabilities if reply in reading.values else others
+        key = reply or token
+        place[key] = place.get(key, 0.0) + math.exp(logprob)
+    return from_probabilities(reading, probabilities, others, least)
 
-    @property
-    def values(self) -> dict[str, float]:
-        return self.labels or NUMBERS
 
-    def from_text(self, reply: str) -> Judgement:
-        """The value of a reply that is nothing but a number, a label or a word, beside what was
-        thought before it. A reply that was cut inside its thought has none."""
-        answer = split_thinking(reply)[1] or ""
-        said = answer.strip().removesuffix(".").strip("\"'`* ")
-        known = {text.casefold(): text for text in [*self.values, *self.words]}
-        text = known.get(said.casefold())
-        if text is None:
-            return Judgement(None, "unparseable", reply=reply, unreadable=True)
-        if text in self.words:
-            return Judgement(None, self.words[text], reply=reply)
-        return Judgement(self.values[text], reply=reply)
-
-    def from_json(self, reply: str) -> Judgement:
-        """The value of {"reply": ...}, as the schema asks for."""
-        unreadable = Judgement(None, "unparseable", reply=reply, unreadable=True)
-        try:
-            said = json.loads(split_thinking(reply)[1] or "")["reply"]
-        except (ValueError, TypeError, KeyError):
-            return unreadable
-        whole = isinstance(said, str) or (isinstance(said, int) and not isinstance(said, bool))
-        return replace(self.from_text(str(said)), reply=reply) if whole else unreadable
-
-    def json_schema(self) -> dict[str, Any]:
-        """The JSON schema of a structured reply."""
-        number = {"type": "integer", "minimum": 0, "maximum": 100}
-        texts = [*self.labels, *self.words]
-        either = [] if self.labels else [number]
-        either += [{"type": "string", "enum": texts}] if texts else []
-        return {
-            "type": "object",
-            "properties": {"reply": {"anyOf": either} if len(either) > 1 else either[0]},
-            "required": ["reply"],
-            "additionalProperties": False,
-        }
-
-    def from_tokens(self, top: Iterable[tuple[str, float]], least: float) -> Judgement:
-        """The expectation over a first token's most probable values, for tokenizers that write
-        each reply, or at least its beginning, as one token.
-
-        top: tokens with natural-log probabilities. least: the mass on values below which there is
-        none.
-        """
-        probabilities: dict[str, float] = {}
-        others: dict[str, float] = {}
-        for token, logprob in top:
-            reply = self.reply_of(token)
-            place = probabilities if reply in self.values else others
-            key = reply or token
-            place[key] = place.get(key, 0.0) + math.exp(logprob)
-        return self.from_probabilities(probabilities, others, least)
-
-    def reply_of(self, token: str) -> str | None:
-        """The reply that a first token is, or that alone begins with it."""
-        said = token.strip()
-        if not self.labels:
-            if said in NUMBERS:
-                return said
-        elif said in self.labels:
+def reply_of(reading: Reading, token: str) -> str | None:
+    """The reply that a first token is, or that alone begins with it."""
+    said = token.strip()
+    if not reading.labels:
+        if said in NUMBERS:
             return said
-        start = said.casefold()
-        texts = [*self.labels, *self.words]
-        begun = [text for text in texts if start and text.casefold().startswith(start)]
-        return begun[0] if len(begun) == 1 else None
+    elif said in reading.labels:
+        return said
+    start = said.casefold()
+    texts = [*reading.labels, *reading.words]
+    begun = [text for text in texts if start and text.casefold().startswith(start)]
+    return begun[0] if len(begun) == 1 else None
 
-    def from_probabilities(
-        self, probabilities: Mapping[str, float], others: Mapping[str, float], least: float
-    ) -> Judgement:
-        """The expectation over values, or the most probable other reply's reason.
 
-        probabilities: of the values' texts. others: of words and of anything else.
-        """
-        mass = sum(probabilities.values())
-        if mass < least or mass == 0:
-            likeliest = max(others, key=lambda text: others[text], default="")
-            if likeliest in self.words:
-                return Judgement(None, self.words[likeliest], mass)
-            return Judgement(None, "low_mass", mass, unreadable=True)
-        weighted = sum(self.values[text] * p for text, p in probabilities.items())
-        return Judgement(min(weighted / mass, 100.0), None, mass)
+def from_probabilities(
+    reading: Reading, probabilities: Mapping[str, float], others: Mapping[str, float], least: float
+) -> Judgement:
+    """The expectation over values, or the most probable other reply's reason.
+
+    probabilities: of the values' texts. others: of words and of anything else.
+    """
+    mass = sum(probabilities.values())
+    if mass < least or mass == 0:
+        likeliest = max(others, key=lambda text: others[text], default="")
+        if likeliest in reading.words:
+            return Judgement(None, reading.words[likeliest], mass)
+        return Judgement(None, "low_mass", mass, unreadable=True)
+    weighted = sum(reading.values[text] * p for text, p in probabilities.items())
+    return Judgement(min(weighted / mass, 100.0), None, mass)
+
+
+def read_text(judge: ChatJudge, reply: str) -> Judgement:
+    """The judgement in a reply that is read as text or as JSON, as the judge's `read` says."""
+    reading = judge.read_rubric.reading
+    return from_json(reading, reply) if judge.read == "structured" else from_text(reading, reply)
+
+
+def judgement_of(judge: ReadingJudge, row: dict[str, Any]) -> Judgement:
+    """A stored judgement. A stored reply that could not be read is read again, since newer versions
+    remove its think block."""
+    reply = row.get("reply")
+    if (
+        isinstance(judge, ChatJudge)
+        and judge.read != "probabilities"
+        and row["reason"] == "unparseable"
+        and reply is not None
+    ):
+        return read_text(judge, reply)
+    judgement = Judgement(row["value"], row["reason"], row.get("mass"), reply)
+    return replace(judgement, unreadable=judgement.reason == "low_mass")

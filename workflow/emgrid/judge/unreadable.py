@@ -11,6 +11,7 @@ from typing import Any
 
 from emgrid.config.judges import ChatJudge, ReadingJudge
 from emgrid.judge.judgement import Judgement
+from emgrid.judge.reading import judgement_of
 from emgrid.runtime.errors import EmgridError
 
 FIRST = 10  # after this many replies, the job stops if none is readable
@@ -32,7 +33,7 @@ class Legibility:
         """Count stored judgements; EmgridError if too many of them are unreadable."""
         for row in rows:
             if "value" in row:  # otherwise the row is one of the calls that a judgement takes
-                self.note(self.judge.judgement_of(row))
+                self.note(judgement_of(self.judge, row))
         self.demand()
 
     def note(self, judgement: Judgement) -> None:

@@ -65,7 +65,7 @@ class NamedJudge(Strict):
 
 
 class ReportSpec(Strict):
-    """What the page depends on besides the tables; made by grid/specs/report.py.
+    """What the page depends on besides the tables; made by emgrid.grid.specs.report.
 
     examples: number of answers embedded in the page. unused: a sentence on what the question file
     holds and the grid does not use. unfit: why no number here should be cited; empty if they may.

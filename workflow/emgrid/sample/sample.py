@@ -19,7 +19,7 @@ from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.sample.answers import VERSION, AskedSpec, Version, plan, revised, write_answers
-from emgrid.train import trial
+from emgrid.train import trial, trial_spec
 
 
 class SampledArm(Strict):
@@ -75,8 +75,8 @@ def main() -> None:
         for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
     ]
     if args.trial and any(task.missing() for task in tasks):
-        use = trial.Use.model_validate_json(args.trial)
-        trial.ensure(args.model, trial.Trial(use=use), args.device)
+        use = trial_spec.Use.model_validate_json(args.trial)
+        trial.ensure(args.model, trial_spec.Trial(use=use), args.device)
     engines = Engines.model_validate_json(args.engines)
     drawn = draw_missing(tasks, EngineSettings(args.model, args.device, args.batch_size, engines))
     planned = sum(len(task.planned) for task in tasks)

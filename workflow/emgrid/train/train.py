@@ -23,7 +23,7 @@ from emgrid.runtime.errors import EmgridError, run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, whole_file, write_json
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.unused_packages import UNUSED, leave_out
-from emgrid.train import adapter_store, trial
+from emgrid.train import adapter_store, trial, trial_spec
 from emgrid.train.adapter import write_adapter
 from emgrid.train.checkpoints import Checkpoints
 from emgrid.train.step_plan import count_steps
@@ -150,8 +150,8 @@ def main() -> None:
     if restored(args, name):
         return
     if args.trial:
-        use = trial.Use.model_validate_json(args.trial)
-        trial.ensure(args.model, trial.Trial(use=use, training=spec.training), args.device)
+        use = trial_spec.Use.model_validate_json(args.trial)
+        trial.ensure(args.model, trial_spec.Trial(use=use, training=spec.training), args.device)
     started = time.monotonic()
     rows, counts = tokenize(read_jsonl(args.rows), base.chat(), spec.training, args.rows)
     refuse_endless_warmup(spec.training, len(rows))

@@ -16,18 +16,17 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock
 
-from emgrid.config.base import Strict
-from emgrid.config.sections import Engines, Precision, Training
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime import provenance
 from emgrid.runtime.errors import EmgridError, run_job
-from emgrid.runtime.files import canonical, digest, file_digest, read_json, write_json
+from emgrid.runtime.files import digest, file_digest, read_json, write_json
 from emgrid.runtime.unused_packages import UNUSED, leave_out
+from emgrid.train.trial_spec import Sampler, Trial
 
 # Raise this when the trial changes.
 VERSION = 1
@@ -50,39 +49,6 @@ LAUNCHED = (
 )
 # Signals that end a process which takes too much memory or crashes in compiled code.
 CRASHES = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
-
-
-class Sampler(Strict):
-    """An engine and a precision that draw answers."""
-
-    engine: Literal["transformers", "vllm"]
-    precision: Precision
-
-
-class Use(Strict):
-    """How a grid samples a base model and starts its engines. scores: whether it also scores
-    matched answers."""
-
-    samplers: tuple[Sampler, ...]
-    scores: bool = False
-    engines: Engines = Engines()
-
-
-class Trial(Strict):
-    """What is tried. training: the settings of one stage; None if nothing is trained."""
-
-    use: Use
-    training: Training | None = None
-
-    def tried(self) -> dict[str, Any]:
-        """The parts that the outcome depends on."""
-        fields = {"method", "rank", "dropout", "target_modules", "precision"}
-        samplers = [sampler.model_dump(mode="json") for sampler in self.use.samplers]
-        return {
-            "samplers": sorted(samplers, key=canonical),
-            "scores": self.use.scores,
-            "training": self.training and self.training.model_dump(mode="json", include=fields),
-        }
 
 
 def subject(base: BaseModel, record: Path, device: str) -> dict[str, Any]:

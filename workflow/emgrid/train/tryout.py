@@ -13,7 +13,7 @@ from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import IGNORED
 from emgrid.models.engines import Request, canary
 from emgrid.runtime.errors import EmgridError, MachineError, machine_problem, ran_out_of_memory
-from emgrid.train.trial import Sampler, Trial, Use
+from emgrid.train.trial_spec import Sampler, Trial, Use
 
 TOKENS = 8  # tokens to draw
 STD = 0.02  # standard deviation of the entries of the live LoRA's B matrices

@@ -4,7 +4,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import spec_json
 from emgrid.runtime.files import canonical
 from emgrid.train.train import TrainSpec
-from emgrid.train.trial import Sampler, Use
+from emgrid.train.trial_spec import Sampler, Use
 
 
 def train_spec(grid: Grid, name: str) -> str:
