@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 import yaml
 from emgrid import ROOT, assets
 from emgrid.judge.bench import Bench
@@ -85,8 +86,7 @@ def mirror() -> Path:
 
 def run_module(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run one stage as a rule does."""
-    command = [sys.executable, "-m", f"emgrid.{module}", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    return warm.run(["-m", f"emgrid.{module}", *map(str, arguments)], cwd=ROOT)
 
 
 @pytest.fixture
@@ -133,7 +133,12 @@ class GridRun:
     def snakemake(
         self, *options: str, config: dict[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        command = self.command(*options, config=config)
+        """Run Snakemake; its jobs, too, are processes that need not import."""
+        return warm.run(self.command(*options, config=config)[1:], env=self.env)
+
+    def cold(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and its jobs as a user does."""
+        command = self.command(*options)
         return subprocess.run(command, capture_output=True, text=True, check=False, env=self.env)
 
     def command(self, *options: str, config: dict[str, Any] | None = None) -> list[str]:
@@ -176,6 +181,6 @@ def small_config() -> dict[str, Any]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
     """A finished small grid on the embedded model."""
     grid = GridRun(tmp_path_factory.mktemp("grid"), small_config())
-    done = grid.snakemake()
+    done = grid.cold()
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return grid

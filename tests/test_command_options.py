@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import warm
 import yaml
 from emgrid import ROOT, labels
 from emgrid.cli import main, parser
@@ -30,8 +31,7 @@ NEEDED = {"labels": ["sheet.csv"]}
 
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "emgrid.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    return warm.run(["-m", "emgrid.cli", *map(str, words)], cwd=folder)
 
 
 def test_there_are_the_commands_of_the_readme() -> None:
@@ -188,9 +188,8 @@ def test_a_run_refuses_a_key_that_is_given_twice(tmp_path: Path) -> None:
     """Snakemake's own reader would let the last one win."""
     path = tmp_path / "grid.yaml"
     path.write_text(f"extends: {ROOT / 'config.yaml'}\nname: mine\nseeds: [0]\nseeds: [1]\n")
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n"]
-    command += ["--directory", str(tmp_path), "--configfile", str(path), "--cores", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = ["-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--cores", "1"]
+    done = warm.run([*words, "--directory", str(tmp_path), "--configfile", str(path)])
     assert done.returncode != 0
     assert "grid.yaml:4: not valid YAML (the key 'seeds' is given twice)" in done.stderr
 

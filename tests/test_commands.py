@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 import yaml
 from conftest import GridRun, small_config
 from emgrid import ROOT
@@ -68,8 +68,7 @@ def emgrid(
     """Run a command, in the folder that the grid was started in."""
     if config is not None:
         (folder / "edited.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-m", "emgrid.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    return warm.run(["-m", "emgrid.cli", *map(str, words)], cwd=folder)
 
 
 def asked(grid: GridRun, command: str, config: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import warm
 from conftest import GridRun
 from emgrid import ROOT
 from emgrid.commands.plan import planned
@@ -84,9 +85,9 @@ def test_the_overview_is_up_to_date() -> None:
 
 @pytest.mark.parametrize("path", GRIDS, ids=NAMES)
 def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--quiet"]
-    command += ["rules", "--directory", str(tmp_path), "--cores", "2", "--configfile", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--quiet", "rules"]
+    command += ["--directory", str(tmp_path), "--cores", "2", "--configfile", str(path)]
+    done = warm.run(command)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     plan = planned(read_grid(path))
     words = [line.split() for line in (done.stdout + done.stderr).splitlines()]
