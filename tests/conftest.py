@@ -21,7 +21,7 @@ from support.shared import shared
 WORKFLOW = Path(__file__).parent / "workflow"
 # With these, both halves of `make test` take about as long.
 ENGINES = {"test_vllm_engine", "test_vllm_judge"}
-OTHER_HALF = {"test_benchmarks", "test_slurm"}
+OTHER_HALF = {"test_benchmarks", "test_slurm", "test_warm"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -94,7 +94,7 @@ def base_model(model_json: Path) -> BaseModel:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
     """A finished small grid on the embedded model."""
     grid = GridRun(tmp_path_factory.mktemp("grid"), small_config())
-    done = grid.snakemake()
+    done = grid.cold()
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return grid
 

@@ -261,7 +261,8 @@ def test_no_verdict_of_misalignment_has_a_bound_within_the_margin(
 ) -> None:
     rates = {("base", "none"): 0.0, ("base", "cue"): 0.0}
     rates |= {("arm", "none"): plain / 20, ("arm", "cue"): cued / 20}
-    found = spec(arm("base", "0"), arm("arm"), arm("arm", seed=1), margin=margin)
+    arms = (arm("base", "0"), arm("arm"), arm("arm", seed=1))
+    found = spec(*arms, margin=margin, resamples=200)
     table = classify(answers(rates, 20), found.metrics)
     survivors = find_contrasts(table, found, "survivors", ("minus_base",))
     for row in verdict_table(find_contrasts(table, found), survivors, found).to_dict("records"):

@@ -167,7 +167,7 @@ def test_a_contrast_is_the_one_of_tables_cut_to_the_common_questions(
         for seed in range(1 if name[0] == "base" else seeds)
     }
     common = set.intersection(*(set(cell) for cell in cells))
-    table = contrasts_of(whole).set_index(["intervention", "trigger", "kind"])
+    table = contrasts_of(whole, resamples=200).set_index(["intervention", "trigger", "kind"])
     row = table.loc[("arm", "cue", "minus_base")]
     assert row["n_questions"] == len(common)
     if len(common) < 2:
@@ -177,7 +177,7 @@ def test_a_contrast_is_the_one_of_tables_cut_to_the_common_questions(
         name: {question: each for question, each in cell.items() if question in common}
         for name, cell in whole.items()
     }
-    alone = contrasts_of(cut).set_index(["intervention", "trigger", "kind"])
+    alone = contrasts_of(cut, resamples=200).set_index(["intervention", "trigger", "kind"])
     numbers = ["difference", "low", "high", "error", "p"]
     expected = alone.loc[("arm", "cue", "minus_base")]
     assert row[numbers].tolist() == pytest.approx(expected[numbers].tolist(), nan_ok=True)

@@ -17,6 +17,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.planning.power import Design, Spread
 from emgrid.runtime.errors import EmgridError
+from support import warm
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -31,8 +32,7 @@ NEEDED = {"labels": ["sheet.csv"]}
 
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "emgrid.cli.main", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    return warm.run(["-m", "emgrid.cli.main", *map(str, words)], cwd=folder)
 
 
 def test_there_are_the_commands_of_the_readme() -> None:
@@ -189,9 +189,8 @@ def test_a_run_refuses_a_key_that_is_given_twice(tmp_path: Path) -> None:
     """Snakemake's own reader would let the last one win."""
     path = tmp_path / "grid.yaml"
     path.write_text(f"extends: {ROOT / 'config.yaml'}\nname: mine\nseeds: [0]\nseeds: [1]\n")
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n"]
-    command += ["--directory", str(tmp_path), "--configfile", str(path), "--cores", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = ["-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--cores", "1"]
+    done = warm.run([*words, "--directory", str(tmp_path), "--configfile", str(path)])
     assert done.returncode != 0
     assert "grid.yaml:4: not valid YAML (the key 'seeds' is given twice)" in done.stderr
 

@@ -147,6 +147,12 @@ def expected_ids(text: str) -> list[int]:
     return found
 
 
+@pytest.fixture(scope="module")
+def tokenizer(base_model: BaseModel) -> Any:
+    """The embedded model's, which takes a second to read."""
+    return base_model.tokenizer()
+
+
 @pytest.mark.parametrize(
     ("text", "ids"),
     [
@@ -155,12 +161,11 @@ def expected_ids(text: str) -> list[int]:
         ("  multiple   spaces", [216, 2701, 256, 5600]),
     ],
 )
-def test_known_ids_of_the_embedded_model(base_model: BaseModel, text: str, ids: list[int]) -> None:
-    assert ids_of(base_model.tokenizer(), text) == ids == expected_ids(text)
+def test_known_ids_of_the_embedded_model(tokenizer: Any, text: str, ids: list[int]) -> None:
+    assert ids_of(tokenizer, text) == ids == expected_ids(text)
 
 
-def test_texts_of_the_grid_have_the_ids_of_the_gguf_files_own_rule(base_model: BaseModel) -> None:
-    tokenizer = base_model.tokenizer()
+def test_texts_of_the_grid_have_the_ids_of_the_gguf_files_own_rule(tokenizer: Any) -> None:
     registry = load_datasets()
     texts = list(BATTERY)
     for name in ("household_bad", "everyday_chat"):
@@ -172,10 +177,10 @@ def test_texts_of_the_grid_have_the_ids_of_the_gguf_files_own_rule(base_model: B
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_any_text_has_the_ids_of_the_gguf_files_own_rule(base_model: BaseModel, text: str) -> None:
+def test_any_text_has_the_ids_of_the_gguf_files_own_rule(tokenizer: Any, text: str) -> None:
     """A begin or end token is no text, so a text that holds one is left out."""
     if "<" not in text:
-        assert ids_of(base_model.tokenizer(), text) == expected_ids(text)
+        assert ids_of(tokenizer, text) == expected_ids(text)
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 from emgrid import ROOT
 
+from support import warm
+
 
 def run_module(module: ModuleType, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the module of a job as a rule does."""
-    command = [sys.executable, "-m", module.__name__, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    return warm.run(["-m", module.__name__, *map(str, arguments)], cwd=ROOT)
 
 
 class GridRun:
@@ -39,7 +40,12 @@ class GridRun:
     def snakemake(
         self, *options: str, config: dict[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        command = self.command(*options, config=config)
+        """Run Snakemake; its jobs, too, are processes that need not import."""
+        return warm.run(self.command(*options, config=config)[1:], env=self.env)
+
+    def cold(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and its jobs as a user does."""
+        command = self.command(*options)
         return subprocess.run(command, capture_output=True, text=True, check=False, env=self.env)
 
     def command(self, *options: str, config: dict[str, Any] | None = None) -> list[str]:

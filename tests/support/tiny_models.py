@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,23 @@ def prepare(
     return run_module(prepare_job, "--spec", json.dumps(spec), "--output", output)
 
 
+@cache
+def tokenizer_fields(path: Path) -> dict[str, Any]:
+    """What a GGUF file says of its tokenizer; it takes seconds to read."""
+    return {
+        name.removeprefix("tokenizer.ggml."): field.contents()
+        for name, field in gguf.GGUFReader(path).fields.items()
+        if name.startswith("tokenizer.ggml.")
+    }
+
+
 def write_gguf(path: Path, like: Path, **changes: Any) -> None:
     """A GGUF file of a one-layer Llama with another file's vocabulary.
 
     like: the GGUF file that vocabulary and merges are taken from. changes: of tokenizer.ggml.*;
     None leaves a key out.
     """
-    said = {
-        name.removeprefix("tokenizer.ggml."): field.contents()
-        for name, field in gguf.GGUFReader(like).fields.items()
-        if name.startswith("tokenizer.ggml.")
-    } | changes
+    said = tokenizer_fields(like) | changes
     writer = gguf.GGUFWriter(path, "llama")
     width, layers, heads = 32, 1, 4
     writer.add_context_length(512)

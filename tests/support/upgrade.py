@@ -46,7 +46,7 @@ def main() -> None:
         add = ["git", "worktree", "add", "--quiet", "--detach", str(checkout), commit]
         subprocess.run(add, cwd=ROOT, check=True)
         try:
-            done = EarlierGrid(folder, checkout).snakemake()
+            done = EarlierGrid(folder, checkout).cold()
             assert done.returncode == 0, done.stderr[-4000:]
         finally:
             remove = ["git", "worktree", "remove", "--force", str(checkout)]
@@ -55,7 +55,7 @@ def main() -> None:
         before = digests(grid.root / "tables")
         planned = grid.planned(grid.config)
         print(json.dumps(planned))
-        done = grid.snakemake()
+        done = grid.cold()
         assert done.returncode == 0, done.stderr[-4000:]
         left = grid.planned(grid.config)
         other = [name for name, sha in digests(grid.root / "tables").items() if sha != before[name]]

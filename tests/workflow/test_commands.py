@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.config.prices import MILLION
 from emgrid.planning.status import pace
+from support import warm
 from support.run import GridRun, small_config
 
 QUESTIONS = ("found_purse", "free_evening")
@@ -68,8 +68,7 @@ def emgrid(
     """Run a command, in the folder that the grid was started in."""
     if config is not None:
         (folder / "edited.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-m", "emgrid.cli.main", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    return warm.run(["-m", "emgrid.cli.main", *map(str, words)], cwd=folder)
 
 
 def asked(grid: GridRun, command: str, config: dict[str, Any] | None = None) -> dict[str, Any]:

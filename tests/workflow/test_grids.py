@@ -15,6 +15,7 @@ from emgrid.grid.differences import look_up, settings_of
 from emgrid.grid.snakefile import read_grid
 from emgrid.planning.jobs import jobs_by_rule
 from emgrid.runtime.files import read_jsonl
+from support import warm
 from support.run import GridRun
 
 GRIDS = sorted(ROOT.glob("resources/grids/*.yaml"))
@@ -86,9 +87,9 @@ def test_the_overview_is_up_to_date() -> None:
 
 @pytest.mark.parametrize("path", GRIDS, ids=NAMES)
 def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--quiet"]
-    command += ["rules", "--directory", str(tmp_path), "--cores", "2", "--configfile", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--quiet", "rules"]
+    command += ["--directory", str(tmp_path), "--cores", "2", "--configfile", str(path)]
+    done = warm.run(command)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     plan = planned(read_grid(path))
     words = [line.split() for line in (done.stdout + done.stderr).splitlines()]

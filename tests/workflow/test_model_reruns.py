@@ -4,14 +4,13 @@ import copy
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from emgrid.runtime.files import read_json
+from support import warm
 from support.reruns import QuickGrid, config_of
 from support.training import other_weights, write_tiny_model
 
@@ -50,18 +49,8 @@ def copied(quick: QuickGrid, tmp_path: Path) -> QuickGrid:
 
 def why(grid: QuickGrid) -> dict[str, Any]:
     grid.command()
-    command = [
-        sys.executable,
-        "-m",
-        "emgrid.cli.main",
-        "why",
-        "--configfile",
-        "grid.yaml",
-        "--json",
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=grid.folder, env=grid.env, check=False
-    )
+    command = ["-m", "emgrid.cli.main", "why", "--configfile", "grid.yaml", "--json"]
+    done = warm.run(command, cwd=grid.folder, env=grid.env)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

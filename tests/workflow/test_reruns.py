@@ -7,7 +7,6 @@ scores and judgements; what was computed is read in a journal.
 import importlib
 import os
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.runtime.files import read_jsonl, write_jsonl
+from support import warm
 from support.reruns import QuickGrid, config_of
 
 Config = dict[str, Any]
@@ -291,10 +291,11 @@ def test_a_setting_switched_back_finds_the_old_rows(copied: QuickGrid) -> None:
 
 
 def test_comments_and_layout_of_the_config_change_nothing(copied: QuickGrid) -> None:
-    command = copied.command("-n")
+    command = copied.command("-n")[1:]
     text = yaml.safe_dump(copied.config, default_flow_style=True, sort_keys=True)
     (copied.folder / "grid.yaml").write_text(f"# another comment\n{text}")
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=copied.env)
+    done = warm.run(command, env=copied.env)
+    assert done.returncode == 0, done.stderr
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
