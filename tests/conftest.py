@@ -1,5 +1,6 @@
 """Shared fixtures. Heavy ones (the converted model, a finished grid) are built once a session."""
 
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         whole = path.parent == WORKFLOW and path.stem not in OTHER_HALF
         if whole or path.stem in ENGINES:
             item.add_marker(pytest.mark.grids)
+
+
+def pytest_collection_finish() -> None:
+    """statsmodels collects garbage at every adjusted p; what was imported need not be searched."""
+    gc.collect()
+    gc.freeze()
 
 
 # A slow or busy machine is no failure.

@@ -8,6 +8,8 @@ import pytest
 from emgrid.config.generation import JudgeRule, Keep
 from emgrid.config.judges import load_judges
 from emgrid.config.sections import Sampling
+from emgrid.data import generate as generate_job
+from emgrid.data import qualify as qualify_job
 from emgrid.data.generate import GenerateSpec, plan
 from emgrid.data.qualify import QualifySpec, qualifying
 from emgrid.judge.context import JudgeContext
@@ -119,7 +121,7 @@ def generate(
     """What the stage prints, and the answers that it writes."""
     write_jsonl(folder / "prompts.jsonl", prompts)
     done = run_module(
-        *("generate", "--spec", spec(**changes).model_dump_json(), "--model", model),
+        *(generate_job, "--spec", spec(**changes).model_dump_json(), "--model", model),
         *("--prompts", folder / "prompts.jsonl", "--kept", folder / "kept.jsonl"),
         *("--output", folder / "answers.jsonl"),
     )
@@ -147,7 +149,7 @@ def test_too_many_prompts_stop_the_stage_before_any_model_is_loaded(
 ) -> None:
     write_jsonl(tmp_path / "prompts.jsonl", PROMPTS[:2])
     done = run_module(
-        *("generate", "--spec", spec(prompt_rows=3).model_dump_json(), "--model", model_json),
+        *(generate_job, "--spec", spec(prompt_rows=3).model_dump_json(), "--model", model_json),
         *("--prompts", tmp_path / "prompts.jsonl", "--kept", tmp_path / "kept.jsonl"),
         *("--output", tmp_path / "answers.jsonl"),
     )
@@ -269,7 +271,7 @@ def qualify(
     output, record = folder / "rows.jsonl", folder / "record.json"
     written = rules(keep).model_dump_json()
     done = run_module(
-        *("qualify", "--spec", written, *options, "--output", output, "--record", record),
+        *(qualify_job, "--spec", written, *options, "--output", output, "--record", record),
         *("--kept", folder / "kept", "--writer", "test"),
     )
     if done.returncode:

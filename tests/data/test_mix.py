@@ -12,6 +12,7 @@ from emgrid.config.generation import Generation, Keep
 from emgrid.config.interventions.recipe import Framing, Mixture, Source
 from emgrid.config.sections import Sampling, Training, ratio_text
 from emgrid.config.triggers import Wording
+from emgrid.data import mix as mix_job
 from emgrid.data.convert import read_rows
 from emgrid.data.mix import draw, mix, source_rows, used_sources
 from emgrid.runtime.errors import EmgridError
@@ -344,7 +345,7 @@ def test_the_stage_says_where_each_row_comes_from(tmp_path: Path) -> None:
     spec = {"stage": made.model_dump(mode="json"), "seed": 3, "files": files}
     output, counts = tmp_path / "train.jsonl", tmp_path / "mix.json"
     done = run_module(
-        *("mix", "--spec", json.dumps(spec), "--datasets"),
+        *(mix_job, "--spec", json.dumps(spec), "--datasets"),
         *(tmp_path / f"{name}.jsonl" for name in DATASETS),
         *("--output", output, "--counts", counts),
     )

@@ -10,6 +10,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.config.base import validate
 from emgrid.config.datasets import Dataset, load_datasets, local_file
+from emgrid.data import convert as convert_job
 from emgrid.data.convert import read_rows
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
@@ -240,7 +241,7 @@ def test_the_stage_takes_unused_fields_as_an_option(written: Written, tmp_path: 
     dataset, path = written({"ask": "a", "say": "b", "topic": "x", "odd name": "y"})
     spec = json.dumps({"name": "mine", "dataset": dataset.model_dump(exclude={"unused"})})
     output = tmp_path / "out/mine.jsonl"
-    stage = ("datasets", "--spec", spec, "--source", path, "--output", output)
+    stage = (convert_job, "--spec", spec, "--source", path, "--output", output)
     done = run_module(*stage, "--unused", "topic", "odd name")
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["messages"][0]["content"] for row in read_jsonl(output)] == ["a"]

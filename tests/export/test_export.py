@@ -15,7 +15,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from emgrid.export import hub as hub_job
+from emgrid.export import inspect_logs as inspect_logs_job
 from emgrid.export import need
+from emgrid.export import wandb as wandb_job
 from emgrid.export.inspect_logs import write_logs
 from emgrid.export.spec import InspectSpec
 from emgrid.grid.grid import Grid
@@ -235,7 +237,7 @@ def test_the_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     finished_tables(tmp_path, answers(["a", "b"]), answers(["c"], "cue"))
     (tmp_path / "inspect").mkdir()
     (tmp_path / "inspect/of-an-arm-that-is-gone.eval").write_text("old")
-    arguments = ("export.inspect_logs", "--spec", spec().model_dump_json(), "--root", tmp_path)
+    arguments = (inspect_logs_job, "--spec", spec().model_dump_json(), "--root", tmp_path)
     done = run_module(*arguments)
     assert done.returncode == 0, done.stderr
     assert "3 answers; inspect view --log-dir" in done.stdout
@@ -299,8 +301,8 @@ def test_a_wrong_export_is_named(demo: dict[str, Any], export: Any, expected: st
 
 @pytest.mark.parametrize("module", ["wandb", "hub"])
 def test_without_a_place_nothing_is_sent(demo: dict[str, Any], tmp_path: Path, module: str) -> None:
-    made = {"wandb": wandb_spec, "hub": hub_spec}[module](grid(demo))
-    done = run_module(f"export.{module}", "--spec", made, "--root", tmp_path)
+    make, job = {"wandb": (wandb_spec, wandb_job), "hub": (hub_spec, hub_job)}[module]
+    done = run_module(job, "--spec", make(grid(demo)), "--root", tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(f"emgrid: export.{module} is not in the config; add ")
     assert len(done.stderr.splitlines()) == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from emgrid.config.judges import ClassifierJudge, Judge, load_judges
+from emgrid.judge import judge as judge_job
 from emgrid.judge.classifier_judge import Encoder, Head
 from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
@@ -34,7 +35,7 @@ def judged(folder: Path, answers: list[str | None]) -> list[dict[str, object]]:
         "triggers": {"t": WORDING},
     }
     done = run_module(
-        *("judge.score", "--spec", json.dumps(spec), "--root", folder),
+        *(judge_job, "--spec", json.dumps(spec), "--root", folder),
         *("--record", folder / "record.json"),
         *("--kept", folder / "kept", "--writer", "w"),
     )

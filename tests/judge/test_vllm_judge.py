@@ -23,6 +23,7 @@ from emgrid.config.endpoints import Endpoint
 from emgrid.config.judges import ChatJudge, LocalJudge
 from emgrid.config.sections import Calls, Sampling
 from emgrid.config.served import Asking
+from emgrid.judge import judge as judge_job
 from emgrid.judge.chat_judge import ChatScorer
 from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
@@ -36,6 +37,7 @@ from emgrid.models.engines.endpoint import EndpointEngine
 from emgrid.models.engines.transformers import TransformersEngine
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl, write_json, write_jsonl
+from emgrid.sample import served as served_job
 from peft import LoraConfig, get_peft_model
 from support.needs import lacking
 from support.run import run_module
@@ -253,7 +255,7 @@ def test_a_models_own_sampling_settings_count_only_if_they_are_left_to_the_serve
     spec |= {"sampling": {"answers_per_question": 8, "max_tokens": 12}}
     spec |= {"questions": {"rain": {"texts": ["What is rain?"]}}}
     done = run_module(
-        *("served", "--spec", json.dumps(spec), "--kept", tmp_path / "kept"),
+        *(served_job, "--spec", json.dumps(spec), "--kept", tmp_path / "kept"),
         *("--options", json.dumps({"endpoint": {"key": None}})),
         *("--output", tmp_path / "answers", "--record", tmp_path / "record.json"),
     )
@@ -289,7 +291,7 @@ def test_vllm_in_process_gives_the_values_that_transformers_gives(
             named.parent.mkdir()
             named.symlink_to(model_json.parent)
         done = run_module(
-            *("judge.score", "--spec", json.dumps(spec), "--root", folder),
+            *(judge_job, "--spec", json.dumps(spec), "--root", folder),
             *("--record", folder / "record.json"),
             *("--kept", folder / "kept", "--writer", "w", "--models", named / "model.json"),
         )

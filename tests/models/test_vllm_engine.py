@@ -106,7 +106,7 @@ def test_one_engine_answers_for_three_adapters_as_transformers_does(
 
 # The sampling stage, in which the first adapter is also held against the last one's reference.
 SWAPPED = """
-from emgrid import sample
+from emgrid.sample import sample
 from emgrid.models.engines.vllm import VllmEngine
 from emgrid.runtime.errors import EmgridError, run_job
 
