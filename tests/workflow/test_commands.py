@@ -313,7 +313,7 @@ def test_gc_lists_and_deletes_what_no_config_needs(grid: GridRun, tmp_path: Path
     gone = before.keys() - files(copied.root).keys()
     assert {name.split("/")[0] for name in gone} == {"rows", "imported", "jobs"}
     assert not any("bad" not in name and "first." not in name for name in gone)
-    assert "needed by 1 config" in emgrid(tmp_path, "gc", "fewer.yaml").stdout
+    assert "1 config needs everything" in emgrid(tmp_path, "gc", "fewer.yaml").stdout
 
 
 def test_gc_keeps_what_was_paid_for(grid: GridRun, tmp_path: Path) -> None:
