@@ -211,12 +211,8 @@ def test_a_sheet_that_is_there_is_never_written_over(grid: Grid, tmp_path: Path)
 
 
 def test_a_grid_that_has_not_run_is_told_apart(grid: Grid, tmp_path: Path) -> None:
-    with (
-        contextlib.chdir(tmp_path),
-        pytest.raises(
-            EmgridError, match=r"answers\.parquet: does not exist yet; run the grid first"
-        ),
-    ):
+    expected = r"answers\.parquet: does not exist yet; run the grid first"
+    with contextlib.chdir(tmp_path), pytest.raises(EmgridError, match=expected):
         write_labels(grid, tmp_path / "sheet.csv", 100, 0)
     assert not (tmp_path / "sheet.csv").exists()
 
