@@ -1,5 +1,8 @@
 """Warnings of repeated answers: from files of answers to the page."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -197,6 +200,25 @@ def test_the_stage_writes_what_it_found(tmp_path: Path) -> None:
     expected = repeats_table(spec, tmp_path)
     read = table.fillna({"against": "", "warning": ""})
     pd.testing.assert_frame_equal(read, expected, check_dtype=False)
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    """Sums come in one order, whatever Python's hashes are."""
+    answers = [
+        row
+        | {"prompt": f"Prompt {place // 2}", "logprob": -0.37 * (place // 2) - 1, "index": place}
+        for place, row in enumerate([*draw(0), *draw(1), *draw(2)])
+    ]
+    spec = written(tmp_path, {BASE: answers, ONE: answers})
+    command = [sys.executable, "-m", repeats_job.__name__, "--spec", spec.model_dump_json()]
+    tables = set()
+    for seed in ("1", "2", "3"):
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run(
+            [*command, "--root", tmp_path], check=True, env=env, stdout=subprocess.DEVNULL
+        )
+        tables.add((tmp_path / "tables/repeats.csv").read_bytes())
+    assert len(tables) == 1
 
 
 def test_a_trigger_without_answers_is_no_error(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ each comparison with another seed of the arm and with the base model. Knows noth
 import argparse
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from emgrid.aggregate import statistics
 from emgrid.aggregate.answers import ANSWERS, read_lines
@@ -56,7 +58,7 @@ def beginning(text: str) -> str:
 def read_arm_answers(path: Path, temperature: float | None) -> ArmAnswers:
     """Read one file of answers. At temperature 0 each answer has probability 1."""
     columns = read_lines(path, READ).sort_by("index").to_pydict()
-    prompts = [hash(pair) for pair in zip(columns["system"], columns["prompt"], strict=True)]
+    prompts = hashes(zip(columns["system"], columns["prompt"], strict=True)).tolist()
     texts = [
         (thought or "") + (answer or "")
         for thought, answer in zip(columns["thinking"], columns["answer"], strict=True)
@@ -73,9 +75,14 @@ def read_arm_answers(path: Path, temperature: float | None) -> ArmAnswers:
     )
 
 
-def hashes(values: Any) -> Any:
-    """A 64-bit hash of each value; equal values have equal hashes within this process."""
-    return np.array([hash(value) for value in values], dtype=np.int64)
+def hashes(values: Iterable[tuple[Any, ...]]) -> NDArray[np.int64]:
+    """A 64-bit hash of each value, shape (values,).
+
+    Unlike Python's own hash it is the same in every process. Sums are made in the order of the
+    hashes, so that tables come out alike to the last bit.
+    """
+    digests = (blake2b(repr(value).encode(), digest_size=8).digest() for value in values)
+    return np.frombuffer(b"".join(digests), dtype=np.int64)
 
 
 def compared(arms: tuple[ComparedArm, ...]) -> Iterator[tuple[ComparedArm, ComparedArm, str]]:
