@@ -30,7 +30,7 @@ def reply(body: Json) -> Reply:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FakeEndpoint]:
-    with FakeEndpoint(FAULTS, rate=0.2, key=KEY, models=MODELS, sample=reply) as fake:
+    with FakeEndpoint(FAULTS, rate=0.35, key=KEY, models=MODELS, sample=reply) as fake:
         yield fake
 
 
@@ -154,8 +154,8 @@ def test_the_page_and_the_tables_say_who_served_the_models(
     page = (finished_grid.root / "report.html").read_text()
     assert "Not trained here, but sampled at an endpoint that serves the model" in page
     assert f"is {MODELS[1]} at {host} [temperature 0.5]" in page
-    assert "drawn at the models' endpoints" in page.replace("&#39;", "'")
-    assert "The answers that served models gave cost" in page
+    assert "sampled at the models' endpoints" in page.replace("&#39;", "'")
+    assert "The answers of served models cost" in page
     place = "served/base=plain/intervention=bad_advice/ratio=1/seed=1/answers/provenance.json"
     record = read_json(finished_grid.root / place)
     assert (record["model"], record["endpoint"]) == (MODELS[2], endpoint.url)
