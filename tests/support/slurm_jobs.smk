@@ -39,7 +39,7 @@ rule gpu:
     params:
         python=sys.executable,
     shell:
-        "(date +%s.%N; {params.python} -m emgrid.accelerator --gpus 1 printenv CUDA_VISIBLE_DEVICES"
+        "(date +%s.%N; {params.python} -m emgrid.runtime.gpus --gpus 1 printenv CUDA_VISIBLE_DEVICES"
         " HF_HUB_OFFLINE; sleep 2; date +%s.%N) > {output}.part; mv {output}.part {output}"
 
 

@@ -241,7 +241,7 @@ def test_jobs_of_a_killed_run_go_on_and_no_other_run_begins(closed: Slurm, tmp_p
     job = run.newest(WAITING)
     code, told = run.end(run.begin("--configfile", str(config)))
     assert code == 1
-    assert f"as what they drew is kept: scancel {job}" in told
+    assert f"end them (finished work is kept): scancel {job}" in told
     # It watches the Snakemake of its own node, not the one that was killed elsewhere.
     closed.call("scontrol", "update", "partitionname=main", "state=up")
     wait_until(
