@@ -154,7 +154,7 @@ def test_too_many_prompts_stop_the_stage_before_any_model_is_loaded(
         *("--output", tmp_path / "answers.jsonl"),
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("emgrid: prompt_rows: 3 prompts are asked for")
+    assert done.stderr == "emgrid: prompt_rows: 3 prompts are needed, but data set 'set' has 2\n"
     assert not (tmp_path / "answers.jsonl").exists()
 
 
