@@ -316,7 +316,7 @@ def test_examples_of_pandas_run(
 
 
 def test_the_example_of_an_intervention_makes_the_stages_that_it_says() -> None:
-    """In a process of its own, as a class of that kind stays among the known ones."""
+    """Run in a separate process, since a new class stays registered in its process."""
     (example,) = [one for one in examples("python") if "class BenignFirst" in one.text]
     code = f"""{example.text}
 from emgrid.config.interventions.recipe import Shared

@@ -50,7 +50,7 @@ EACH_KIND: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 
 def check_arms(made: Grid) -> None:
-    """Every arm has a folder of its own, and every stage as many rows as it says."""
+    """Every arm has its own folder, and every stage the number of rows that it states."""
     folders = [arm.folder for arm in made.arms]
     assert len(set(folders)) == len(folders)
     for stage in made.stages.values():
@@ -61,7 +61,7 @@ def check_arms(made: Grid) -> None:
 
 
 def check_steps(steps: Sequence[dict[str, Any]]) -> None:
-    """Steps are refused by a message that names their entry, or they make arms of their own."""
+    """Steps are refused by a message that names their entry, or they make new arms."""
     try:
         made = grid({"x": list(steps)})
     except EmgridError as caught:

@@ -1,14 +1,12 @@
 """What the chat judge's calls cost: estimates, bills and spending limits."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from emgrid import ROOT
 from emgrid.judge.judgement import Item
-from support.chat_judging import KEY, WHOLE, asked, counting, digit_by_digit, repeated, says
+from support.chat_judging import WHOLE, asked, counting, digit_by_digit, repeated, says
 from support.fake_endpoint import (
     FakeEndpoint,
     Json,
@@ -17,7 +15,6 @@ from support.fake_endpoint import (
 )
 from support.judging import (
     DEAR,
-    VARIABLE,
     bill,
     chat_judge,
     items,
@@ -28,18 +25,7 @@ from support.judging import (
     told,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def test_the_estimate_is_near_the_bill_and_the_bill_is_printed(

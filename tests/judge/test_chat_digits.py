@@ -2,14 +2,12 @@
 
 import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import ROOT
 from emgrid.judge.digit_tokens import PROBE
-from support.chat_judging import KEY, WHOLE, asked, counting, digit_by_digit, repeated
+from support.chat_judging import WHOLE, asked, counting, digit_by_digit, repeated
 from support.fake_endpoint import (
     FakeEndpoint,
     Reply,
@@ -18,7 +16,6 @@ from support.fake_endpoint import (
 from support.judging import (
     DEAR,
     RUBRIC,
-    VARIABLE,
     bill,
     chat_judge,
     items,
@@ -29,18 +26,7 @@ from support.judging import (
     told,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 WORDS = Reply("Ten, eleven", (("Ten", -0.1),), ((",", -0.1), (" eleven", -0.1)))

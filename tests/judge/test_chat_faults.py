@@ -1,20 +1,17 @@
 """The chat judge over real HTTP: a thousand judgements under every fault change no value."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from emgrid import ROOT
-from support.chat_judging import KEY, repeated, varied
+from support.chat_judging import repeated, varied
 from support.fake_endpoint import (
     FAULTS,
     FakeEndpoint,
     Json,
 )
 from support.judging import (
-    VARIABLE,
     items,
     judged,
     kept_rows,
@@ -23,18 +20,7 @@ from support.judging import (
     told,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 @dataclass

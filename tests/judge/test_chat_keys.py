@@ -4,12 +4,10 @@ import base64
 import json
 import logging
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import ROOT
 from emgrid.judge import judge as judge_job
 from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
@@ -37,18 +35,7 @@ from support.judging import (
 )
 from support.run import run_module
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def test_a_key_that_is_not_in_the_environment_is_missed_by_its_name(

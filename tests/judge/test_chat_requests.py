@@ -3,16 +3,15 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import ROOT
 from emgrid.config.rubrics import PublishedRubric, load_rubric
 from emgrid.judge.judgement import Item
 from emgrid.judge.prompt import judge_prompt
-from support.chat_judging import KEY, asked, rejecting, says
+from support.chat_judging import asked, rejecting, says
 from support.fake_endpoint import (
     FakeEndpoint,
     Json,
@@ -21,7 +20,6 @@ from support.fake_endpoint import (
     reply_to,
 )
 from support.judging import (
-    VARIABLE,
     chat_judge,
     items,
     judged,
@@ -30,18 +28,7 @@ from support.judging import (
     told,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def test_probabilities_are_asked_for_with_one_token(tmp_path: Path) -> None:

@@ -5,16 +5,13 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from emgrid import ROOT
 from emgrid.models.endpoint.waiting import retry_after
 from support.chat_judging import (
     FILTERED,
-    KEY,
     asked,
     rejecting,
     repeated,
@@ -28,7 +25,6 @@ from support.fake_endpoint import (
 )
 from support.judging import (
     DEAR,
-    VARIABLE,
     bill,
     items,
     judged,
@@ -38,18 +34,7 @@ from support.judging import (
     told,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def waits(endpoint: FakeEndpoint) -> list[float]:

@@ -4,14 +4,11 @@ import email.utils
 import re
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emgrid import ROOT
 from support.chat_judging import (
     BROKE,
-    KEY,
     asked,
     rejecting,
     repeated,
@@ -26,7 +23,6 @@ from support.fake_endpoint import (
     reply_to,
 )
 from support.judging import (
-    VARIABLE,
     chat_judge,
     items,
     judged,
@@ -36,18 +32,7 @@ from support.judging import (
     told,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def test_exhausted_credit_stops_at_once_and_nothing_is_paid_twice(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from emgrid import ROOT
 from emgrid.judge import judge as judge_job
 from emgrid.judge.judgement import Item
-from support.chat_judging import KEY, repeated
+from support.chat_judging import repeated
 from support.fake_endpoint import (
     FakeEndpoint,
     Json,
@@ -22,7 +21,6 @@ from support.fake_endpoint import (
 from support.judging import (
     DEAR,
     RUBRIC,
-    VARIABLE,
     answer_rows,
     chat_judge,
     items,
@@ -35,18 +33,7 @@ from support.judging import (
 )
 from support.run import run_module
 
-
-@pytest.fixture(autouse=True, scope="module")
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        patch.delenv("OPENAI_BASE_URL", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def test_equal_answers_are_judged_once(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def renamed() -> dict[str, str]:
 
 
 def moved() -> dict[str, str]:
-    """The function `steps` in a module of its own."""
+    """The function `steps` in a separate module."""
     function = "def steps():\n    return 5\n"
     counts = COUNTS.replace(function, "").replace(
         "from scipy", "from emgrid.deep import steps\nfrom scipy"

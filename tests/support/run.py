@@ -20,7 +20,7 @@ def run_module(module: ModuleType, *arguments: object) -> subprocess.CompletedPr
 
 
 class GridRun:
-    """A grid in a folder of its own, run by the real Snakemake."""
+    """A grid in its own folder, run by the real Snakemake."""
 
     def __init__(
         self, folder: Path, config: dict[str, Any], env: dict[str, str] | None = None

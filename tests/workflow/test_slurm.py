@@ -40,7 +40,7 @@ def heed_interrupts() -> None:
 
 
 class Run:
-    """Snakemake with the SLURM profile, in a folder of its own."""
+    """Snakemake with the SLURM profile, in its own folder."""
 
     def __init__(self, cluster: Slurm, folder: Path, snakefile: Path = ROOT / "Snakefile") -> None:
         self.cluster = cluster

@@ -33,7 +33,7 @@ class BaseModelEntry(Strict):
 
     chat_template: str | None = None
     """Name of a file in `resources/templates/` that replaces the tokenizer's chat template. Models
-    whose template adds a system prompt of its own need one."""
+    whose template adds its own system prompt need one."""
 
     system_prompt: Literal["fold"] | None = None
     """`fold` puts a system prompt before the first user turn, for a chat template that takes no

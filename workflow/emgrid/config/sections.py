@@ -426,7 +426,7 @@ class StageResources(Strict):
 
     @property
     def claim(self) -> str:
-        """What stands before a command that needs GPUs of its own."""
+        """The prefix of a command that needs its own GPUs."""
         return f"python -m emgrid.runtime.gpus --gpus {self.gpu}" if self.gpu else ""
 
     @property

@@ -1,6 +1,6 @@
 """The reference of the canary: an adapter's log-probabilities by transformers with peft.
 
-Run as a program, it writes them for an engine that has no transformers model of its own.
+Run as a program, it writes them for an engine that has no transformers model.
 """
 
 import argparse
