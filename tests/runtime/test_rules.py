@@ -14,7 +14,8 @@ from emgrid.grid.load import load_config
 from emgrid.grid.rule_inputs import job_resources
 from emgrid.models.engines.vllm import ADVICE, fill_advice
 from emgrid.planning.jobs import outputs
-from emgrid.runtime.errors import EmgridError, machine_problem, running_rule
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.job import machine_problem, running_rule
 from emgrid.runtime.rules import HELPERS, JOBS, RULES, SECTIONS, rule_of, unused
 from hypothesis import given
 from hypothesis import strategies as st

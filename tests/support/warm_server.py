@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A training or a sampling goes without them; see emgrid.runtime.unused_packages.
+# A training or a sampling goes without them; see emgrid.runtime.job.
 LEFT_OUT = ("sklearn", "bitsandbytes")
 LIBRARIES = (
     *("numpy", "pandas", "pyarrow.parquet", "pydantic", "yaml", "jinja2", "filelock", "tqdm"),

@@ -23,8 +23,8 @@ from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import handed
 from emgrid.runtime import layout
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
+from emgrid.runtime.job import run_job
 from emgrid.runtime.seeding import derive_seed
 
 

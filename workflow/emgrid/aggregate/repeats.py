@@ -25,8 +25,8 @@ from emgrid.aggregate.e_values import LONG, ArmAnswers, between, within
 from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
 from emgrid.config.base import handed
 from emgrid.runtime import layout
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import whole_file
+from emgrid.runtime.job import run_job
 
 LEVEL = 0.01  # probability of a false warning anywhere in the grid
 SHARE = 0.05  # largest share of long repeats among answers without known probabilities

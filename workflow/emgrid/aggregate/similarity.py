@@ -21,8 +21,8 @@ from emgrid.config.base import handed
 from emgrid.config.triggers import Message
 from emgrid.judge.classifier_judge import Encoder
 from emgrid.runtime import layout
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
+from emgrid.runtime.job import run_job
 
 ROWS = 256  # rows per stage that are embedded, a fixed random sample
 LAST = 384  # length of the last part of the vector, the encoder's sentence embedding

@@ -4,7 +4,7 @@ how far it is, and which files nothing needs."""
 import argparse
 
 from emgrid.cli import gc, labels, plan, power, status, why
-from emgrid.runtime.errors import run_job
+from emgrid.runtime.job import run_job
 
 
 def parser() -> argparse.ArgumentParser:

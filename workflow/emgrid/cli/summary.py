@@ -15,7 +15,8 @@ from emgrid.aggregate.plausibility import misaligned_bases
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.runtime import layout
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.job import run_job
 
 NONE = "–"
 

@@ -17,7 +17,7 @@ from emgrid.config.judges import AnyJudge, Judge, load_judges, panel_entry
 from emgrid.config.models import BaseModelEntry, load_models
 from emgrid.config.origins import mirror_folder
 from emgrid.config.preflight import Adjustable, Level
-from emgrid.config.protocol import Published
+from emgrid.config.published import Published
 from emgrid.config.question_files import load_questions
 from emgrid.config.questions import Question, QuestionSet
 from emgrid.config.sections import (

@@ -1,14 +1,14 @@
-"""Published rates, which figures show beside a grid's own.
+"""What a publication did and found, so that a grid that follows it can be compared with it.
 
-They lie in resources/published/values.yaml, by the publication that a grid says it follows.
+Published rates are in resources/published/values.yaml, by the publication that a grid follows.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, read_yaml, validate
@@ -120,3 +120,39 @@ def reference_note(values: Sequence[ReferenceRate]) -> str:
 @cache
 def known() -> tuple[Publication, ...]:
     return validate(Publications, read_yaml(VALUES), str(VALUES)).publications
+
+
+class Published(Strict):
+    """Settings and counts of a published experiment. Counts are per base model."""
+
+    source: str
+    """The publication, as it is cited in the report. Published rates of
+    `resources/published/values.yaml` are found by this text."""
+
+    interventions: tuple[str, ...]
+    """Interventions of this grid that the publication ran. The others are controls that were added.
+    """
+
+    triggers: tuple[str, ...]
+    """Triggers of this grid that the publication used."""
+
+    trained: NonNegativeInt | None = None
+    """Number of models that the publication trained. `null` if it is not known."""
+
+    answers: NonNegativeInt | None = None
+    """Number of answers that the publication sampled. `null` if it is not known."""
+
+    judge_calls: NonNegativeInt | None = None
+    """Number of judge calls that the publication made. `null` if it is not known."""
+
+    protocol: dict[str, Any] = Field(default_factory=dict)
+    """Published settings by their dotted place in the config, such as `training.rank`. `panel` is
+    the list of judges."""
+
+
+class Difference(Strict):
+    """One line of the table of what a grid does otherwise than the publication."""
+
+    setting: str
+    published: str
+    here: str

@@ -15,8 +15,9 @@ from emgrid.config.datasets import JOINED, Dataset, Fields
 from emgrid.config.triggers import cue
 from emgrid.data import formats
 from emgrid.data.unread import Unread, filled
-from emgrid.runtime.errors import EmgridError, run_job, suggestion
+from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import write_jsonl
+from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row, parse_object
 from emgrid.runtime.thinking import CLOSE, OPEN, with_thought
 

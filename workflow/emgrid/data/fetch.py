@@ -13,8 +13,9 @@ from pathlib import Path
 
 from emgrid.config.base import Strict
 from emgrid.config.origins import MIRROR, mirror_folder
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import file_digest, whole_file
+from emgrid.runtime.job import run_job
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 CHUNK = 1 << 16

@@ -14,8 +14,9 @@ from emgrid.config.sections import Engines, Sampling
 from emgrid.config.triggers import Message
 from emgrid.data.mix import draw
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, read_jsonl, write_jsonl
+from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.row_store import RowStore

@@ -12,8 +12,9 @@ from pathlib import Path
 from emgrid.config.base import Strict
 from emgrid.config.interventions.recipe import Framing, Mixture, Source
 from emgrid.config.triggers import Message
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl, write_json, write_jsonl
+from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import split_thinking, with_thought
 

@@ -17,8 +17,9 @@ from emgrid.config.preflight import RULES, Adjustable, Finding, Level
 from emgrid.config.triggers import Message
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, digest, read_json, read_jsonl, write_json
+from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import split_thinking
 

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from emgrid.config.preflight import FINDINGS
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import read_json, whole_file
+from emgrid.runtime.job import run_job
 
 COUNTS = ("rows", "tokens", "trained_tokens")
 

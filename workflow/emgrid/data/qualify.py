@@ -21,8 +21,9 @@ from emgrid.data.generate import prompt_of
 from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, read_jsonl, write_json, write_jsonl
+from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import split_thinking, with_thought
 

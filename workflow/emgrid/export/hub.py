@@ -10,7 +10,8 @@ from pathlib import Path
 from emgrid.config.sections import Hub
 from emgrid.export import first_line
 from emgrid.export.spec import HubSpec
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.job import run_job
 
 PARTS = ["tables/*", "transcripts/*", "report.html"]  # the report loads the transcripts
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from emgrid.export import need
 from emgrid.export.cells import read_cells
 from emgrid.export.spec import InspectSpec
-from emgrid.runtime.errors import run_job
+from emgrid.runtime.job import run_job
 
 
 def write_logs(root: Path, spec: InspectSpec, folder: Path) -> int:

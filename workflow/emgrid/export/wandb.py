@@ -10,7 +10,8 @@ from emgrid.config.sections import WandB
 from emgrid.export import first_line, need
 from emgrid.export.spec import WandBSpec
 from emgrid.runtime import layout
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.job import run_job
 
 FOLDERS = ("tables", "figures", "transcripts")  # a short report has no folder of transcripts
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from emgrid.config.protocol import Difference
+from emgrid.config.published import Difference
 from emgrid.grid.counts import count
 from emgrid.grid.grid import Grid
 

@@ -24,8 +24,9 @@ from sklearn.metrics import roc_auc_score
 from emgrid import RESOURCES
 from emgrid.config.judges import ClassifierJudge, load_judges
 from emgrid.judge.classifier_judge import Encoder, Floats
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import whole_file, write_json
+from emgrid.runtime.job import run_job
 
 Flags = NDArray[np.bool_]
 

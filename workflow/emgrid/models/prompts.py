@@ -21,8 +21,9 @@ from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
 from emgrid.models.tokenizer import autotokenizer_differs
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, read_json, write_json
+from emgrid.runtime.job import run_job
 
 # Raise this when the checks change.
 VERSION = 1

@@ -2,6 +2,9 @@
 
 The graph of jobs is built as by `snakemake -n`, with the settings of the workstation profile that
 affect it. The earlier parameters of a job are read from Snakemake's metadata.
+
+A stage is named after a hash of its spec, so an edited setting gives a stage another name. The
+reasons of its jobs name the setting that changed instead of the names of files.
 """
 
 import ast
@@ -9,18 +12,27 @@ import gc
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
 from emgrid.config.base import read_yaml
 from emgrid.grid.grid import Grid
-from emgrid.planning.replaced import replaced, retold
-from emgrid.planning.spec_diff import Change, changes
+from emgrid.grid.specs.data import mix_spec
+from emgrid.grid.specs.train import train_spec
+from emgrid.planning.spec_diff import MISSING, Change, changes
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 
 PROFILE = ROOT / "workflow/profiles/workstation/config.yaml"
+# The table whose manifest lists every arm with its stages.
+ANSWER_TABLE = layout.ANSWER_TABLE
+STAGE_FOLDER = layout.stage_folder("")
+RULES_OF_STAGES = ("mix", "preflight", "train")
+Changes = tuple[Change, ...]
+Recorded = Callable[[str], Any]  # the recorded spec of the job that made a file, if any
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,8 @@ def needed(configfile: Path) -> Needed:
 
     jobs = [read_job(dag, job) for job in jobs_with_output if dag.needrun(job)]
     if jobs:
-        stages = replaced(grid, recorded)
-        jobs = [retold(job, stages) for job in jobs]
+        stages = replaced_stages(grid, recorded)
+        jobs = [with_changed_settings(job, stages) for job in jobs]
     total = Counter(str(job.rule.name) for job in dag.jobs)
     return Needed(grid, jobs, dict(sorted(total.items())))
 
@@ -181,3 +193,55 @@ def split(params: set[Any]) -> tuple[Any, set[str]]:
         else:
             others.add(str(value))
     return spec, others
+
+
+def replaced_stages(grid: Grid, recorded: Recorded) -> dict[str, Changes]:
+    """For each stage that replaced another in an arm: the changes between the two."""
+    table = recorded(ANSWER_TABLE)
+    if not isinstance(table, dict):
+        return {}
+    before = {arm["folder"]: arm["stages"] for arm in table["arms"]}
+    by_stage: dict[str, Changes] = {}
+    for arm in grid.arms:
+        for stage, old in zip(arm.stages, before.get(arm.folder, ()), strict=False):
+            if stage.name != old and stage.name not in by_stage:
+                by_stage[stage.name] = changes_between(grid, stage.name, old, recorded)
+    return {name: stage_changes for name, stage_changes in by_stage.items() if stage_changes}
+
+
+def changes_between(grid: Grid, new: str, old: str, recorded: Recorded) -> Changes:
+    """The changes of settings and rows between a recorded stage and a new one."""
+    trained = recorded(f"{STAGE_FOLDER}{old}/adapter/adapter_model.safetensors")
+    mixed = recorded(f"{STAGE_FOLDER}{old}/train.jsonl")
+    if trained is None or mixed is None:
+        return ()
+    rows = changes(mixed, json.loads(mix_spec(grid, new)))
+    # The spec of mixing holds the training settings, but mixing does not depend on them.
+    rows = [change for change in rows if not change.place.startswith("stage.training")]
+    return (*changes(trained, json.loads(train_spec(grid, new))), *rows)
+
+
+def with_changed_settings(job: Job, stages: Mapping[str, Changes]) -> Job:
+    """A job that names the settings that changed instead of names of stages."""
+    own = [job.name] if job.rule in RULES_OF_STAGES else []
+    new_inputs = [
+        name for name in stages if any(f"{STAGE_FOLDER}{name}/" in file for file in job.added)
+    ]
+    names = [name for name in [*own, *new_inputs] if name in stages]
+    if not names:
+        return job
+    settings = dict.fromkeys(change for name in names for change in stages[name])
+    rest = [change for change in job.changed if not names_stages_only(change)]
+    return replace(
+        job,
+        changed=(*settings, *rest),
+        added=tuple(file for file in job.added if not file.startswith(STAGE_FOLDER)),
+        dropped=tuple(file for file in job.dropped if not file.startswith(STAGE_FOLDER)),
+    )
+
+
+def names_stages_only(change: Change) -> bool:
+    """Whether a change is one of the names of stages alone."""
+    values = [value for value in (change.old, change.new) if value != MISSING]
+    named = change.place.rsplit(".", 1)[-1] in ("adapter", "stages")
+    return named or any(value.startswith(STAGE_FOLDER) for value in values)

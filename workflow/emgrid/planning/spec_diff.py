@@ -31,7 +31,7 @@ def changes(old: Any, new: Any) -> list[Change]:
 
 
 def differing(old: Any, new: Any, place: tuple[str, ...], where: str) -> Iterator[Change]:
-    if old == new and type(old) is type(new):
+    if as_json(old) == as_json(new):
         return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
@@ -86,8 +86,13 @@ def by_name(named: tuple[str, ...], items: list[Any]) -> dict[str, Any]:
 
 
 def missing_in(items: list[Any], others: list[Any]) -> list[Any]:
-    known = {json.dumps(other, sort_keys=True) for other in others}
-    return [item for item in items if json.dumps(item, sort_keys=True) not in known]
+    known = {as_json(other) for other in others}
+    return [item for item in items if as_json(item) not in known]
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON text with sorted keys. Unlike `==`, it tells False from 0 and 1 from 1.0."""
+    return json.dumps(value, sort_keys=True)
 
 
 def change(place: tuple[str, ...], old: Any, new: Any, where: str) -> Change:

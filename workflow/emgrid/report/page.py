@@ -30,8 +30,8 @@ from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
 from emgrid.report.verdicts import VERDICTS, equal_adapters, headline, matrix, one_seed, unequal
 from emgrid.runtime import layout, provenance
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_text
+from emgrid.runtime.job import run_job
 
 # The parts of the script; each may use those before it.
 SCRIPTS = ("text.js", "answers.js", "choice.js", "list.js", "reader.js", "browser.js")

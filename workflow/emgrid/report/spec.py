@@ -1,8 +1,7 @@
 """The spec of the report page. It is made without pandas."""
 
 from emgrid.config.base import Strict
-from emgrid.config.protocol import Difference
-from emgrid.config.published import ReferenceRate
+from emgrid.config.published import Difference, ReferenceRate
 from emgrid.config.sections import Data, Metrics, Sampling, Training
 from emgrid.config.triggers import Trigger
 from emgrid.report.figures.spec import NamedArm

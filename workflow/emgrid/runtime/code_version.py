@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1]
 # Modules that start, watch, time and end jobs or word their errors. They compute no values.
 WITHOUT_VALUES = {
     "runtime.errors",
-    "runtime.unused_packages",
+    "runtime.job",
     "runtime.watchdog",
     "runtime.timing",
     "runtime.progress_bar",

@@ -1,14 +1,7 @@
-"""Errors that a user can act on, and how a job reports them."""
+"""Errors that a user can act on."""
 
 import difflib
-import errno
-import os
-import sys
-from collections.abc import Callable, Iterable
-
-from emgrid.runtime import timing
-from emgrid.runtime.rules import JOBS, rule_of
-from emgrid.runtime.watchdog import end_with_main_process
+from collections.abc import Iterable
 
 
 class EmgridError(Exception):
@@ -26,68 +19,3 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(names)}" if names else "none is defined"
-
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
-FULL = (errno.ENOSPC, errno.EDQUOT)
-REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-
-
-def running_rule() -> str:
-    """The rule whose job this process runs; empty if it is not a job."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return rule_of((spec.name if spec else "").removeprefix("emgrid.")) or ""
-
-
-def more_memory(rule: str, on_gpu: bool) -> str:
-    """What to change in the config when a job ran out of memory. on_gpu: of a GPU's memory."""
-    job = JOBS.get(rule)
-    if job is None:
-        return "close other programs, or use a machine with more memory"
-    less = "run fewer jobs at once"
-    if rule == "train":
-        less = "lower training.max_length, use training.method: qlora"
-    elif job.batch:
-        less = f"lower resources.{job.batch}.batch_size"
-    larger = "use a larger GPU" if on_gpu else f"raise resources.{job.section}.mem_mb"
-    return f"{less}, or {larger}"
-
-
-def ran_out_of_memory(problem: BaseException) -> bool:
-    """Whether a problem means that main or GPU memory ran out."""
-    text = f"{type(problem).__name__}: {problem}".lower()
-    return isinstance(problem, MemoryError) or any(mark in text for mark in NO_MEMORY)
-
-
-def machine_problem(problem: BaseException, rule: str) -> str | None:
-    """A line that says what the machine lacks; None for any other problem."""
-    message = " ".join(str(problem).split())[:200]
-    text = f"{type(problem).__name__}: {message}" if message else type(problem).__name__
-    if ran_out_of_memory(problem):
-        return f"memory ran out ({text}); {more_memory(rule, 'cuda' in text.lower())}"
-    code, path = getattr(problem, "errno", None), getattr(problem, "filename", None)
-    if code in FULL or "no space left on device" in text.lower():
-        where = path or "the grid's folder, or TMPDIR"
-        return f"{where}: the disk is full; make room and run again: finished work is kept"
-    if code in REFUSED and path:
-        return f"{path}: {os.strerror(code)}; let this user read and write there"
-    return None
-
-
-def run_job(main: Callable[[], None]) -> None:
-    """Run a job's `main`. An EmgridError or a problem of the machine becomes one line on stderr
-    and exit status 1."""
-    end_with_main_process()
-    try:
-        main()
-        if line := timing.log_line():
-            print(line)
-    except EmgridError as problem:
-        print(f"emgrid: {problem}", file=sys.stderr)
-        sys.exit(1)
-    except Exception as problem:
-        line = machine_problem(problem, running_rule())
-        if line is None:
-            raise
-        print(f"emgrid: {line}", file=sys.stderr)
-        sys.exit(1)

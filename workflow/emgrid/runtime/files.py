@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from emgrid.runtime.errors import FULL, EmgridError
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.job import FULL
 
 # The folder in which Snakemake was started; jobs run in the grid's folder.
 STARTED_IN = "EMGRID_STARTED_IN"

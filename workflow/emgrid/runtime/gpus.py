@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.job import run_job
 
 WAIT = 2.0  # seconds between two attempts
 

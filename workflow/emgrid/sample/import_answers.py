@@ -16,8 +16,9 @@ from pathlib import Path
 
 from emgrid.config.imports import ENDING, ImportSpec
 from emgrid.runtime import layout
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import write_json, write_jsonl
+from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import parse_object
 from emgrid.runtime.manifest import write_manifest
 from emgrid.sample.import_rows import Note, Reading, Row

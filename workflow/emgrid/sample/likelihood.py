@@ -18,13 +18,12 @@ from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import canonical, content_key, file_digest, write_jsonl
+from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.timing import computing
-from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.sample.answers import Version, revised, short_json
 
 # Raise this when an equal spec gives other values.

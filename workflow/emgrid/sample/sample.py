@@ -12,12 +12,11 @@ from emgrid.config.base import Strict, handed
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout, provenance
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import file_digest, write_json
+from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
-from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.sample.answers import VERSION, AskedSpec, Version, plan, revised, write_answers
 from emgrid.train import trial, trial_spec
 

@@ -20,8 +20,8 @@ from emgrid.config.sections import Calls, ServedSampling
 from emgrid.config.served import Asking, identity, kept_name
 from emgrid.models.engines import Request
 from emgrid.runtime import layout, provenance
-from emgrid.runtime.errors import run_job
 from emgrid.runtime.files import write_json
+from emgrid.runtime.job import run_job
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
 from emgrid.sample.answers import AskedSpec, plan, write_answers

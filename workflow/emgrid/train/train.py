@@ -19,10 +19,10 @@ from emgrid.config.sections import Training
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
 from emgrid.runtime import layout, provenance
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, file_digest, read_jsonl, whole_file, write_json
+from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
-from emgrid.runtime.unused_packages import UNUSED, leave_out
 from emgrid.train import adapter_store, trial, trial_spec
 from emgrid.train.adapter import write_adapter
 from emgrid.train.checkpoints import Checkpoints

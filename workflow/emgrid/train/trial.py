@@ -23,9 +23,9 @@ from filelock import FileLock
 
 from emgrid.models.base_model import BaseModel
 from emgrid.runtime import provenance
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, file_digest, read_json, write_json
-from emgrid.runtime.unused_packages import UNUSED, leave_out
+from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.train.trial_spec import Sampler, Trial
 
 # Raise this when the trial changes.

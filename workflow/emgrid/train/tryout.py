@@ -12,7 +12,8 @@ from emgrid.config.sections import Precision, Sampling, Training
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import IGNORED
 from emgrid.models.engines import Request, canary
-from emgrid.runtime.errors import EmgridError, MachineError, machine_problem, ran_out_of_memory
+from emgrid.runtime.errors import EmgridError, MachineError
+from emgrid.runtime.job import machine_problem, ran_out_of_memory
 from emgrid.train.trial_spec import Sampler, Trial, Use
 
 TOKENS = 8  # tokens to draw

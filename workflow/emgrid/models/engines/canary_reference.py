@@ -11,8 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from emgrid.models.base_model import BaseModel
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, write_json
+from emgrid.runtime.job import run_job
 
 
 def references(

@@ -17,7 +17,8 @@ from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel, pick_precision
 from emgrid.models.chat_template import IGNORED
 from emgrid.models.engines import Completion, Request, canary, completion
-from emgrid.runtime.errors import EmgridError, MachineError, ran_out_of_memory, running_rule
+from emgrid.runtime.errors import EmgridError, MachineError
+from emgrid.runtime.job import ran_out_of_memory, running_rule
 from emgrid.runtime.rules import JOBS
 from emgrid.runtime.timing import computing
 

@@ -18,7 +18,7 @@ from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
 from emgrid.report.figures.tables import NothingToDraw
 from emgrid.runtime import layout
-from emgrid.runtime.errors import run_job
+from emgrid.runtime.job import run_job
 
 
 def drawer(name: str) -> Callable[[Figure, Path, FigureSpec], None]:

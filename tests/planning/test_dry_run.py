@@ -10,8 +10,7 @@ from emgrid.grid.load import load_config
 from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.train import train_spec
-from emgrid.planning.dry_run import Job
-from emgrid.planning.replaced import TABLE, replaced, retold
+from emgrid.planning.dry_run import ANSWER_TABLE, Job, replaced_stages, with_changed_settings
 from emgrid.planning.spec_diff import Change
 
 
@@ -21,7 +20,7 @@ def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
 
 def records_of(grid: Grid) -> dict[str, Any]:
     """The specs on record after a run of a grid."""
-    found = {TABLE: json.loads(aggregate_spec(grid))}
+    found = {ANSWER_TABLE: json.loads(aggregate_spec(grid))}
     for name, stage in grid.stages.items():
         found[f"{stage.folder}/adapter/adapter_model.safetensors"] = json.loads(
             train_spec(grid, name)
@@ -31,9 +30,9 @@ def records_of(grid: Grid) -> dict[str, Any]:
 
 
 def test_stages_of_equal_settings_replace_nothing(demo: dict[str, Any]) -> None:
-    assert replaced(grid_of(demo), records_of(grid_of(demo)).get) == {}
-    assert replaced(grid_of(demo), {}.get) == {}
-    assert replaced(grid_of(demo, seeds=[0, 1, 2]), records_of(grid_of(demo)).get) == {}
+    assert replaced_stages(grid_of(demo), records_of(grid_of(demo)).get) == {}
+    assert replaced_stages(grid_of(demo), {}.get) == {}
+    assert replaced_stages(grid_of(demo, seeds=[0, 1, 2]), records_of(grid_of(demo)).get) == {}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_a_stage_is_told_by_the_setting_that_changed(
     demo: dict[str, Any], section: str, setting: str, value: Any, change: Change
 ) -> None:
     edited = grid_of(demo, **{section: demo[section] | {setting: value}})
-    found = replaced(edited, records_of(grid_of(demo)).get)
+    found = replaced_stages(edited, records_of(grid_of(demo)).get)
     assert set(found) <= set(edited.stages)
     assert all(change in told for told in found.values())
     if section == "training":
@@ -68,9 +67,11 @@ def test_a_job_is_told_by_settings_not_by_files() -> None:
         added=("stages/stage=new/adapter.json", "assets/models/b/model.json"),
         dropped=("stages/stage=old/adapter.json",),
     )
-    told = retold(job, {"new": (change,), "another": (change,)})
+    told = with_changed_settings(job, {"new": (change,), "another": (change,)})
     assert told.changed == (change, Change("arms.sampling.top_p", "1.0", "0.9", "a"))
     assert told.added == ("assets/models/b/model.json",)
     assert told.dropped == ()
-    assert retold(job, {"another": (change,)}) == job
-    assert retold(Job("train", "new", "x", missing=("x",)), {"new": (change,)}).changed == (change,)
+    assert with_changed_settings(job, {"another": (change,)}) == job
+    assert with_changed_settings(
+        Job("train", "new", "x", missing=("x",)), {"new": (change,)}
+    ).changed == (change,)

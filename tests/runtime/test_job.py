@@ -1,6 +1,7 @@
-"""What a stage says where the machine lacks something: one line, with what to change."""
+"""How a job reports what the machine lacks, and which packages it does not import."""
 
 import errno
+import json
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
@@ -9,8 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 from emgrid import ROOT
-from emgrid.runtime.errors import machine_problem, running_rule
+from emgrid.runtime.job import machine_problem, running_rule
 from emgrid.runtime.row_store import RowStore
+
+SAY = """
+import json, sys
+from emgrid.runtime.job import UNUSED, leave_out
+leave_out(*UNUSED)
+import {module}
+from transformers import AutoModelForCausalLM
+AutoModelForCausalLM.from_pretrained
+print(json.dumps([name for name in UNUSED if sys.modules.get(name)]))
+"""
 
 
 @pytest.mark.parametrize(
@@ -69,10 +80,21 @@ def test_a_job_knows_whose_resources_it_has(
 
 
 def test_a_stage_ends_with_the_line_and_without_a_traceback() -> None:
-    script = "from emgrid.runtime.errors import run_job\ndef main():\n    raise MemoryError\n"
+    script = "from emgrid.runtime.job import run_job\ndef main():\n    raise MemoryError\n"
     code = f"{script}run_job(main)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert done.stderr.startswith("emgrid: memory ran out (MemoryError)")
+
+
+@pytest.mark.parametrize("module", ["emgrid.train.fit", "emgrid.models.engines.transformers"])
+def test_packages_without_use_are_not_imported(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SAY.format(module=module)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == []
