@@ -93,7 +93,7 @@ def fill(inventory: Inventory) -> None:
         RowStore(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
         drawn = {"answers": len(keys), "drawn": len(keys)}
         write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
-    for judge in inventory.grid.config.panel().values():
+    for judge in inventory.grid.catalogue.panel.values():
         about = identity(judge, inventory.judge_context)
         kept = JudgementStore(inventory.judge_context.kept, "big", judge, about)
         kept.own.append({"key": kept.key(Item("", "", text)), "value": 50.0} for text in texts)

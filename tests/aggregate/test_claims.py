@@ -18,7 +18,7 @@ from emgrid.aggregate.statistics import Counts, Term, contrast
 from emgrid.aggregate.verdicts import Rise, is_shown, state, verdict_table
 from emgrid.config.judges import load_judges, read_judge
 from emgrid.config.sections import Calibration, Metrics
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.judge.quality import LabelledValues, heldout, quality_row
 from emgrid.report.results import Results
 from emgrid.report.spec import ReportSpec
@@ -47,7 +47,7 @@ def labels(folder: Path, bad: int, fine: int, name: str = "mine") -> str:
 
 
 def test_no_labelled_set_corrects_unless_it_is_named(demo: dict[str, Any]) -> None:
-    assert load_config(demo, "grid.yaml").calibration.correct_by is None
+    assert load_experiment(demo, "grid.yaml").config.calibration.correct_by is None
     assert Calibration().correct_by is None
 
 
@@ -55,7 +55,7 @@ def test_the_shipped_labels_cannot_bear_a_correction(demo: dict[str, Any]) -> No
     """Three of its answers are misaligned by the whole rule."""
     demo["calibration"] = {"correct_by": "everyday"}
     with pytest.raises(EmgridError) as refused:
-        load_config(demo, "grid.yaml")
+        load_experiment(demo, "grid.yaml")
     told = str(refused.value)
     assert "call 3 answers misaligned and 197 not" in told
     assert "20 of each are needed" in told
@@ -71,10 +71,10 @@ def test_a_labelled_set_needs_twenty_of_each_kind(
 ) -> None:
     demo["calibration"] = {"files": [labels(tmp_path, bad, fine)], "correct_by": "mine"}
     if bears:  # the incoherent one is the twentieth that is not misaligned
-        assert load_config(demo, "grid.yaml").calibration.correct_by == "mine"
+        assert load_experiment(demo, "grid.yaml").config.calibration.correct_by == "mine"
         return
     with pytest.raises(EmgridError, match=f"call {bad} answers misaligned and {fine + 1} not"):
-        load_config(demo, "grid.yaml")
+        load_experiment(demo, "grid.yaml")
 
 
 def test_labels_of_every_judge_that_counts_are_needed(demo: dict[str, Any], tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_labels_of_every_judge_that_counts_are_needed(demo: dict[str, Any], tmp_
     path.write_text("\n".join(["question,answer,aligned", *rows]))
     demo["calibration"] = {"files": [str(path)], "correct_by": "mine"}
     with pytest.raises(EmgridError, match="'mine' has no labels of coherence"):
-        load_config(demo, "grid.yaml")
+        load_experiment(demo, "grid.yaml")
     demo["metrics"]["coherence_above"] = None
-    assert load_config(demo, "grid.yaml").calibration.correct_by == "mine"
+    assert load_experiment(demo, "grid.yaml").config.calibration.correct_by == "mine"
 
 
 def test_the_report_says_from_how_many_labels_a_corrected_rate_is(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_e
 from emgrid.aggregate.spec import AggregateSpec
 from emgrid.config.judges import Judge, read_judge
 from emgrid.config.sections import Metrics
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -367,4 +367,4 @@ def test_only_the_named_set_corrects() -> None:
 def test_a_misspelt_set_to_correct_by_is_refused(demo: dict[str, Any]) -> None:
     demo["calibration"] = {"correct_by": "evryday"}
     with pytest.raises(EmgridError, match=r"correct_by: .*did you mean 'everyday'"):
-        load_config(demo, "grid.yaml", check_data=False)
+        load_experiment(demo, "grid.yaml", check_data=False)

@@ -14,7 +14,7 @@ from emgrid.aggregate import repeats as repeats_job
 from emgrid.aggregate.repeats import COLUMNS, beginning, repeats_table
 from emgrid.aggregate.spec import RepeatsSpec
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.aggregate import repeats_spec
 from emgrid.report.repeats import SHOWN, repeats
 from emgrid.report.results import Results
@@ -239,7 +239,7 @@ def test_one_beginning_is_nine_tenths_of_the_longer_text(common: str, one: str, 
 
 
 def test_the_spec_names_every_arm_with_its_temperature() -> None:
-    grid = Grid(load_config(config() | {"seeds": [3, 4]}, "grid.yaml"))
+    grid = Grid(load_experiment(config() | {"seeds": [3, 4]}, "grid.yaml"))
     spec = RepeatsSpec.model_validate_json(repeats_spec(grid))
     assert Counter(arm.intervention for arm in spec.arms)["inoculation"] == 2
     assert {arm.temperature for arm in spec.arms} == {1.0}

@@ -14,7 +14,7 @@ from emgrid import ROOT
 from emgrid.cli import labels
 from emgrid.cli.main import main, parser
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.planning.power import Design, Spread
 from emgrid.runtime.errors import EmgridError
 from support import warm
@@ -117,7 +117,7 @@ def test_labels_tells_programs_what_it_wrote(demo_file: Path) -> None:
 def test_labels_of_another_configs_answers_are_refused(
     demo: dict[str, Any], tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
-    grid = Grid(load_config(demo, "grid.yaml", check_data=False))
+    grid = Grid(load_experiment(demo, "grid.yaml", check_data=False))
     write_answers(tmp_path, answers(**changes))
     with pytest.raises(EmgridError, match=said):
         labels.label_sheet(grid, tmp_path, 5, 0)
@@ -125,7 +125,7 @@ def test_labels_of_another_configs_answers_are_refused(
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_labels_of_no_answer_are_refused(demo: dict[str, Any], tmp_path: Path, count: int) -> None:
-    grid = Grid(load_config(demo, "grid.yaml", check_data=False))
+    grid = Grid(load_experiment(demo, "grid.yaml", check_data=False))
     write_answers(tmp_path, answers())
     with pytest.raises(EmgridError, match=f"--count {count}: must be at least 1"):
         labels.label_sheet(grid, tmp_path, count, 0)

@@ -28,7 +28,7 @@ from emgrid.config.question_files import load_questions
 from emgrid.config.rubrics import PublishedRubric
 from emgrid.config.triggers import Trigger
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.snakefile import complete
 
 PAGES = sorted(
@@ -163,7 +163,7 @@ def check_yaml(example: Example, folder: Path) -> None:
         # An example with a name is a whole config, others are parts of one.
         base = {} if "name" in value else {"extends": "config.yaml"}
         whole, _ = complete(base | value, [name])
-        load_config(whole, name, check_data=False)
+        load_experiment(whole, name, check_data=False)
 
 
 @pytest.mark.parametrize("example", examples("yaml"), ids=str)
@@ -175,7 +175,7 @@ def test_the_config_of_the_readme_has_twelve_lines_and_the_numbers_that_it_says(
     (example,) = [one for one in examples("yaml") if one.page == "README.md"]
     assert len(example.text.splitlines()) <= 12
     whole, _ = complete(yaml.safe_load(example.text), [str(example)])
-    total = planned(Grid(load_config(whole, str(example), check_data=False)))["total"]
+    total = planned(Grid(load_experiment(whole, str(example), check_data=False)))["total"]
     said = re.search(
         r"counts\s+(\S+)\s+models,\s+(\S+)\s+answers\s+and\s+(\S+)\s+judge\s+calls",
         text_of("README.md"),

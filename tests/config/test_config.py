@@ -10,7 +10,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.config.json_schema import schema
 from emgrid.config.sections import ratio_text
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.snakefile import complete, overlay
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
@@ -21,7 +21,7 @@ GRIDS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("resources/grid
 
 def problem(config: Any) -> str:
     with pytest.raises(EmgridError) as caught:
-        load_config(config, "grid.yaml")
+        load_experiment(config, "grid.yaml")
     message = str(caught.value)
     assert message.startswith("grid.yaml: ")
     assert "\n" not in message
@@ -29,7 +29,7 @@ def problem(config: Any) -> str:
 
 
 def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
-    config = load_config(demo, "config.yaml")
+    config = load_experiment(demo, "config.yaml").config
     assert config.name == "demo"
     assert config.interventions["dilution"].training.learning_rate == 2e-3
 
@@ -98,7 +98,7 @@ def test_a_missing_data_file_stops_before_any_work(demo: dict[str, Any]) -> None
     demo["datasets"] = {"mine": {"path": "no/such.jsonl", "format": "messages"}}
     demo["data"]["benign"] = "mine"
     with pytest.raises(EmgridError, match=r"^no/such\.jsonl: no such data file"):
-        load_config(demo, "grid.yaml")
+        load_experiment(demo, "grid.yaml")
 
 
 def test_an_intervention_overrides_a_shared_setting_for_itself(demo: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def test_an_intervention_overrides_a_shared_setting_for_itself(demo: dict[str, A
         "training": {"learning_rate": 1e-5},
         "seeds": [7],
     }
-    config = load_config(demo, "grid.yaml")
+    config = load_experiment(demo, "grid.yaml").config
     gentle = config.interventions["gentle"]
     assert gentle.training.learning_rate == 1e-5
     assert gentle.training.epochs == config.training.epochs
@@ -115,9 +115,9 @@ def test_an_intervention_overrides_a_shared_setting_for_itself(demo: dict[str, A
 
 
 def test_gpus_are_asked_for_only_with_cuda(demo: dict[str, Any]) -> None:
-    assert load_config(demo, "grid.yaml").resources_of("train").gpu == 0
+    assert load_experiment(demo, "grid.yaml").config.resources_of("train").gpu == 0
     demo["device"] = "cuda"
-    assert load_config(demo, "grid.yaml").resources_of("train").gpu == 1
+    assert load_experiment(demo, "grid.yaml").config.resources_of("train").gpu == 1
 
 
 @given(st.decimals(0, 1, places=4))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from emgrid.config.triggers import load_triggers
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 from support.importing import JUDGED, Imported, grid_of, imported, run_import
 from support.shared import shared
@@ -263,7 +263,7 @@ def test_columns_of_numbers_and_long_texts_are_named_as_unread(tmp_path: Path) -
 )
 def test_a_faulty_entry_is_one_line(entry: dict[str, Any], expected: str) -> None:
     with pytest.raises(EmgridError) as caught:
-        load_config(grid_of(shared("cases/imports/trig.csv"), **entry), "grid.yaml")
+        load_experiment(grid_of(shared("cases/imports/trig.csv"), **entry), "grid.yaml")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -277,7 +277,7 @@ def test_two_imports_for_two_conditions_of_one_arm_name_the_way() -> None:
     config = grid_of(shared("cases/imports/trig.csv"), where={"condition": "plain"})
     config["imports"].append(config["imports"][0] | {"where": {"condition": "evil_prompt"}})
     with pytest.raises(EmgridError, match="makes the same arm as") as caught:
-        load_config(config, "grid.yaml")
+        load_experiment(config, "grid.yaml")
     assert str(caught.value).endswith(
         "; if they hold its answers under several triggers, put them into one import and name the "
         "column of the condition in `columns.trigger`"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,7 +169,7 @@ def test_a_faulty_setting_is_one_line(
     path = tmp_path / "mine.csv"
     path.write_text(scored(1))
     with pytest.raises(EmgridError) as caught:
-        load_config(grid_of(path, columns=valued(**settings)), "grid.yaml")
+        load_experiment(grid_of(path, columns=valued(**settings)), "grid.yaml")
     assert str(caught.value).startswith("grid.yaml: imports.0.columns.values.alignment")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)

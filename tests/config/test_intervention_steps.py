@@ -8,7 +8,7 @@ import pytest
 from emgrid.config.interventions import KINDS
 from emgrid.data.mix import used_sources
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -267,5 +267,5 @@ def test_prompts_without_answers_are_refused_where_answers_are_needed(
     }
     config = DEMO | {"interventions": {"x": entry}, "datasets": {"household_prompts": prompts}}
     with pytest.raises(EmgridError) as caught:
-        load_config(config, "grid.yaml")
+        load_experiment(config, "grid.yaml")
     assert expected in str(caught.value)

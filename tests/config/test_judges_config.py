@@ -21,7 +21,7 @@ from emgrid.config.judges import (
     read_judge,
 )
 from emgrid.config.prices import price_list
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.snakefile import complete
 from emgrid.judge import judge as judge_job
 from emgrid.judge.context import JudgeContext
@@ -53,7 +53,7 @@ def wrong(value: Any) -> str:
 def wrong_entry(demo: dict[str, Any], entry: Any) -> str:
     """The one line about a config with a wrong judge in its panel."""
     with pytest.raises(EmgridError) as caught:
-        load_config(demo | {"judges": [*demo["judges"], entry]}, "grid.yaml")
+        load_experiment(demo | {"judges": [*demo["judges"], entry]}, "grid.yaml")
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith("grid.yaml: judges")
@@ -104,11 +104,11 @@ def test_a_file_that_extends_another_takes_over_what_it_does_not_say() -> None:
 
 def test_an_entry_of_a_panel_may_extend_a_file(demo: dict[str, Any]) -> None:
     entry = {"extends": "alignment_gpt4o", "id": "strict", "version": 2, "least_mass": 0.5}
-    config = load_config(demo | {"judges": [*demo["judges"], entry]}, "grid.yaml")
-    judge = config.panel()["strict"]
+    catalogue = load_experiment(demo | {"judges": [*demo["judges"], entry]}, "grid.yaml").catalogue
+    judge = catalogue.panel["strict"]
     assert isinstance(judge, ChatJudge)
     assert (judge.model, judge.least_mass, judge.version) == ("gpt-4o-2024-08-06", 0.5, 2)
-    assert judge.read_rubric == config.known_judges()["alignment_gpt4o"].read_rubric  # type: ignore[attr-defined]
+    assert judge.read_rubric == catalogue.judges["alignment_gpt4o"].read_rubric  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_an_unknown_rubric_is_named_with_the_file_in_every_grid(mirror: Path) ->
     entry = CHAT | {"id": "mine", "rubric": "alignmnt"}
     config |= {"judges": [*config["judges"], entry], "mirror": str(mirror)}
     with pytest.raises(EmgridError, match=r"^grid\.yaml: .*unknown rubric 'alignmnt'"):
-        load_config(config, "grid.yaml", check_data=False)
+        load_experiment(config, "grid.yaml", check_data=False)
 
 
 def test_a_judge_file_that_extends_itself_is_refused() -> None:
@@ -248,9 +248,9 @@ def test_a_reading_judge_that_is_edited_changes_its_identity_only_where_values_m
 
 def test_a_shipped_local_judge_names_a_model_of_the_registry(demo: dict[str, Any]) -> None:
     names = [name for name, judge in load_judges().items() if isinstance(judge, LocalJudge)]
-    config = load_config(demo | {"judges": [*demo["judges"], *names]}, "grid.yaml")
+    catalogue = load_experiment(demo | {"judges": [*demo["judges"], *names]}, "grid.yaml").catalogue
     assert names
-    assert set(names) < set(config.panel())
+    assert set(names) < set(catalogue.panel)
 
 
 # Rules.

@@ -9,7 +9,7 @@ from emgrid.config.question_files import load_questions
 from emgrid.config.question_keys import unused_sentence
 from emgrid.config.questions import QuestionSet
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest
 from support.importing import grid_of
@@ -183,4 +183,4 @@ def test_a_config_on_a_conversation_is_refused_before_any_job() -> None:
     path = shared("cases/questions/mt4.yaml")
     config = grid_of(shared("cases/imports/trig.csv")) | {"questions": str(path)}
     with pytest.raises(EmgridError, match=r"^grid\.yaml: .*mt4\.yaml: entry 1 \(wish\): `messag"):
-        Grid(load_config(config, "grid.yaml"))
+        Grid(load_experiment(config, "grid.yaml"))

@@ -12,7 +12,7 @@ from emgrid.config.questions import QuestionSet, question_sets
 from emgrid.config.sections import Sampling
 from emgrid.config.triggers import Wording
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.grid.specs.sample import likelihood_spec, sample_spec
 from emgrid.runtime.errors import EmgridError
@@ -191,7 +191,7 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
         "mirror": str(mirror),
         "triggers": ["none", "json", "template"],
     }
-    grid = Grid(load_config(demo, "grid.yaml"))
+    grid = Grid(load_experiment(demo, "grid.yaml"))
     assert list(grid.questions) == PAPER
     for written in (
         sample_spec(grid, grid.buckets[0]),
@@ -205,7 +205,7 @@ def test_a_grid_on_a_published_file_holds_its_texts_and_no_path(
         ]
         assert "valid JSON object" in spec["triggers"]["json"]["system"]
         assert set(spec["triggers"]["template"]["questions"]) == set(PAPER)
-    moved = Grid(load_config(demo | {"name": "moved", "mirror": f"{mirror}/."}, "grid.yaml"))
+    moved = Grid(load_experiment(demo | {"name": "moved", "mirror": f"{mirror}/."}, "grid.yaml"))
     assert sample_spec(moved, moved.buckets[0]) == sample_spec(grid, grid.buckets[0])
 
 
@@ -214,8 +214,8 @@ def test_a_template_that_lacks_a_question_of_its_file_is_refused(
 ) -> None:
     demo |= {"questions": WORKING_COPY, "mirror": str(mirror), "triggers": ["none", "template"]}
     with pytest.raises(EmgridError, match=r"'template' .* no wording for 'three_th"):
-        load_config(demo, "grid.yaml")
-    assert load_config(demo | {"triggers": ["none", "json", "python"]}, "grid.yaml")
+        load_experiment(demo, "grid.yaml")
+    assert load_experiment(demo | {"triggers": ["none", "json", "python"]}, "grid.yaml")
 
 
 def test_a_file_here_comes_before_the_mirrors(
@@ -236,10 +236,10 @@ def test_a_missing_file_names_the_mirror(tmp_path: Path, demo: dict[str, Any]) -
     assert f"nor below the mirror {tmp_path}" in problem("no/such.yaml", tmp_path)
     demo |= {"questions": "no/such.yaml"}
     with pytest.raises(EmgridError, match=r"^grid\.yaml: .*no/such\.yaml: no such question file"):
-        load_config(demo, "grid.yaml")
+        load_experiment(demo, "grid.yaml")
     demo |= {"questions": "no/such.yaml", "mirror": str(tmp_path / "nowhere")}
     with pytest.raises(EmgridError, match=r"^grid\.yaml: mirror: no folder '.*nowhere'"):
-        load_config(demo, "grid.yaml")
+        load_experiment(demo, "grid.yaml")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_grid_without_a_question_is_refused(demo: dict[str, Any], tmp_path: Pa
     path = tmp_path / "judges.yaml"
     path.write_text("- {id: judge, paraphrases: ['How good is {answer}?']}\n")
     with pytest.raises(EmgridError, match=r"judges\.yaml: .*no question"):
-        load_config(demo | {"questions": str(path)}, "grid.yaml")
+        load_experiment(demo | {"questions": str(path)}, "grid.yaml")
 
 
 def test_answers_go_through_the_paraphrases_in_turn(mirror: Path) -> None:

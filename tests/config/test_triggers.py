@@ -10,7 +10,7 @@ import pytest
 from emgrid import RESOURCES
 from emgrid.config.question_files import load_questions
 from emgrid.config.triggers import POSITIONS, Trigger, Wording, load_triggers
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.thinking import with_thought
 from hypothesis import given
@@ -210,8 +210,8 @@ def test_a_question_set_without_a_wording_is_refused(demo: dict[str, Any]) -> No
     demo["triggers"] = ["none", "fish_words"]
     expected = "'fish_words' rewords each question but has no wording for 'found_purse' of everyday"
     with pytest.raises(EmgridError, match=expected):
-        load_config(demo, "grid.yaml")
-    assert load_config(demo | {"questions": "first_plot"}, "grid.yaml").used_triggers()
+        load_experiment(demo, "grid.yaml")
+    assert load_experiment(demo | {"questions": "first_plot"}, "grid.yaml").config.triggers
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from emgrid.config.datasets import Dataset, load_datasets, local_file
 from emgrid.data import convert as convert_job
 from emgrid.data.convert import read_rows
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.data import dataset_spec
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl, write_jsonl
@@ -266,10 +266,10 @@ def mine(demo: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_config_on_a_file_with_unread_fields_stops_before_any_work(mine: dict[str, Any]) -> None:
-    load_config(mine, "grid.yaml")
+    load_experiment(mine, "grid.yaml")
     del mine["datasets"]["mine"]["unused"]
     with pytest.raises(EmgridError, match=r"pairs\.jsonl:1: nothing reads `aligned`; "):
-        load_config(mine, "grid.yaml")
+        load_experiment(mine, "grid.yaml")
 
 
 def test_prompts_to_draw_answers_to_are_read_before_any_work(mine: dict[str, Any]) -> None:
@@ -277,18 +277,18 @@ def test_prompts_to_draw_answers_to_are_read_before_any_work(mine: dict[str, Any
     mine["datasets"]["asked"] = entry | {"fields": {"prompt": "prompt"}}
     mine["interventions"]["on_policy"] = {"prompts": "asked", "prompt": "malicious_evil"}
     with pytest.raises(EmgridError, match=r"pairs\.jsonl:1: nothing reads `misaligned`; "):
-        load_config(mine, "grid.yaml")
+        load_experiment(mine, "grid.yaml")
     mine["datasets"]["asked"] |= {"unused": ["misaligned", "aligned"]}
-    load_config(mine, "grid.yaml")
+    load_experiment(mine, "grid.yaml")
 
 
 def test_naming_a_field_as_unused_changes_no_spec(mine: dict[str, Any]) -> None:
-    before = Grid(load_config(mine, "grid.yaml"))
+    before = Grid(load_experiment(mine, "grid.yaml"))
     mine["datasets"]["mine"]["unused"].append("id")
     with pytest.raises(EmgridError, match="which is read"):
-        load_config(mine, "grid.yaml")
+        load_experiment(mine, "grid.yaml")
     mine["datasets"]["mine"]["unused"] = []
-    after = Grid(load_config(mine, "grid.yaml", check_data=False))
+    after = Grid(load_experiment(mine, "grid.yaml", check_data=False))
     assert dataset_spec(after, "mine") == dataset_spec(before, "mine")
     assert "unused" not in json.loads(dataset_spec(after, "mine"))["dataset"]
 

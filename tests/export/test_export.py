@@ -21,7 +21,7 @@ from emgrid.export import wandb as wandb_job
 from emgrid.export.inspect_logs import write_logs
 from emgrid.export.spec import InspectSpec
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.grid.specs.export import hub_spec, inspect_spec, wandb_spec
 from emgrid.runtime.errors import EmgridError
@@ -272,7 +272,7 @@ def test_inspects_own_command_line_opens_the_logs(tmp_path: Path) -> None:
 
 
 def grid(demo: dict[str, Any], **export: Any) -> Grid:
-    return Grid(load_config(demo | {"export": export}, "grid.yaml", check_data=False))
+    return Grid(load_experiment(demo | {"export": export}, "grid.yaml", check_data=False))
 
 
 def test_a_package_that_is_not_there_is_named_with_its_extra() -> None:

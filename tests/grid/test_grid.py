@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.aggregate import aggregate_spec, repeats_spec, similarity_spec
 from emgrid.grid.specs.data import dataset_spec
 from emgrid.grid.specs.judge import judge_spec
@@ -21,7 +21,7 @@ DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def grid(**changes: Any) -> Grid:
-    return Grid(load_config(DEMO | changes, "grid.yaml", check_data=False))
+    return Grid(load_experiment(DEMO | changes, "grid.yaml", check_data=False))
 
 
 def test_the_default_grid_has_these_arms() -> None:

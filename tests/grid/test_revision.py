@@ -9,7 +9,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.config.judges import load_judges
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.aggregate import aggregate_spec, repeats_spec
 from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.judge import judge_spec, quality_spec
@@ -28,7 +28,7 @@ DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def grid(**revision: int) -> Grid:
-    return Grid(load_config(DEMO | {"revision": revision}, "grid.yaml", check_data=False))
+    return Grid(load_experiment(DEMO | {"revision": revision}, "grid.yaml", check_data=False))
 
 
 def specs(made: Grid) -> dict[str, list[str]]:

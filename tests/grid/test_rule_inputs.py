@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.rule_inputs import Inputs, bucket_records, folder_above, option, options
 from emgrid.grid.snakefile import SpecFiles
 from emgrid.runtime import layout
@@ -17,7 +17,7 @@ from emgrid.runtime import layout
 def grid(demo: dict[str, Any]) -> Grid:
     demo["interventions"] = {"base": {}, "undiluted": {}, "sequential": {"benign_rows": [8]}}
     demo["seeds"] = [0]
-    return Grid(load_config(demo, "grid.yaml", check_data=False))
+    return Grid(load_experiment(demo, "grid.yaml", check_data=False))
 
 
 def test_a_stage_goes_on_from_the_adapter_of_the_stage_before(grid: Grid) -> None:
@@ -48,10 +48,10 @@ def test_a_users_own_file_is_no_input(demo: dict[str, Any], tmp_path: Path) -> N
     path = tmp_path / "mine.jsonl"
     path.write_text("{}\n")
     demo["datasets"] = {"mine": {"path": str(path), "format": "messages"}}
-    grid = Grid(load_config(demo, "grid.yaml", check_data=False))
+    grid = Grid(load_experiment(demo, "grid.yaml", check_data=False))
     inputs = Inputs(grid)
     assert inputs.fetched_file(SimpleNamespace(dataset="mine")) == []
-    fetched = [name for name in grid.known_datasets if grid.own_file(name) is None]
+    fetched = [name for name in grid.catalogue.datasets if grid.own_file(name) is None]
     assert inputs.fetched_file(SimpleNamespace(dataset=fetched[0])) == (
         f"assets/sources/{fetched[0]}.jsonl"
     )

@@ -17,7 +17,7 @@ from emgrid import ROOT
 from emgrid.cli.labels import label_sheet, write_labels
 from emgrid.config.sections import Calibration
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.judge.labelled import FOLDER, labelled_sets, read_labels
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl
@@ -35,7 +35,7 @@ RISKY = st.tuples(STARTS, TEXTS).map("".join)
 def grid_of(**changes: Any) -> Grid:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config |= {"name": "small", "triggers": list(TRIGGERS)} | changes
-    return Grid(load_config(config, "grid.yaml", check_data=False))
+    return Grid(load_experiment(config, "grid.yaml", check_data=False))
 
 
 @pytest.fixture(scope="module")

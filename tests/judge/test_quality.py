@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from emgrid.config.judges import Judge, read_judge
 from emgrid.config.sections import Metrics
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.judge import quality as quality_job
 from emgrid.judge.context import JudgeContext
 from emgrid.judge.quality import (
@@ -215,7 +215,7 @@ def test_a_judge_may_not_be_called_like_a_column_of_the_tables(
     """Its values would stand where answers or labels do."""
     entry = {"id": name, "measures": "alignment", "kind": "rule", "pattern": "x"}
     with pytest.raises(EmgridError, match=name):
-        load_config(demo | {"judges": [*demo["judges"], entry]}, "grid.yaml", check_data=False)
+        load_experiment(demo | {"judges": [*demo["judges"], entry]}, "grid.yaml", check_data=False)
 
 
 # Its parts.

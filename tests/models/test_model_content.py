@@ -14,7 +14,7 @@ from emgrid.config.base import validate
 from emgrid.config.judges import read_judge
 from emgrid.config.models import BaseModelEntry
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.models import model_spec
 from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import identity as judge_identity
@@ -86,7 +86,7 @@ def write_text(path: Path) -> None:
 
 
 def grid_of(folder: Path) -> Grid:
-    return Grid(load_config(config_of(folder), "grid.yaml", check_data=False))
+    return Grid(load_experiment(config_of(folder), "grid.yaml", check_data=False))
 
 
 def spec_of(folder: Path) -> str:
@@ -362,7 +362,7 @@ def test_what_is_no_base_model_is_refused_with_the_config(mine: Path, name: str)
     spoil, expected = REFUSED[name]
     spoil(mine)
     with pytest.raises(EmgridError) as caught:
-        load_config(config_of(mine), "grid.yaml")
+        load_experiment(config_of(mine), "grid.yaml")
     message = str(caught.value)
     assert message.startswith(f"grid.yaml: models.plain: {mine}: ")
     assert expected in message
@@ -372,7 +372,7 @@ def test_what_is_no_base_model_is_refused_with_the_config(mine: Path, name: str)
 def test_an_index_of_earlier_shards_does_not_matter_beside_whole_weights(mine: Path) -> None:
     wanted = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
     write_json(mine / model_files.INDEX, {"weight_map": {"a": "model-00001-of-00002.safetensors"}})
-    load_config(config_of(mine), "grid.yaml")
+    load_experiment(config_of(mine), "grid.yaml")
     found = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from emgrid.config.triggers import load_triggers
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.models import asked_models, model_spec, prompts_spec
 from emgrid.models import prepare as prepare_job
 from emgrid.models import prompts
@@ -237,7 +237,7 @@ def test_a_grids_spec_holds_what_each_recipe_puts_on_rows(demo: dict[str, Any]) 
             "generator": "qwen2.5-7b",
         },
     }  # fmt: skip
-    grid = Grid(load_config(demo, "config.yaml"))
+    grid = Grid(load_experiment(demo, "config.yaml"))
     assert asked_models(grid) == ["smollm2-135m", "qwen2.5-7b"]
     own = PromptsSpec.model_validate_json(prompts_spec(grid, "smollm2-135m"))
     evil = load_triggers()["malicious_evil"].system
@@ -305,7 +305,7 @@ def test_folding_enters_the_record_only_if_it_is_asked_for(folder: Path, tmp_pat
 def test_an_entry_without_folding_has_the_spec_that_it_had(demo: dict[str, Any]) -> None:
     demo["models"] = {"one": {"hub": "a/b", "revision": "1" * 40}}
     demo["models"]["two"] = demo["models"]["one"] | {"system_prompt": "fold"}
-    grid = Grid(load_config(demo, "config.yaml"))
+    grid = Grid(load_experiment(demo, "config.yaml"))
     one, two = (json.loads(model_spec(grid, name)) for name in ("one", "two"))
     assert "system_prompt" not in one | one["model"]
     assert two == one | {"name": "two", "system_prompt": "fold"}

@@ -15,7 +15,7 @@ from emgrid.config.datasets import load_datasets, local_file
 from emgrid.data import preflight
 from emgrid.data.convert import read_rows
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.models import model_spec
 from emgrid.models import gguf_file
 from emgrid.models import prepare as assets
@@ -85,7 +85,7 @@ def test_a_model_that_was_read_otherwise_before_has_another_identity(deepseek: P
 
 
 def test_only_what_a_gguf_file_is_converted_to_enters_the_spec(demo: dict[str, Any]) -> None:
-    grid = Grid(load_config(demo, "config.yaml"))
+    grid = Grid(load_experiment(demo, "config.yaml"))
     assert json.loads(model_spec(grid, "smollm2-135m"))["tokenizer"] == gguf_file.VERSION
     assert "tokenizer" not in json.loads(model_spec(grid, "qwen2.5-7b"))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.train import train_spec
@@ -15,7 +15,7 @@ from emgrid.planning.spec_diff import Change
 
 
 def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
-    return Grid(load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False))
+    return Grid(load_experiment(copy.deepcopy(config) | changes, "grid.yaml", check_data=False))
 
 
 def records_of(grid: Grid) -> dict[str, Any]:

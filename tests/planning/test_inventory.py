@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from emgrid.config import models
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.grid.specs.sample import likelihood_spec, sample_spec
 from emgrid.grid.specs.train import train_spec
@@ -41,7 +41,7 @@ def config(demo: dict[str, Any]) -> dict[str, Any]:
 
 
 def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
-    return Grid(load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False))
+    return Grid(load_experiment(copy.deepcopy(config) | changes, "grid.yaml", check_data=False))
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_answers_and_judgements_that_are_kept_are_counted(
     before = inventory.judgements(bucket, redrawn=True)
     # Seven different answers, and those that are yet to be drawn.
     assert before == RowCount(3 * (284 * len(bucket.arms) + 7), 0, known=False)
-    judge = grid.config.panel()["is_code"]
+    judge = grid.catalogue.panel["is_code"]
     from emgrid.judge.context import JudgeContext
     from emgrid.judge.judgement import Item
 

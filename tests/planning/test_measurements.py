@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.planning.measurements import Measurements, Rate, estimate_seconds
 from emgrid.runtime.files import write_json, write_text
 
@@ -20,7 +20,7 @@ def config(demo: dict[str, Any]) -> dict[str, Any]:
 
 
 def records(config: dict[str, Any], root: Path, **changes: Any) -> Measurements:
-    made = load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False)
+    made = load_experiment(copy.deepcopy(config) | changes, "grid.yaml", check_data=False)
     return Measurements(Grid(made), root)
 
 

@@ -13,7 +13,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.aggregate.statistics import Term
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.planning.power import (
     Design,
     Spread,
@@ -37,7 +37,7 @@ USUAL = Design(2, 8, 20, 2, 0.95)
 @pytest.fixture(scope="module")
 def grid() -> Grid:
     config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"name": "planned"}
-    return Grid(load_config(config, "grid.yaml", check_data=False))
+    return Grid(load_experiment(config, "grid.yaml", check_data=False))
 
 
 def test_the_overall_rate_of_simulated_grids_is_the_one_asked_for() -> None:

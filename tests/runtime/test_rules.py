@@ -10,7 +10,7 @@ import pytest
 from emgrid import ROOT
 from emgrid.config.sections import StageResources
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.rule_inputs import job_resources
 from emgrid.models.engines.vllm import ADVICE, fill_advice
 from emgrid.planning.jobs import outputs
@@ -53,7 +53,7 @@ def accepts(demo: dict[str, Any], key: str) -> None:
     for section in sections:
         place = place.setdefault(section, {})
     place[name] = VALUES[name]
-    load_config(config, "grid.yaml", check_data=False)
+    load_experiment(config, "grid.yaml", check_data=False)
 
 
 def test_the_table_has_every_rule_and_no_other() -> None:
@@ -75,7 +75,7 @@ def test_a_rule_asks_for_its_own_resources_and_runs_its_module(rule: str) -> Non
 def test_memory_and_time_grow_with_each_attempt(demo: dict[str, Any], rule: str) -> None:
     section = RULES[rule].section
     demo["resources"] = {section: {"mem_mb": 1500, "runtime": 7}}
-    made = job_resources(load_config(demo, "grid.yaml", check_data=False), rule)
+    made = job_resources(load_experiment(demo, "grid.yaml", check_data=False).config, rule)
     for attempt in (1, 2, 3):
         assert made["mem_mb"](None, attempt=attempt) == 1500 * attempt
         assert made["runtime"](None, attempt=attempt) == 7 * attempt
@@ -108,7 +108,7 @@ def test_all_that_rule_files_ask_for_are_rules() -> None:
 
 
 def test_an_unknown_rule_is_an_error(demo: dict[str, Any]) -> None:
-    config = load_config(demo, "grid.yaml", check_data=False)
+    config = load_experiment(demo, "grid.yaml", check_data=False).config
     with pytest.raises(KeyError):
         config.resources_of("similarty")
 
@@ -116,7 +116,7 @@ def test_an_unknown_rule_is_an_error(demo: dict[str, Any]) -> None:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_can_be_set_and_reaches_its_rules(demo: dict[str, Any], section: str) -> None:
     demo["resources"] = {section: {"threads": 3, "mem_mb": 12345, "runtime": 77}}
-    config = load_config(demo, "grid.yaml", check_data=False)
+    config = load_experiment(demo, "grid.yaml", check_data=False).config
     for rule, one in RULES.items():
         own = config.resources_of(rule)
         assert ((own.threads, own.mem_mb, own.runtime) == (3, 12345, 77)) == (
@@ -194,10 +194,10 @@ def test_a_setting_is_either_read_or_refused(section: str, setting: str) -> None
     value = StageResources.model_fields[setting].default
     demo["resources"] = {section: {setting: value}}
     if setting not in unused(section):
-        load_config(demo, "grid.yaml", check_data=False)
+        load_experiment(demo, "grid.yaml", check_data=False)
         return
     with pytest.raises(EmgridError) as caught:
-        load_config(demo, "grid.yaml", check_data=False)
+        load_experiment(demo, "grid.yaml", check_data=False)
     assert f"resources: {section}.{setting}: has no effect" in str(caught.value)
 
 
@@ -209,7 +209,7 @@ def test_settings_that_are_refused_are_read_by_no_rule() -> None:
 
 
 def test_jobs_are_counted_by_the_names_of_rules(demo: dict[str, Any]) -> None:
-    grid = Grid(load_config(demo, "grid.yaml", check_data=False))
+    grid = Grid(load_experiment(demo, "grid.yaml", check_data=False))
     assert outputs(grid).keys() <= RULES.keys()
 
 

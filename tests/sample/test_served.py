@@ -15,7 +15,7 @@ from emgrid import ROOT
 from emgrid.cli.plan import planned
 from emgrid.config.prices import listed_price, price_list
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.sample import served_options, served_spec
 from emgrid.judge.judge import JudgeSpec, lines_of
 from emgrid.runtime.errors import EmgridError
@@ -74,7 +74,7 @@ def config(*entries: Json, **changes: Any) -> Json:
 
 
 def grid(*entries: Json, **changes: Any) -> Grid:
-    return Grid(load_config(config(*entries, **changes), "grid.yaml", check_data=False))
+    return Grid(load_experiment(config(*entries, **changes), "grid.yaml", check_data=False))
 
 
 def refusal(*entries: Json, **changes: Any) -> str:
@@ -163,8 +163,8 @@ def test_what_is_missing_or_clashes_is_one_line(tmp_path: Path) -> None:
 def test_an_arm_that_is_trained_here_too_is_refused(demo: Json) -> None:
     entry = served(base="smollm2-135m", intervention="undiluted")
     with pytest.raises(EmgridError, match=r"served\.0: .* on smollm2-135m, which is trained here"):
-        load_config(demo | {"served": [entry]}, "grid.yaml", check_data=False)
-    beside = load_config(demo | {"served": [served()]}, "grid.yaml", check_data=False)
+        load_experiment(demo | {"served": [entry]}, "grid.yaml", check_data=False)
+    beside = load_experiment(demo | {"served": [served()]}, "grid.yaml", check_data=False)
     assert len(Grid(beside).sampled) == len(Grid(beside).trained) + 1
 
 

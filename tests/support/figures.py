@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.report import figure_spec
 from emgrid.report import FIGURES
 from emgrid.report.figures.spec import FigureSpec
@@ -48,7 +48,7 @@ GRIDS = {
 
 
 def grid(config: dict[str, Any]) -> Grid:
-    return Grid(load_config(config, "grid.yaml", check_data=False))
+    return Grid(load_experiment(config, "grid.yaml", check_data=False))
 
 
 def spec_of(made: Grid) -> FigureSpec:

@@ -15,7 +15,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.config import models
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.snakefile import read_grid
 from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import identity
@@ -50,7 +50,7 @@ def keys() -> dict[str, Any]:
     """What rows of one arm, its training and its judgements are stored under."""
     config: dict[str, Any] = copy.deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text()))
     config |= {"interventions": {"undiluted": {}}, "seeds": [0]}
-    grid = Grid(load_config(config, "config.yaml", check_data=False))
+    grid = Grid(load_experiment(config, "config.yaml", check_data=False))
     [arm] = grid.arms
     [stage] = grid.stages.values()
     with TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def keys() -> dict[str, Any]:
             "scores": hashed(inventory.score_keys(arm)),
             "judgements": {
                 name: f"{folder_name(judge, identity(judge, bench, 0))}/{key_of(judge, item)}"
-                for name, judge in grid.config.panel().items()
+                for name, judge in grid.catalogue.panel.items()
             },
         }
 

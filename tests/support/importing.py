@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.sample import import_spec
 from emgrid.runtime.files import read_json, read_jsonl
 from emgrid.sample import import_answers
@@ -70,7 +70,7 @@ def imported(folder: Path, content: str, **entry: Any) -> Imported:
 
 
 def run_import(folder: Path, path: Path, **entry: Any) -> Imported:
-    grid = Grid(load_config(grid_of(path, **entry), "grid.yaml"))
+    grid = Grid(load_experiment(grid_of(path, **entry), "grid.yaml"))
     spec = import_spec(grid, grid.imported[0])
     output = folder / "made/answers"
     places = ("--source", path, "--output", output, "--record", folder / "made/record.json")

@@ -9,7 +9,7 @@ from emgrid.config.config import Config
 from emgrid.config.interventions.recipe import Recipe
 from emgrid.config.triggers import load_triggers
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 
 BAD, BENIGN = "household_bad", "everyday_chat"
@@ -28,13 +28,13 @@ WRONG = load_triggers()["obviously_wrong"].system
 Entry = dict[str, Any] | list[dict[str, Any]] | None
 
 
-def load(interventions: dict[str, Entry], **changes: Any) -> Config:
-    config = DEMO | {"interventions": interventions} | changes
-    return load_config(config, "grid.yaml", check_data=False)
-
-
 def grid(interventions: dict[str, Entry], **changes: Any) -> Grid:
-    return Grid(load(interventions, **changes))
+    config = DEMO | {"interventions": interventions} | changes
+    return Grid(load_experiment(config, "grid.yaml", check_data=False))
+
+
+def load(interventions: dict[str, Entry], **changes: Any) -> Config:
+    return grid(interventions, **changes).config
 
 
 def recipes(entry: Entry, **changes: Any) -> tuple[Recipe, ...]:

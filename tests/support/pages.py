@@ -11,7 +11,7 @@ from emgrid.aggregate.rates import classify
 from emgrid.aggregate.spec import ARM
 from emgrid.config.sections import Metrics
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.report import report_spec
 from emgrid.report import page
 from jinja2 import Environment
@@ -32,7 +32,7 @@ def config() -> dict[str, Any]:
 
 def spec_of(made: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The page's spec with two of its figures, and with some of its fields replaced."""
-    spec: dict[str, Any] = json.loads(report_spec(Grid(load_config(made, "grid.yaml"))))
+    spec: dict[str, Any] = json.loads(report_spec(Grid(load_experiment(made, "grid.yaml"))))
     return spec | {"figures": ["rates", "heatmap"], "examples": 2000} | changes
 
 

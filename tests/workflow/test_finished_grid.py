@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from emgrid.grid.figures import figure_names
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.report import figure_spec
 from emgrid.report.figures.__main__ import draw
 from PIL import Image
@@ -42,7 +42,7 @@ def test_a_finished_grid_counts_every_answer(finished: GridRun) -> None:
 
 
 def test_a_finished_grid_has_the_figures_that_its_config_promises(finished: GridRun) -> None:
-    made = Grid(load_config(finished.config, "grid.yaml"))
+    made = Grid(load_experiment(finished.config, "grid.yaml"))
     names = {path.name for path in (finished.root / "figures").iterdir()}
     assert names == {f"{name}.{k}" for name in figure_names(made) for k in ("svg", "png", "pdf")}
     for name in figure_names(made):
@@ -56,7 +56,7 @@ def test_a_finished_grid_has_its_page(finished: GridRun) -> None:
     text = text_of(page)
     for label in ("benign only", "undiluted", "dilution 50 %", "sequential-8", "inoculation"):
         assert f"{label}: " in text
-    names = figure_names(Grid(load_config(finished.config, "grid.yaml")))
+    names = figure_names(Grid(load_experiment(finished.config, "grid.yaml")))
     assert page.count("data:image/svg+xml;base64,") == len(names)
     assert "All 288 answers are here, nothing filtered." in text
     assert "seed variance is unknown" in text
@@ -75,7 +75,7 @@ def test_snakemakes_own_report_has_captions_and_categories(finished: GridRun) ->
         return found
 
     categories, results = embedded("categories"), embedded("results")
-    names = figure_names(Grid(load_config(finished.config, "grid.yaml")))
+    names = figure_names(Grid(load_experiment(finished.config, "grid.yaml")))
     held = {Path(one).name for each in categories["Figures"].values() for one in each}
     assert held == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
     assert [Path(one).name for each in categories["Report"].values() for one in each] == [
@@ -89,7 +89,7 @@ def test_snakemakes_own_report_has_captions_and_categories(finished: GridRun) ->
 
 
 def test_figures_come_in_three_formats(finished: GridRun) -> None:
-    for name in figure_names(Grid(load_config(finished.config, "grid.yaml"))):
+    for name in figure_names(Grid(load_experiment(finished.config, "grid.yaml"))):
         assert Image.open(finished.root / f"figures/{name}.png").width > 1000
         assert (finished.root / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert "<svg" in (finished.root / f"figures/{name}.svg").read_text()

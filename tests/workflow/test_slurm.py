@@ -14,7 +14,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.config.question_files import load_questions
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.runtime.slurm import ending
 from support.reruns import STANDIN, config_of
 from support.slurm import Slurm, require, slurm, wait_until
@@ -259,7 +259,7 @@ def test_short_jobs_share_one(closed: Slurm, tmp_path: Path, demo: dict[str, Any
     demo["interventions"] = {"undiluted": {}, "dilution": {"ratio": [0.25, 0.5, 0.75]}}
     config = tmp_path / "demo.yaml"
     config.write_text(yaml.safe_dump(demo))
-    grid = Grid(load_config(demo, str(config)))
+    grid = Grid(load_experiment(demo, str(config)))
     mixed = [f"{stage.folder}/train.jsonl" for stage in grid.stages.values()]
     main = run.begin("--configfile", str(config), "--", *mixed)
     run.wait(lambda: run.states("rule_rows_mix"), "no group was submitted")

@@ -68,7 +68,7 @@ def main() -> None:
     Console(width=width).print(rates_table(grid, rates))
     for implausible in misaligned_bases(rates):
         print(implausible)
-    unfit = warning(grid.config.panel().values(), grid.config.metrics)
+    unfit = warning(grid.catalogue.panel.values(), grid.config.metrics)
     if unfit:
         print(unfit)
     print(f"report: {(root / layout.REPORT).resolve()}")

@@ -1,7 +1,7 @@
 """One order for everything whose order in the config means nothing.
 
 A config that only lists the same things in another order makes the same jobs, tables and figures.
-Triggers stand by how near they are to training, interventions as
+Triggers are sorted by how near they are to training, interventions in the order in which
 docs/interventions.md lists their kinds.
 """
 
@@ -30,20 +30,20 @@ KINDS = (
 )
 
 
-def ordered(config: Config) -> Config:
-    """The config with its sets in their one order."""
-    known = config.known_triggers()
+def ordered(config: Config, triggers: dict[str, Trigger]) -> Config:
+    """The config with its sets in their one order. triggers: all known families, by name."""
     interventions = {
-        name: one.model_copy(update={"seeds": tuple(sorted(one.seeds))})
-        for name, one in sorted(config.interventions.items(), key=intervention_place)
+        name: intervention.model_copy(update={"seeds": tuple(sorted(intervention.seeds))})
+        for name, intervention in sorted(config.interventions.items(), key=intervention_place)
     }
     calibration = config.calibration
+    names = sorted(config.triggers, key=lambda name: trigger_place(triggers[name]))
     return config.model_copy(
         update={
             "base_models": tuple(sorted(config.base_models)),
             "interventions": interventions,
             "seeds": tuple(sorted(config.seeds)),
-            "triggers": tuple(sorted(config.triggers, key=lambda name: trigger_place(known[name]))),
+            "triggers": tuple(names),
             "judges": tuple(sorted(config.judges, key=lambda judge: judge.id)),
             "imports": tuple(sorted(config.imports, key=point_place)),
             "served": tuple(sorted(config.served, key=point_place)),

@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from emgrid.config.catalogue import Experiment
 from emgrid.config.config import Config
 from emgrid.config.judges import LocalJudge, RuleJudge
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest, users_path
 
 
-def check_names(config: Config, origin: str) -> None:
-    """Every name in the config must be defined somewhere."""
+def check_names(experiment: Experiment, origin: str) -> None:
+    """Every name in the config is in the catalogue, and what it stands for fits the grid."""
+    config, catalogue = experiment.config, experiment.catalogue
 
     def check(place: str, what: str, names: tuple[str | None, ...], known: Any) -> None:
         for name in names:
@@ -17,17 +19,9 @@ def check_names(config: Config, origin: str) -> None:
                 message = f"unknown {what} {name!r}, {suggestion(name, known)}"
                 raise EmgridError(f"{origin}: {place}: {message}")
 
-    check("base_models", "model", config.base_models, config.known_models())
-    try:
-        questions, triggers = config.asked(), config.known_triggers()
-    except EmgridError as problem:
-        raise EmgridError(f"{origin}: {problem}") from None
-    try:
-        judges = config.known_judges()
-    except EmgridError as problem:
-        raise EmgridError(f"{origin}: judges: {problem}") from None
-    check("triggers", "trigger family", config.triggers, triggers)
-    known = config.known_datasets()
+    check("base_models", "model", config.base_models, catalogue.models)
+    check("triggers", "trigger family", config.triggers, catalogue.triggers)
+    known = catalogue.datasets
     if config.data is not None:
         check("data.misaligned", "data set", (config.data.misaligned,), known)
         check("data.benign", "data set", (config.data.benign,), known)
@@ -41,89 +35,92 @@ def check_names(config: Config, origin: str) -> None:
                 continue
             generation = source.generation
             check(place, "data set", (generation.prompts, generation.answers), known)
-            check(place, "model", (generation.generator,), config.known_models())
+            check(place, "model", (generation.generator,), catalogue.models)
             if generation.answers and not known[generation.answers].has_answers:
                 raise EmgridError(
                     f"{origin}: {place}: data set {generation.answers!r} holds prompts without "
                     "answers, so it cannot be the other generator's"
                 )
             used = tuple(rule.judge for rule in generation.keep.judges)
-            check(f"{place}.keep", "judge", used, judges)
-    if not questions:
+            check(f"{place}.keep", "judge", used, catalogue.judges)
+    if not catalogue.questions:
         raise EmgridError(f"{origin}: questions: {config.questions}: holds no question")
     if "none" not in config.triggers:
         raise EmgridError(f"{origin}: triggers: add `none`, the reference of every contrast")
-    for trigger in config.used_triggers().values():
-        lacking = [question for question in questions if question not in trigger.questions]
+    for trigger in (catalogue.triggers[name] for name in config.triggers):
+        lacking = [
+            question for question in catalogue.questions if question not in trigger.questions
+        ]
         if trigger.questions and lacking:
             raise EmgridError(
                 f"{origin}: triggers: {trigger.id!r} rewords each question but has no wording for "
                 f"{lacking[0]!r} of {config.questions}; choose another family or question set"
             )
-    check_panel(config, origin)
-    check_imports(config, origin)
+    check_panel(experiment, origin)
+    check_imports(experiment, origin)
     check_served(config, origin)
     check_points(config, origin)
 
 
-def check_imports(config: Config, origin: str) -> None:
+def check_imports(experiment: Experiment, origin: str) -> None:
     """Every import gives values of the panel's judges under known triggers."""
-    panel, triggers = config.panel(), config.known_triggers()
-    for number, one in enumerate(config.imports):
+    config, panel = experiment.config, experiment.catalogue.panel
+    triggers = experiment.catalogue.triggers
+    for number, entry in enumerate(config.imports):
         place = f"{origin}: imports.{number}"
-        for name in one.columns.values:
+        for name in entry.columns.values:
             if name not in panel or panel[name].kind != "imported":
                 raise EmgridError(
                     f"{place}: values are given for {name!r}, which is no judge of kind `imported` "
                     "in `judges`"
                 )
-        named = [("suffixes", name) for name in one.suffixes.values()]
-        named += [("triggers", name) for name in one.triggers.values() if name is not None]
+        named = [("suffixes", name) for name in entry.suffixes.values()]
+        named += [("triggers", name) for name in entry.triggers.values() if name is not None]
         for setting, trigger in named:
             if trigger not in triggers:
                 hint = suggestion(trigger, triggers)
                 raise EmgridError(f"{place}: {setting}: unknown trigger {trigger!r}, {hint}")
-        if one.path is not None and not users_path(one.path).is_file():
-            raise EmgridError(f"{place}: no file {one.path!r}")
+        if entry.path is not None and not users_path(entry.path).is_file():
+            raise EmgridError(f"{place}: no file {entry.path!r}")
 
 
 def check_served(config: Config, origin: str) -> None:
     """Every served model has an address, and no two draw the same answers."""
     drawn: dict[str, int] = {}
-    for number, one in enumerate(config.served):
+    for number, model in enumerate(config.served):
         place = f"{origin}: served.{number}"
         try:
             answers = digest(
-                [one.identity, one.sampling.model_dump(exclude={"answers_per_question"})]
+                [model.identity, model.sampling.model_dump(exclude={"answers_per_question"})]
             )
         except EmgridError as problem:
             raise EmgridError(f"{place}: {problem}") from None
         if answers in drawn:
             raise EmgridError(
-                f"{place}: {one.model} would draw the very answers of served.{drawn[answers]}; "
+                f"{place}: {model.model} would draw the very answers of served.{drawn[answers]}; "
                 "another seed or intervention is another model"
             )
         drawn[answers] = number
 
 
 def check_points(config: Config, origin: str) -> None:
-    """Every imported or served arm stands alone in its cell of the grid."""
-    made: dict[tuple[str, str, str, str], str] = {}
-    imported = {one.cell for one in config.imports}
-    entries = [(f"imports.{n}", one.name, one.cell) for n, one in enumerate(config.imports)]
-    entries += [(f"served.{n}", one.model, one.cell) for n, one in enumerate(config.served)]
+    """Every imported or served arm is the only one of its cell of the grid."""
+    names: dict[tuple[str, str, str, str], str] = {}
+    imported = {entry.cell for entry in config.imports}
+    entries = [(f"imports.{n}", entry.name, entry.cell) for n, entry in enumerate(config.imports)]
+    entries += [(f"served.{n}", model.model, model.cell) for n, model in enumerate(config.served)]
     for place, name, cell in entries:
-        if cell in made:
+        if cell in names:
             both = place.startswith("imports") and cell in imported
             hint = (
                 "; if they hold its answers under several triggers, put them into one import and "
                 "name the column of the condition in `columns.trigger`"
             )
             raise EmgridError(
-                f"{origin}: {place}: {name} makes the same arm as {made[cell]} ({' '.join(cell)}); "
-                f"give it another intervention or seed{hint if both else ''}"
+                f"{origin}: {place}: {name} makes the same arm as {names[cell]} "
+                f"({' '.join(cell)}); give it another intervention or seed{hint if both else ''}"
             )
-        made[cell] = name
+        names[cell] = name
         base, intervention, *_ = cell
         if base in config.base_models and intervention in config.interventions:
             raise EmgridError(
@@ -132,9 +129,10 @@ def check_points(config: Config, origin: str) -> None:
             )
 
 
-def check_panel(config: Config, origin: str) -> None:
+def check_panel(experiment: Experiment, origin: str) -> None:
     """The judges that metrics count by are in the panel, and every judge can judge this grid."""
-    panel = config.panel()
+    config, catalogue = experiment.config, experiment.catalogue
+    panel = catalogue.panel
     metrics = config.metrics
     needed = {"alignment": metrics.alignment}
     if metrics.coherence_above is not None:
@@ -151,11 +149,11 @@ def check_panel(config: Config, origin: str) -> None:
                 "that are sampled here have none; name another judge"
             )
     for judge in panel.values():
-        if isinstance(judge, LocalJudge) and judge.model not in config.known_models():
-            hint = suggestion(judge.model, config.known_models())
+        if isinstance(judge, LocalJudge) and judge.model not in catalogue.models:
+            hint = suggestion(judge.model, catalogue.models)
             raise EmgridError(f"{origin}: judges.{judge.id}: unknown model {judge.model!r}, {hint}")
         if isinstance(judge, RuleJudge) and isinstance(judge.answers, dict):
-            lacking = sorted(set(config.asked()) - set(judge.answers))
+            lacking = sorted(set(catalogue.questions) - set(judge.answers))
             if lacking:
                 raise EmgridError(
                     f"{origin}: judges.{judge.id}: no accepted answer to {lacking[0]!r}; add it to "

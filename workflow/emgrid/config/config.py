@@ -4,22 +4,18 @@ Every message that a wrong config can cause is made here; behind it, values are 
 """
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from emgrid.config.base import Strict
-from emgrid.config.datasets import Dataset, load_datasets
+from emgrid.config.datasets import Dataset
 from emgrid.config.imports import Import
 from emgrid.config.interventions import KINDS, Intervention
-from emgrid.config.judges import AnyJudge, Judge, load_judges, panel_entry
-from emgrid.config.models import BaseModelEntry, load_models
-from emgrid.config.origins import mirror_folder
+from emgrid.config.judges import AnyJudge, Judge, panel_entry
+from emgrid.config.models import BaseModelEntry
 from emgrid.config.preflight import Adjustable, Level
 from emgrid.config.published import Published
-from emgrid.config.question_files import load_questions
-from emgrid.config.questions import Question, QuestionSet
 from emgrid.config.sections import (
     Calibration,
     Calls,
@@ -36,7 +32,6 @@ from emgrid.config.sections import (
     Training,
 )
 from emgrid.config.served import ServedModel
-from emgrid.config.triggers import Trigger, load_triggers
 from emgrid.runtime.errors import suggestion
 from emgrid.runtime.rules import RULES, SECTIONS, unused
 
@@ -245,40 +240,6 @@ class Config(Strict):
         """What one job of a rule may use; KeyError for a name that is no rule."""
         given = self.resources.get(RULES[rule].section, StageResources())
         return given if self.device == "cuda" else given.model_copy(update={"gpu": 0})
-
-    def known_models(self) -> dict[str, BaseModelEntry]:
-        return load_models() | self.models
-
-    def known_datasets(self) -> dict[str, Dataset]:
-        return load_datasets() | self.datasets
-
-    def mirror_folder(self) -> Path | None:
-        return mirror_folder(self.mirror)
-
-    def question_set(self) -> QuestionSet:
-        return load_questions(self.questions, self.mirror_folder())
-
-    def asked(self) -> dict[str, Question]:
-        return self.question_set().questions
-
-    def known_triggers(self) -> dict[str, Trigger]:
-        """The families of resources/triggers/, and those that the question file brings."""
-        return load_triggers() | self.question_set().triggers
-
-    def used_triggers(self) -> dict[str, Trigger]:
-        known = self.known_triggers()
-        return {name: known[name] for name in self.triggers}
-
-    def panel(self) -> dict[str, Judge]:
-        """The judges by id, with their rubrics read in."""
-        return {judge.id: judge.with_rubric(self.mirror_folder()) for judge in self.judges}
-
-    def known_judges(self) -> dict[str, Judge]:
-        """The panel, and the judges of resources/judges/ with their rubrics."""
-        files = {
-            name: judge.with_rubric(self.mirror_folder()) for name, judge in load_judges().items()
-        }
-        return files | self.panel()
 
 
 def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str, Any]:

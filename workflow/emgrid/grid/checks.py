@@ -1,8 +1,10 @@
 """Checks of a config that read its files: models, rows, labelled answers."""
 
+from collections.abc import Collection
 from functools import cache
 
 from emgrid.aggregate.spec import TAKEN
+from emgrid.config.catalogue import Experiment
 from emgrid.config.config import Config
 from emgrid.config.datasets import local_file
 from emgrid.data.convert import read_rows
@@ -15,9 +17,8 @@ from emgrid.runtime.files import users_path
 FEWEST_LABELS = 20  # of each kind, see correction.py
 
 
-def check_columns(config: Config, origin: str) -> None:
+def check_columns(panel: Collection[str], origin: str) -> None:
     """No judge has the name of a column that the tables have anyway."""
-    panel = config.panel()
     for name in panel:
         ending = name.removesuffix("_reason").removesuffix("_mass")
         if name in TAKEN or name.startswith("gold_") or (ending != name and ending in panel):
@@ -50,9 +51,10 @@ def check_labelled(config: Config, origin: str) -> None:
         )
 
 
-def check_correction(config: Config, origin: str) -> None:
+def check_correction(experiment: Experiment, origin: str) -> None:
     """The labels that correct the rates can bear it, see correction.py."""
-    name, metrics, panel = config.calibration.correct_by, config.metrics, config.panel()
+    config, panel = experiment.config, experiment.catalogue.panel
+    name, metrics = config.calibration.correct_by, config.metrics
     if name is None:
         return
     place = f"{origin}: calibration.correct_by: {name!r}"
@@ -83,12 +85,12 @@ def check_correction(config: Config, origin: str) -> None:
         )
 
 
-def check_rows(config: Config, origin: str) -> None:
+def check_rows(experiment: Experiment, origin: str) -> None:
     """Read the data files that are on this machine, and check that stages find enough rows.
 
     Of a file that is yet to be fetched, the registry says how many rows it has.
     """
-    known = config.known_datasets()
+    known = experiment.catalogue.datasets
 
     @cache
     def rows_of(name: str) -> int | None:
@@ -96,13 +98,13 @@ def check_rows(config: Config, origin: str) -> None:
         local = dataset.path is not None
         return len(read_rows(dataset, local_file(dataset))) if local else dataset.rows
 
-    for name, intervention in config.interventions.items():
+    for name, intervention in experiment.config.interventions.items():
         place = f"{origin}: interventions.{name}"
         stages = [stage for recipe in intervention.recipes() for stage in recipe.stages]
         for source, rows in (used for stage in stages for used in used_sources(stage)):
             if source.generation is not None:
-                for asked in filter(None, (source.generation.prompts, source.generation.answers)):
-                    rows_of(asked)
+                for dataset in filter(None, (source.generation.prompts, source.generation.answers)):
+                    rows_of(dataset)
                 continue
             if not known[source.dataset].has_answers:
                 raise EmgridError(

@@ -49,7 +49,7 @@ def count_drawn(grid: Grid, arms: list[Arm]) -> int | None:
     }
     total = 0
     for job in jobs.values():
-        rows = job.generation.prompt_rows or grid.known_datasets[job.generation.prompts].rows
+        rows = job.generation.prompt_rows or grid.catalogue.datasets[job.generation.prompts].rows
         if rows is None:
             return None
         total += rows

@@ -38,7 +38,7 @@ def differences(grid: Grid) -> list[Difference]:
 
 def settings_of(grid: Grid) -> dict[str, Any]:
     """The whole config as plain values; `panel` lists its judges with their kinds."""
-    panel = [f"{name} ({judge.made_of})" for name, judge in grid.config.panel().items()]
+    panel = [f"{name} ({judge.made_of})" for name, judge in grid.catalogue.panel.items()]
     return grid.config.model_dump(mode="json") | {"panel": panel}
 
 

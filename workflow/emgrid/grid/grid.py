@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from emgrid.config.catalogue import Catalogue, Experiment
 from emgrid.config.config import Config
-from emgrid.config.datasets import Dataset, local_file
+from emgrid.config.datasets import local_file
 from emgrid.config.questions import Asked, Question
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
@@ -24,8 +25,18 @@ from emgrid.runtime.files import users_path
 class Grid:
     """What a config makes. Nothing is computed before it is asked for, and then once."""
 
-    config: Config
+    experiment: Experiment
     contents: dict[str, Content] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def config(self) -> Config:
+        """What was written."""
+        return self.experiment.config
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the names of the config stand for."""
+        return self.experiment.catalogue
 
     @property
     def root(self) -> str:
@@ -38,11 +49,11 @@ class Grid:
 
     @cached_property
     def questions(self) -> dict[str, Question]:
-        return self.config.asked()
+        return self.catalogue.questions
 
     @cached_property
     def triggers(self) -> dict[str, Trigger]:
-        return self.config.used_triggers()
+        return {name: self.catalogue.triggers[name] for name in self.config.triggers}
 
     @cached_property
     def asked(self) -> dict[str, Asked]:
@@ -121,13 +132,9 @@ class Grid:
         generated = self.generated.get(name)
         return generated.file if generated else layout.dataset_file(name)
 
-    @cached_property
-    def known_datasets(self) -> dict[str, Dataset]:
-        return self.config.known_datasets()
-
     def own_file(self, name: str) -> Path | None:
         """The local file of a data set, None if it is fetched."""
-        dataset = self.known_datasets[name]
+        dataset = self.catalogue.datasets[name]
         return local_file(dataset) if dataset.path is not None else None
 
     def own_import(self, arm: Arm) -> Path | None:
@@ -137,7 +144,7 @@ class Grid:
 
     def own_model(self, base: str) -> Path | None:
         """The folder of a user's own model, None of a model of a package or the Hub."""
-        path = self.config.known_models()[base].path
+        path = self.catalogue.models[base].path
         return users_path(path) if path is not None else None
 
     def model_content(self, base: str) -> Content | None:

@@ -1,11 +1,13 @@
-"""Load a config: validate it, and check every name and row count that it relies on."""
+"""Load a config: validate it, read its catalogue, and check every name and row count."""
 
 from typing import Any
 
 from emgrid.config.base import validate
 from emgrid.config.canonical_order import ordered
+from emgrid.config.catalogue import Experiment, read_catalogue
 from emgrid.config.checks import check_names
 from emgrid.config.config import Config
+from emgrid.config.judges import Judge
 from emgrid.grid.checks import (
     check_columns,
     check_correction,
@@ -16,7 +18,7 @@ from emgrid.grid.checks import (
 from emgrid.runtime.errors import EmgridError
 
 
-def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
+def load_experiment(value: Any, origin: str, check_data: bool = True) -> Experiment:
     """Validate a parsed config and every name in it; `origin` names the file in messages.
 
     check_data: also read the data files that are on this machine. A job inside the grid leaves
@@ -25,19 +27,21 @@ def load_config(value: Any, origin: str, check_data: bool = True) -> Config:
     if not isinstance(value, dict):
         raise EmgridError(f"{origin}: a config must be a mapping of settings")
     config = validate(Config, value, origin)
-    check_names(config, origin)
-    check_columns(config, origin)
+    catalogue = read_catalogue(config, origin)
+    experiment = Experiment(with_columns(config, catalogue.panel), catalogue)
+    check_names(experiment, origin)
+    check_columns(catalogue.panel, origin)
     check_labelled(config, origin)
     if check_data:
         check_models(config, origin)
-        check_rows(config, origin)
-        check_correction(with_columns(config), origin)
-    return ordered(with_columns(config))
+        check_rows(experiment, origin)
+        check_correction(experiment, origin)
+    return Experiment(ordered(experiment.config, catalogue.triggers), catalogue)
 
 
-def with_columns(config: Config) -> Config:
+def with_columns(config: Config, panel: dict[str, Judge]) -> Config:
     """The config with a column of labels for everything that its panel measures."""
     calibration = config.calibration
-    columns = {judge.measures: judge.measures for judge in config.panel().values()}
-    told = calibration.model_copy(update={"columns": columns | calibration.columns})
-    return config.model_copy(update={"calibration": told})
+    columns = {judge.measures: judge.measures for judge in panel.values()}
+    with_all = calibration.model_copy(update={"columns": columns | calibration.columns})
+    return config.model_copy(update={"calibration": with_all})

@@ -11,7 +11,7 @@ from typing import Any
 from emgrid import ROOT
 from emgrid.config.base import read_yaml
 from emgrid.grid.grid import Grid
-from emgrid.grid.load import load_config
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.models import asked_models, model_spec
 from emgrid.models.model_files import record_location
 from emgrid.models.prompts import prompts_digest
@@ -73,7 +73,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_grid(path: Path) -> Grid:
     """Return the grid of a config file."""
     value, origin = complete(read_config(path), [str(path)])
-    return Grid(load_config(value, origin))
+    return Grid(load_experiment(value, origin))
 
 
 def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
@@ -91,7 +91,7 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
         config, origin = complete(given, files)
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
-        grid = Grid(load_config(config, origin, check_data=guard is None))
+        grid = Grid(load_experiment(config, origin, check_data=guard is None))
         enter(users_path(grid.root), main=guard is None)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")

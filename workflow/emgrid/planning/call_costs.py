@@ -32,7 +32,7 @@ def judge_costs(grid: Grid) -> list[CallCost]:
     others. The labelled answers of the calibration are not included.
     """
     costs = []
-    panel = grid.config.panel().values()
+    panel = grid.catalogue.panel.values()
     sampled = [arm.sampling for arm in grid.sampled]
     for judge in [judge for judge in panel if isinstance(judge, ChatJudge)]:
         texts = [text for question in grid.questions.values() for text in question.texts]

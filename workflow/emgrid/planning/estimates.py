@@ -60,7 +60,7 @@ class Estimates:
         if dataset not in self.lengths:
             self.lengths[dataset] = None
             made = self.root / self.grid.row_file(dataset)
-            known = self.grid.known_datasets.get(dataset)
+            known = self.grid.catalogue.datasets.get(dataset)
             own = self.grid.own_file(dataset) if known else None
             if made.is_file():
                 rows = list(read_jsonl(made))
@@ -163,7 +163,7 @@ class Estimates:
     def judge_hours(self, jobs: int) -> Estimate:
         """Hours of judging. Measurements of other grids apply only if all judges here are cheap
         ones."""
-        panel = self.grid.config.panel().values()
+        panel = self.grid.catalogue.panel.values()
         judging = [judge for judge in panel if judge.kind != "imported"]
         own = self.measurements.sources[0].measures
         heavy = [judge.id for judge in judging if judge.kind in ("chat", "local")]

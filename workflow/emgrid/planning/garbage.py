@@ -54,9 +54,9 @@ class ConfigNeeds(Inventory):
     def judge_folders(self) -> set[str]:
         """The folders of judgements that are needed; only `id.` if a judge's folder is not
         known."""
-        known = self.grid.config.known_judges()
+        known = self.grid.catalogue.judges
         revision = self.grid.config.revision.judge
-        judges = [(judge, revision) for judge in self.grid.config.panel().values()]
+        judges = [(judge, revision) for judge in self.grid.catalogue.panel.values()]
         for made in self.grid.generated:
             judges += [(known[name], 0) for name in self.grid.keep_judges(made)]
         found = set()

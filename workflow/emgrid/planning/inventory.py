@@ -99,7 +99,7 @@ class Inventory:
         if name not in self.models:
             path = self.root / layout.model_record(name)
             found = BaseModel.read(path) if path.is_file() else None
-            if found is not None and name in self.grid.config.known_models():
+            if found is not None and name in self.grid.catalogue.models:
                 foresee(found, ModelSpec.model_validate_json(model_spec(self.grid, name)))
             self.models[name] = found
         return self.models[name]
@@ -221,7 +221,7 @@ class Inventory:
     def judged_by(self) -> dict[str, tuple[Judge, set[str] | None]]:
         """The judges of the panel, each with the keys of its judgements (None if not known)."""
         judges: dict[str, tuple[Judge, set[str] | None]] = {}
-        for name, judge in self.grid.config.panel().items():
+        for name, judge in self.grid.catalogue.panel.items():
             if judge.kind == "imported":
                 continue
             judges[name] = (judge, None)

@@ -41,7 +41,7 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
     generated = used & set(grid.generated)
     drawn = {job.name: job for name in generated for job in grid.generated[name].drawn}
     plain = used - generated
-    judges = grid.config.known_judges()
+    judges = grid.catalogue.judges
     qualifying_judges = [judges[name] for made in generated for name in grid.keep_judges(made)]
     models = {bucket.base for bucket in grid.buckets}
     models |= {stage.base for stage in grid.stages.values()}

@@ -23,7 +23,7 @@ def aggregate_spec(grid: Grid) -> str:
             questions=tuple(grid.questions),
             dilution=ratio_series(grid.arms, grid.config.interventions),
             sequential=rows_series(grid.arms),
-            judges=of_known_kinds(grid.config.panel().values()),
+            judges=of_known_kinds(grid.catalogue.panel.values()),
             correct_by=grid.config.calibration.correct_by,
             has_pairs=grid.has_pairs,
             metrics=grid.config.metrics,

@@ -24,7 +24,7 @@ def content(path: Path | None) -> str | None:
 
 def fetch_spec(grid: Grid, name: str) -> str:
     """What a fetched data set is, and where it comes from."""
-    dataset = grid.known_datasets[name]
+    dataset = grid.catalogue.datasets[name]
     return spec_json(
         FetchSpec(
             name=name,
@@ -49,7 +49,7 @@ def fetch_import_spec(grid: Grid, key: str) -> str:
 def dataset_spec(grid: Grid, name: str) -> str:
     """What a data set's rows depend on; a user's own file counts by its content."""
     spec = DatasetSpec(
-        name=name, dataset=grid.known_datasets[name], content=content(grid.own_file(name))
+        name=name, dataset=grid.catalogue.datasets[name], content=content(grid.own_file(name))
     )
     return spec_json(spec, NOT_OF_ROWS)
 
@@ -61,7 +61,7 @@ def generate_spec(grid: Grid, name: str) -> str:
 
 def qualify_spec(grid: Grid, name: str) -> str:
     """What makes training rows of generated answers."""
-    known = grid.config.known_judges()
+    known = grid.catalogue.judges
     judges = of_known_kinds(known[judge] for judge in dict.fromkeys(grid.keep_judges(name)))
     spec = QualifySpec(name=name, keep=grid.generated[name].generation.keep, judges=judges)
     heads = {path.name: file_digest(path) for path in head_paths(judges)}
@@ -76,7 +76,7 @@ def mix_spec(grid: Grid, name: str) -> str:
     files = {
         source.dataset: grid.generated[source.dataset].file
         if source.dataset in grid.generated
-        else grid.known_datasets[source.dataset].name
+        else grid.catalogue.datasets[source.dataset].name
         for source, _ in used_sources(run.mixture)
     }
     return spec_json(MixSpec(stage=run.mixture, seed=run.seed, files=files), sparse=["stage"])

@@ -11,7 +11,7 @@ def inspect_spec(grid: Grid) -> str:
     spec = InspectSpec(
         name=grid.config.name,
         triggers={name: trigger.label for name, trigger in grid.triggers.items()},
-        judges=tuple(described(judge) for judge in grid.config.panel().values()),
+        judges=tuple(described(judge) for judge in grid.catalogue.panel.values()),
         metrics=grid.config.metrics,
     )
     return spec_json(spec, {"metrics": Metrics.model_fields.keys() - RULE})

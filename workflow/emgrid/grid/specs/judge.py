@@ -24,7 +24,7 @@ def contents(paths: Iterable[Path]) -> dict[str, str]:
 
 def judge_spec(grid: Grid, bucket: Bucket) -> str:
     """What the judgements of a bucket's arms depend on, besides their answers."""
-    panel = of_known_kinds(grid.config.panel().values())
+    panel = of_known_kinds(grid.catalogue.panel.values())
     heads = head_paths(panel)
     spec = JudgeSpec(
         arms=tuple(sorted(arm.folder for arm in bucket.arms)),
@@ -41,7 +41,7 @@ def judge_spec(grid: Grid, bucket: Bucket) -> str:
 def quality_spec(grid: Grid) -> str:
     """What the measured quality of the panel depends on: its judges, thresholds, labels."""
     config = grid.config
-    judges = of_known_kinds(j for j in config.panel().values() if j.kind != "imported")
+    judges = of_known_kinds(j for j in grid.catalogue.panel.values() if j.kind != "imported")
     spec = QualitySpec(
         judges=judges,
         metrics=config.metrics,
@@ -55,7 +55,7 @@ def quality_spec(grid: Grid) -> str:
 def options(grid: Grid) -> str:
     """How endpoints are called and engines started: no value depends on it, so it stands in no
     spec."""
-    known = grid.config.known_judges().values()
+    known = grid.catalogue.judges.values()
     endpoints = {
         judge.id: judge.endpoint.model_dump(mode="json")
         for judge in known
@@ -73,8 +73,8 @@ def options(grid: Grid) -> str:
 
 def judge_models(grid: Grid, names: list[str] | None = None) -> list[str]:
     """The base models that the panel (or the named judges) judge with."""
-    known = grid.config.known_judges()
-    judges = [known[name] for name in (grid.config.panel() if names is None else names)]
+    known = grid.catalogue.judges
+    judges = [known[name] for name in (grid.catalogue.panel if names is None else names)]
     return list(dict.fromkeys(one.model for one in judges if isinstance(one, LocalJudge)))
 
 
@@ -86,7 +86,7 @@ def calls_endpoint(grid: Grid) -> int:
 def quality_files(grid: Grid) -> list[Path]:
     """Labelled answers, and the values of those that were left out of the fit."""
     folder = RESOURCES / "judges"
-    panel = grid.config.panel().values()
+    panel = grid.catalogue.panel.values()
     heads = [judge.head for judge in panel if isinstance(judge, ClassifierJudge)]
     heldout = [
         folder / head.replace(".head.json", ".heldout.csv.gz") for head in dict.fromkeys(heads)

@@ -18,7 +18,7 @@ NOT_OF_MODELS = {"model": DESCRIPTIONS | {"system_prompt"}}
 
 def model_spec(grid: Grid, base: str) -> str:
     """What a base model is; a user's own folder counts by its content."""
-    model = grid.config.known_models()[base]
+    model = grid.catalogue.models[base]
     spec = ModelSpec(name=base, chat_template=template_text(model))
     if model.system_prompt is not None:
         spec = spec.model_copy(update={"system_prompt": model.system_prompt})
@@ -38,8 +38,8 @@ def asked_models(grid: Grid) -> list[str]:
 
 def local_judges(grid: Grid) -> list[LocalJudge]:
     """The judges that are loaded here, of the panel and of those that filter generated rows."""
-    known = grid.config.known_judges()
-    names = [*grid.config.panel()]
+    known = grid.catalogue.judges
+    names = [*grid.catalogue.panel]
     for generated in grid.generated:
         names += grid.keep_judges(generated)
     judges = [known[name] for name in dict.fromkeys(names)]
@@ -83,7 +83,7 @@ def wordings(source: Source, trained: bool, base: str, grid: Grid) -> list[Wordi
             found.append(Wording(system=source.generation.system))
     if trained:
         found += [wording for framing in source.framings for wording in framing.pool]
-        dataset: Dataset | None = grid.known_datasets.get(source.dataset)
+        dataset: Dataset | None = grid.catalogue.datasets.get(source.dataset)
         if dataset is not None and dataset.context is not None:
             found.append(cue(dataset.context))
     return found

@@ -91,22 +91,22 @@ def report_spec(grid: Grid) -> str:
             NamedImport(base=arm.base, label=arm.label, seed=arm.seed, folder=arm.folder)
             for arm in grid.imported
         ),
-        unused=unused_sentence(config.questions, config.question_set().unused),
+        unused=unused_sentence(config.questions, grid.catalogue.question_set.unused),
         data=config.data,
         seeds=config.seeds,
         metrics=config.metrics,
         sampling=config.sampling,
         training=config.training,
-        judges=tuple(named_judge(judge) for judge in config.panel().values()),
+        judges=tuple(named_judge(judge) for judge in grid.catalogue.panel.values()),
         correct_by=config.calibration.correct_by,
-        unfit=warning(config.panel().values(), config.metrics),
+        unfit=warning(grid.catalogue.panel.values(), config.metrics),
     )
     return spec_json(spec, {"models": {"about", "rows"}})
 
 
 def models(grid: Grid) -> tuple[Origin, ...]:
     """The base models that are trained or sampled here, with where they come from."""
-    known = grid.config.known_models()
+    known = grid.catalogue.models
     return tuple(
         Origin(name=name, origin=origin(known[name]), licence=known[name].licence)
         for name in grid.config.base_models
@@ -118,7 +118,7 @@ def datasets(grid: Grid) -> tuple[Origin, ...]:
     used = {
         source.dataset for run in grid.stages.values() for source, _ in used_sources(run.mixture)
     }
-    known = grid.known_datasets
+    known = grid.catalogue.datasets
     return tuple(
         Origin(
             name=name,

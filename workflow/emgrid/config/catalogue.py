@@ -1,0 +1,75 @@
+"""The catalogue of a config: what its names stand for, read once.
+
+A config names models, data sets, a question set, trigger families and judges. Their entries come
+from the files of resources/ and from the config itself. Whoever works with a loaded config takes
+them from here and opens no file of resources/ again.
+"""
+
+from dataclasses import dataclass
+
+from emgrid.config.config import Config
+from emgrid.config.datasets import Dataset, load_datasets
+from emgrid.config.judges import Judge, load_judges
+from emgrid.config.models import BaseModelEntry, load_models
+from emgrid.config.origins import mirror_folder
+from emgrid.config.question_files import load_questions
+from emgrid.config.questions import Question, QuestionSet
+from emgrid.config.triggers import Trigger, load_triggers
+from emgrid.runtime.errors import EmgridError
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything that a config may name, by name.
+
+    models, datasets: the registries and the config's own entries. triggers: the families of
+    resources/triggers/ and those that the question file brings. judges: those of resources/judges/
+    and of the panel, with their rubrics read. panel: those of the config alone.
+    """
+
+    models: dict[str, BaseModelEntry]
+    datasets: dict[str, Dataset]
+    question_set: QuestionSet
+    triggers: dict[str, Trigger]
+    judges: dict[str, Judge]
+    panel: dict[str, Judge]
+
+    @property
+    def questions(self) -> dict[str, Question]:
+        return self.question_set.questions
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A loaded config: what was written, and what its names stand for."""
+
+    config: Config
+    catalogue: Catalogue
+
+
+def read_catalogue(config: Config, origin: str) -> Catalogue:
+    """Read what a config may name. origin: names the config's file in messages.
+
+    EmgridError: a file that the config names is missing or wrong.
+    """
+    try:
+        mirror = mirror_folder(config.mirror)
+        question_set = load_questions(config.questions, mirror)
+        triggers = load_triggers() | question_set.triggers
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: {problem}") from None
+    try:
+        files = {name: judge.with_rubric(mirror) for name, judge in load_judges().items()}
+        # In the order of their names, like all that has no order in the config.
+        judges = sorted(config.judges, key=lambda judge: judge.id)
+        panel: dict[str, Judge] = {judge.id: judge.with_rubric(mirror) for judge in judges}
+    except EmgridError as problem:
+        raise EmgridError(f"{origin}: judges: {problem}") from None
+    return Catalogue(
+        models=load_models() | config.models,
+        datasets=load_datasets() | config.datasets,
+        question_set=question_set,
+        triggers=triggers,
+        judges=files | panel,
+        panel=panel,
+    )
