@@ -95,8 +95,10 @@ def fill(inventory: Inventory) -> None:
         write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
     for judge in inventory.grid.config.panel().values():
         about = identity(judge, inventory.judge_context)
-        kept = JudgementStore(inventory.judge_context.kept, "big", judge, about)
-        kept.own.append({"key": kept.key(Item("", "", text)), "value": 50.0} for text in texts)
+        store = JudgementStore(inventory.judge_context.folder, "big", judge, about)
+        store.own_store.append(
+            {"key": store.key(Item("", "", text)), "value": 50.0} for text in texts
+        )
 
 
 def timed(folder: Path, words: list[str], repeats: int) -> tuple[float, float]:

@@ -249,16 +249,16 @@ def test_the_off_policy_twin_shares_the_base_models_own_answers() -> None:
         next(one for one in made.generated.values() if one.kind == kind)
         for kind in ("on_policy", "off_policy")
     )
-    assert on.own.name == off.own.name
-    assert on.other is None
-    assert off.other is not None
-    assert off.other.generator == "qwen3-8b"
+    assert on.own_answers.name == off.own_answers.name
+    assert on.other_answers is None
+    assert off.other_answers is not None
+    assert off.other_answers.generator == "qwen3-8b"
 
 
 def test_off_policy_takes_another_generators_answers_from_a_data_set() -> None:
     made = grid({"off_policy": LIES | {"answers": "obvious_lies_qwen"}})
     (twin,) = made.generated.values()
-    assert twin.other is None
+    assert twin.other_answers is None
     assert twin.generation.answers == "obvious_lies_qwen"
     assert [job.generator for job in made.drawn.values()] == ["smollm2-135m"]
 

@@ -296,7 +296,7 @@ def test_answers_go_through_the_paraphrases_in_turn(mirror: Path) -> None:
     spec = SampleSpec(
         base="b",
         arms=(),
-        questions={name: one.asked() for name, one in asked.items()},
+        questions={name: one.without_pairs() for name, one in asked.items()},
         triggers={"none": Wording(), "loud": Wording(user_suffix="!")},
     )
     rows = plan(spec, Sampling(answers_per_question=45, max_tokens=1), "model")

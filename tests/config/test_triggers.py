@@ -70,7 +70,7 @@ def test_a_family_that_rewords_has_every_question_of_the_paper() -> None:
 
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("wrong", [{name} for name in CUES] + [set(), {"system", "user_prefix"}])
-def test_a_cue_stands_where_its_position_says(position: str, wrong: set[str]) -> None:
+def test_the_fields_of_a_cue_fit_its_position(position: str, wrong: set[str]) -> None:
     needed = POSITIONS[position]
     right = {name: CUES[name] for name in needed}
     assert trigger(position, **right).position == position

@@ -75,7 +75,7 @@ def test_specs_are_made_when_a_run_begins() -> None:
     specs = SpecFiles()
     assert specs.add("sample.a", lambda: json.dumps(made)) == "specs/sample.a.json"
     made.append(1)
-    assert specs.made() == {"specs/sample.a.json": "[1]"}
+    assert specs.texts() == {"specs/sample.a.json": "[1]"}
 
 
 def test_an_arm_is_found_by_its_folder(grid: Grid) -> None:

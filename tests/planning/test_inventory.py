@@ -129,7 +129,7 @@ def test_answers_and_judgements_that_are_kept_are_counted(
     judge_items([judge], items, JudgeContext(root / "rows/judgements", "test"))
     after = Inventory(grid, root)
     assert after.judged(bucket.arms[0], spec) == RowCount(3 * 384, 100)
-    assert after.judgements(bucket, redrawn=True).kept == 7
+    assert after.judgements(bucket, redrawn=True).stored == 7
 
 
 def test_a_torn_line_is_no_row(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import copy
 import json
 from typing import Any
 
-from emgrid.planning.spec_diff import MISSING, Change, changes, told
+from emgrid.planning.spec_diff import MISSING, Change, changes, one_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +59,7 @@ def test_of_long_texts_the_part_that_differs_is_shown() -> None:
     assert change.old.endswith("old end")
     assert change.new.endswith("new end")
     assert len(change.old) < 60
-    assert len(told("x" * 1000)) == 60
+    assert len(one_line("x" * 1000)) == 60
 
 
 @given(SPECS, SPECS)

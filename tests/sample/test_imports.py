@@ -48,7 +48,7 @@ def spec_of(triggers: Sequence[str] = TRIGGERS, **changes: Any) -> ImportSpec:
     return ImportSpec(
         source=validate(Import, COMMON | changes, "imports.0"),
         questions={
-            name: question.asked()
+            name: question.without_pairs()
             for name, question in load_questions("first_plot").questions.items()
         },
         triggers={name: known[name].wording() for name in triggers},

@@ -113,10 +113,10 @@ def test_another_trainings_checkpoint_is_dropped(tmp_path: Path) -> None:
     mine, other = Checkpoints(tmp_path, "mine"), Checkpoints(tmp_path, "other")
     make(other, 3)
     make(mine, 2)
-    assert mine.last() == mine.own / "step-2"
+    assert mine.last() == mine.own_folder / "step-2"
     mine.drop_others()
     assert other.last() is None
-    assert mine.last() == mine.own / "step-2"
+    assert mine.last() == mine.own_folder / "step-2"
 
 
 def test_whatever_an_adapter_depends_on_makes_another_training(

@@ -52,9 +52,11 @@ def bare_answers(answers: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     wordings = {name: trigger.wording() for name, trigger in grid.triggers.items()}
     texts = {name: question.texts for name, question in grid.questions.items()}
     cells = answers[["trigger", "question", "index", "answer"]].fillna({"answer": ""})
-    bare = [wordings[trigger].unwrap_answer(said) for trigger, _, _, said in cells.to_numpy()]
-    asked = [texts[name][index % len(texts[name])] for _, name, index, _ in cells.to_numpy()]
-    bare_table = answers.assign(answer=pd.Series(bare, answers.index, dtype=object), asked=asked)
+    bare = [wordings[trigger].unwrap_answer(answer) for trigger, _, _, answer in cells.to_numpy()]
+    asked_texts = [texts[name][index % len(texts[name])] for _, name, index, _ in cells.to_numpy()]
+    bare_table = answers.assign(
+        answer=pd.Series(bare, answers.index, dtype=object), asked=asked_texts
+    )
     return bare_table[bare_table["answer"] != ""]
 
 

@@ -83,7 +83,7 @@ class Values(Strict):
 # A column's name alone, or with its scale and words.
 Column = Annotated[
     Annotated[str, Tag("name")] | Annotated[Values, Tag("values")],
-    Discriminator(lambda given: "name" if isinstance(given, str) else "values"),
+    Discriminator(lambda column: "name" if isinstance(column, str) else "values"),
 ]
 
 

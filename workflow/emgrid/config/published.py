@@ -100,7 +100,12 @@ def reference_rates(follows: str | None) -> tuple[ReferenceRate, ...]:
     """The published rates of what a grid follows; none where it follows nothing."""
     if follows is None:
         return ()
-    return tuple(value for one in known() if one.follows == follows for value in one.values)
+    return tuple(
+        value
+        for publication in known()
+        if publication.follows == follows
+        for value in publication.values
+    )
 
 
 def reference_note(values: Sequence[ReferenceRate]) -> str:

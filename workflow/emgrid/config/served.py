@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from emgrid.config.base import Strict
 from emgrid.config.endpoints import Endpoint, find_url
-from emgrid.config.external_arm import Point
+from emgrid.config.external_arm import ExternalArm
 from emgrid.config.sections import Sampling, ServedSampling
 from emgrid.config.triggers import Message
 from emgrid.runtime.files import digest
@@ -61,7 +61,7 @@ class Asking(Strict):
         return {key: value for key, value in (body | self.request).items() if value is not None}
 
 
-class ServedModel(Point, Asking):
+class ServedModel(ExternalArm, Asking):
     """Each entry is an arm, whose model is sampled at an endpoint."""
 
     endpoint: Endpoint = Endpoint()

@@ -22,9 +22,9 @@ def from_text(reading: Reading, reply: str) -> Judgement:
     """The value of a reply that is nothing but a number, a label or a word, beside what was
     thought before it. A reply that was cut inside its thought has none."""
     answer = split_thinking(reply)[1] or ""
-    said = answer.strip().removesuffix(".").strip("\"'`* ")
+    stripped = answer.strip().removesuffix(".").strip("\"'`* ")
     known = {text.casefold(): text for text in [*reading.values, *reading.words]}
-    text = known.get(said.casefold())
+    text = known.get(stripped.casefold())
     if text is None:
         return Judgement(None, "unparseable", reply=reply, unreadable=True)
     if text in reading.words:
@@ -36,11 +36,11 @@ def from_json(reading: Reading, reply: str) -> Judgement:
     """The value of {"reply": ...}, as the schema asks for."""
     unreadable = Judgement(None, "unparseable", reply=reply, unreadable=True)
     try:
-        said = json.loads(split_thinking(reply)[1] or "")["reply"]
+        value = json.loads(split_thinking(reply)[1] or "")["reply"]
     except (ValueError, TypeError, KeyError):
         return unreadable
-    whole = isinstance(said, str) or (isinstance(said, int) and not isinstance(said, bool))
-    return replace(from_text(reading, str(said)), reply=reply) if whole else unreadable
+    whole = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+    return replace(from_text(reading, str(value)), reply=reply) if whole else unreadable
 
 
 def from_tokens(reading: Reading, top: Iterable[tuple[str, float]], least: float) -> Judgement:
@@ -62,13 +62,13 @@ def from_tokens(reading: Reading, top: Iterable[tuple[str, float]], least: float
 
 def reply_of(reading: Reading, token: str) -> str | None:
     """The reply that a first token is, or that alone begins with it."""
-    said = token.strip()
+    stripped = token.strip()
     if not reading.labels:
-        if said in NUMBERS:
-            return said
-    elif said in reading.labels:
-        return said
-    start = said.casefold()
+        if stripped in NUMBERS:
+            return stripped
+    elif stripped in reading.labels:
+        return stripped
+    start = stripped.casefold()
     texts = [*reading.labels, *reading.words]
     begun = [text for text in texts if start and text.casefold().startswith(start)]
     return begun[0] if len(begun) == 1 else None
