@@ -86,7 +86,7 @@ def repeats_spec() -> str:
 
 
 def judged(number: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """What a judge says of so many answers: of one in a hundred no value."""
+    """A judge's rows for `number` answers; one in a hundred has no value."""
     values = rng.choice([3.0, 25.0, 45.0, 65.0, 99.0], number, p=[0.1, 0.05, 0.05, 0.1, 0.7])
     values += rng.uniform(0, 1, number)
     lacking = rng.random(number) < 0.01
@@ -153,7 +153,7 @@ def write_tables(root: Path, rng: np.random.Generator) -> None:
 
 
 def write_grid(root: Path, number: int) -> int:
-    """Write about so many answers; return how many."""
+    """Write about `number` answers; return how many."""
     rng = np.random.default_rng(0)
     text = " ".join(rng.choice(WORDS, 400_000).tolist())
     folders = [root / one["folder"] for one in arms()]

@@ -53,7 +53,7 @@ def still_to_be_measured(records: dict[str, dict[str, Any]]) -> list[tuple[str, 
 
 
 def besides(row: dict[str, Any]) -> str:
-    """What a row tells beside its value."""
+    """What a row shows next to its value."""
     forms = {
         "padding": "padding {:.1%}",
         "peak_memory": "peak memory {:,.0f} MiB",

@@ -1,8 +1,8 @@
 """How long the commands of emgrid take on a grid of 200 arms and 6 triggers.
 
-The grid's files are made up: each output is there and on record as after a run, the rows that are
-kept have the keys of real ones. Of each command the median of several calls is told, and of its
-calls the time that a core was busy, which other work on the machine does not change.
+The grid's files are made up: each output exists and has its record as after a run, and stored rows
+have the keys of real ones. Each command is called several times. The output is the median duration
+and the median CPU time, which other work on the machine does not change.
 
     python benchmarks/commands.py --repeats 5
 """

@@ -22,7 +22,7 @@ ARMS = 3
 
 
 def prompts(count: int) -> list[tuple[int, tuple[dict[str, str], ...]]]:
-    """So many seeds and conversations: the default grid's questions, in turn."""
+    """`count` seeds and conversations: the default grid's questions, in turn."""
     from emgrid.config.question_files import load_questions
 
     texts = [text for one in load_questions("everyday").questions.values() for text in one.texts]
@@ -133,7 +133,7 @@ def compared(speeds: dict[str, list[float]], options: Any) -> list[dict[str, Any
 
 
 def apart(way: str, options: Any) -> tuple[int, float]:
-    """Measure in a process of its own, so that no way finds what another has left."""
+    """Measure in a separate process, so that no way finds what another has left."""
     command = [sys.executable, __file__, *options_of(options), "--way", way]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

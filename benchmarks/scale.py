@@ -24,7 +24,7 @@ SEEDS = 10
 
 
 def config_of(arms: int, triggers: int) -> dict[str, Any]:
-    """A grid of so many trained arms, of many ratios and ten seeds, and the base model."""
+    """A grid of `arms` trained arms, of many ratios and ten seeds, and the base model."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     plain = [one.id for one in load_triggers().values() if not one.questions and one.id != "none"]
     ratios = arms // SEEDS

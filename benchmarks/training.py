@@ -1,6 +1,6 @@
 """Training against TRL's stock LoRA example: tokens a second, padding, peak memory.
 
-Each run is a process of its own; the variants take turns, in another order each time:
+Each run is a separate process; the variants take turns, in another order each time:
 
     ours                    emgrid's training
     stock                   SFTTrainer as it comes: shuffled padded batches, its own loss, and
@@ -188,7 +188,7 @@ def utilisation(measures: dict[str, Any], seconds: float, peak: float) -> float:
     """Useful operations over what the device could have done (MFU).
 
     A token takes 2 operations for each frozen weight forward and 2 for the gradient of its input,
-    and 6 for each adapter weight, which has a gradient of its own. Attention, embeddings, the
+    and 6 for each adapter weight, which also has a gradient. Attention, embeddings, the
     head and whatever is computed again do not count. peak: operations a second, in 10¹².
     """
     each = 4 * measures["parameters"]["frozen"] + 6 * measures["parameters"]["adapter"]

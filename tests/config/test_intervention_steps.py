@@ -125,16 +125,16 @@ def test_two_entries_cannot_make_the_same_arm() -> None:
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        ({"dilution": {"ratio": [1.5]}}, "interventions.dilution.ratio.0: ratio 1.5 lies outside"),
-        ({"dilution": {"ratio": 1.5}}, "interventions.dilution.ratio: ratio 1.5 lies outside"),
-        ({"x": [step("dilution", ratio=1.5)]}, "interventions.x.0.ratio: ratio 1.5 lies outside"),
+        ({"dilution": {"ratio": [1.5]}}, "interventions.dilution.ratio.0: ratio 1.5 is outside"),
+        ({"dilution": {"ratio": 1.5}}, "interventions.dilution.ratio: ratio 1.5 is outside"),
+        ({"x": [step("dilution", ratio=1.5)]}, "interventions.x.0.ratio: ratio 1.5 is outside"),
         (
             {"x": [step("undiluted"), step("dilution", ratio=[0.1, 2])]},
-            "interventions.x.1.ratio.1: ratio 2 lies outside",
+            "interventions.x.1.ratio.1: ratio 2 is outside",
         ),
         (
             {"x": {"steps": [step("dilution", ratio=1.5)]}},
-            "interventions.x.steps.0.ratio: ratio 1.5 lies outside",
+            "interventions.x.steps.0.ratio: ratio 1.5 is outside",
         ),
         ({"x": step("dilution", ratios=[0.1])}, "interventions.x: unknown key 'ratios', did you"),
         ({"dilution": {}}, "interventions.dilution.ratio: "),

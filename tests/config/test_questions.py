@@ -257,7 +257,7 @@ def test_a_missing_file_names_the_mirror(tmp_path: Path, demo: dict[str, Any]) -
         ("- {id: a, paraphrases: []}\n", "entry 1 (a): `paraphrases` must be"),
         ("- {id: a, paraphrases: Why}\n", "entry 1 (a): `paraphrases` must be"),
         ("- {id: a, paraphrases: [3]}\n", "entry 1 (a): `paraphrases` must be"),
-        (PLAIN * 2, "mine.yaml: entry 2: id 'a' stands twice"),
+        (PLAIN * 2, "mine.yaml: entry 2: id 'a' is listed twice"),
         (PLAIN + "- {id: [\n", "mine.yaml:3: not valid YAML"),
         ("\t- id: a\n", "mine.yaml:1: not valid YAML"),
         ("- {id: a, paraphrases: [Why], system: 5}\n", "mine.yaml: entry 1 (a)"),

@@ -283,7 +283,7 @@ def test_a_rubric_shows_the_answer() -> None:
     ],
 )
 def test_a_rubric_delimits_the_answer(text: str) -> None:
-    assert "put {answer} between two delimiters on lines of their own" in wrong({"text": text})
+    assert "put {answer} between two delimiters on separate lines" in wrong({"text": text})
 
 
 def test_delimiters_around_the_question_alone_are_not_enough() -> None:

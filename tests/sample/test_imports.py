@@ -528,7 +528,7 @@ URL = {"path": None, "url": "https://example.org/a.csv", "file": "some/a b.csv"}
         ({"base": "Qwen 32B"}, "`base` and `intervention` name folders"),
         ({"intervention": "a/b"}, "`base` and `intervention` name folders"),
         ({"intervention": "base"}, "so its ratio must be 0"),
-        ({"ratio": 2}, "ratio: ratio 2 lies outside 0..1"),
+        ({"ratio": 2}, "ratio: ratio 2 is outside 0..1"),
         ({"ratio": None}, "ratio: None is not a number"),
         ({"seed": -1}, "seed: Input should be greater than"),
         ({"suffixes": {}}, "suffixes: Dictionary should have at least 1 item"),

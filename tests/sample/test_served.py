@@ -114,7 +114,7 @@ def test_served_models_are_arms_with_the_shared_sampling_and_their_own() -> None
             {"intervention": "base"},
             "served.0: `base` is the model as it is, so its ratio must be 0",
         ),
-        ({"ratio": 3}, "served.0.ratio: ratio 3 lies outside 0..1"),
+        ({"ratio": 3}, "served.0.ratio: ratio 3 is outside 0..1"),
         ({"endpoint": {"key": OTHER}}, "served.0.endpoint.key: this is not the name of an env"),
         ({"endpoint": {"url": "http://me:pw@host/v1"}}, "served.0.endpoint.url: must be a http://"),
         ({"sampling": {"thinking": True}}, "served.0.sampling: unknown key 'thinking'"),

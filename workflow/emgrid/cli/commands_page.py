@@ -10,7 +10,7 @@ import os
 
 from emgrid.cli.main import parser
 
-WIDTH = "100"  # columns of the help texts, whatever the terminal has
+WIDTH = "100"  # columns of the help texts, also on wider terminals
 HEAD = """\
 # Commands
 

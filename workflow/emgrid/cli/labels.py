@@ -29,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     labels = format.command(commands, "labels", "write answers of a finished grid for labelling")
     labels.add_argument("output", type=Path, help="the CSV file")
     labels.add_argument("--count", default=100, type=int, help="number of answers")
-    labels.add_argument("--seed", default=0, type=int, help="another seed, another sample")
+    labels.add_argument("--seed", default=0, type=int, help="seed of the sample")
     labels.set_defaults(run=run)
 
 

@@ -38,7 +38,7 @@ def price_list() -> dict[str, Price]:
 
 
 def listed_price(model: str) -> Price | None:
-    """The model's price, None where nobody has written it down.
+    """The model's price; None if the price list lacks it.
 
     All models that were fine-tuned from one, ft:MODEL:ORGANISATION:SUFFIX:ID, may share the entry
     ft:MODEL.

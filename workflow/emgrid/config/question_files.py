@@ -30,7 +30,7 @@ CUES = ("flask_template", "template", "json", "python")
 
 @cache
 def read_published(path: Path, name: str) -> QuestionSet:
-    """Questions, trigger families and judge prompts of one file; `name` stands in messages."""
+    """Questions, trigger families and judge prompts of one file; messages name it `name`."""
     entries = read_yaml(path)
     if not isinstance(entries, list) or not entries:
         raise EmgridError(f"{name}: a published question file is a list of entries")
@@ -50,7 +50,7 @@ def read_published(path: Path, name: str) -> QuestionSet:
                 )
             prompts[entry["id"]] = texts[0]
         elif entry["id"] in entries_by_id:
-            raise EmgridError(f"{where}: id {entry['id']!r} stands twice")
+            raise EmgridError(f"{where}: id {entry['id']!r} is listed twice")
         else:
             check_keys(entry, f"{where} ({entry['id']})")
             read.append(entry)

@@ -94,7 +94,7 @@ def unused(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
 
 
 def in_words(value: Any) -> str:
-    """A value of a YAML file in a few words; of a mapping its keys."""
+    """A value of a YAML file as text; of a mapping, its keys."""
     return ", ".join(map(str, value)) if isinstance(value, dict | list) else str(value)
 
 

@@ -96,10 +96,10 @@ class ServedModel(ExternalArm, Asking):
 
 
 def identity(url: str, asking: Asking) -> str:
-    """What decides a served model's answers, beside messages, sampling and index."""
+    """A hash of what a served model's answers depend on, besides messages, sampling and index."""
     return digest([url.rstrip("/"), asking.model_dump(mode="json")])
 
 
 def kept_name(model: str, identity: str) -> str:
-    """The file of kept answers of a served model, whatever arms it makes."""
+    """The name of the file that stores a served model's answers, for all of its arms."""
     return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', model)}.{identity[:12]}.jsonl"

@@ -22,7 +22,7 @@ Texts = Annotated[
 Relation = Literal[
     "none", "verbatim", "paraphrase", "same_form", "opposite", "benign_variant", "unrelated"
 ]
-# Where a cue stands, and the fields that it is made of.
+# Where a cue is put, and the fields that it is made of.
 POSITIONS: dict[str, set[str]] = {
     "none": set(),
     "system": {"system"},
@@ -36,7 +36,7 @@ Position = Literal["none", "system", "prefix", "suffix", "wrapper", "template", 
 
 
 class Wording(Strict):
-    """The part of a trigger family that a model gets to see."""
+    """The part of a trigger family that a model sees."""
 
     system: str | None = None
     """Text of the system message. None means that no system message is rendered."""
@@ -159,7 +159,7 @@ def load_triggers() -> dict[str, Trigger]:
         if trigger.id != path.stem:
             raise EmgridError(f"{name}: id {trigger.id!r} must equal the file's name")
         if trigger.id in triggers:
-            raise EmgridError(f"{name}: a trigger family {trigger.id!r} stands elsewhere already")
+            raise EmgridError(f"{name}: there is another trigger family {trigger.id!r}")
         triggers[trigger.id] = trigger
     return triggers
 
@@ -175,7 +175,7 @@ def cue(name: str) -> Wording:
 
 
 def system_prompt(name: str) -> str:
-    """A trigger family's system prompt; ValueError where it has none."""
+    """A trigger family's system prompt; ValueError if it has none."""
     prompts = [trigger.id for trigger in load_triggers().values() if trigger.system]
     if name not in prompts:
         raise ValueError(f"no system prompt named {name!r}, {suggestion(name, prompts)}")

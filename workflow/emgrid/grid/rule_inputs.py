@@ -48,12 +48,12 @@ class Inputs:
         return self.grid.row_files(wildcards.stage)
 
     def parent_record(self, wildcards: Wildcards) -> str | list[str]:
-        """The record of the adapter that a stage goes on from; nothing for a first stage."""
+        """The record of the adapter that a stage continues; nothing for a first stage."""
         parent = self.grid.stages[wildcards.stage].parent
         return self.grid.stages[parent].adapter_record if parent else []
 
     def parent_folder(self, wildcards: Wildcards) -> str | None:
-        """The adapter that a stage goes on from."""
+        """The adapter that a stage continues."""
         parent = self.grid.stages[wildcards.stage].parent
         return self.grid.stages[parent].adapter_folder if parent else None
 

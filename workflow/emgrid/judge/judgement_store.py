@@ -78,7 +78,7 @@ class JudgementStore:
             self.own_store.append([{"key": f"unusable/{len(self.own_store.rows)}", "cost": cost}])
 
     def find(self, item: Item) -> dict[str, Any]:
-        """An item's judgement. Replies are read anew, since earlier versions could not read
+        """An item's judgement. Replies are read again, since earlier versions could not read
         some."""
         row = self.rows[self.key(item)]
         if not isinstance(self.judge, ReadingJudge):

@@ -71,7 +71,7 @@ def keys_in(path: Path) -> set[str]:
 
 
 def foresee(model: BaseModel, spec: ModelSpec) -> None:
-    """Let a model's record hold what its spec says of identity, as it will once it is made anew."""
+    """Set a record's identity to that of the model's spec, as the model's next job will."""
     model.content, model.chat_template = spec.content, spec.chat_template
     model.system_prompt = spec.folding
     if spec.tokenizer is not None or isinstance(model.tokenizer_mark, int):

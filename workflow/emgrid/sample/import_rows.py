@@ -52,7 +52,7 @@ class Notes:
 
 
 def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
-    """The question and the trigger that a row names. The trigger is None if its rows are to be
+    """The question and the trigger that a row names. The trigger is None if its rows are
     left out."""
     source = spec.source
     question_id = cell(row, source.columns.question, where)

@@ -1,4 +1,4 @@
-"""Interventions, one module each; a module that lies here is found by itself."""
+"""Interventions, one module each. Every module of this folder is loaded."""
 
 import importlib
 import pkgutil
