@@ -53,14 +53,14 @@ def make(folder: Path) -> None:
     asyncio.run(finish(workflow))
     grid = workflow.globals["GRID"]
     fill(Inventory(grid, Path()))
-    if found := unneeded([grid], Path()):
-        sys.exit(f"the grid is not as a run would leave it: {found[0].path}: {found[0].what}")
+    if entries := unneeded([grid], Path()):
+        sys.exit(f"the grid is not as a run would leave it: {entries[0].path}: {entries[0].what}")
     os.chdir(folder)
 
 
 async def finish(workflow: Any) -> None:
     """Write every output, and have Snakemake note down its job."""
-    told = {"packages": provenance.versions(), "device": "cpu (made up)", "seconds": 60.0}
+    manifest = {"packages": provenance.versions(), "device": "cpu (made up)", "seconds": 60.0}
     training = {"base": "smollm2-135m", "training": {"rank": 16}}
     for level in workflow.dag.toposorted():
         for job in level:
@@ -69,7 +69,7 @@ async def finish(workflow: Any) -> None:
                 if file.name == "adapter.json":
                     value = {"sha256": file.parent.name}
                 elif file.name == "provenance.json":
-                    value = told | {"tokens": 6000, "epochs": 2, "spec": training}
+                    value = manifest | {"tokens": 6000, "epochs": 2, "spec": training}
                 elif file.name == "model.json":
                     value = MODEL | {"eos_token_ids": [2]}
                 write_json(file, value)
@@ -79,8 +79,8 @@ async def finish(workflow: Any) -> None:
 
 def fill(inventory: Inventory) -> None:
     """Keep every answer, score and judgement."""
-    told = {"packages": provenance.versions(), "device": "cpu (made up)", "arms_of_job": 100}
-    told |= {"seconds": 600.0}
+    manifest = {"packages": provenance.versions(), "device": "cpu (made up)", "arms_of_job": 100}
+    manifest |= {"seconds": 600.0}
     sampling = {"max_tokens": inventory.grid.config.sampling.max_tokens}
     spec = {"base": "smollm2-135m", "sampling": sampling}
     texts = [f"Answer {number} is that one should do it, and soon." for number in range(997)]
@@ -92,7 +92,7 @@ def fill(inventory: Inventory) -> None:
         path = Path(f"rows/likelihood/{arm.writer}.jsonl")
         RowStore(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
         drawn = {"answers": len(keys), "drawn": len(keys)}
-        write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
+        write_json(Path(arm.folder) / "answers/provenance.json", manifest | drawn | {"spec": spec})
     for judge in inventory.grid.config.panel().values():
         about = identity(judge, inventory.judge_context)
         store = JudgementStore(inventory.judge_context.folder, "big", judge, about)

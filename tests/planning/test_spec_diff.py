@@ -40,8 +40,8 @@ def test_arms_are_told_apart_by_their_folder() -> None:
 
 
 def test_a_name_that_two_entries_have_is_none() -> None:
-    one = {"base": "b", "intervention": "i", "ratio": "1", "seed": 0}
-    assert changes([one, one | {"seed": 1}], [one, one | {"seed": 2}]) == [Change("seed", "1", "2")]
+    arm = {"base": "b", "intervention": "i", "ratio": "1", "seed": 0}
+    assert changes([arm, arm | {"seed": 1}], [arm, arm | {"seed": 2}]) == [Change("seed", "1", "2")]
 
 
 def test_entries_without_a_name_are_told_apart_by_what_they_are() -> None:
