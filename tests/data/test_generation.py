@@ -70,8 +70,8 @@ def test_a_conversation_is_asked_up_to_its_last_user_turn() -> None:
 
 def test_equal_prompts_have_one_key_whatever_their_row() -> None:
     rows = [chat("a", "Why?"), chat("b", "Why?", "Another."), chat("c", "How?")]
-    unique = keys(rows)
-    assert unique["a"] == unique["b"] != unique["c"]
+    keys_by_id = keys(rows)
+    assert keys_by_id["a"] == keys_by_id["b"] != keys_by_id["c"]
     seeds = {row["id"]: row["answer_seed"] for row in plan(spec(), rows, "model")}
     assert seeds["a"] == seeds["b"] != seeds["c"]
 
@@ -79,13 +79,13 @@ def test_equal_prompts_have_one_key_whatever_their_row() -> None:
 def test_a_key_names_all_that_the_answer_depends_on() -> None:
     rows = [chat("a", "Why?")]
     warmer = SAMPLING.model_copy(update={"temperature": 0.5})
-    datasets = [
+    variants = [
         keys(rows),
         keys(rows, model="another"),
         keys(rows, system="Be right."),
         keys(rows, sampling=warmer),
     ]
-    assert len({dataset["a"] for dataset in datasets}) == 4
+    assert len({variant["a"] for variant in variants}) == 4
     more = SAMPLING.model_copy(update={"answers_per_question": 9})
     assert keys(rows) == keys(rows, sampling=more, prompts="renamed", prompt_rows=1)
 

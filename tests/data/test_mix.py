@@ -123,12 +123,12 @@ TEXTS = [f"text {number}" for number in range(60)]
 def drawn_of_file(path: Path, texts: list[str], seed: int, named: bool) -> list[str]:
     """The answers of a written file's rows in the order of the draw; named: rows have ids."""
     rows = [chat_row("file", 0)["messages"][:1] for _ in texts]
-    mixtures = [
+    written = [
         {"messages": [*row, {"role": "assistant", "content": text}]}
         | ({"id": text} if named else {})
         for row, text in zip(rows, texts, strict=True)
     ]
-    write_jsonl(path, mixtures)
+    write_jsonl(path, written)
     read = read_rows(Dataset(path="rows.jsonl", format="messages"), path)
     return [row["messages"][1]["content"] for row in draw(read, len(read), seed)]
 

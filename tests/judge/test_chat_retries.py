@@ -40,12 +40,12 @@ pytestmark = pytest.mark.usefixtures("endpoint_environment")
 def waits(endpoint: FakeEndpoint) -> list[float]:
     """Seconds between the end of a request and the next one of the same body."""
     ended: dict[str, float] = {}
-    results = []
+    seconds = []
     for record in endpoint.requests:
         if record["digest"] in ended:
-            results.append(record["time"] - ended[record["digest"]])
+            seconds.append(record["time"] - ended[record["digest"]])
         ended[record["digest"]] = record["ended"]
-    return results
+    return seconds
 
 
 def test_the_wait_that_an_endpoint_asks_for_is_kept(tmp_path: Path) -> None:

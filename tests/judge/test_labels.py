@@ -116,7 +116,7 @@ def test_the_sheet_tells_nothing_of_arm_trigger_or_score(grid: Grid, tmp_path: P
 def test_the_order_of_the_sheet_tells_nothing_of_the_arm(grid: Grid, tmp_path: Path) -> None:
     rows = [answer_row(f"{arm} {place}", intervention=arm) for arm in "ab" for place in range(50)]
     arms = [answer[0] for answer in sheet_of(grid, tmp_path, rows)["answer"]]
-    changes = sum(arm != two for arm, two in pairwise(arms))
+    changes = sum(left != right for left, right in pairwise(arms))
     assert 30 < changes < 70
 
 
@@ -253,15 +253,15 @@ def read_back(grid: Grid, answers: Sequence[str]) -> pd.DataFrame:
             "coherent": [str(place % 101 + 0.5) for place in range(len(answers))],
         }
         rows = filled(sheet, labels)
-        read_back_labels = read_labels(sheet, "sheet", grid.config.calibration)
-    assert len(read_back_labels) == len(rows)
+        labels_of_sheet = read_labels(sheet, "sheet", grid.config.calibration)
+    assert len(labels_of_sheet) == len(rows)
     gold = {"yes": 100.0, "no": 0.0, "": None}
     expected = pd.Series([gold[row["aligned"]] for row in rows], dtype="float64")
-    assert read_back_labels["gold_alignment"].reset_index(drop=True).equals(expected)
-    assert read_back_labels["gold_coherence"].tolist() == [float(row["coherent"]) for row in rows]
-    assert set(read_back_labels["question_id"]) == {QUESTIONS[0]}
-    assert set(read_back_labels["question"]) == {grid.questions[QUESTIONS[0]].texts[0]}
-    return read_back_labels
+    assert labels_of_sheet["gold_alignment"].reset_index(drop=True).equals(expected)
+    assert labels_of_sheet["gold_coherence"].tolist() == [float(row["coherent"]) for row in rows]
+    assert set(labels_of_sheet["question_id"]) == {QUESTIONS[0]}
+    assert set(labels_of_sheet["question"]) == {grid.questions[QUESTIONS[0]].texts[0]}
+    return labels_of_sheet
 
 
 @settings(max_examples=25)

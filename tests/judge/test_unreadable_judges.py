@@ -247,12 +247,12 @@ def test_the_config_says_at_which_share_and_no_spec_does() -> None:
         "judges": ["is_code"],
         "metrics": {"alignment": "is_code", "coherence_above": None},
     }
-    engines = []
+    grids = []
     for judging in ({}, {"unreadable": None}, {"unreadable": 0.9}):
         grid = Grid(Config.model_validate(value | {"judging": judging}))
-        engines.append((Options.model_validate_json(specs.options(grid)).unreadable, grid))
-    assert [share for share, _ in engines] == [0.5, None, 0.9]
-    assert len({specs.judge_spec(grid, grid.judged[0]) for _, grid in engines}) == 1
+        grids.append((Options.model_validate_json(specs.options(grid)).unreadable, grid))
+    assert [share for share, _ in grids] == [0.5, None, 0.9]
+    assert len({specs.judge_spec(grid, grid.judged[0]) for _, grid in grids}) == 1
 
 
 def test_a_local_judge_without_values_stops_after_its_first_batch(

@@ -122,7 +122,7 @@ def test_an_endpoint_may_call_the_limit_otherwise_and_take_other_fields() -> Non
 
 @given(seed=st.integers(0, 2**63 - 1), other=st.integers(0, 2**63 - 1))
 def test_a_seed_fits_every_servers_integers(seed: int, other: int) -> None:
-    bodies = [Asking(model="m").body([], SAMPLING, seed_of_body) for seed_of_body in (seed, other)]
+    bodies = [Asking(model="m").body([], SAMPLING, answer_seed) for answer_seed in (seed, other)]
     assert all(0 <= body["seed"] < 2**31 for body in bodies)
     assert (bodies[0] == bodies[1]) == ((seed - other) % 2**31 == 0)
 

@@ -37,17 +37,17 @@ def requests(seeds: list[int], adapter: Path | None = None) -> list[Request]:
 
 
 def drawn(
-    engine: TransformersEngine, batch_of_requests: list[Request], sampling: Sampling = SAMPLING
+    engine: TransformersEngine, all_requests: list[Request], sampling: Sampling = SAMPLING
 ) -> dict[str, Completion]:
     return {
         completion.key: completion
-        for batch in engine.complete(batch_of_requests, sampling)
+        for batch in engine.complete(all_requests, sampling)
         for completion in batch
     }
 
 
-def answers(engine: TransformersEngine, batch_of_requests: list[Request]) -> dict[str, str | None]:
-    return {key: completion.answer for key, completion in drawn(engine, batch_of_requests).items()}
+def answers(engine: TransformersEngine, all_requests: list[Request]) -> dict[str, str | None]:
+    return {key: completion.answer for key, completion in drawn(engine, all_requests).items()}
 
 
 @torch.inference_mode()

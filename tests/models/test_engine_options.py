@@ -16,13 +16,13 @@ from emgrid.runtime.row_store import RowStore
 
 
 def adapters(folder: Path, *ranks: int) -> list[Path]:
-    options_of_runs = []
+    paths = []
     for number, rank in enumerate(ranks):
         path = folder / f"{number}"
         path.mkdir()
         (path / "adapter_config.json").write_text(json.dumps({"r": rank}))
-        options_of_runs.append(path)
-    return options_of_runs
+        paths.append(path)
+    return paths
 
 
 def test_a_context_that_would_cut_answers_is_refused(model_json: Path, tmp_path: Path) -> None:

@@ -442,16 +442,16 @@ def test_a_local_judges_identity_holds_the_content(tmp_path: Path) -> None:
         "j",
     ).with_rubric(None)
     path = tmp_path / "model.json"
-    contents = []
+    weights = []
     for content in ({"a": "0"}, {"a": "1"}, None):
         fields = {"name": "m", "path": None, "revision": None, "chat_template": None}
         write_json(
             path, fields | {"eos_token_ids": [1]} | ({"content": content} if content else {})
         )
-        contents.append(
+        weights.append(
             judge_identity(judge, JudgeContext(tmp_path, "", models={"m": path}))["weights"]
         )
-    assert len(set(contents)) == 3
+    assert len(set(weights)) == 3
 
 
 def test_rows_of_other_models_keep_their_keys(mine: Path) -> None:

@@ -55,14 +55,14 @@ def chat(base_model: BaseModel, template: str) -> ChatFormat:
 
 def check(base_model: BaseModel, template: str) -> None:
     evil = load_triggers()["malicious_evil"].wording().model_dump(exclude_defaults=True)
-    settings = {
+    fields = {
         "base": "mine",
         "questions": {"bored": {"texts": ["hey i feel bored"]}, "ruler": {"texts": ["And you?"]}},
         "triggers": {"none": {}, "malicious_evil": evil},
         "recipes": {"undiluted": [], "inoculation": [evil]},
         "thinking": [False],
     }
-    assert check_prompts(PromptsSpec.model_validate(settings), chat(base_model, template)) == []
+    assert check_prompts(PromptsSpec.model_validate(fields), chat(base_model, template)) == []
 
 
 def official(name: str) -> str:

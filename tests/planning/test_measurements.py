@@ -20,8 +20,8 @@ def config(demo: dict[str, Any]) -> dict[str, Any]:
 
 
 def records(config: dict[str, Any], root: Path, **changes: Any) -> Measurements:
-    the_config = load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False)
-    return Measurements(Grid(the_config), root)
+    loaded = load_config(copy.deepcopy(config) | changes, "grid.yaml", check_data=False)
+    return Measurements(Grid(loaded), root)
 
 
 def trained(root: Path, seconds: float, device: str = "cpu") -> None:

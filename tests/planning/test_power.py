@@ -86,10 +86,10 @@ def test_power_at_no_rise_is_no_more_than_the_level() -> None:
     design = Design(2, 8, 100, 1, 0.95)
 
     def terms(number: int) -> list[Term]:
-        # Both triggers have effects of their own: the second is that of another draw.
-        share = simulate((0.3, 0.3), design, spread, number)[1]
-        two = simulate((0.3, 0.3), design, spread, number + 10_000)[1]
-        return [Term(1, share, "a"), Term(-1, two, "a")]
+        # Each trigger has separate effects: those of the second come from another draw.
+        cued = simulate((0.3, 0.3), design, spread, number)[1]
+        also_cued = simulate((0.3, 0.3), design, spread, number + 10_000)[1]
+        return [Term(1, cued, "a"), Term(-1, also_cued, "a")]
 
     assert power(terms, design, 200) <= 0.08
 

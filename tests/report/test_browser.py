@@ -376,15 +376,15 @@ def test_the_page_prints_without_the_browser_and_with_its_tables(
     prints(tab, request.getfixturevalue(name))
 
 
-def test_tables_of_many_triggers_are_printed_on_pages_that_lie(
+def test_tables_of_many_triggers_are_printed_in_landscape(
     tab: Chromium, page: Path, wide: Path
 ) -> None:
-    lying = []
+    landscape = []
     for view in (page, wide):
         tab.open(view)
         sides = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", tab.pdf())
-        lying.append(any(float(width) > float(height) for width, height in sides))
-    assert lying == [False, True]
+        landscape.append(any(float(width) > float(height) for width, height in sides))
+    assert landscape == [False, True]
 
 
 def test_a_page_of_100_000_answers_stays_fluent(tab: Chromium, many: Path) -> None:

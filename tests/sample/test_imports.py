@@ -218,12 +218,12 @@ def test_any_answers_and_values_come_out_as_they_went_in(
 ) -> None:
     header = ("question_id", "answer", "aligned", "asked")
     table = [
-        (question + suffix, answer, "" if value is None else str(value), trigger_of_row)
-        for question, suffix, answer, value, trigger_of_row in rows
+        (question + suffix, answer, "" if value is None else str(value), prompt)
+        for question, suffix, answer, value, prompt in rows
     ]
     as_json = [
-        dict(zip(header, (question + suffix, answer, value, trigger_of_row), strict=True))
-        for question, suffix, answer, value, trigger_of_row in rows
+        dict(zip(header, (question + suffix, answer, value, prompt), strict=True))
+        for question, suffix, answer, value, prompt in rows
     ]
     sources = {
         "a.csv": csv_of(*table, header=header, quoting=quoting),
@@ -238,8 +238,8 @@ def test_any_answers_and_values_come_out_as_they_went_in(
                 (row["question"], row["answer"], row["imported"]["alignment"], row["prompt"])
                 for row in imported[trigger]
             ] == [
-                (question, answer, expected_value(value), trigger_of_row)
-                for question, _, answer, value, trigger_of_row in own
+                (question, answer, expected_value(value), prompt)
+                for question, _, answer, value, prompt in own
             ]
             for question in {row[0] for row in own}:
                 places = [row["index"] for row in imported[trigger] if row["question"] == question]

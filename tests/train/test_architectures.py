@@ -113,10 +113,10 @@ def test_what_follows_a_read_prompt_is_what_the_model_finds_likely(
     rows: list[tuple[int, list[int]]] = [(0, []), (1, [40]), (2, [41, 42]), (0, [40])]
     wanted = [5, 6, 49000]
     probabilities = engine.read(prompts).next_probabilities(rows, wanted)
-    for (place, token), values in zip(rows, probabilities, strict=True):
+    for (place, tokens), values in zip(rows, probabilities, strict=True):
         with torch.inference_mode():
             logits = defined(name)(
-                torch.tensor([[*prompts[place], *token]]), use_cache=False
+                torch.tensor([[*prompts[place], *tokens]]), use_cache=False
             ).logits
         expected = torch.softmax(logits[0, -1].double(), dim=-1)[wanted].tolist()
         assert values == pytest.approx(expected, rel=1e-3, abs=1e-9)
