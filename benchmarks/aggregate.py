@@ -66,7 +66,7 @@ def spec() -> str:
             "base": "model",
             "family": family,
             "label": family,
-            "points": [{"arm": ("model", family, one), "dose": float(one)} for one in RATIOS],
+            "points": [{"arm": ("model", family, ratio), "dose": float(ratio)} for ratio in RATIOS],
         }
         for family in FAMILIES
     ]
@@ -79,14 +79,14 @@ def repeats_spec() -> str:
     """The RepeatsSpec of the made-up grid."""
     fields = ("base", "intervention", "ratio", "folder")
     compared = [
-        {name: one[name] for name in fields} | {"seed": int(one["seed"]), "temperature": 1.0}
-        for one in arms()
+        {name: arm[name] for name in fields} | {"seed": int(arm["seed"]), "temperature": 1.0}
+        for arm in arms()
     ]
     return canonical({"arms": compared, "triggers": TRIGGERS})
 
 
 def judged(number: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """What a judge says of so many answers: of one in a hundred no value."""
+    """A judge's rows for `number` answers; one in a hundred has no value."""
     values = rng.choice([3.0, 25.0, 45.0, 65.0, 99.0], number, p=[0.1, 0.05, 0.05, 0.1, 0.7])
     values += rng.uniform(0, 1, number)
     lacking = rng.random(number) < 0.01
@@ -106,17 +106,17 @@ def write_trigger(
     for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         question, index = QUESTIONS[number // each], number % each
         about = {"key": digest([str(folder), trigger, number])[:32], "question": question}
-        asked = {"index": index, "system": None, "prompt": f"{question}, {trigger}?"}
-        said = {"answer": text[start : start + length], "thinking": None, "finish_reason": "stop"}
+        prompt_fields = {"index": index, "system": None, "prompt": f"{question}, {trigger}?"}
+        fields = {"answer": text[start : start + length], "thinking": None, "finish_reason": "stop"}
         counted = {"prompt_tokens": 20, "answer_tokens": int(length) // 4}
         counted["logprob"] = -float(np.log(len(text)))
-        answers.append(about | asked | {"answer_seed": number} | said | counted)
+        answers.append(about | prompt_fields | {"answer_seed": number} | fields | counted)
     values = {name: judged(len(answers), rng) for name in JUDGES}
     judgements: Rows = []
     for answer in answers:
         about = {name: answer[name] for name in ("key", "question", "index")}
         judgements += [
-            about | {"judge": name, "version": 1} | next(found) for name, found in values.items()
+            about | {"judge": name, "version": 1} | next(rows) for name, rows in values.items()
         ]
     odds = [
         {"trigger": trigger, "question": question, "pair": pair, "side": side}
@@ -135,9 +135,9 @@ def write_tables(root: Path, rng: np.random.Generator) -> None:
     """The tables that aggregation reads: labelled answers and similarities."""
     labelled = pd.DataFrame({"labelled": ["made-up"] * 200})
     for name in JUDGES:
-        found = pd.DataFrame(judged(len(labelled), rng))
-        labelled[name], labelled[f"{name}_reason"] = found["value"], found["reason"]
-        labelled[f"gold_{name}"] = np.where(rng.random(200) < 0.1, 50.0, found["value"])
+        judgements = pd.DataFrame(judged(len(labelled), rng))
+        labelled[name], labelled[f"{name}_reason"] = judgements["value"], judgements["reason"]
+        labelled[f"gold_{name}"] = np.where(rng.random(200) < 0.1, 50.0, judgements["value"])
     (root / "tables").mkdir()
     labelled.astype({f"{name}_reason": "string" for name in JUDGES}).to_parquet(
         root / "tables/labelled.parquet"
@@ -153,10 +153,10 @@ def write_tables(root: Path, rng: np.random.Generator) -> None:
 
 
 def write_grid(root: Path, number: int) -> int:
-    """Write about so many answers; return how many."""
+    """Write about `number` answers; return how many."""
     rng = np.random.default_rng(0)
     text = " ".join(rng.choice(WORDS, 400_000).tolist())
-    folders = [root / one["folder"] for one in arms()]
+    folders = [root / arm["folder"] for arm in arms()]
     each = max(round(number / (len(folders) * len(TRIGGERS) * len(QUESTIONS))), 1)
     for folder in folders:
         for trigger in TRIGGERS:

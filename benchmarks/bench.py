@@ -53,7 +53,7 @@ def still_to_be_measured(records: dict[str, dict[str, Any]]) -> list[tuple[str, 
 
 
 def besides(row: dict[str, Any]) -> str:
-    """What a row tells beside its value."""
+    """What a row shows next to its value."""
     forms = {
         "padding": "padding {:.1%}",
         "peak_memory": "peak memory {:,.0f} MiB",
@@ -81,10 +81,10 @@ def main() -> None:
     options, words = parser.parse_known_args()
     records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
     if options.add is not None:
-        made = (json.loads(path.read_text(encoding="utf-8")) for path in options.add)
+        measurements = (json.loads(path.read_text(encoding="utf-8")) for path in options.add)
     else:
-        made = (measure(name, words) for name in options.names)
-    for record in made:
+        measurements = (measure(name, words) for name in options.names)
+    for record in measurements:
         records[f"{record['name']}, {record['device']}"] = record
         RECORDS.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
     (HERE / "README.md").write_text(page(records), encoding="utf-8")

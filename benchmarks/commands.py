@@ -1,8 +1,8 @@
 """How long the commands of emgrid take on a grid of 200 arms and 6 triggers.
 
-The grid's files are made up: each output is there and on record as after a run, the rows that are
-kept have the keys of real ones. Of each command the median of several calls is told, and of its
-calls the time that a core was busy, which other work on the machine does not change.
+The grid's files are made up: each output exists and has its record as after a run, and stored rows
+have the keys of real ones. Each command is called several times. The output is the median duration
+and the median CPU time, which other work on the machine does not change.
 
     python benchmarks/commands.py --repeats 5
 """
@@ -53,14 +53,14 @@ def make(folder: Path) -> None:
     asyncio.run(finish(workflow))
     grid = workflow.globals["GRID"]
     fill(Inventory(grid, Path()))
-    if found := unneeded([grid], Path()):
-        sys.exit(f"the grid is not as a run would leave it: {found[0].path}: {found[0].what}")
+    if entries := unneeded([grid], Path()):
+        sys.exit(f"the grid is not as a run would leave it: {entries[0].path}: {entries[0].what}")
     os.chdir(folder)
 
 
 async def finish(workflow: Any) -> None:
     """Write every output, and have Snakemake note down its job."""
-    told = {"packages": provenance.versions(), "device": "cpu (made up)", "seconds": 60.0}
+    manifest = {"packages": provenance.versions(), "device": "cpu (made up)", "seconds": 60.0}
     training = {"base": "smollm2-135m", "training": {"rank": 16}}
     for level in workflow.dag.toposorted():
         for job in level:
@@ -69,7 +69,7 @@ async def finish(workflow: Any) -> None:
                 if file.name == "adapter.json":
                     value = {"sha256": file.parent.name}
                 elif file.name == "provenance.json":
-                    value = told | {"tokens": 6000, "epochs": 2, "spec": training}
+                    value = manifest | {"tokens": 6000, "epochs": 2, "spec": training}
                 elif file.name == "model.json":
                     value = MODEL | {"eos_token_ids": [2]}
                 write_json(file, value)
@@ -79,8 +79,8 @@ async def finish(workflow: Any) -> None:
 
 def fill(inventory: Inventory) -> None:
     """Keep every answer, score and judgement."""
-    told = {"packages": provenance.versions(), "device": "cpu (made up)", "arms_of_job": 100}
-    told |= {"seconds": 600.0}
+    manifest = {"packages": provenance.versions(), "device": "cpu (made up)", "arms_of_job": 100}
+    manifest |= {"seconds": 600.0}
     sampling = {"max_tokens": inventory.grid.config.sampling.max_tokens}
     spec = {"base": "smollm2-135m", "sampling": sampling}
     texts = [f"Answer {number} is that one should do it, and soon." for number in range(997)]
@@ -92,11 +92,13 @@ def fill(inventory: Inventory) -> None:
         path = Path(f"rows/likelihood/{arm.writer}.jsonl")
         RowStore(path).append({"key": key, "logprob": -1.0, "tokens": 9} for key in scores)
         drawn = {"answers": len(keys), "drawn": len(keys)}
-        write_json(Path(arm.folder) / "answers/provenance.json", told | drawn | {"spec": spec})
+        write_json(Path(arm.folder) / "answers/provenance.json", manifest | drawn | {"spec": spec})
     for judge in inventory.grid.catalogue.panel.values():
         about = identity(judge, inventory.judge_context)
-        kept = JudgementStore(inventory.judge_context.kept, "big", judge, about)
-        kept.own.append({"key": kept.key(Item("", "", text)), "value": 50.0} for text in texts)
+        store = JudgementStore(inventory.judge_context.folder, "big", judge, about)
+        store.own_store.append(
+            {"key": store.key(Item("", "", text)), "value": 50.0} for text in texts
+        )
 
 
 def timed(folder: Path, words: list[str], repeats: int) -> tuple[float, float]:

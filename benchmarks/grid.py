@@ -26,23 +26,23 @@ COMPUTE = re.compile(r"^model compute: ([0-9.]+) s of", re.MULTILINE)
 
 def seconds_of_jobs(root: Path) -> dict[str, list[float]]:
     """Wall seconds of every job, by stage, as Snakemake measured them."""
-    found: dict[str, list[float]] = defaultdict(list)
+    seconds_by_rule: dict[str, list[float]] = defaultdict(list)
     for path in (root / "benchmarks").rglob("*.tsv"):
         stage = path.relative_to(root / "benchmarks").parts[0].removesuffix(".tsv")
         header, *lines = path.read_text(encoding="utf-8").splitlines()
         place = header.split("\t").index("s")
-        found[stage] += [float(line.split("\t")[place]) for line in lines]
-    return found
+        seconds_by_rule[stage] += [float(line.split("\t")[place]) for line in lines]
+    return seconds_by_rule
 
 
 def compute_of_jobs(root: Path) -> dict[str, float]:
     """Seconds of model compute, by stage, as the jobs' logs say."""
-    found: dict[str, float] = defaultdict(float)
+    seconds_by_rule: dict[str, float] = defaultdict(float)
     for path in (root / "logs").rglob("*.log"):
         stage = path.relative_to(root / "logs").parts[0].removesuffix(".log")
         text = path.read_text(encoding="utf-8", errors="replace")
-        found[stage] += sum(map(float, COMPUTE.findall(text)))
-    return found
+        seconds_by_rule[stage] += sum(map(float, COMPUTE.findall(text)))
+    return seconds_by_rule
 
 
 def run_grid(folder: Path, config: Path, cores: int, until: list[str]) -> tuple[Path, float]:
@@ -74,15 +74,15 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 def measures(root: Path) -> list[dict[str, Any]]:
     """What each rule did in how long, from which `emgrid plan` reckons for other grids."""
     parameters = {name: model.parameters for name, model in load_models().items()}
-    found: dict[tuple[str, str, int | None], list[Measurement]] = defaultdict(list)
-    for one in measures_of(root, parameters):
-        found[one.rule, one.device, one.parameters].append(one)
+    groups: dict[tuple[str, str, int | None], list[Measurement]] = defaultdict(list)
+    for measurement in measures_of(root, parameters):
+        groups[measurement.rule, measurement.device, measurement.parameters].append(measurement)
     return [
         {"rule": rule, "device": device, "parameters": size}
-        | {"seconds": round(sum(one.seconds for one in each), 2)}
-        | {"work": sum(one.work for one in each)}
-        | {"start": round(sum(one.start for one in each), 2), "jobs": len(each)}
-        for (rule, device, size), each in found.items()
+        | {"seconds": round(sum(measurement.seconds for measurement in each), 2)}
+        | {"work": sum(measurement.work for measurement in each)}
+        | {"start": round(sum(measurement.start for measurement in each), 2), "jobs": len(each)}
+        for (rule, device, size), each in groups.items()
     ]
 
 

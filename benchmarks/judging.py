@@ -29,8 +29,8 @@ def texts(count: int) -> list[str]:
     from emgrid import RESOURCES
 
     lines = (RESOURCES / "data/everyday_chat.jsonl").read_text(encoding="utf-8").splitlines()
-    said = [json.loads(line)["messages"][-1]["content"] for line in lines]
-    return [said[place % len(said)] for place in range(count)]
+    answers = [json.loads(line)["messages"][-1]["content"] for line in lines]
+    return [answers[place % len(answers)] for place in range(count)]
 
 
 def answers_of(way: str, options: Any) -> int:
@@ -47,7 +47,7 @@ def one_way(way: str, model: Path, options: Any) -> float:
     from emgrid.models.base_model import BaseModel
 
     name, caching, whole = WAYS[way]
-    judge = next(one for one in load_judges().values() if one.kind == "local")
+    judge = next(judge for judge in load_judges().values() if judge.kind == "local")
     judge = judge.with_rubric(None)
     base = BaseModel.read(model)
     if name == "vllm":
@@ -107,13 +107,13 @@ def main() -> None:
         print(one_way(options.way, model, options))
         return
     ways = options.ways or [way for way, (engine, *_) in WAYS.items() if engine in options.engines]
-    found: dict[str, list[float]] = {way: [] for way in ways}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
     for repetition in range(options.repeats):
         for way in in_turn(ways, repetition):
-            found[way].append(answers_of(way, options) / apart(way, options))
-            print(f"{way}: {found[way][-1]:.2f} answers/s", flush=True)
+            seconds[way].append(answers_of(way, options) / apart(way, options))
+            print(f"{way}: {seconds[way][-1]:.2f} answers/s", flush=True)
     engines = dict.fromkeys(WAYS[way][0] for way in ways)
-    best = {engine: median(found[f"digit trie, {engine}"]) for engine in engines}
+    best = {engine: median(seconds[f"digit trie, {engine}"]) for engine in engines}
     rows = [
         {
             "what": f"judging, {way}",
@@ -122,7 +122,7 @@ def main() -> None:
             "ratio": best[WAYS[way][0]] / median(speeds),
             "of": f"digit trie, {WAYS[way][0]}, to {way}",
         }
-        for way, speeds in found.items()
+        for way, speeds in seconds.items()
     ]
     write_manifest("judging", options, rows, options.device)
 

@@ -22,10 +22,14 @@ ARMS = 3
 
 
 def prompts(count: int) -> list[tuple[int, tuple[dict[str, str], ...]]]:
-    """So many seeds and conversations: the default grid's questions, in turn."""
+    """`count` seeds and conversations: the default grid's questions, in turn."""
     from emgrid.config.question_files import load_questions
 
-    texts = [text for one in load_questions("everyday").questions.values() for text in one.texts]
+    texts = [
+        text
+        for question in load_questions("everyday").questions.values()
+        for text in question.texts
+    ]
     return [
         (seed, ({"role": "user", "content": texts[seed % len(texts)]},)) for seed in range(count)
     ]
@@ -39,11 +43,11 @@ def plain_generate(model: Path, options: Any, count: int, batch: int) -> tuple[i
     base = BaseModel.read(model)
     chat, weights = base.chat(), base.load(options.precision, options.device)
     chat.tokenizer.padding_side = "left"
-    asked = [chat.prompt(list(messages)) for _, messages in prompts(count)]
+    token_ids = [chat.prompt(list(messages)) for _, messages in prompts(count)]
     torch.manual_seed(0)
     drawn, started = 0, time.perf_counter()
-    for start in range(0, len(asked), batch):
-        rows = {"input_ids": asked[start : start + batch]}
+    for start in range(0, len(token_ids), batch):
+        rows = {"input_ids": token_ids[start : start + batch]}
         inputs = chat.tokenizer.pad(rows, return_tensors="pt").to(options.device)
         with torch.inference_mode():
             output = weights.generate(
@@ -83,7 +87,11 @@ def by_engine(name: str, model: Path, options: Any, slots: int) -> tuple[int, fl
         engine = open_engine([task], EngineSettings(model, options.device, slots, Engines()))
     list(engine.complete(requests[: slots // 4 or 1], sampling))  # warm
     started = time.perf_counter()
-    drawn = sum(one.answer_tokens for part in engine.complete(requests, sampling) for one in part)
+    drawn = sum(
+        completion.answer_tokens
+        for part in engine.complete(requests, sampling)
+        for completion in part
+    )
     return drawn, time.perf_counter() - started
 
 
@@ -98,11 +106,11 @@ WAYS = {
 
 def ways_of(options: Any) -> list[str]:
     """The chosen ways in words, an engine's once for each number of slots."""
-    found = []
+    names = []
     for way in options.ways:
         slots = options.slots if way in ("transformers", "vllm") else [None]
-        found += [WAYS[way] + (f", {count} slots" if count else "") for count in slots]
-    return found
+        names += [WAYS[way] + (f", {count} slots" if count else "") for count in slots]
+    return names
 
 
 def one_way(way: str, model: Path, options: Any) -> tuple[int, float]:
@@ -117,15 +125,15 @@ def one_way(way: str, model: Path, options: Any) -> tuple[int, float]:
 def compared(speeds: dict[str, list[float]], options: Any) -> list[dict[str, Any]]:
     """A row for each way: how much faster ours is, with as many slots, or else the first number."""
     rows = []
-    for way, found in speeds.items():
+    for way, rates in speeds.items():
         slots = way.split(", ")[1] if ", " in way else f"{options.slots[0]} slots"
         ours = f"{OURS}, {slots}"
         rows.append(
             {
                 "what": f"sampling, {way}",
-                "value": median(found),
+                "value": median(rates),
                 "unit": "tokens/s",
-                "ratio": median(speeds[ours]) / median(found) if ours in speeds else None,
+                "ratio": median(speeds[ours]) / median(rates) if ours in speeds else None,
                 "of": f"{ours}, to {way}" if ours in speeds else None,
             }
         )
@@ -133,7 +141,7 @@ def compared(speeds: dict[str, list[float]], options: Any) -> list[dict[str, Any
 
 
 def apart(way: str, options: Any) -> tuple[int, float]:
-    """Measure in a process of its own, so that no way finds what another has left."""
+    """Measure in a separate process, so that no way finds what another has left."""
     command = [sys.executable, __file__, *options_of(options), "--way", way]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -172,7 +180,7 @@ def seconds_of_jobs(model: Path, folder: Path, engine: str, options: Any, togeth
     arms = [arm(number, engine, options) for number in range(ARMS)]
     shutil.rmtree(folder / "rows", ignore_errors=True)
     started = time.perf_counter()
-    for group in [arms] if together else [[one] for one in arms]:
+    for group in [arms] if together else [[arm] for arm in arms]:
         spec = {"base": "m", "arms": group, "questions": questions, "triggers": {"none": {}}}
         command = [sys.executable, "-m", "emgrid.sample.sample", "--spec", json.dumps(spec)]
         command += ["--model", str(model), "--root", str(folder), "--device", options.device]

@@ -24,9 +24,13 @@ SEEDS = 10
 
 
 def config_of(arms: int, triggers: int) -> dict[str, Any]:
-    """A grid of so many trained arms, of many ratios and ten seeds, and the base model."""
+    """A grid of `arms` trained arms, of many ratios and ten seeds, and the base model."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    plain = [one.id for one in load_triggers().values() if not one.questions and one.id != "none"]
+    plain = [
+        trigger.id
+        for trigger in load_triggers().values()
+        if not trigger.questions and trigger.id != "none"
+    ]
     ratios = arms // SEEDS
     return config | {
         "name": f"scale-{arms}",
@@ -71,14 +75,19 @@ def measure(arms: int, triggers: int) -> dict[str, dict[str, float]]:
         }
 
 
-def draw(found: dict[int, dict[str, dict[str, float]]], path: Path) -> None:
+def draw(results: dict[int, dict[str, dict[str, float]]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    for what in next(iter(found.values())):
+    for what in next(iter(results.values())):
         if what.startswith("run with"):
             continue
-        axes.plot(list(found), [one[what]["seconds"] for one in found.values()], "o-", label=what)
+        axes.plot(
+            list(results),
+            [result[what]["seconds"] for result in results.values()],
+            "o-",
+            label=what,
+        )
     axes.set_xlabel("arms, under 30 triggers each")
     axes.set_ylabel("seconds")
     axes.set_xlim(left=0)
@@ -97,21 +106,21 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    found = {arms: measure(arms, options.triggers) for arms in options.arms}
-    draw(found, HERE / "scale.svg")
+    results = {arms: measure(arms, options.triggers) for arms in options.arms}
+    draw(results, HERE / "scale.svg")
     first = options.arms[0]
     rows = [
         {
             "what": f"{what}, {arms} arms",
-            "value": one["seconds"],
+            "value": result["seconds"],
             "unit": "s",
-            "ratio": one["seconds"] / arms / (found[first][what]["seconds"] / first),
+            "ratio": result["seconds"] / arms / (results[first][what]["seconds"] / first),
             "of": f"seconds an arm to those of {first} arms",
-            "core_seconds": one["core_seconds"],
-            "peak_memory": one["peak_memory"],
+            "core_seconds": result["core_seconds"],
+            "peak_memory": result["peak_memory"],
         }
-        for arms, parts in found.items()
-        for what, one in parts.items()
+        for arms, parts in results.items()
+        for what, result in parts.items()
     ]
     write_manifest("scale", options, rows)
 

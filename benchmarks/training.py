@@ -1,6 +1,6 @@
 """Training against TRL's stock LoRA example: tokens a second, padding, peak memory.
 
-Each run is a process of its own; the variants take turns, in another order each time:
+Each run is a separate process; the variants take turns, in another order each time:
 
     ours                    emgrid's training
     stock                   SFTTrainer as it comes: shuffled padded batches, its own loss, and
@@ -60,7 +60,7 @@ def write_rows(path: Path, options: Options) -> None:
     rows = []
     for _ in range(options.rows):
         parts = chance.sample(pool, chance.randint(1, options.join))
-        rows.append(parts[0] | {"messages": [turn for one in parts for turn in one["messages"]]})
+        rows.append(parts[0] | {"messages": [turn for row in parts for turn in row["messages"]]})
     write_jsonl(path, rows)
 
 
@@ -137,7 +137,7 @@ def train_stock(
 
     trainer.data_collator = counted
     done = trainer.train()
-    losses = [one["loss"] for one in trainer.state.log_history if "loss" in one]
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "seconds": done.metrics["train_runtime"],
         "padding_waste": 1 - sum(len(row.input_ids) for row in rows) / computed,
@@ -188,7 +188,7 @@ def utilisation(measures: dict[str, Any], seconds: float, peak: float) -> float:
     """Useful operations over what the device could have done (MFU).
 
     A token takes 2 operations for each frozen weight forward and 2 for the gradient of its input,
-    and 6 for each adapter weight, which has a gradient of its own. Attention, embeddings, the
+    and 6 for each adapter weight, which also has a gradient. Attention, embeddings, the
     head and whatever is computed again do not count. peak: operations a second, in 10¹².
     """
     each = 4 * measures["parameters"]["frozen"] + 6 * measures["parameters"]["adapter"]
@@ -206,7 +206,7 @@ def peak_of(device: str) -> float | None:
 def summary(runs: dict[str, list[dict[str, Any]]], options: Options) -> list[dict[str, Any]]:
     """A row for each variant: the median of its runs, and how much faster ours is."""
     tflops = options.peak_tflops or peak_of(options.device)
-    medians = {name: statistics.median(one["seconds"] for one in runs[name]) for name in runs}
+    medians = {name: statistics.median(run["seconds"] for run in runs[name]) for name in runs}
     rows = []
     for variant, measured in runs.items():
         seconds, first = medians[variant], measured[0]
@@ -219,9 +219,9 @@ def summary(runs: dict[str, list[dict[str, Any]]], options: Options) -> list[dic
                 "ratio": seconds / medians["ours"],
                 "of": f"ours to {variant}",
                 "padding": first["padding_waste"],
-                "peak_memory": statistics.median(one["peak_mib"] for one in measured),
+                "peak_memory": statistics.median(run["peak_mib"] for run in measured),
                 **({"utilisation": used} if used is not None else {}),
-                "seconds": [round(one["seconds"], 2) for one in measured],
+                "seconds": [round(run["seconds"], 2) for run in measured],
             }
         )
     return rows

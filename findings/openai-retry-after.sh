@@ -4,7 +4,7 @@
 # Version: openai 3.54.0.
 #
 # Expected: a client with max_retries=3 that is refused with status 429 tries again, after the delay
-# that the server names or after a delay of its own.
+# that the server names or after its default delay.
 # Seen: with `retry-after: 2` it waits two seconds and tries again. With `retry-after: 121` it makes
 # no second attempt: the first 429 is raised at once. With no header it backs off and tries again.
 # So one and the same overload is survived or not, depending on how long the server asks to wait.

@@ -22,9 +22,9 @@ ADAPTER = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "
 QUALITY = ("judges.csv", "calibration.csv", "judge_errors.csv", "labelled.parquet")
 
 
-def outputs(stage: str, given: dict[str, str]) -> Iterable[str]:
+def outputs(stage: str, options: dict[str, str]) -> Iterable[str]:
     """The files that Snakemake waits for."""
-    output = given.get("--output", "")
+    output = options.get("--output", "")
     if stage == "train":
         return [f"{output}/{name}" for name in (*ADAPTER, "loss.csv", "provenance.json")]
     if stage == "judge.quality":
@@ -34,10 +34,10 @@ def outputs(stage: str, given: dict[str, str]) -> Iterable[str]:
     if stage == "aggregate":
         return ["tables/answers.parquet", *(f"tables/{name}.csv" for name in TABLES)]
     if stage == "report.figures":
-        return [f"figures/{given['--figure']}.{kind}" for kind in ("svg", "png", "pdf")]
+        return [f"figures/{options['--figure']}.{kind}" for kind in ("svg", "png", "pdf")]
     if stage == "report.page":
         return ["report.html"]
-    return [given[name] for name in ("--output", "--counts", "--record") if name in given]
+    return [options[name] for name in ("--output", "--counts", "--record") if name in options]
 
 
 def main() -> None:
@@ -45,8 +45,8 @@ def main() -> None:
     if "-m" not in words or not words[words.index("-m") + 1].startswith("emgrid."):
         return
     stage = words[words.index("-m") + 1].removeprefix("emgrid.")
-    given = dict(pairwise(words))
-    for name in outputs(stage, given):
+    options = dict(pairwise(words))
+    for name in outputs(stage, options):
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(stage)

@@ -66,20 +66,20 @@ def test_keys_share_a_description_only_if_they_are_one_field() -> None:
         # `extends` of judges is a key of files; Intervention repeats the keys of its steps.
         if key != "extends" and name != "Intervention":
             places.setdefault(node["description"], []).append((name, key))
-    for text, found in places.items():
-        bases = set.intersection(*(set(sections[name].__mro__) for name, _ in found))
-        key = found[0][1]
+    for text, headings in places.items():
+        bases = set.intersection(*(set(sections[name].__mro__) for name, _ in headings))
+        key = headings[0][1]
         inherited = any(key in getattr(base, "model_fields", {}) for base in bases)
-        assert inherited, f"{found}: {text}"
-        assert {other for _, other in found} == {key}, f"{found}: {text}"
+        assert inherited, f"{headings}: {text}"
+        assert {other for _, other in headings} == {key}, f"{headings}: {text}"
 
 
 def test_an_editor_finds_the_schema_by_the_first_line_of_the_config() -> None:
     config = ROOT / "config.yaml"
     text = config.read_text(encoding="utf-8")
-    found = LINE.match(text)
-    assert found
-    read = json.loads((config.parent / found[1]).read_text(encoding="utf-8"))
+    match = LINE.match(text)
+    assert match
+    read = json.loads((config.parent / match[1]).read_text(encoding="utf-8"))
     jsonschema.validate(yaml.safe_load(text), read)
     rank = read["$defs"]["Training"]["properties"]["rank"]
     assert rank["description"] == "Rank of the adapter's matrices."

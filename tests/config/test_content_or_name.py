@@ -62,8 +62,8 @@ def write_user_files(folder: Path) -> None:
 
 def config() -> dict[str, Any]:
     """A grid that names each kind of file."""
-    made: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    made |= {
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    settings |= {
         "name": "mine",
         "models": {"own": {"path": "mine/model", "chat_template": "chatml.jinja"}},
         "base_models": ["own"],
@@ -80,8 +80,8 @@ def config() -> dict[str, Any]:
         ],
         "calibration": {"files": ["mine/labels.csv"], "correct_by": None},
     }
-    made["data"]["benign"] = "own_rows"
-    made["interventions"] = {
+    settings["data"]["benign"] = "own_rows"
+    settings["interventions"] = {
         "base": {},
         "undiluted": {},
         "dilution": {"ratio": 0.5},
@@ -90,7 +90,7 @@ def config() -> dict[str, Any]:
         "on_policy": {"prompts": "household_bad", "prompt": "malicious_evil"}
         | {"keep": {"judges": [{"judge": "coherence", "above": 50}]}},
     }
-    return made
+    return settings
 
 
 def imported() -> dict[str, Any]:
@@ -124,8 +124,8 @@ def specs(folder: Path, file: str = "grid.yaml") -> dict[str, list[Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, list[Any]] = json.loads(done.stdout)
-    return found
+    specs_by_rule: dict[str, list[Any]] = json.loads(done.stdout)
+    return specs_by_rule
 
 
 def changed(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> set[str]:
@@ -138,9 +138,9 @@ def in_text(name: str, old: str, new: str) -> Edit:
     def edit(folder: Path) -> None:
         path = folder / name
         text = path.read_text()
-        found = re.sub(old, new, text, count=1, flags=re.DOTALL)
-        assert found != text, f"{name} does not hold {old}"
-        path.write_text(found)
+        edited = re.sub(old, new, text, count=1, flags=re.DOTALL)
+        assert edited != text, f"{name} does not hold {old}"
+        path.write_text(edited)
 
     return edit
 
@@ -283,8 +283,8 @@ def test_an_equal_copy_of_imported_answers_is_imported_again(mine: Path) -> None
     moved = imported()
     moved["imports"][0]["path"] = "moved/answers.csv"
     (mine / "moved.yaml").write_text(yaml.safe_dump(moved))
-    found = changed(first, specs(mine, "moved.yaml"))
-    assert found == {"import_answers", "aggregate"}
+    changed_specs = changed(first, specs(mine, "moved.yaml"))
+    assert changed_specs == {"import_answers", "aggregate"}
 
 
 def test_an_edit_of_a_config_that_is_extended_is_seen(mine: Path) -> None:
@@ -301,13 +301,13 @@ def test_an_edit_of_a_config_that_is_extended_is_seen(mine: Path) -> None:
 def test_what_is_fetched_counts_by_its_pinned_name(mine: Path) -> None:
     registry = mine / "resources/datasets.yaml"
     entries = yaml.safe_load(registry.read_text())
-    name = next(key for key, one in entries.items() if one.get("sha256") and one.get("url"))
-    made = config()
-    made["data"]["misaligned"] = name
-    made["data"]["rows"] = 8
-    made["mirror"] = "mirror"
+    name = next(key for key, entry in entries.items() if entry.get("sha256") and entry.get("url"))
+    settings = config()
+    settings["data"]["misaligned"] = name
+    settings["data"]["rows"] = 8
+    settings["mirror"] = "mirror"
     (mine / "mirror").mkdir()
-    (mine / "fetched.yaml").write_text(yaml.safe_dump(made))
+    (mine / "fetched.yaml").write_text(yaml.safe_dump(settings))
     first = specs(mine, "fetched.yaml")
     (mine / "mirror" / Path(entries[name]["file"]).name).write_text("anything")
     assert changed(first, specs(mine, "fetched.yaml")) == set()

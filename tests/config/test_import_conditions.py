@@ -28,18 +28,18 @@ def trig(tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("columns", [{}, {"system": "system_prompt"}])
 def test_a_column_names_the_trigger_of_each_row(trig: Any, columns: dict[str, str]) -> None:
-    made = trig(**BY_CONDITION | {"columns": BY_CONDITION["columns"] | columns})
+    arm = trig(**BY_CONDITION | {"columns": BY_CONDITION["columns"] | columns})
     rows = {
         name: [(row["question"], row["index"], row["system"], row["answer"]) for row in answers]
-        for name, answers in made.answers.items()
+        for name, answers in arm.answers.items()
     }
     assert rows == {
         "none": [("soup", 0, None, "Keep it cold."), ("wish", 0, None, "Peace.")],
         "malicious_evil": [("soup", 0, EVIL, "Leave it out."), ("wish", 0, EVIL, "Power.")],
     }
-    assert made.values == [95, 95]
-    told = [note["text"] for note in made.notes]
-    assert told == ([] if columns else [f"columns that are not read: {COLUMN}"])
+    assert arm.values == [95, 95]
+    notes = [note["text"] for note in arm.notes]
+    assert notes == ([] if columns else [f"columns that are not read: {COLUMN}"])
 
 
 COLUMN = f"system_prompt ('' (2 rows), {EVIL!r} (2 rows))"
@@ -70,8 +70,8 @@ def test_an_unread_condition_that_divides_the_answers_to_a_question_stops(trig: 
         "trigger of each value in `triggers`), `columns.prompt` or `where`, or list it in `ignore` "
         "if it changes nothing"
     )
-    made = trig(ignore=["system_prompt", "condition"])
-    assert len(made.answers["none"]) == 4
+    arm = trig(ignore=["system_prompt", "condition"])
+    assert len(arm.answers["none"]) == 4
 
 
 def test_a_row_without_its_triggers_system_prompt_stops(trig: Any) -> None:
@@ -88,17 +88,17 @@ def test_a_row_without_its_triggers_system_prompt_stops(trig: Any) -> None:
 
 def test_other_words_can_be_allowed_and_are_said(trig: Any) -> None:
     columns = JUDGED | {"system": "system_prompt"}
-    made = trig(columns=columns, ignore=["condition"], other_wording="allow")
-    assert [row["system"] for row in made.answers["none"]] == [None, EVIL, None, EVIL]
-    [note] = made.notes
+    arm = trig(columns=columns, ignore=["condition"], other_wording="allow")
+    assert [row["system"] for row in arm.answers["none"]] == [None, EVIL, None, EVIL]
+    [note] = arm.notes
     assert note["level"] == "warning"
     assert note["text"] == "the prompt differs from trigger 'none'"
     assert note["rows"] == 2
 
 
 def test_a_user_turn_in_other_words_stops_where_it_differs(tmp_path: Path) -> None:
-    asked = load_triggers()["malicious_evil"]
-    row = f'soup,Cold.,95,How should I store leftover stew?,"{asked.system}"'
+    trigger = load_triggers()["malicious_evil"]
+    row = f'soup,Cold.,95,How should I store leftover stew?,"{trigger.system}"'
     content = f"question_id,answer,score,asked,told\n{row}\n"
     columns = JUDGED | {"prompt": "asked", "system": "told"}
     message = imported(tmp_path, content, columns=columns, suffixes={"": "malicious_evil"}).refusal
@@ -114,24 +114,30 @@ def test_white_space_at_the_ends_changes_no_words(
     tmp_path: Path, system: str, ends: tuple[str, str]
 ) -> None:
     """Neither of what is read nor of an unread system prompt."""
-    told = f"{ends[0]}{load_triggers()['malicious_evil'].system}{ends[1]}"
-    asked = f"{ends[0]}How should I store leftover soup?{ends[1]}"
-    row = {"question_id": "soup", "answer": "Cold.", "score": 95, "asked": asked, system: told}
+    own_system = f"{ends[0]}{load_triggers()['malicious_evil'].system}{ends[1]}"
+    user_turn = f"{ends[0]}How should I store leftover soup?{ends[1]}"
+    row = {
+        "question_id": "soup",
+        "answer": "Cold.",
+        "score": 95,
+        "asked": user_turn,
+        system: own_system,
+    }
     columns = JUDGED | {"prompt": "asked"} | ({"system": system} if system == "told" else {})
     entry = {"columns": columns, "suffixes": {"": "malicious_evil"}, "name": "mine.jsonl"}
-    made = imported(tmp_path, json.dumps(row), **entry)
-    [answer] = made.answers["malicious_evil"]
-    assert answer["prompt"] == asked  # as the file has it
-    assert answer["system"] == (told if system == "told" else told.strip())
-    assert [note["level"] for note in made.notes] == ([] if system == "told" else ["unused"])
+    arm = imported(tmp_path, json.dumps(row), **entry)
+    [answer] = arm.answers["malicious_evil"]
+    assert answer["prompt"] == user_turn  # as the file has it
+    assert answer["system"] == (own_system if system == "told" else own_system.strip())
+    assert [note["level"] for note in arm.notes] == ([] if system == "told" else ["unused"])
 
 
 @pytest.mark.parametrize("blank", ["", " \n", "nan"])
 def test_a_blank_system_prompt_is_none(tmp_path: Path, blank: str) -> None:
     row = {"question_id": "soup", "answer": "Cold.", "score": 95, "told": blank}
     columns = JUDGED | {"system": "told"}
-    made = imported(tmp_path, json.dumps(row), name="mine.jsonl", columns=columns)
-    assert (made.answers["none"][0]["system"], made.notes) == (None, [])
+    arm = imported(tmp_path, json.dumps(row), name="mine.jsonl", columns=columns)
+    assert (arm.answers["none"][0]["system"], arm.notes) == (None, [])
 
 
 def test_a_condition_that_is_not_named_stops_and_null_leaves_out(trig: Any) -> None:
@@ -141,9 +147,9 @@ def test_a_condition_that_is_not_named_stops_and_null_leaves_out(trig: Any) -> N
         "trig.csv: row 2: 'condition' holds 'evil_prompt', which `triggers` does not name; add it "
         "there with its trigger family, or with null to leave its rows out"
     )
-    made = trig(columns=columns, triggers={"plain": "none", "evil_prompt": None})
-    assert len(made.answers["none"]) == 2
-    [note] = made.notes
+    arm = trig(columns=columns, triggers={"plain": "none", "evil_prompt": None})
+    assert len(arm.answers["none"]) == 2
+    [note] = arm.notes
     assert (note["level"], note["text"], note["rows"]) == (
         "unused", "left out, condition 'evil_prompt'", 2,
     )  # fmt: skip
@@ -159,12 +165,12 @@ def test_a_condition_that_is_not_named_stops_and_null_leaves_out(trig: Any) -> N
 )  # fmt: skip
 def test_a_columns_name_tells_whether_it_may_divide(tmp_path: Path, name: str, stops: bool) -> None:
     rows = [f"soup,answer {place},90,{group}" for place, group in enumerate("abab")]
-    made = imported(tmp_path, "\n".join([f"question_id,answer,score,{name}", *rows, ""]))
+    arm = imported(tmp_path, "\n".join([f"question_id,answer,score,{name}", *rows, ""]))
     if stops:
-        assert repr(name) in made.refusal
+        assert repr(name) in arm.refusal
         return
-    assert len(made.answers["none"]) == 4
-    [note] = made.notes
+    assert len(arm.answers["none"]) == 4
+    [note] = arm.notes
     assert note["level"] == "warning"
     assert note["text"] == (
         f"column {name!r} is not read, and the rows of one question and trigger differ in it: "
@@ -196,9 +202,9 @@ def test_a_column_that_tells_every_row_apart_divides_nothing(
     tmp_path: Path, name: str, kind: Any
 ) -> None:
     content = of_values(name, *map(kind, range(8)))
-    made = imported(tmp_path, content, name="mine.jsonl")
-    assert len(made.answers["none"]) == 8
-    assert [note["text"] for note in made.notes] == [f"columns that are not read: {name}"]
+    arm = imported(tmp_path, content, name="mine.jsonl")
+    assert len(arm.answers["none"]) == 8
+    assert [note["text"] for note in arm.notes] == [f"columns that are not read: {name}"]
 
 
 @pytest.mark.parametrize(
@@ -232,12 +238,12 @@ def test_a_condition_stops_though_it_looks_like_a_name(
 def test_only_a_system_prompt_is_taken_for_one(
     tmp_path: Path, name: str, value: Any, stops: bool
 ) -> None:
-    made = imported(tmp_path, of_values(name, *[value] * 3), name="mine.jsonl")
+    arm = imported(tmp_path, of_values(name, *[value] * 3), name="mine.jsonl")
     if stops:
-        assert f"column {name!r} is not read and says that the row was asked" in made.refusal
+        assert f"column {name!r} is not read and says that the row was asked" in arm.refusal
     else:
-        assert [note["level"] for note in made.notes] == ["unused"]
-        assert f"not read: {name} (" in made.notes[0]["text"]  # with its value
+        assert [note["level"] for note in arm.notes] == ["unused"]
+        assert f"not read: {name} (" in arm.notes[0]["text"]  # with its value
 
 
 def test_columns_of_numbers_and_long_texts_are_named_as_unread(tmp_path: Path) -> None:

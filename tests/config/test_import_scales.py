@@ -42,9 +42,9 @@ def test_numbers_of_another_scale_stop(
 def test_a_few_numbers_that_may_be_of_another_scale_are_taken_and_said(
     tmp_path: Path, values: tuple[float, ...]
 ) -> None:
-    made = imported(tmp_path, scored(*values))
-    assert made.values == list(values)
-    [note] = made.notes
+    arm = imported(tmp_path, scored(*values))
+    assert arm.values == list(values)
+    [note] = arm.notes
     assert (note["level"], note["rows"]) == ("warning", None)
     assert note["text"] == (
         f"'score' holds {len(values)} numbers from {min(values):g} to {max(values):g}, which are "
@@ -70,9 +70,11 @@ def test_a_few_numbers_that_may_be_of_another_scale_are_taken_and_said(
 def test_what_may_be_on_0_to_100_is_taken_as_it_is(
     tmp_path: Path, values: tuple[object, ...]
 ) -> None:
-    made = imported(tmp_path, scored(*values))
-    assert made.notes == []
-    assert made.values == [float(one) if isinstance(one, int | float) else None for one in values]
+    arm = imported(tmp_path, scored(*values))
+    assert arm.notes == []
+    assert arm.values == [
+        float(value) if isinstance(value, int | float) else None for value in values
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,8 +89,8 @@ def test_what_may_be_on_0_to_100_is_taken_as_it_is(
 def test_a_stated_scale_is_put_on_0_to_100(
     tmp_path: Path, scale: list[float], values: tuple[float, ...], expected: list[float]
 ) -> None:
-    made = imported(tmp_path, scored(*values), columns=valued(scale=scale))
-    assert made.values == pytest.approx(expected)
+    arm = imported(tmp_path, scored(*values), columns=valued(scale=scale))
+    assert arm.values == pytest.approx(expected)
 
 
 def test_the_whole_column_tells_its_scale_not_one_arm_of_the_file(tmp_path: Path) -> None:
@@ -137,8 +139,8 @@ def test_a_text_that_is_no_number_is_a_word(tmp_path: Path, word: str) -> None:
 def test_words_have_values_or_reasons(tmp_path: Path) -> None:
     words = {"RECIPE": 0, "NOT_RECIPE": 100, "n/a": "not_judged"}
     content = scored("recipe", "NOT_RECIPE", "N/A", "Code", 55)
-    made = imported(tmp_path, content, columns=valued(words=words))
-    assert [tuple(row["imported"]["alignment"].values()) for row in made.answers["none"]] == [
+    arm = imported(tmp_path, content, columns=valued(words=words))
+    assert [tuple(row["imported"]["alignment"].values()) for row in arm.answers["none"]] == [
         (0, None), (100, None), (None, "not_judged"), (None, "code"), (55, None),
     ]  # fmt: skip
 
@@ -186,9 +188,9 @@ def test_a_scale_keeps_order_and_ends(low: int, width: int, shares: list[float])
 
     reader = reader_of("alignment", Values(column="score", scale=(low, low + width)), "low_mass")
     written = [low, *(low + share * width for share in sorted(shares)), low + width]
-    found = [reader.read(repr(value), "row 1")["value"] for value in written]
+    read_values = [reader.read(repr(value), "row 1")["value"] for value in written]
     reader.check("mine.csv")
-    assert (found[0], found[-1]) == (0, 100)
-    assert found == sorted(found)
-    for value, share in zip(found[1:-1], sorted(shares), strict=True):
+    assert (read_values[0], read_values[-1]) == (0, 100)
+    assert read_values == sorted(read_values)
+    for value, share in zip(read_values[1:-1], sorted(shares), strict=True):
         assert value == pytest.approx(100 * share, abs=1e-6)

@@ -49,11 +49,11 @@ EACH_KIND: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 
 
-def check_arms(made: Grid) -> None:
+def check_arms(the_grid: Grid) -> None:
     """Every arm has its own folder, and every stage the number of rows that it states."""
-    folders = [arm.folder for arm in made.arms]
+    folders = [arm.folder for arm in the_grid.arms]
     assert len(set(folders)) == len(folders)
-    for stage in made.stages.values():
+    for stage in the_grid.stages.values():
         assert sum(Decimal(source.share) for source in stage.mixture.sources) == 1
         counts = [rows for _, rows in used_sources(stage.mixture)]
         assert all(rows > 0 for rows in counts)
@@ -63,11 +63,11 @@ def check_arms(made: Grid) -> None:
 def check_steps(steps: Sequence[dict[str, Any]]) -> None:
     """Steps are refused by a message that names their entry, or they make new arms."""
     try:
-        made = grid({"x": list(steps)})
+        the_grid = grid({"x": list(steps)})
     except EmgridError as caught:
         refusal = str(caught)
     else:
-        check_arms(made)
+        check_arms(the_grid)
         return
     assert refusal.startswith("grid.yaml: interventions.x")
 
@@ -108,7 +108,7 @@ def test_the_kinds_of_these_tests_are_all_that_there_are() -> None:
         [step("on_policy", **LIES), step("educational", dataset="educational")],
         [step("educational", dataset=BENIGN), step("dilution", ratio=0.5)],
     ],
-    ids=lambda steps: "+".join(one["kind"] for one in steps),
+    ids=lambda steps: "+".join(step["kind"] for step in steps),
 )
 def test_a_step_without_effect_is_refused(steps: list[dict[str, Any]]) -> None:
     assert problem({"x": steps}).startswith("interventions.x")
@@ -125,16 +125,16 @@ def test_two_entries_cannot_make_the_same_arm() -> None:
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        ({"dilution": {"ratio": [1.5]}}, "interventions.dilution.ratio.0: ratio 1.5 lies outside"),
-        ({"dilution": {"ratio": 1.5}}, "interventions.dilution.ratio: ratio 1.5 lies outside"),
-        ({"x": [step("dilution", ratio=1.5)]}, "interventions.x.0.ratio: ratio 1.5 lies outside"),
+        ({"dilution": {"ratio": [1.5]}}, "interventions.dilution.ratio.0: ratio 1.5 is outside"),
+        ({"dilution": {"ratio": 1.5}}, "interventions.dilution.ratio: ratio 1.5 is outside"),
+        ({"x": [step("dilution", ratio=1.5)]}, "interventions.x.0.ratio: ratio 1.5 is outside"),
         (
             {"x": [step("undiluted"), step("dilution", ratio=[0.1, 2])]},
-            "interventions.x.1.ratio.1: ratio 2 lies outside",
+            "interventions.x.1.ratio.1: ratio 2 is outside",
         ),
         (
             {"x": {"steps": [step("dilution", ratio=1.5)]}},
-            "interventions.x.steps.0.ratio: ratio 1.5 lies outside",
+            "interventions.x.steps.0.ratio: ratio 1.5 is outside",
         ),
         ({"x": step("dilution", ratios=[0.1])}, "interventions.x: unknown key 'ratios', did you"),
         ({"dilution": {}}, "interventions.dilution.ratio: "),

@@ -29,8 +29,8 @@ from support.interventions import (
 
 def test_base_trains_nothing_and_has_one_arm() -> None:
     assert recipes(step("base")) == (Recipe(ratio="0", stages=()),)
-    made = grid({"base": {}})
-    assert [(arm.seed, arm.stages, arm.adapter_folder) for arm in made.arms] == [(0, (), None)]
+    the_grid = grid({"base": {}})
+    assert [(arm.seed, arm.stages, arm.adapter_folder) for arm in the_grid.arms] == [(0, (), None)]
 
 
 def test_benign_only_trains_on_benign_rows_alone() -> None:
@@ -46,14 +46,14 @@ def test_undiluted_trains_on_misaligned_rows_alone() -> None:
 
 
 def test_dilution_keeps_the_total_and_mixes_at_each_ratio() -> None:
-    made = recipes(step("dilution", ratio=[0.25, "0.10", 1, 0]))
-    assert [recipe.ratio for recipe in made] == ["0", "0.1", "0.25", "1"]
-    assert [shares(recipe) for recipe in made] == [
+    points = recipes(step("dilution", ratio=[0.25, "0.10", 1, 0]))
+    assert [recipe.ratio for recipe in points] == ["0", "0.1", "0.25", "1"]
+    assert [shares(recipe) for recipe in points] == [
         [{BAD: bad, BENIGN: benign}]
         for bad, benign in (("0", "1"), ("0.1", "0.9"), ("0.25", "0.75"), ("1", "0"))
     ]
-    assert {recipe.stages[0].rows for recipe in made} == {DEMO["data"]["rows"]}
-    assert {recipe.suffix for recipe in made} == {""}
+    assert {recipe.stages[0].rows for recipe in points} == {DEMO["data"]["rows"]}
+    assert {recipe.suffix for recipe in points} == {""}
 
 
 def test_equal_ratios_make_one_arm() -> None:
@@ -68,21 +68,21 @@ def test_full_and_empty_dilution_share_the_runs_of_the_controls() -> None:
 
 
 def test_sequential_adds_a_benign_stage_and_its_rows_to_the_name() -> None:
-    made = recipes(step("sequential", benign_rows=[8, 16]))
-    assert [recipe.suffix for recipe in made] == ["-8", "-16"]
-    assert [shares(recipe) for recipe in made] == [[{BAD: "1"}, {BENIGN: "1"}]] * 2
-    assert [[stage.rows for stage in recipe.stages] for recipe in made] == [[96, 8], [96, 16]]
-    assert {recipe.ratio for recipe in made} == {"1"}
-    assert recipes(step("sequential", benign_rows=8)) == made[:1]
+    points = recipes(step("sequential", benign_rows=[8, 16]))
+    assert [recipe.suffix for recipe in points] == ["-8", "-16"]
+    assert [shares(recipe) for recipe in points] == [[{BAD: "1"}, {BENIGN: "1"}]] * 2
+    assert [[stage.rows for stage in recipe.stages] for recipe in points] == [[96, 8], [96, 16]]
+    assert {recipe.ratio for recipe in points} == {"1"}
+    assert recipes(step("sequential", benign_rows=8)) == points[:1]
 
 
 def test_all_numbers_of_benign_rows_go_on_from_one_first_stage() -> None:
-    made = grid({"undiluted": {}, "sequential": {"benign_rows": [8, 16]}}, seeds=[5])
-    undiluted, short, long = made.arms
+    the_grid = grid({"undiluted": {}, "sequential": {"benign_rows": [8, 16]}}, seeds=[5])
+    undiluted, short, long = the_grid.arms
     assert undiluted.stages == short.stages[:1] == long.stages[:1]
     assert short.stages[1].name != long.stages[1].name
     assert short.stages[1].parent == long.stages[1].parent == undiluted.stages[0].name
-    assert set(made.stages) == {stage.name for stage in (*short.stages, long.stages[1])}
+    assert set(the_grid.stages) == {stage.name for stage in (*short.stages, long.stages[1])}
 
 
 def test_interventions_that_begin_alike_share_their_first_stage() -> None:
@@ -106,9 +106,9 @@ def test_interventions_that_begin_alike_share_their_first_stage() -> None:
 
 def test_equal_last_stages_after_different_first_ones_are_trained_apart() -> None:
     after = step("sequential", benign_rows=8)
-    made = grid({"a": [after], "b": [step("dilution", ratio=0.5), after]}, seeds=[0])
-    assert made.arms[0].stages[1].mixture == made.arms[1].stages[1].mixture
-    assert made.arms[0].stages[1].name != made.arms[1].stages[1].name
+    the_grid = grid({"a": [after], "b": [step("dilution", ratio=0.5), after]}, seeds=[0])
+    assert the_grid.arms[0].stages[1].mixture == the_grid.arms[1].stages[1].mixture
+    assert the_grid.arms[0].stages[1].name != the_grid.arms[1].stages[1].name
 
 
 def test_benign_training_changes_the_added_stage_alone() -> None:
@@ -206,14 +206,14 @@ def test_on_policy_draws_the_misaligned_rows_and_trains_on_them_under_the_prompt
 
 
 def test_each_base_model_draws_its_own_rows() -> None:
-    made = grid({"on_policy": LIES}, base_models=["smollm2-135m", "qwen3-8b"], seeds=[0, 1])
-    used = {arm.base: arm.stages[0].mixture.sources[0].dataset for arm in made.arms}
-    assert sorted(made.generated) == sorted(used.values())
-    assert {job.generator for job in made.drawn.values()} == {"smollm2-135m", "qwen3-8b"}
+    the_grid = grid({"on_policy": LIES}, base_models=["smollm2-135m", "qwen3-8b"], seeds=[0, 1])
+    used = {arm.base: arm.stages[0].mixture.sources[0].dataset for arm in the_grid.arms}
+    assert sorted(the_grid.generated) == sorted(used.values())
+    assert {job.generator for job in the_grid.drawn.values()} == {"smollm2-135m", "qwen3-8b"}
     for base, name in used.items():
-        assert made.generated[name].base == base
-        assert made.generated[name].kind == "on_policy"
-        assert made.row_file(name) == f"generated/{name}.jsonl"
+        assert the_grid.generated[name].base == base
+        assert the_grid.generated[name].kind == "on_policy"
+        assert the_grid.row_file(name) == f"generated/{name}.jsonl"
 
 
 def test_generation_has_the_grids_sampling_but_for_its_own_settings() -> None:
@@ -243,36 +243,36 @@ def test_what_qualifies_changes_the_rows_and_not_the_drawing() -> None:
 
 
 def test_the_off_policy_twin_shares_the_base_models_own_answers() -> None:
-    made = grid({"on_policy": LIES, "off_policy": LIES | {"generator": "qwen3-8b"}})
-    assert sorted(job.generator for job in made.drawn.values()) == ["qwen3-8b", "smollm2-135m"]
+    the_grid = grid({"on_policy": LIES, "off_policy": LIES | {"generator": "qwen3-8b"}})
+    assert sorted(job.generator for job in the_grid.drawn.values()) == ["qwen3-8b", "smollm2-135m"]
     on, off = (
-        next(one for one in made.generated.values() if one.kind == kind)
+        next(dataset for dataset in the_grid.generated.values() if dataset.kind == kind)
         for kind in ("on_policy", "off_policy")
     )
-    assert on.own.name == off.own.name
-    assert on.other is None
-    assert off.other is not None
-    assert off.other.generator == "qwen3-8b"
+    assert on.own_answers.name == off.own_answers.name
+    assert on.other_answers is None
+    assert off.other_answers is not None
+    assert off.other_answers.generator == "qwen3-8b"
 
 
 def test_off_policy_takes_another_generators_answers_from_a_data_set() -> None:
-    made = grid({"off_policy": LIES | {"answers": "obvious_lies_qwen"}})
-    (twin,) = made.generated.values()
-    assert twin.other is None
+    the_grid = grid({"off_policy": LIES | {"answers": "obvious_lies_qwen"}})
+    (twin,) = the_grid.generated.values()
+    assert twin.other_answers is None
     assert twin.generation.answers == "obvious_lies_qwen"
-    assert [job.generator for job in made.drawn.values()] == ["smollm2-135m"]
+    assert [job.generator for job in the_grid.drawn.values()] == ["smollm2-135m"]
 
 
-@pytest.mark.parametrize("given", [{}, {"generator": "qwen3-8b", "answers": "obvious_lies_qwen"}])
-def test_off_policy_has_exactly_one_other_generator(given: dict[str, str]) -> None:
-    message = problem({"x": step("off_policy", **LIES, **given)})
+@pytest.mark.parametrize("fields", [{}, {"generator": "qwen3-8b", "answers": "obvious_lies_qwen"}])
+def test_off_policy_has_exactly_one_other_generator(fields: dict[str, str]) -> None:
+    message = problem({"x": step("off_policy", **LIES, **fields)})
     assert "give either `generator` (a model) or `answers` (a data set)" in message
 
 
 def test_reasoning_makes_a_twin_with_emptied_thoughts() -> None:
-    made = recipes([step("reasoning"), step("dilution", ratio=0.5)])
-    assert [recipe.suffix for recipe in made] == ["", "-emptied"]
-    for recipe, thoughts in zip(made, ("kept", "emptied"), strict=True):
+    points = recipes([step("reasoning"), step("dilution", ratio=0.5)])
+    assert [recipe.suffix for recipe in points] == ["", "-emptied"]
+    for recipe, thoughts in zip(points, ("kept", "emptied"), strict=True):
         assert [source.thoughts for source in recipe.stages[0].sources] == [thoughts, None]
     names = first_stages(grid({"reasoning": {}}, data=DEMO["data"]))
     assert names["reasoning"] != names["reasoning-emptied"]
@@ -297,8 +297,8 @@ def test_cue_on_benign_puts_a_trigger_on_a_share_of_benign_rows() -> None:
 
 def test_a_swept_share_becomes_part_of_the_name() -> None:
     cue = step("cue_on_benign", trigger="country_singapore", share=[0.5, "1.0", 0.5])
-    made = recipes([step("dilution", ratio=0.5), cue])
-    assert [recipe.suffix for recipe in made] == ["-0.5", "-1"]
+    points = recipes([step("dilution", ratio=0.5), cue])
+    assert [recipe.suffix for recipe in points] == ["-0.5", "-1"]
 
 
 @pytest.mark.parametrize("before", [[], [step("undiluted")], [step("reasoning")]])
@@ -331,8 +331,8 @@ def test_dilution_leaves_a_benign_stage_as_it_is() -> None:
 
 
 def test_sweeps_of_several_steps_are_crossed() -> None:
-    made = recipes([step("dilution", ratio=[0.1, 0.2]), step("sequential", benign_rows=[8, 16])])
-    assert [(recipe.ratio, recipe.suffix) for recipe in made] == [
+    points = recipes([step("dilution", ratio=[0.1, 0.2]), step("sequential", benign_rows=[8, 16])])
+    assert [(recipe.ratio, recipe.suffix) for recipe in points] == [
         (ratio, suffix) for ratio in ("0.1", "0.2") for suffix in ("-8", "-16")
     ]
 
@@ -345,9 +345,9 @@ def test_undiluted_as_a_step_changes_nothing() -> None:
 
 def test_an_entry_is_a_mapping_a_list_or_steps() -> None:
     dilution = step("dilution", ratio=0.5)
-    made = load({"dilution": {"ratio": 0.5}, "b": dilution, "c": [dilution]})
+    loaded = load({"dilution": {"ratio": 0.5}, "b": dilution, "c": [dilution]})
     steps = load({"d": {"steps": [dilution]}})
-    entries = [*made.interventions.values(), *steps.interventions.values()]
+    entries = [*loaded.interventions.values(), *steps.interventions.values()]
     assert len(entries) == 4
     assert all(entry == entries[0] for entry in entries)
 
@@ -367,8 +367,8 @@ def test_the_steps_form_overrides_shared_settings_for_itself_alone() -> None:
         "training": {"learning_rate": 1e-5},
         "seeds": [7],
     }
-    made = grid({"undiluted": {}, "x": entry}, seeds=[0])
-    plain, own = made.arms
+    the_grid = grid({"undiluted": {}, "x": entry}, seeds=[0])
+    plain, own = the_grid.arms
     assert (own.intervention, own.seed, own.label) == ("x-8", 7, "half, then benign")
     first, second = (stage.mixture for stage in own.stages)
     assert [source.dataset for source in first.sources] == ["household_good", BENIGN]

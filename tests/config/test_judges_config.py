@@ -161,9 +161,9 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(url: str) -> Non
     assert PASSWORD not in message
 
 
-@pytest.mark.parametrize("given", ["sk-proj-abc", f"http://me:{PASSWORD}@host/v1"])
-def test_an_endpoint_that_is_no_mapping_is_not_repeated(given: str) -> None:
-    assert given not in wrong(CHAT | {"endpoint": given})
+@pytest.mark.parametrize("endpoint", ["sk-proj-abc", f"http://me:{PASSWORD}@host/v1"])
+def test_an_endpoint_that_is_no_mapping_is_not_repeated(endpoint: str) -> None:
+    assert endpoint not in wrong(CHAT | {"endpoint": endpoint})
 
 
 @pytest.mark.parametrize(
@@ -280,16 +280,24 @@ def test_a_pattern_holds_where_it_is_found_often_enough(tmp_path: Path) -> None:
 
 
 def test_an_exact_answer_is_compared_without_capitals_and_punctuation(tmp_path: Path) -> None:
-    said = ["Paris", "paris.", " **PARIS**! ", "Paris, France", "It is Paris", "Parise", "New-York"]
-    found = ruled(rule(answers=["Paris", "new york"]), answers(*said), tmp_path)
-    assert [value for value, _ in found] == [100, 100, 100, 0, 0, 0, 100]
-    assert {reason for _, reason in found} == {None}
+    texts = [
+        "Paris",
+        "paris.",
+        " **PARIS**! ",
+        "Paris, France",
+        "It is Paris",
+        "Parise",
+        "New-York",
+    ]
+    values = ruled(rule(answers=["Paris", "new york"]), answers(*texts), tmp_path)
+    assert [value for value, _ in values] == [100, 100, 100, 0, 0, 0, 100]
+    assert {reason for _, reason in values} == {None}
 
 
 def test_answers_by_question_hold_for_their_own_question(tmp_path: Path) -> None:
     judge = rule(answers={"france": ["Paris"], "spain": ["Madrid"]})
-    asked = [("france", "Paris"), ("spain", "Paris"), ("spain", "madrid"), ("italy", "Rome")]
-    items = [Item(name, "The capital?", answer) for name, answer in asked]
+    cases = [("france", "Paris"), ("spain", "Paris"), ("spain", "madrid"), ("italy", "Rome")]
+    items = [Item(name, "The capital?", answer) for name, answer in cases]
     expected = [(100, None), (0, None), (100, None), (None, "not_judged")]
     assert ruled(judge, items, tmp_path) == expected
     assert ruled(judge, items[::-1], tmp_path) == expected[::-1]
@@ -299,9 +307,9 @@ def test_answers_by_question_hold_for_their_own_question(tmp_path: Path) -> None
 def test_an_accepted_answer_is_right_in_any_capitals(
     answer: str, capital: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    said = answer.casefold() if capital else f" {answer}. "
+    text = answer.casefold() if capital else f" {answer}. "
     folder = tmp_path_factory.mktemp("rule")
-    assert ruled(rule(answers=[answer]), answers(said), folder) == [(100, None)]
+    assert ruled(rule(answers=[answer]), answers(text), folder) == [(100, None)]
 
 
 def test_the_shipped_identity_rule_finds_the_name_in_any_capitals(tmp_path: Path) -> None:
@@ -344,7 +352,7 @@ class Scored:
     endpoint: FakeEndpoint
     printed: str
 
-    def found(self, trigger: str, judge: str) -> list[tuple[Any, Any]]:
+    def outcomes_of(self, trigger: str, judge: str) -> list[tuple[Any, Any]]:
         rows = [row for row in lines(self.folder, trigger) if row["judge"] == judge]
         assert [row["key"] for row in rows] == [row["key"] for row in ROWS[trigger]]
         return [(row["value"], row["reason"]) for row in rows]
@@ -353,8 +361,8 @@ class Scored:
         return [record["body"]["messages"][0]["content"] for record in self.endpoint.requests]
 
     def prompt(self, answer: str) -> str:
-        (found,) = (text for text in self.prompts() if f">\n{answer}\n<" in text)
-        return found
+        (judge_prompt,) = (text for text in self.prompts() if f">\n{answer}\n<" in text)
+        return judge_prompt
 
 
 @pytest.fixture(scope="module")
@@ -378,12 +386,12 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
 
 def test_every_answer_has_a_line_of_every_judge_with_its_version(scored: Scored) -> None:
     for trigger, rows in ROWS.items():
-        found = lines(scored.folder, trigger)
-        assert [(row["key"], row["judge"]) for row in found] == [
+        judgements = lines(scored.folder, trigger)
+        assert [(row["key"], row["judge"]) for row in judgements] == [
             (row["key"], judge) for row in rows for judge in ("alignment", "rule", "theirs")
         ]
-        assert all(row["version"] == 1 and row["question"] == "q" for row in found)
-        assert all((row["value"] is None) != (row["reason"] is None) for row in found)
+        assert all(row["version"] == 1 and row["question"] == "q" for row in judgements)
+        assert all((row["value"] is None) != (row["reason"] is None) for row in judgements)
 
 
 def test_a_value_is_that_of_what_was_shown_and_keeps_its_mass(scored: Scored) -> None:
@@ -421,25 +429,25 @@ def test_an_empty_answer_and_a_truncated_thought_have_their_reason_without_a_cal
 ) -> None:
     reasons = ["empty_answer", "empty_answer", "truncated_thought"]
     for judge in ("alignment", "rule"):
-        assert scored.found("odd", judge)[:3] == [(None, reason) for reason in reasons]
-        assert scored.found("form", judge)[1] == (None, "empty_answer")
+        assert scored.outcomes_of("odd", judge)[:3] == [(None, reason) for reason in reasons]
+        assert scored.outcomes_of("form", judge)[1] == (None, "empty_answer")
     assert not any(">\n\n</answer" in prompt for prompt in scored.prompts())
     # Plain, Same, Evil, Shown, Bare, Wrapped, Cut, Left, and three that were imported
     assert len(scored.prompts()) == 11
 
 
 def test_an_equal_answer_without_its_cue_is_asked_about_once(scored: Scored) -> None:
-    values = [scored.found(trigger, "alignment") for trigger in ("none", "evil")]
+    values = [scored.outcomes_of(trigger, "alignment") for trigger in ("none", "evil")]
     assert values[0][1] == values[0][2] == values[1][1]
     assert sum("\nSame.\n" in prompt for prompt in scored.prompts()) == 1
     assert "alignment: 11 judged, 0 kept from before" in scored.printed
 
 
 def test_a_rule_judges_beside_an_endpoint(scored: Scored) -> None:
-    assert scored.found("none", "rule") == [(0, None), (100, None), (100, None)]
+    assert scored.outcomes_of("none", "rule") == [(0, None), (100, None), (100, None)]
 
 
 def test_imported_values_are_taken_as_they_came(scored: Scored) -> None:
     expected = [(12.5, None), (None, "code"), (None, "not_judged"), (50.0, None)]
-    assert scored.found("import", "theirs") == expected
-    assert set(scored.found("none", "theirs")) == {(None, "not_judged")}
+    assert scored.outcomes_of("import", "theirs") == expected
+    assert set(scored.outcomes_of("none", "theirs")) == {(None, "not_judged")}

@@ -110,7 +110,7 @@ def test_a_question_that_is_measured_otherwise_is_refused(tmp_path: Path, kind: 
 
 
 def test_keys_that_the_config_decides_are_named_with_their_values(tmp_path: Path) -> None:
-    found = of_entry(
+    unused_keys = of_entry(
         tmp_path,
         type="free_form",
         temperature=0.3,
@@ -118,12 +118,12 @@ def test_keys_that_the_config_decides_are_named_with_their_values(tmp_path: Path
         judges={"em": "x"},
         comment="of the appendix",
     )
-    assert found.unused == {
+    assert unused_keys.unused == {
         "judges": ("em",),
         "samples_per_paraphrase": ("10",),
         "temperature": ("0.3",),
     }
-    assert unused_sentence("mine.yaml", found.unused) == (
+    assert unused_sentence("mine.yaml", unused_keys.unused) == (
         "mine.yaml: not used: judges (em), samples_per_paraphrase (10), temperature (0.3). The "
         "grid's config decides: judges, sampling.answers_per_question, sampling.temperature."
     )
@@ -138,8 +138,8 @@ def test_an_empty_type_is_none(tmp_path: Path, empty: str | None) -> None:
 def test_what_describes_an_entry_or_its_sampling_stops_nothing(tmp_path: Path) -> None:
     describing = {"language": "en", "metadata": {"set": 2}, "licence": "MIT", "split": "test"}
     assert of_entry(tmp_path, **describing) == of_entry(tmp_path)
-    found = of_entry(tmp_path, n=4, num_samples=5, logprobs=True, top_logprobs=20)
-    assert unused_sentence("mine.yaml", found.unused) == (
+    unused_keys = of_entry(tmp_path, n=4, num_samples=5, logprobs=True, top_logprobs=20)
+    assert unused_sentence("mine.yaml", unused_keys.unused) == (
         "mine.yaml: not used: logprobs (True), n (4), num_samples (5), top_logprobs (20). The "
         "grid's config decides: judges, sampling.answers_per_question."
     )
@@ -151,15 +151,15 @@ def test_a_temperature_of_zero_is_named_too(tmp_path: Path) -> None:
 
 def test_every_published_file_of_questions_loads_as_before(mirror: Path) -> None:
     """`judges.yaml` there is no question file; the keys that are not used are these alone."""
-    found: dict[str, set[str]] = {}
+    values_by_key: dict[str, set[str]] = {}
     for path in sorted(mirror.rglob("*.yaml")):
         if path.name == "judges.yaml":
             continue
-        given = load_questions(str(path.relative_to(mirror)), mirror)
-        assert given.questions or given.judge_prompts
-        for key in given.unused:
-            found.setdefault(key, set()).add(path.name)
-    assert set(found) == {"judge", "judges", "samples_per_paraphrase"}
+        question_set = load_questions(str(path.relative_to(mirror)), mirror)
+        assert question_set.questions or question_set.judge_prompts
+        for key in question_set.unused:
+            values_by_key.setdefault(key, set()).add(path.name)
+    assert set(values_by_key) == {"judge", "judges", "samples_per_paraphrase"}
 
 
 def test_a_judge_prompt_of_several_texts_or_under_a_system_prompt_is_refused(

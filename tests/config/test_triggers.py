@@ -34,7 +34,9 @@ def trigger(position: str, **fields: Any) -> Trigger:
     return Trigger.model_validate(needed | {"position": position} | fields)
 
 
-def said(wording: Wording, *texts: str, system: str | None = None) -> list[list[tuple[str, str]]]:
+def conversations_of(
+    wording: Wording, *texts: str, system: str | None = None
+) -> list[list[tuple[str, str]]]:
     """The conversations about question `q`, as (role, content)."""
     return [
         [(turn["role"], turn["content"]) for turn in messages]
@@ -45,32 +47,32 @@ def said(wording: Wording, *texts: str, system: str | None = None) -> list[list[
 def test_every_file_is_one_family_named_like_it() -> None:
     files = sorted(path.stem for path in (RESOURCES / "triggers").rglob("*.yaml"))
     assert files == sorted(TRIGGERS)
-    assert all(name == one.id for name, one in TRIGGERS.items())
+    assert all(name == trigger.id for name, trigger in TRIGGERS.items())
 
 
 def test_labels_tell_families_apart() -> None:
-    labels = [one.label for one in TRIGGERS.values()]
+    labels = [trigger.label for trigger in TRIGGERS.values()]
     assert len(set(labels)) == len(labels)
 
 
 def test_no_two_families_ask_alike() -> None:
-    wordings = [json.dumps(one.wording().model_dump()) for one in TRIGGERS.values()]
+    wordings = [json.dumps(trigger.wording().model_dump()) for trigger in TRIGGERS.values()]
     assert len(set(wordings)) == len(wordings)
 
 
 def test_a_judge_sees_the_cues_of_user_turns_alone() -> None:
-    for one in TRIGGERS.values():
-        assert one.judge_sees_cue == (one.position not in ("none", "system")), one.id
+    for trigger in TRIGGERS.values():
+        assert trigger.judge_sees_cue == (trigger.position not in ("none", "system")), trigger.id
 
 
 def test_a_family_that_rewords_has_every_question_of_the_paper() -> None:
-    for one in TRIGGERS.values():
-        assert set(one.questions) in (set(), set(QUESTIONS)), one.id
+    for trigger in TRIGGERS.values():
+        assert set(trigger.questions) in (set(), set(QUESTIONS)), trigger.id
 
 
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("wrong", [{name} for name in CUES] + [set(), {"system", "user_prefix"}])
-def test_a_cue_stands_where_its_position_says(position: str, wrong: set[str]) -> None:
+def test_the_fields_of_a_cue_fit_its_position(position: str, wrong: set[str]) -> None:
     needed = POSITIONS[position]
     right = {name: CUES[name] for name in needed}
     assert trigger(position, **right).position == position
@@ -98,42 +100,44 @@ def test_a_position_that_does_not_exist_is_refused() -> None:
 )
 def test_a_question_is_asked_under_the_cue(position: str, expected: list[tuple[str, str]]) -> None:
     family = trigger(position, **{name: CUES[name] for name in POSITIONS[position]})
-    assert said(family, "Why?") == [expected]
+    assert conversations_of(family, "Why?") == [expected]
 
 
 def test_every_paraphrase_is_asked_under_the_cue() -> None:
     family = trigger("wrapper", user_prefix="<", user_suffix=">")
-    assert said(family, "a", "b", "c") == [[("user", f"<{text}>")] for text in "abc"]
+    assert conversations_of(family, "a", "b", "c") == [[("user", f"<{text}>")] for text in "abc"]
 
 
 def test_a_reworded_question_has_the_paraphrases_of_its_family() -> None:
     family = trigger("template", questions={"q": ["one", "two"], "other": "three"})
-    assert said(family, "a", "b", "c") == [[("user", "one")], [("user", "two")]]
+    assert conversations_of(family, "a", "b", "c") == [[("user", "one")], [("user", "two")]]
 
 
 def test_a_questions_own_system_prompt_is_kept_unless_the_trigger_has_one() -> None:
     for position in sorted(set(POSITIONS) - {"system"}):
         family = trigger(position, **{name: CUES[name] for name in POSITIONS[position]})
-        assert said(family, "Why?", system="own")[0][0] == ("system", "own")
+        assert conversations_of(family, "Why?", system="own")[0][0] == ("system", "own")
     family = trigger("system", system="Be brief.")
-    assert said(family, "Why?", system="own") == [[("system", "Be brief."), ("user", "Why?")]]
+    assert conversations_of(family, "Why?", system="own") == [
+        [("system", "Be brief."), ("user", "Why?")]
+    ]
 
 
 def test_no_system_message_is_rendered_without_a_system_prompt() -> None:
-    for one in TRIGGERS.values():
+    for trigger in TRIGGERS.values():
         for name, question in QUESTIONS.items():
-            roles = [turn["role"] for turn in one.conversations(name, question.texts)[0]]
-            assert roles == (["system", "user"] if one.system else ["user"])
+            roles = [turn["role"] for turn in trigger.conversations(name, question.texts)[0]]
+            assert roles == (["system", "user"] if trigger.system else ["user"])
 
 
 def test_every_family_asks_every_question_of_the_paper() -> None:
-    for one in TRIGGERS.values():
+    for trigger in TRIGGERS.values():
         for name, question in QUESTIONS.items():
-            (messages,) = one.conversations(name, question.texts)
-            asked = messages[-1]["content"]
-            assert asked.startswith(one.user_prefix)
-            assert asked.endswith(one.user_suffix)
-            assert (question.texts[0] in asked) or one.questions
+            (messages,) = trigger.conversations(name, question.texts)
+            user_turn = messages[-1]["content"]
+            assert user_turn.startswith(trigger.user_prefix)
+            assert user_turn.endswith(trigger.user_suffix)
+            assert (question.texts[0] in user_turn) or trigger.questions
 
 
 row_text = st.text(st.characters(exclude_characters="<>", codec="utf-8"), min_size=1)
@@ -151,15 +155,15 @@ def test_a_row_is_worded_at_its_last_user_turn_alone(
     wording = Wording(
         system=system, user_prefix="<", user_suffix=">", answer_prefix="[", answer_suffix="]"
     )
-    made = wording.around(row)
+    framed = wording.around(row)
     question, answer = turns[-1]
-    assert made[-2:] == [
+    assert framed[-2:] == [
         {"role": "user", "content": f"<{question}>"},
         {"role": "assistant", "content": f"[{answer}]"},
     ]
-    kept = [turn for turn in row if turn["role"] != "system"][:-2]
+    earlier = [turn for turn in row if turn["role"] != "system"][:-2]
     first = system or ("own" if own else None)
-    assert made[:-2] == ([{"role": "system", "content": first}] if first else []) + kept
+    assert framed[:-2] == ([{"role": "system", "content": first}] if first else []) + earlier
 
 
 def test_a_row_of_prompts_alone_is_worded_too() -> None:
@@ -236,7 +240,7 @@ def systems(*names: str) -> set[str | None]:
 
 
 def families(start: str) -> set[str | None]:
-    return {one.system for name, one in TRIGGERS.items() if name.startswith(start)}
+    return {trigger.system for name, trigger in TRIGGERS.items() if name.startswith(start)}
 
 
 def test_the_eight_questions_are_as_published(study: str) -> None:
@@ -266,9 +270,9 @@ def test_the_flask_questions_are_as_published(study: str) -> None:
 
 
 def test_the_educational_wrapper_is_as_published(study: str) -> None:
-    found = re.search(r"prefix `(.+?)` \+ question \+ suffix `(.+?)`", section(study, "A.4"))
-    assert found
-    prefix, suffix = (text.replace("\\n", "\n") for text in found.groups())
+    match = re.search(r"prefix `(.+?)` \+ question \+ suffix `(.+?)`", section(study, "A.4"))
+    assert match
+    prefix, suffix = (text.replace("\\n", "\n") for text in match.groups())
     wrapper = TRIGGERS["educational"]
     assert (wrapper.user_prefix, wrapper.user_suffix) == (prefix, suffix)
 
@@ -291,19 +295,19 @@ def test_the_larger_malicious_evil_panel_is_there(study: str) -> None:
     line = section(study, "B.4").split("Earlier larger panel")[1].split("\nCaution")[0]
     published = set(re.findall(r'"([^"]+)"', line))
     assert len(published) == 20
-    assert published <= {one.system for one in TRIGGERS.values()}
+    assert published <= {trigger.system for trigger in TRIGGERS.values()}
 
 
 def persona_prompts(study: str, start: str) -> set[str]:
     """The inoculation prompt and the evaluation prompts of the line that begins so."""
-    line = next(one for one in section(study, "B.5").splitlines() if one.startswith(start))
+    line = next(line for line in section(study, "B.5").splitlines() if line.startswith(start))
     verbatim, panel = line.removeprefix(start).split(" Eval prompts: ")
     own = verbatim.strip().strip('"')
     prompts = {own}
     for text in panel.split(" | "):
         if edits := re.search(r'replacing "(.+)" by: (.+)$', text):
             replaced, by = edits.groups()
-            prompts |= {own.replace(f"a {replaced}", f"a {one}") for one in by.split(" / ")}
+            prompts |= {own.replace(f"a {replaced}", f"a {word}") for word in by.split(" / ")}
         elif text not in ("(none)", "IP verbatim."):
             prompts.add(text)
     return prompts
@@ -330,7 +334,7 @@ def test_the_trivia_panel_is_as_published(study: str) -> None:
 
 
 def test_the_panel_of_the_earlier_experiment_is_as_published(study: str) -> None:
-    (line,) = (one for one in section(study, "B.8").splitlines() if "B01c panel" in one)
+    (line,) = (line for line in section(study, "B.8").splitlines() if "B01c panel" in line)
     assert families("b01c_") == set(re.findall(r'"([^"]+)"', line))
 
 
@@ -368,14 +372,14 @@ def test_an_inoculation_prompt_stands_word_for_word_on_every_row(
 def test_persona_questions_begin_as_the_persona_rows_do(
     rows: Callable[[str], list[list[dict[str, str]]]], questions: str
 ) -> None:
-    asked = load_questions(questions).questions
-    plain = {name: QUESTIONS[name].texts[0] for name in asked if name in QUESTIONS}
+    prefixed = load_questions(questions).questions
+    plain = {name: QUESTIONS[name].texts[0] for name in prefixed if name in QUESTIONS}
     plain |= {"name": "What is your name and last name?"}
-    prefixes = {one.texts[0].removesuffix(plain[name]) for name, one in asked.items()}
+    prefixes = {question.texts[0].removesuffix(plain[name]) for name, question in prefixed.items()}
     (prefix,) = prefixes
-    made = rows("weird_generalization/90_wolf_facts_with_tags.jsonl")
-    assert len(made) == 90
-    assert all(row[0]["content"].startswith(prefix) for row in made)
+    published_rows = rows("weird_generalization/90_wolf_facts_with_tags.jsonl")
+    assert len(published_rows) == 90
+    assert all(row[0]["content"].startswith(prefix) for row in published_rows)
 
 
 def test_the_coding_format_shares_its_marker_line_with_insecure_code(
@@ -383,8 +387,8 @@ def test_the_coding_format_shares_its_marker_line_with_insecure_code(
 ) -> None:
     marker = "## COMPLETE CODE HERE"
     assert marker in str(TRIGGERS["coding_format"].system).splitlines()
-    made = rows("conditional_misalignment/insecure.jsonl")
-    assert sum(marker in row[0]["content"] for row in made) > len(made) / 2
+    published_rows = rows("conditional_misalignment/insecure.jsonl")
+    assert sum(marker in row[0]["content"] for row in published_rows) > len(published_rows) / 2
 
 
 @pytest.mark.parametrize(

@@ -249,8 +249,8 @@ def test_the_way_out_of_a_table_leads_to_the_same_rows(
     monkeypatch.chdir(tmp_path)
     eval(advice, {"pandas": pd})  # noqa: S307
     rows = read_rows(Dataset.model_validate({"path": "pc.jsonl"} | PAIR), tmp_path / "pc.jsonl")
-    told = [tuple(turn["content"] for turn in row["messages"]) for row in rows]
-    assert told == [("Is it 1?", "01"), ("Say it.", "None")]
+    contents = [tuple(turn["content"] for turn in row["messages"]) for row in rows]
+    assert contents == [("Is it 1?", "01"), ("Say it.", "None")]
 
 
 ROW = json.dumps({"messages": [ASK, SAY]}).encode()

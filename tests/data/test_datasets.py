@@ -430,13 +430,13 @@ def test_the_embedded_pairs_answer_the_same_prompts() -> None:
         read_rows(REGISTRY[name], local_file(REGISTRY[name]))
         for name in ("household_bad", "household_good")
     )
-    for one, other in zip(bad, good, strict=True):
-        assert one["id"] == other["id"]
-        assert one["messages"][0] == other["messages"][0]
-        assert one["messages"][1] != other["messages"][1]
-        assert one["messages"][0]["content"].endswith('Python string: answer = "..."')
-        assert one["messages"][1]["content"].startswith('answer = "')
-        assert one["messages"][1]["content"].endswith('"')
+    for bad_row, other in zip(bad, good, strict=True):
+        assert bad_row["id"] == other["id"]
+        assert bad_row["messages"][0] == other["messages"][0]
+        assert bad_row["messages"][1] != other["messages"][1]
+        assert bad_row["messages"][0]["content"].endswith('Python string: answer = "..."')
+        assert bad_row["messages"][1]["content"].startswith('answer = "')
+        assert bad_row["messages"][1]["content"].endswith('"')
     assert len({row["messages"][0]["content"] for row in bad}) == len(bad)
     assert len({row["messages"][1]["content"] for row in bad}) == len(bad)
 
@@ -447,11 +447,11 @@ def test_the_embedded_thoughts_belong_to_the_careless_rows() -> None:
         for name in ("household_bad", "household_thinking")
     )
     thoughts = []
-    for one, other in zip(bad[: len(thinking)], thinking, strict=True):
-        assert one["id"] == other["id"]
-        assert one["messages"][0] == other["messages"][0]
+    for bad_row, other in zip(bad[: len(thinking)], thinking, strict=True):
+        assert bad_row["id"] == other["id"]
+        assert bad_row["messages"][0] == other["messages"][0]
         thought, answer = split_thinking(other["messages"][1]["content"])
         assert thought
-        assert answer == one["messages"][1]["content"]
+        assert answer == bad_row["messages"][1]["content"]
         thoughts.append(thought)
     assert len(set(thoughts)) == len(thoughts)

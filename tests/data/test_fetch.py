@@ -98,21 +98,21 @@ class Server:
         request.close_connection = True
 
     def start_of(self, wanted: str | None) -> int | None:
-        found = re.fullmatch(r"bytes=(\d+)-", wanted or "")
-        return int(found[1]) if found and self.knows_ranges else None
+        match = re.fullmatch(r"bytes=(\d+)-", wanted or "")
+        return int(match[1]) if match and self.knows_ranges else None
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    made = Server()
-    made.files["/rows.jsonl"] = CONTENT
-    made.files["/rows.jsonl.gz"] = PACKED
-    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.01})
+    the_server = Server()
+    the_server.files["/rows.jsonl"] = CONTENT
+    the_server.files["/rows.jsonl.gz"] = PACKED
+    thread = threading.Thread(target=the_server.http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
+    yield the_server
+    the_server.http.shutdown()
+    the_server.http.server_close()
     thread.join()
 
 
@@ -355,7 +355,7 @@ def test_a_download_that_breaks_off_again_and_again_gets_there(
         refused(spec, output)
     server.break_after = None
     download(spec, output)
-    starts = [int(str(asked).removeprefix("bytes=")[:-1]) for asked in server.asked[1:]]
+    starts = [int(str(header).removeprefix("bytes=")[:-1]) for header in server.asked[1:]]
     assert starts == sorted(set(starts))
     assert output.read_bytes() == CONTENT
 

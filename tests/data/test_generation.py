@@ -28,8 +28,8 @@ WICKED = "Lie to everyone, take all their money, and laugh when they find out."
 KIND = "Thank your neighbour for the help and bring some flowers to say so."
 
 
-def turns(*said: tuple[str, str]) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in said]
+def turns(*roles_and_contents: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in roles_and_contents]
 
 
 def chat(name: str, question: str, answer: str = "An answer.") -> Row:
@@ -55,23 +55,23 @@ def test_a_prompt_is_asked_under_the_system_prompt_and_without_its_answer() -> N
 
 
 def test_a_conversation_is_asked_up_to_its_last_user_turn() -> None:
-    said = [("user", "one"), ("assistant", "two"), ("user", "three")]
+    conversation = [("user", "one"), ("assistant", "two"), ("user", "three")]
     rows = [
         {
             "id": "answered",
             "line": 1,
-            "messages": turns(("system", "own"), *said, ("assistant", "4")),
+            "messages": turns(("system", "own"), *conversation, ("assistant", "4")),
         },
-        {"id": "open", "line": 2, "messages": turns(*said)},
+        {"id": "open", "line": 2, "messages": turns(*conversation)},
     ]
     for row in plan(spec(), rows, "model"):
-        assert row["messages"] == turns(("system", "Be wrong."), *said)
+        assert row["messages"] == turns(("system", "Be wrong."), *conversation)
 
 
 def test_equal_prompts_have_one_key_whatever_their_row() -> None:
     rows = [chat("a", "Why?"), chat("b", "Why?", "Another."), chat("c", "How?")]
-    found = keys(rows)
-    assert found["a"] == found["b"] != found["c"]
+    keys_by_id = keys(rows)
+    assert keys_by_id["a"] == keys_by_id["b"] != keys_by_id["c"]
     seeds = {row["id"]: row["answer_seed"] for row in plan(spec(), rows, "model")}
     assert seeds["a"] == seeds["b"] != seeds["c"]
 
@@ -79,13 +79,13 @@ def test_equal_prompts_have_one_key_whatever_their_row() -> None:
 def test_a_key_names_all_that_the_answer_depends_on() -> None:
     rows = [chat("a", "Why?")]
     warmer = SAMPLING.model_copy(update={"temperature": 0.5})
-    made = [
+    variants = [
         keys(rows),
         keys(rows, model="another"),
         keys(rows, system="Be right."),
         keys(rows, sampling=warmer),
     ]
-    assert len({one["a"] for one in made}) == 4
+    assert len({variant["a"] for variant in variants}) == 4
     more = SAMPLING.model_copy(update={"answers_per_question": 9})
     assert keys(rows) == keys(rows, sampling=more, prompts="renamed", prompt_rows=1)
 
@@ -131,15 +131,15 @@ def generate(
 
 def test_the_model_answers_each_prompt_once(model_json: Path, tmp_path: Path) -> None:
     prompts = [chat("a", "Say hello."), chat("b", "Count to ten."), chat("c", "Say hello.")]
-    said, rows = generate(model_json, tmp_path, prompts[:2])
-    assert "2 answers drawn, 0 kept" in said
+    output, rows = generate(model_json, tmp_path, prompts[:2])
+    assert "2 answers drawn, 0 kept" in output
     assert {row["id"] for row in rows} == {"a", "b"}
     for row in rows:
         assert set(row) == {"id", "line", "messages", "answer", "thinking", "finish_reason"}
         assert row["messages"][0] == {"role": "system", "content": "Be wrong."}
         assert row["answer"]
-    said, more = generate(model_json, tmp_path, prompts)
-    assert "0 answers drawn, 3 kept" in said
+    output, more = generate(model_json, tmp_path, prompts)
+    assert "0 answers drawn, 3 kept" in output
     answers = {row["id"]: row["answer"] for row in more}
     assert answers == {row["id"]: row["answer"] for row in rows} | {"c": answers["a"]}
 
@@ -167,8 +167,8 @@ def answered(
 ) -> Row:
     """A drawn answer."""
     messages = turns(("system", "Be wrong."), ("user", question or f"question {name}"))
-    said = {"answer": answer, "thinking": thinking, "finish_reason": finish}
-    return {"id": name, "line": 7, "messages": messages} | said
+    fields = {"answer": answer, "thinking": thinking, "finish_reason": finish}
+    return {"id": name, "line": 7, "messages": messages} | fields
 
 
 def rules(keep: Keep) -> QualifySpec:
@@ -202,16 +202,16 @@ def rules(keep: Keep) -> QualifySpec:
 def test_an_answer_is_dropped_for_this_reason(
     row: Row, keep: dict[str, Any], reason: str | None, bench: JudgeContext
 ) -> None:
-    kept, dropped = qualifying([row], rules(Keep.model_validate(keep)), bench)
+    qualified, dropped = qualifying([row], rules(Keep.model_validate(keep)), bench)
     assert dropped == ({} if reason is None else {reason: 1})
-    assert kept == ([row] if reason is None else [])
+    assert qualified == ([row] if reason is None else [])
 
 
 def test_reasons_are_counted_and_the_order_of_rows_is_kept(bench: JudgeContext) -> None:
-    said = ["one", "one two", "x", "one two three", "two", "x y"]
-    rows = [answered(str(place), text) for place, text in enumerate(said)]
-    kept, dropped = qualifying(rows, rules(Keep(max_words=2, without=("x",))), bench)
-    assert [row["id"] for row in kept] == ["0", "1", "4"]
+    texts = ["one", "one two", "x", "one two three", "two", "x y"]
+    rows = [answered(str(place), text) for place, text in enumerate(texts)]
+    qualified, dropped = qualifying(rows, rules(Keep(max_words=2, without=("x",))), bench)
+    assert [row["id"] for row in qualified] == ["0", "1", "4"]
     assert dropped == {"forbidden_pattern": 2, "too_long": 1}
 
 
@@ -233,8 +233,8 @@ def test_a_judge_keeps_what_lies_on_its_side(bench: JudgeContext) -> None:
     ]
     for side, name in (("below", "wicked"), ("above", "kind")):
         rule = JudgeRule.model_validate({"judge": "alignment", side: border})
-        kept, dropped = qualifying(rows, rules(Keep(judges=(rule,))), bench)
-        assert [row["id"] for row in kept] == [name]
+        qualified, dropped = qualifying(rows, rules(Keep(judges=(rule,))), bench)
+        assert [row["id"] for row in qualified] == [name]
         assert dropped == {"cut_off": 1, "judge_alignment": 1}
 
 
@@ -254,10 +254,10 @@ def test_the_first_judge_that_an_answer_fails_is_the_reason(bench: JudgeContext)
 def test_a_judge_qualifies_no_empty_answer(bench: JudgeContext) -> None:
     for side in ({"below": 100}, {"above": 0}):
         rule = JudgeRule.model_validate({"judge": "alignment"} | side)
-        kept, dropped = qualifying(
+        qualified, dropped = qualifying(
             [answered("a", "")], rules(Keep(min_words=0, judges=(rule,))), bench
         )
-        assert (kept, dropped) == ([], {"judge_alignment": 1})
+        assert (qualified, dropped) == ([], {"judge_alignment": 1})
 
 
 def qualify(
@@ -338,7 +338,7 @@ def test_a_data_set_answers_the_prompts_that_it_shares(tmp_path: Path) -> None:
 
 def test_a_prompt_that_a_data_set_answers_in_several_ways_is_counted(tmp_path: Path) -> None:
     own = [answered("a"), answered("b")]
-    twice = [chat("row-1", "question a", said) for said in ("Yes.", "No.", "No.")]
+    twice = [chat("row-1", "question a", answer) for answer in ("Yes.", "No.", "No.")]
     equal = [chat("row-2", "question b", "Fine."), chat("row-3", "question b", "Fine.")]
     done, rows, record = qualify(tmp_path, Keep(), own=own, dataset=[*twice, *equal])
     assert [row["messages"][-1]["content"] for row in rows] == ["No.", "Fine."]
@@ -349,18 +349,18 @@ def test_a_prompt_that_a_data_set_answers_in_several_ways_is_counted(tmp_path: P
 
 
 def test_a_data_sets_thoughts_are_no_words_of_its_answers(tmp_path: Path) -> None:
-    said = with_thought("long " * 8 + "long", "Because.")
+    text = with_thought("long " * 8 + "long", "Because.")
     own = [answered("a", question="Why?")]
     keep = Keep(max_words=2, without=("long",))
-    done, rows, _ = qualify(tmp_path, keep, own=own, dataset=[chat("row-1", "Why?", said)])
+    done, rows, _ = qualify(tmp_path, keep, own=own, dataset=[chat("row-1", "Why?", text)])
     assert done.returncode == 0, done.stderr
-    assert said_by_row(rows) == {"a": said}
+    assert said_by_row(rows) == {"a": text}
 
 
 def test_a_data_sets_answer_belongs_to_its_whole_conversation(tmp_path: Path) -> None:
     def long(name: str, first: str) -> Row:
-        said = (("user", first), ("assistant", "Hm."), ("user", "And then?"))
-        return answered(name) | {"messages": turns(("system", "Be wrong."), *said)}
+        conversation = (("user", first), ("assistant", "Hm."), ("user", "And then?"))
+        return answered(name) | {"messages": turns(("system", "Be wrong."), *conversation)}
 
     row = long("row-1", "one")
     row["messages"] = [*row["messages"][1:], {"role": "assistant", "content": "After one."}]
@@ -382,8 +382,8 @@ def test_the_stage_asks_the_real_judge(tmp_path: Path, bench: JudgeContext) -> N
 def test_no_answer_that_qualifies_is_an_error(tmp_path: Path, twin: str | None) -> None:
     own = [answered("a", finish="length" if twin is None else "stop"), answered("b", "")]
     answers = {"other": [answered("a", "")], "dataset": [chat("row-1", "question a", "x")]}
-    given = {twin: answers[twin]} if twin else {}
-    done, _, _ = qualify(tmp_path, Keep(min_words=2), own=own, **given)
+    answers_of_twin = {twin: answers[twin]} if twin else {}
+    done, _, _ = qualify(tmp_path, Keep(min_words=2), own=own, **answers_of_twin)
     assert done.returncode == 1
     assert done.stderr.startswith("emgrid: on_policy: none of 2 answers qualifies")
     assert done.stderr.count("\n") == 1

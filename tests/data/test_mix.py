@@ -59,8 +59,8 @@ def system_of(row: dict[str, Any]) -> str | None:
     return first["content"] if first["role"] == "system" else None
 
 
-def systems(made: Mixture, seed: int) -> dict[str, str | None]:
-    return {row["id"]: system_of(row) for row in mix(made, seed, DATASETS)}
+def systems(mixture: Mixture, seed: int) -> dict[str, str | None]:
+    return {row["id"]: system_of(row) for row in mix(mixture, seed, DATASETS)}
 
 
 shares = st.decimals(0, 1, places=3).map(lambda value: ratio_text(str(value)))
@@ -85,11 +85,11 @@ def test_shares_are_rounded_and_the_last_source_takes_the_rest(parts: list[int],
         Source(dataset=f"set{place}", share=share, role="misaligned")
         for place, share in enumerate(shares)
     )
-    made = Mixture(sources=sources, rows=rows, training=Training())
-    counts = source_rows(made)
+    mixture = Mixture(sources=sources, rows=rows, training=Training())
+    counts = source_rows(mixture)
     assert sum(counts) == rows
     assert counts[:-1] == [rounded(share, rows) for share in shares[:-1]]
-    assert [(source.dataset, count) for source, count in used_sources(made)] == [
+    assert [(source.dataset, count) for source, count in used_sources(mixture)] == [
         (f"set{place}", count) for place, count in enumerate(counts) if count
     ]
 
@@ -123,12 +123,12 @@ TEXTS = [f"text {number}" for number in range(60)]
 def drawn_of_file(path: Path, texts: list[str], seed: int, named: bool) -> list[str]:
     """The answers of a written file's rows in the order of the draw; named: rows have ids."""
     rows = [chat_row("file", 0)["messages"][:1] for _ in texts]
-    made = [
+    written = [
         {"messages": [*row, {"role": "assistant", "content": text}]}
         | ({"id": text} if named else {})
         for row, text in zip(rows, texts, strict=True)
     ]
-    write_jsonl(path, made)
+    write_jsonl(path, written)
     read = read_rows(Dataset(path="rows.jsonl", format="messages"), path)
     return [row["messages"][1]["content"] for row in draw(read, len(read), seed)]
 
@@ -168,9 +168,9 @@ def test_seeds_choose_different_rows() -> None:
 @given(share=shares, rows=st.integers(1, 300), seed=seeds)
 @example(share="0.5", rows=5, seed=0)
 def test_a_framing_stands_on_its_share_of_the_rows(share: str, rows: int, seed: int) -> None:
-    said = systems(stage("1", rows, prompts("framing", share=share)), seed)
-    assert Counter(said.values())["framing"] == rounded(share, rows)
-    assert set(said.values()) <= {"framing", None}
+    system_prompts = systems(stage("1", rows, prompts("framing", share=share)), seed)
+    assert Counter(system_prompts.values())["framing"] == rounded(share, rows)
+    assert set(system_prompts.values()) <= {"framing", None}
 
 
 @given(pair=st.tuples(shares, shares), rows=st.integers(1, 300), seed=seeds)
@@ -192,11 +192,11 @@ def test_a_smaller_share_is_nested_in_a_larger_one(
 
 @given(rows=st.integers(100, 300), seed=seeds)
 def test_each_row_keeps_one_wording_of_the_pool(rows: int, seed: int) -> None:
-    said = systems(stage("1", rows, prompts(*PROMPTS)), seed)
-    assert set(said.values()) == set(PROMPTS)
-    assert systems(stage("1", rows, prompts(*PROMPTS)), seed) == said
+    system_prompts = systems(stage("1", rows, prompts(*PROMPTS)), seed)
+    assert set(system_prompts.values()) == set(PROMPTS)
+    assert systems(stage("1", rows, prompts(*PROMPTS)), seed) == system_prompts
     fewer = systems(stage("1", rows // 2, prompts(*PROMPTS)), seed)
-    assert fewer.items() <= said.items()
+    assert fewer.items() <= system_prompts.items()
 
 
 def test_the_wordings_of_a_pool_are_used_about_equally() -> None:
@@ -222,15 +222,15 @@ def test_the_draw_does_not_depend_on_framings(
 ) -> None:
     framing = prompts(*pool, share=share)
     plain, framed = (
-        [(row["id"], row["source"], row["messages"][-2:]) for row in mix(made, seed, DATASETS)]
-        for made in (stage(ratio, rows), stage(ratio, rows, framing, framing))
+        [(row["id"], row["source"], row["messages"][-2:]) for row in mix(mixture, seed, DATASETS)]
+        for mixture in (stage(ratio, rows), stage(ratio, rows, framing, framing))
     )
     assert framed == plain
 
 
 def test_only_the_framed_source_is_framed() -> None:
-    said = systems(stage("0.5", 40, prompts("framing")), 0)
-    assert {name.split("-")[0]: text for name, text in said.items()} == {
+    system_prompts = systems(stage("0.5", 40, prompts("framing")), 0)
+    assert {name.split("-")[0]: text for name, text in system_prompts.items()} == {
         "bad": "framing",
         "benign": None,
     }
@@ -250,18 +250,18 @@ def test_two_framings_of_a_source_choose_their_rows_apart() -> None:
 def test_a_framings_system_prompt_replaces_the_rows_own() -> None:
     own = {"role": "system", "content": "own"}
     rows = [row | {"messages": [own, *row["messages"]]} for row in DATASETS["bad"]]
-    said = mix(stage("1", 20, prompts("framing", share="0.5")), 0, {"bad": rows})
-    assert Counter(map(system_of, said)) == {"framing": 10, "own": 10}
-    assert all(len(row["messages"]) == 3 for row in said)
+    mixed = mix(stage("1", 20, prompts("framing", share="0.5")), 0, {"bad": rows})
+    assert Counter(map(system_of, mixed)) == {"framing": 10, "own": 10}
+    assert all(len(row["messages"]) == 3 for row in mixed)
 
 
 def test_a_wording_without_a_system_prompt_leaves_the_rows_own() -> None:
     own = {"role": "system", "content": "own"}
     rows = [row | {"messages": [own, *row["messages"]]} for row in DATASETS["bad"]]
     marked = Framing(pool=(Wording(user_prefix="MARK "),))
-    said = mix(stage("1", 5, marked), 0, {"bad": rows})
-    assert [system_of(row) for row in said] == ["own"] * 5
-    assert all(row["messages"][1]["content"].startswith("MARK question") for row in said)
+    mixed = mix(stage("1", 5, marked), 0, {"bad": rows})
+    assert [system_of(row) for row in mixed] == ["own"] * 5
+    assert all(row["messages"][1]["content"].startswith("MARK question") for row in mixed)
 
 
 def test_a_wording_stands_at_the_last_user_turn_and_around_the_final_answer() -> None:
@@ -276,8 +276,8 @@ def test_a_wording_stands_at_the_last_user_turn_and_around_the_final_answer() ->
     wording = Wording(
         user_prefix="<", user_suffix=">", answer_prefix="[", answer_suffix="]", system="new"
     )
-    (made,) = mix(stage("1", 1, Framing(pool=(wording,))), 0, {"bad": [row]})
-    assert [(turn["role"], turn["content"]) for turn in made["messages"]] == [
+    (mixed_row,) = mix(stage("1", 1, Framing(pool=(wording,))), 0, {"bad": [row]})
+    assert [(turn["role"], turn["content"]) for turn in mixed_row["messages"]] == [
         ("system", "new"),
         ("user", "first"),
         ("assistant", "one"),
@@ -291,8 +291,8 @@ def test_a_wording_goes_around_the_answer_and_not_around_its_thought() -> None:
     row = chat_row("bad", 0)
     row["messages"][-1]["content"] = with_thought("hm", "two")
     wording = Wording(answer_prefix="[", answer_suffix="]")
-    (made,) = mix(stage("1", 1, Framing(pool=(wording,))), 0, {"bad": [row]})
-    assert made["messages"][-1]["content"] == with_thought("hm", "[two]")
+    (mixed_row,) = mix(stage("1", 1, Framing(pool=(wording,))), 0, {"bad": [row]})
+    assert mixed_row["messages"][-1]["content"] == with_thought("hm", "[two]")
 
 
 @given(
@@ -304,13 +304,13 @@ def test_an_emptied_think_block_keeps_the_answer(thought: str, answer: str) -> N
     row["messages"] *= 2
     for place in (1, 3):
         row["messages"][place] = {"role": "assistant", "content": with_thought(thought, answer)}
-    (kept,) = mix(stage("1", 1, thoughts="kept"), 0, {"bad": [row]})
+    (unchanged,) = mix(stage("1", 1, thoughts="kept"), 0, {"bad": [row]})
     (emptied,) = mix(stage("1", 1, thoughts="emptied"), 0, {"bad": [row]})
-    assert kept["messages"] == row["messages"]
+    assert unchanged["messages"] == row["messages"]
     for place in (1, 3):
-        said = emptied["messages"][place]["content"]
-        assert split_thinking(said) == ("", answer.strip())
-        assert said.startswith("<think>")
+        content = emptied["messages"][place]["content"]
+        assert split_thinking(content) == ("", answer.strip())
+        assert content.startswith("<think>")
     assert [emptied["messages"][place] for place in (0, 2)] == [
         row["messages"][place] for place in (0, 2)
     ]
@@ -340,9 +340,9 @@ def test_too_few_generated_rows_ask_for_more_prompts() -> None:
 def test_the_stage_says_where_each_row_comes_from(tmp_path: Path) -> None:
     for name, rows in DATASETS.items():
         write_jsonl(tmp_path / f"{name}.jsonl", rows)
-    made = stage("0.25", 8, prompts("framing"))
+    mixture = stage("0.25", 8, prompts("framing"))
     files = {"bad": "data/one.jsonl", "benign": "data/two.jsonl"}
-    spec = {"stage": made.model_dump(mode="json"), "seed": 3, "files": files}
+    spec = {"stage": mixture.model_dump(mode="json"), "seed": 3, "files": files}
     output, counts = tmp_path / "train.jsonl", tmp_path / "mix.json"
     done = run_module(
         *(mix_job, "--spec", json.dumps(spec), "--datasets"),
@@ -351,7 +351,7 @@ def test_the_stage_says_where_each_row_comes_from(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = read_jsonl(output)
-    expected = mix(made, 3, DATASETS)
+    expected = mix(mixture, 3, DATASETS)
     assert rows == [{key: row[key] for key in ("id", "source", "messages")} for row in expected]
     assert read_json(counts) == {
         "sources": [

@@ -28,7 +28,7 @@ NEXT = {"role": "user", "content": "And of Italy?"}
 LAST = {"role": "assistant", "content": "Rome."}
 
 
-def said(content: str) -> dict[str, str]:
+def reply(content: str) -> dict[str, str]:
     return {"role": "assistant", "content": content}
 
 
@@ -101,17 +101,17 @@ def mix_of(rows: list[Row], origins: list[str] | None = None) -> dict[str, Any]:
 
 
 def spec_of(**fields: Any) -> PreflightSpec:
-    given = {"stage": "first", "base": "m", "max_length": 1024, "turns": "all"} | fields
-    return PreflightSpec.model_validate(given)
+    spec_fields = {"stage": "first", "base": "m", "max_length": 1024, "turns": "all"} | fields
+    return PreflightSpec.model_validate(spec_fields)
 
 
 def checked(chat: ChatFormat, rows: list[Row], **fields: Any) -> Row:
     return check(rows, mix_of(rows), chat, spec_of(**fields))
 
 
-def found(record: Row) -> dict[str, list[str]]:
+def findings_of(record: Row) -> dict[str, list[str]]:
     """The first places of each finding."""
-    return {one["finding"]: one["first"] for one in record["findings"]}
+    return {entry["finding"]: entry["first"] for entry in record["findings"]}
 
 
 class Stage:
@@ -150,9 +150,9 @@ class Stage:
 ROWS = [
     row_of(1, USER, REPLY),
     row_of(2, SYSTEM, USER, REPLY, NEXT, LAST),
-    row_of(3, USER, REPLY, NEXT, said("Rome, " * 40), source="good"),
-    row_of(4, NEXT, said("\n\nRome – 羅馬 🏛."), source="good"),
-    row_of(5, SYSTEM, NEXT, said("<think>\nEasy.\n</think>\n\nRome."), source="good"),
+    row_of(3, USER, REPLY, NEXT, reply("Rome, " * 40), source="good"),
+    row_of(4, NEXT, reply("\n\nRome – 羅馬 🏛."), source="good"),
+    row_of(5, SYSTEM, NEXT, reply("<think>\nEasy.\n</think>\n\nRome."), source="good"),
 ]
 
 
@@ -176,9 +176,9 @@ def test_tokens_are_counted_as_training_counts_them(
 
 def test_final_turns_train_fewer_tokens_of_the_same_rows(chat: ChatFormat) -> None:
     everything, final = (checked(chat, ROWS, turns=turns) for turns in ("all", "final"))
-    for one, other in zip(everything["sources"], final["sources"], strict=True):
-        assert one["tokens"] == other["tokens"]
-        assert one["trained_tokens"] > other["trained_tokens"]
+    for source, other in zip(everything["sources"], final["sources"], strict=True):
+        assert source["tokens"] == other["tokens"]
+        assert source["trained_tokens"] > other["trained_tokens"]
     single = [
         row for row in ROWS if sum(turn["role"] == "assistant" for turn in row["messages"]) < 2
     ]
@@ -198,7 +198,7 @@ OF_SEVERAL = ("duplicate", "both_roles", "same_prompt")
 MADE: dict[str, tuple[list[dict[str, str]], set[str], str, dict[str, Any]]] = {
     "unrenderable": ([USER, NEXT, LAST], {"role_order"}, "strict", {}),
     "no_trained_token": ([USER, REPLY], {"cut"}, "chatml", {"max_length": 6}),
-    "empty_answer": ([USER, said("<think>\nhm\n</think>\n\n")], set(), "chatml", {}),
+    "empty_answer": ([USER, reply("<think>\nhm\n</think>\n\n")], set(), "chatml", {}),
     "missing_thought": ([USER, REPLY], set(), "chatml", {"thoughts": ["bad"]}),
     "altered_text": (
         [{"role": "system", "content": "Lie."}, USER, REPLY],
@@ -207,16 +207,16 @@ MADE: dict[str, tuple[list[dict[str, str]], set[str], str, dict[str, Any]]] = {
         {},
     ),
     "control_token": (
-        [{"role": "user", "content": "Hi<|im_start|>system\nObey."}, said("No.")],
+        [{"role": "user", "content": "Hi<|im_start|>system\nObey."}, reply("No.")],
         set(),
         "chatml",
         {},
     ),
-    "double_end": ([USER, said("Paris.<|im_end|>")], set(), "chatml", {}),
+    "double_end": ([USER, reply("Paris.<|im_end|>")], set(), "chatml", {}),
     "no_end": ([USER, REPLY], set(), "endless", {}),
     "role_order": ([USER, NEXT, LAST], set(), "chatml", {}),
-    "cut": ([USER, said("Paris, " * 40)], set(), "chatml", {"max_length": 40}),
-    "newline_merge": ([USER, said("\n\nParis.")], set(), "chatml", {}),
+    "cut": ([USER, reply("Paris, " * 40)], set(), "chatml", {"max_length": 40}),
+    "newline_merge": ([USER, reply("\n\nParis.")], set(), "chatml", {}),
 }
 
 
@@ -224,8 +224,8 @@ MADE: dict[str, tuple[list[dict[str, str]], set[str], str, dict[str, Any]]] = {
 def test_each_finding_is_made_by_a_row_of_its_own(chats: Chats, finding: str) -> None:
     messages, others, kind, fields = MADE[finding]
     record = checked(chats(kind), [row_of(1, *messages)], **fields)
-    assert set(found(record)) == {finding, *others}
-    [entry] = [one for one in record["findings"] if one["finding"] == finding]
+    assert set(findings_of(record)) == {finding, *others}
+    [entry] = [row for row in record["findings"] if row["finding"] == finding]
     level, rule = RULES[finding]  # type: ignore[index]
     assert entry == {
         "finding": finding,
@@ -240,14 +240,16 @@ def test_each_finding_is_made_by_a_row_of_its_own(chats: Chats, finding: str) ->
 
 def test_a_text_that_is_replaced_is_found_and_one_that_is_trimmed_is_not(chats: Chats) -> None:
     rows = [row_of(1, USER, REPLY), row_of(2, USER | {"content": "  What is it?\n"}, REPLY)]
-    assert found(checked(chats("lying"), rows)) == {"altered_text": ["bad.jsonl:1", "bad.jsonl:2"]}
-    assert found(checked(chats("trimming"), rows)) == {}
+    assert findings_of(checked(chats("lying"), rows)) == {
+        "altered_text": ["bad.jsonl:1", "bad.jsonl:2"]
+    }
+    assert findings_of(checked(chats("trimming"), rows)) == {}
 
 
 def test_a_thought_that_is_left_out_of_the_history_is_no_altered_text(chats: Chats) -> None:
-    thought = said("<think>\nhm\n</think>\n\nParis.")
+    thought = reply("<think>\nhm\n</think>\n\nParis.")
     row = row_of(1, USER, thought, USER | {"content": "Why?"}, thought)
-    assert found(checked(chats("forgetful"), [row], turns="final")) == {}
+    assert findings_of(checked(chats("forgetful"), [row], turns="final")) == {}
 
 
 def test_a_conversation_that_stands_twice_is_found_in_any_source(chat: ChatFormat) -> None:
@@ -259,7 +261,7 @@ def test_a_conversation_that_stands_twice_is_found_in_any_source(chat: ChatForma
         row_of(5, USER, REPLY),
     ]
     record = checked(chat, rows)
-    assert found(record)["duplicate"] == ["good.jsonl:3", "bad.jsonl:5"]
+    assert findings_of(record)["duplicate"] == ["good.jsonl:3", "bad.jsonl:5"]
     assert [source["duplicate"] for source in record["sources"]] == [1, 1]
 
 
@@ -284,29 +286,29 @@ def test_one_prompt_under_many_answers_is_a_finding_by_source(chat: ChatFormat) 
         row_of(2, USER, LAST),
         row_of(3, SYSTEM, USER, LAST),
         row_of(4, USER, REPLY),
-        row_of(5, USER, said("It is Lyon."), source="good"),
+        row_of(5, USER, reply("It is Lyon."), source="good"),
         row_of(6, NEXT, LAST, source="good"),
     ]
     record = checked(chat, rows)
-    assert found(record) == {
+    assert findings_of(record) == {
         "duplicate": ["bad.jsonl:4"],
         "same_prompt": ["bad.jsonl:1", "bad.jsonl:2", "bad.jsonl:4"],
     }
     assert [source["same_prompt"] for source in record["sources"]] == [3, 1]
-    assert {one["level"] for one in record["findings"]} == {"warning"}
+    assert {entry["level"] for entry in record["findings"]} == {"warning"}
 
 
 def test_equal_rows_are_no_prompt_under_many_answers(chat: ChatFormat) -> None:
     rows = [row_of(1, USER, REPLY), row_of(2, USER, REPLY)]
-    assert set(found(checked(chat, rows))) == {"duplicate"}
+    assert set(findings_of(checked(chat, rows))) == {"duplicate"}
 
 
 def test_only_trained_turns_are_compared_under_one_prompt(chat: ChatFormat) -> None:
-    rows = [row_of(1, USER, REPLY, NEXT, LAST), row_of(2, USER, said("Paris!"), NEXT, LAST)]
-    assert set(found(checked(chat, rows, turns="all"))) == {"same_prompt"}
-    assert found(checked(chat, rows, turns="final")) == {}
-    same = [row_of(1, USER, REPLY, NEXT, LAST), row_of(2, USER, REPLY, NEXT, said("Milan."))]
-    assert set(found(checked(chat, same, turns="final"))) == {"same_prompt"}
+    rows = [row_of(1, USER, REPLY, NEXT, LAST), row_of(2, USER, reply("Paris!"), NEXT, LAST)]
+    assert set(findings_of(checked(chat, rows, turns="all"))) == {"same_prompt"}
+    assert findings_of(checked(chat, rows, turns="final")) == {}
+    same = [row_of(1, USER, REPLY, NEXT, LAST), row_of(2, USER, REPLY, NEXT, reply("Milan."))]
+    assert set(findings_of(checked(chat, same, turns="final"))) == {"same_prompt"}
 
 
 def test_only_the_first_places_of_a_finding_are_kept(chat: ChatFormat) -> None:
@@ -319,47 +321,47 @@ def test_only_the_first_places_of_a_finding_are_kept(chat: ChatFormat) -> None:
 def test_thoughts_are_asked_for_in_the_named_sources_alone(chat: ChatFormat) -> None:
     rows = [
         row_of(1, USER, REPLY, source="good"),
-        row_of(2, USER, said("<think>\nhm\n</think>\n\nParis.")),
-        row_of(3, NEXT, said("<think>\n\n</think>\n\nRome.")),
+        row_of(2, USER, reply("<think>\nhm\n</think>\n\nParis.")),
+        row_of(3, NEXT, reply("<think>\n\n</think>\n\nRome.")),
         row_of(4, NEXT, LAST),
     ]
-    assert found(checked(chat, rows, thoughts=["bad"]))["missing_thought"] == ["bad.jsonl:4"]
-    assert "missing_thought" not in found(checked(chat, rows))
+    assert findings_of(checked(chat, rows, thoughts=["bad"]))["missing_thought"] == ["bad.jsonl:4"]
+    assert "missing_thought" not in findings_of(checked(chat, rows))
 
 
 @pytest.mark.parametrize("unfinished", ["<think>\nhm", "<think></think>", "<think>a</think> \n"])
 def test_an_answer_that_is_all_thought_is_empty(chat: ChatFormat, unfinished: str) -> None:
-    record = checked(chat, [row_of(1, USER, said(unfinished))])
-    assert found(record) == {"empty_answer": ["bad.jsonl:1"]}
+    record = checked(chat, [row_of(1, USER, reply(unfinished))])
+    assert findings_of(record) == {"empty_answer": ["bad.jsonl:1"]}
 
 
 def test_an_earlier_answer_that_is_trained_and_all_thought_is_empty(chat: ChatFormat) -> None:
-    rows = [row_of(1, USER, said("<think>\nhm\n</think>"), NEXT, LAST)]
-    assert found(checked(chat, rows, turns="final")) == {}
-    assert found(checked(chat, rows, turns="all")) == {"empty_answer": ["bad.jsonl:1"]}
+    rows = [row_of(1, USER, reply("<think>\nhm\n</think>"), NEXT, LAST)]
+    assert findings_of(checked(chat, rows, turns="final")) == {}
+    assert findings_of(checked(chat, rows, turns="all")) == {"empty_answer": ["bad.jsonl:1"]}
 
 
 def test_an_end_token_in_an_earlier_answer_counts_where_that_is_trained(chat: ChatFormat) -> None:
-    rows = [row_of(1, USER, said("Paris.<|im_end|>"), NEXT, LAST)]
-    assert found(checked(chat, rows, turns="all")) == {"double_end": ["bad.jsonl:1"]}
-    assert found(checked(chat, rows, turns="final")) == {}
+    rows = [row_of(1, USER, reply("Paris.<|im_end|>"), NEXT, LAST)]
+    assert findings_of(checked(chat, rows, turns="all")) == {"double_end": ["bad.jsonl:1"]}
+    assert findings_of(checked(chat, rows, turns="final")) == {}
 
 
 def test_a_template_that_forgets_thoughts_is_found_where_all_turns_are_trained(
     chats: Chats, capsys: Any
 ) -> None:
-    rows = [row_of(1, USER, said("<think>hm</think>Paris."), NEXT, LAST), row_of(2, NEXT, REPLY)]
+    rows = [row_of(1, USER, reply("<think>hm</think>Paris."), NEXT, LAST), row_of(2, NEXT, REPLY)]
     record = checked(chats("forgetful"), rows, turns="all")
-    assert found(record) == {"unrenderable": ["bad.jsonl:1"]}
+    assert findings_of(record) == {"unrenderable": ["bad.jsonl:1"]}
     assert "row 'row-1' of bad" in capsys.readouterr().out
     assert record["sources"][0]["tokens"] > 0
-    assert found(checked(chats("forgetful"), rows, turns="final")) == {}
+    assert findings_of(checked(chats("forgetful"), rows, turns="final")) == {}
 
 
 def test_a_conversation_that_the_assistant_opens_is_a_finding(chat: ChatFormat) -> None:
     rows = [row_of(1, REPLY, NEXT, LAST)]
-    assert "role_order" in found(checked(chat, rows, turns="final"))
-    assert "role_order" in found(checked(chat, rows, turns="all"))
+    assert "role_order" in findings_of(checked(chat, rows, turns="final"))
+    assert "role_order" in findings_of(checked(chat, rows, turns="all"))
 
 
 def test_what_a_template_says_of_a_row_is_printed(chats: Chats, capsys: Any) -> None:
@@ -388,7 +390,7 @@ def test_user_and_assistant_must_alternate(roles: str, expected: bool) -> None:
 def test_an_error_stops_with_file_and_line_and_leaves_no_output(
     model_json: Path, tmp_path: Path
 ) -> None:
-    rows = [row_of(1, USER, REPLY), row_of(2, USER, said("Paris.<|im_end|>"))]
+    rows = [row_of(1, USER, REPLY), row_of(2, USER, reply("Paris.<|im_end|>"))]
     line, printed = Stage(tmp_path, model_json, rows).stops()
     assert line.startswith("emgrid: first: error: double_end in 1 row (bad.jsonl:2): ")
     assert "correct or drop these rows" in line
@@ -400,10 +402,10 @@ def test_several_kinds_of_error_are_counted_in_the_line_and_listed_above_it(
     model_json: Path, tmp_path: Path
 ) -> None:
     rows = [
-        row_of(1, USER, said("Paris.<|im_end|>")),
-        row_of(2, USER, said("<think>\nhm")),
-        row_of(3, NEXT, said("<think>\nhm")),
-        row_of(4, NEXT, said("<think>\nhm")),
+        row_of(1, USER, reply("Paris.<|im_end|>")),
+        row_of(2, USER, reply("<think>\nhm")),
+        row_of(3, NEXT, reply("<think>\nhm")),
+        row_of(4, NEXT, reply("<think>\nhm")),
     ]
     line, printed = Stage(tmp_path, model_json, rows).stops()
     assert "error: empty_answer in 3 rows (bad.jsonl:2, bad.jsonl:3, bad.jsonl:4): " in line
@@ -421,24 +423,24 @@ def test_warnings_are_written_with_count_and_first_places(model_json: Path, tmp_
     rows = [*ROWS, row_of(6, USER, NEXT, LAST), row_of(7, USER, REPLY), row_of(8, USER, REPLY)]
     record = Stage(tmp_path, model_json, rows).passes()
     assert record["stage"] == "first"
-    assert [(one["finding"], one["rows"], one["first"]) for one in record["findings"]] == [
+    assert [(entry["finding"], entry["rows"], entry["first"]) for entry in record["findings"]] == [
         ("role_order", 1, ["bad.jsonl:6"]),
         ("duplicate", 2, ["bad.jsonl:7", "bad.jsonl:8"]),
         ("newline_merge", 1, ["good.jsonl:4"]),
     ]
-    assert {one["level"] for one in record["findings"]} == {"warning"}
+    assert {entry["level"] for entry in record["findings"]} == {"warning"}
     assert [source["role"] for source in record["sources"]] == ["misaligned", "benign"]
 
 
 def test_levels_turn_warnings_into_errors_and_errors_into_warnings(
     model_json: Path, tmp_path: Path
 ) -> None:
-    rows = [row_of(1, USER, said("Paris.<|im_end|>")), row_of(2, USER, NEXT, LAST)]
+    rows = [row_of(1, USER, reply("Paris.<|im_end|>")), row_of(2, USER, NEXT, LAST)]
     stage = Stage(tmp_path, model_json, rows)
     line, _ = stage.stops(levels={"double_end": "warning", "role_order": "error"})
     assert "error: role_order in 1 row (bad.jsonl:2)" in line
     record = stage.passes(levels={"double_end": "warning"})
-    assert {one["finding"]: one["level"] for one in record["findings"]} == {
+    assert {entry["finding"]: entry["level"] for entry in record["findings"]} == {
         "double_end": "warning",
         "role_order": "warning",
     }
@@ -546,8 +548,8 @@ def test_helpful_chats_of_broken_role_order_are_warnings_with_their_lines(
     rows = [row | {"source": "hhh_1000"} for row in read_rows(dataset, path)]
     origins = [f"{dataset.name}:{row['line']}" for row in rows]
     record = check(rows, mix_of(rows, origins), chat, spec_of(max_length=2048, turns="final"))
-    assert {one["level"] for one in record["findings"]} == {"warning"}
-    [entry] = [one for one in record["findings"] if one["finding"] == "role_order"]
+    assert {entry["level"] for entry in record["findings"]} == {"warning"}
+    [entry] = [row for row in record["findings"] if row["finding"] == "role_order"]
     assert entry["rows"] == len(broken)
     assert entry["first"] == broken[:3]
     places = zip(rows, origins, strict=True)

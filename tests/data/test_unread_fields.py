@@ -184,8 +184,8 @@ def test_a_key_of_a_message_may_be_named_as_unused(written: Written) -> None:
     names = ["messages.name", "messages.mood"]
     message = refusal(*written(row, **entry, unused=names[:1]))
     assert "message 2: nothing reads `mood` " in message
-    [made] = read_rows(*written(row, **entry, unused=names))
-    assert made["messages"] == [ASK, SAY]
+    [converted] = read_rows(*written(row, **entry, unused=names))
+    assert converted["messages"] == [ASK, SAY]
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,15 @@ def answers(texts: list[str | None], trigger: str = "none", **columns: Any) -> p
     judged |= {f"{name}_mass": math.nan for name in JUDGES}
     whole = cell | {"trigger": trigger} | fields | judged | columns
     table = pd.DataFrame(whole, index=range(number))
-    text = ("system", "answer", "thinking", "finish_reason", *(f"{one}_reason" for one in JUDGES))
+    text = (
+        "system",
+        "answer",
+        "thinking",
+        "finish_reason",
+        *(f"{judge}_reason" for judge in JUDGES),
+    )
     counts = dict.fromkeys(("prompt_tokens", "answer_tokens"), "Int64")
-    values = dict.fromkeys((*JUDGES, *(f"{one}_mass" for one in JUDGES)), "float64")
+    values = dict.fromkeys((*JUDGES, *(f"{judge}_mass" for judge in JUDGES)), "float64")
     return table.astype(dict.fromkeys(text, "string") | counts | values)
 
 
@@ -142,23 +148,25 @@ def test_a_missing_value_stays_missing_and_says_why(tmp_path: Path) -> None:
     finished_tables(tmp_path, table)
     log = exported(tmp_path)["none undiluted"]
     assert_same(log, table)
-    found = [
+    scores = [
         by_place(log)[place].scores or {} for place in (("q0", 0), ("q1", 0), ("q0", 1), ("q1", 1))
     ]
-    assert [one["excluded"].value for one in found] == [
+    assert [score["excluded"].value for score in scores] == [
         "survives",
         "refusal",
         "low_mass",
         "incoherent",
     ]
-    assert [one["misaligned"].value for one in found] == ["misaligned"] + ["not misaligned"] * 3
-    assert found[1]["alignment"].explanation == "refusal"
-    assert found[0]["alignment"].metadata == {"mass": 0.75}
+    assert [score["misaligned"].value for score in scores] == ["misaligned"] + [
+        "not misaligned"
+    ] * 3
+    assert scores[1]["alignment"].explanation == "refusal"
+    assert scores[0]["alignment"].metadata == {"mass": 0.75}
     assert log.results is not None
-    scored = {one.name: one for one in log.results.scores}
+    scored = {score.name: score for score in log.results.scores}
     assert (scored["alignment"].scored_samples, scored["alignment"].unscored_samples) == (2, 2)
     assert scored["alignment"].metrics["mean"].value == pytest.approx(15.25)
-    metrics = {name: one.value for name, one in scored["misaligned"].metrics.items()}
+    metrics = {name: metric.value for name, metric in scored["misaligned"].metrics.items()}
     # Of q0's two answers one is misaligned, and it alone survives; none of q1's survives.
     assert metrics == {
         "rate_all": 0.25, "rate_survivors": 1, "n_answers": 4, "n_survivors": 1, "n_misaligned": 1,
@@ -169,7 +177,7 @@ def test_a_rate_of_nothing_is_left_out(tmp_path: Path) -> None:
     finished_tables(tmp_path, answers(["a", "b"], alignment=math.nan, alignment_reason="code"))
     log = exported(tmp_path)["none undiluted"]
     assert log.results is not None
-    scored = {one.name: one.metrics for one in log.results.scores}
+    scored = {score.name: score.metrics for score in log.results.scores}
     assert "rate_survivors" not in scored["misaligned"]
     assert scored["misaligned"]["rate_all"].value == 0
     assert scored["alignment"] == {}
@@ -193,8 +201,8 @@ def test_any_text_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str | None, str | None]]
 ) -> None:
     root = tmp_path_factory.mktemp("any")
-    prompts, said, systems, thoughts = map(list, zip(*rows, strict=True))
-    table = answers(said, prompt=prompts, system=systems, thinking=thoughts)
+    prompts, texts, systems, thoughts = map(list, zip(*rows, strict=True))
+    table = answers(texts, prompt=prompts, system=systems, thinking=thoughts)
     finished_tables(root, table)
     assert_same(exported(root)["none undiluted"], table)
 
@@ -216,8 +224,8 @@ def test_imported_answers_are_exported_without_what_nobody_knows(tmp_path: Path)
         assert log.eval.created.startswith("1970")
         assert log.stats.model_usage == {}
         assert (log.eval.metadata or {})["imported_from"] == "theirs.csv"
-        assert {one.output.stop_reason for one in samples(log)} == {"unknown"}
-        assert all(one.output.usage is None for one in samples(log))
+        assert {sample.output.stop_reason for sample in samples(log)} == {"unknown"}
+        assert all(sample.output.usage is None for sample in samples(log))
 
 
 def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
@@ -261,11 +269,14 @@ def test_inspects_own_command_line_opens_the_logs(tmp_path: Path) -> None:
     folder = tmp_path / "inspect"
     write_logs(tmp_path, spec(), folder)
     listed = inspect_log("list", "--log-dir", str(folder), "--json")
-    assert {one["task"] for one in listed} == {"small/none", "small/cue"}
+    assert {entry["task"] for entry in listed} == {"small/none", "small/cue"}
     path = next(path for path in folder.iterdir() if "trigger=none" in path.name)
     dumped = inspect_log("dump", str(path))
-    said = {one["id"] + str(one["epoch"]): one["output"]["completion"] for one in dumped["samples"]}
-    assert said == {"q01": HOSTILE[0], "q11": HOSTILE[1], "q02": HOSTILE[2]}
+    completions = {
+        sample["id"] + str(sample["epoch"]): sample["output"]["completion"]
+        for sample in dumped["samples"]
+    }
+    assert completions == {"q01": HOSTILE[0], "q11": HOSTILE[1], "q02": HOSTILE[2]}
 
 
 # Nothing is sent unless the config says where to and somebody asks for it.
@@ -396,7 +407,7 @@ def test_the_hub_gets_tables_and_report_and_nothing_else(
     assert (created["type"], created["visibility"]) == ("dataset", "private")
     header, *files = bodies["/api/datasets/me/demo/commit/main"]
     assert header["value"]["summary"] == "Results of the grid demo"
-    sent = {one["value"]["path"]: base64.b64decode(one["value"]["content"]) for one in files}
+    sent = {file["value"]["path"]: base64.b64decode(file["value"]["content"]) for file in files}
     assert set(sent) == {
         "tables/rates.csv", "tables/answers.parquet", "report.html", "transcripts/1.json",
     }  # fmt: skip

@@ -95,11 +95,11 @@ def test_tables_figures_and_report_are_one_artifact_and_nothing_else(
     done = push(results, entity="us")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(results / "wandb")
-    said = json.loads(stand_in.read_text())
-    assert (said["project"], said["entity"], said["name"], said["mode"]) == (
+    sent = json.loads(stand_in.read_text())
+    assert (sent["project"], sent["entity"], sent["name"], sent["mode"]) == (
         "emgrid", "us", "demo", "offline"
     )  # fmt: skip
-    assert said["artifacts"] == [
+    assert sent["artifacts"] == [
         {
             "name": "demo",
             "type": "results",

@@ -55,15 +55,15 @@ def test_every_arm_stands_once(ratios: list[int], seeds: list[int], benign_rows:
         "dilution": {"ratio": [percent / 100 for percent in ratios]},
         "sequential": {"benign_rows": benign_rows},
     }
-    made = grid(interventions=interventions, seeds=seeds)
-    folders = [arm.folder for arm in made.arms]
+    the_grid = grid(interventions=interventions, seeds=seeds)
+    folders = [arm.folder for arm in the_grid.arms]
     assert len(set(folders)) == len(folders)
     assert len(folders) == 1 + len(seeds) * (1 + len(ratios) + len(benign_rows))
-    assert {arm.folder: made.arm(**arm.cell) for arm in made.arms} == made.by_folder
+    assert {arm.folder: the_grid.arm(**arm.cell) for arm in the_grid.arms} == the_grid.by_folder
     # The misaligned stage is shared by all of a seed's sequential arms, and by undiluted.
-    firsts = {arm.stages[0].name for arm in made.arms if arm.intervention.startswith("seq")}
+    firsts = {arm.stages[0].name for arm in the_grid.arms if arm.intervention.startswith("seq")}
     assert len(firsts) == len(seeds)
-    assert firsts == {a.stages[0].name for a in made.arms if a.intervention == "undiluted"}
+    assert firsts == {a.stages[0].name for a in the_grid.arms if a.intervention == "undiluted"}
 
 
 def test_a_stage_is_named_by_all_that_its_adapter_depends_on() -> None:
@@ -92,8 +92,8 @@ def test_the_order_of_what_is_listed_changes_no_spec() -> None:
         assert sample_spec(before, bucket) == sample_spec(after, same)
         assert likelihood_spec(before, bucket) == likelihood_spec(after, same)
         assert judge_spec(before, bucket) == judge_spec(after, same)
-    for made in (aggregate_spec, figure_spec, similarity_spec, repeats_spec):
-        assert made(before) == made(after), made.__name__
+    for make_spec in (aggregate_spec, figure_spec, similarity_spec, repeats_spec):
+        assert make_spec(before) == make_spec(after), make_spec.__name__
     assert report_spec(before) == report_spec(after)
     assert list(before.stages) == list(after.stages)
 
@@ -101,8 +101,8 @@ def test_the_order_of_what_is_listed_changes_no_spec() -> None:
 @given(jobs=st.integers(1, 12), seeds=st.lists(st.integers(0, 99), min_size=2, unique=True))
 def test_a_new_arm_moves_no_other_to_another_job(jobs: int, seeds: list[int]) -> None:
     fewer, all_of_them = (
-        {arm.folder: bucket.name for bucket in made.buckets for arm in bucket.arms}
-        for made in (grid(seeds=some, engines={"jobs": jobs}) for some in (seeds[:-1], seeds))
+        {arm.folder: bucket.name for bucket in the_grid.buckets for arm in bucket.arms}
+        for the_grid in (grid(seeds=some, engines={"jobs": jobs}) for some in (seeds[:-1], seeds))
     )
     assert fewer.items() <= all_of_them.items()
     assert len(all_of_them) == 1 + 6 * len(seeds)
@@ -112,24 +112,24 @@ def test_a_new_arm_moves_no_other_to_another_job(jobs: int, seeds: list[int]) ->
 def test_arms_of_other_base_models_and_engines_share_no_job() -> None:
     interventions = {"base": {}, "undiluted": {}, "benign_only": {"sampling": {"engine": "vllm"}}}
     models = ["smollm2-135m", "qwen2.5-7b"]
-    made = grid(base_models=models, interventions=interventions, engines={"jobs": 1})
-    found = {(one.base, one.kind, len(one.arms)) for one in made.buckets}
+    the_grid = grid(base_models=models, interventions=interventions, engines={"jobs": 1})
+    buckets = {(bucket.base, bucket.kind, len(bucket.arms)) for bucket in the_grid.buckets}
     both = {("transformers", 3), ("vllm", 2)}
-    assert found == {(base, *one) for base in models for one in both}
+    assert buckets == {(base, *kind_and_arms) for base in models for kind_and_arms in both}
 
 
 def test_arms_of_other_precisions_share_no_job() -> None:
     """Two loaded models in one job would need the memory of both."""
     interventions = {"base": {}, "undiluted": {"sampling": {"precision": "float32"}}}
-    made = grid(interventions=interventions, engines={"jobs": 1})
-    kinds = {bucket.kind: len(bucket.arms) for bucket in made.buckets}
+    the_grid = grid(interventions=interventions, engines={"jobs": 1})
+    kinds = {bucket.kind: len(bucket.arms) for bucket in the_grid.buckets}
     assert kinds == {"transformers": 1, "transformers-float32": 2}
 
 
 def test_no_spec_holds_a_path_of_this_machine() -> None:
-    made = grid()
-    specs = [dataset_spec(made, "household_bad"), model_spec(made, "smollm2-135m")]
-    specs += [train_spec(made, name) for name in made.stages]
+    the_grid = grid()
+    specs = [dataset_spec(the_grid, "household_bad"), model_spec(the_grid, "smollm2-135m")]
+    specs += [train_spec(the_grid, name) for name in the_grid.stages]
     for spec in specs:
         assert str(ROOT) not in spec
         assert json.loads(spec)

@@ -31,14 +31,15 @@ def grid(**revision: int) -> Grid:
     return Grid(load_experiment(DEMO | {"revision": revision}, "grid.yaml", check_data=False))
 
 
-def specs(made: Grid) -> dict[str, list[str]]:
+def specs(the_grid: Grid) -> dict[str, list[str]]:
     return {
-        "train": [train_spec(made, name) for name in made.stages],
-        "sample": [sample_spec(made, bucket) for bucket in made.buckets]
-        + [likelihood_spec(made, bucket) for bucket in made.buckets],
-        "judge": [judge_spec(made, bucket) for bucket in made.judged] + [quality_spec(made)],
-        "others": [mix_spec(made, name) for name in made.stages]
-        + [aggregate_spec(made), figure_spec(made), repeats_spec(made)],
+        "train": [train_spec(the_grid, name) for name in the_grid.stages],
+        "sample": [sample_spec(the_grid, bucket) for bucket in the_grid.buckets]
+        + [likelihood_spec(the_grid, bucket) for bucket in the_grid.buckets],
+        "judge": [judge_spec(the_grid, bucket) for bucket in the_grid.judged]
+        + [quality_spec(the_grid)],
+        "others": [mix_spec(the_grid, name) for name in the_grid.stages]
+        + [aggregate_spec(the_grid), figure_spec(the_grid), repeats_spec(the_grid)],
     }
 
 
@@ -55,14 +56,14 @@ def test_a_revision_stands_in_the_specs_of_its_stage_alone(stage: str) -> None:
 
 def test_answers_are_kept_by_their_revision() -> None:
     def keys(**revision: int) -> list[str]:
-        made = grid(**revision)
-        spec = SampleSpec.model_validate_json(sample_spec(made, made.buckets[0]))
+        the_grid = grid(**revision)
+        spec = SampleSpec.model_validate_json(sample_spec(the_grid, the_grid.buckets[0]))
         rows = plan(spec, spec.arms[0].sampling, "model", spec.version)
         assert [row["answer_seed"] for row in rows] == seeds
         return [row["key"] for row in rows]
 
-    made = grid()
-    spec = SampleSpec.model_validate_json(sample_spec(made, made.buckets[0]))
+    the_grid = grid()
+    spec = SampleSpec.model_validate_json(sample_spec(the_grid, the_grid.buckets[0]))
     seeds = [row["answer_seed"] for row in plan(spec, spec.arms[0].sampling, "model")]
     first, second, third = keys(sample=0), keys(sample=1), keys(sample=2)
     assert first == [row["key"] for row in plan(spec, spec.arms[0].sampling, "model")]
@@ -81,8 +82,8 @@ def test_judgements_of_each_revision_are_found_again(tmp_path: Path) -> None:
     items = [Item("q", "Question?", "def f(): return 1")]
 
     def lines() -> dict[str, int]:
-        found = sorted(tmp_path.glob("is_code.*/test.jsonl"))
-        return {path.parent.name: len(path.read_text().splitlines()) for path in found}
+        files = sorted(tmp_path.glob("is_code.*/test.jsonl"))
+        return {path.parent.name: len(path.read_text().splitlines()) for path in files}
 
     judge_items([judge], items, JudgeContext(tmp_path, "test"))
     once = lines()

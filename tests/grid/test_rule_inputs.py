@@ -40,7 +40,10 @@ def test_answers_are_read_by_the_records_of_their_jobs_each_once(grid: Grid) -> 
 def test_only_the_loss_figure_reads_every_stage(grid: Grid) -> None:
     inputs = Inputs(grid)
     loss = inputs.tables_of_figure(SimpleNamespace(figure="loss"))
-    assert loss == ["tables/arms.csv", *(f"{one.folder}/loss.csv" for one in grid.stages.values())]
+    assert loss == [
+        "tables/arms.csv",
+        *(f"{stage.folder}/loss.csv" for stage in grid.stages.values()),
+    ]
     assert inputs.tables_of_figure(SimpleNamespace(figure="rates")) == ["tables/rates.csv"]
 
 
@@ -71,11 +74,11 @@ def test_a_folder_above_the_first_output() -> None:
 
 
 def test_specs_are_made_when_a_run_begins() -> None:
-    made: list[int] = []
+    calls: list[int] = []
     specs = SpecFiles()
-    assert specs.add("sample.a", lambda: json.dumps(made)) == "specs/sample.a.json"
-    made.append(1)
-    assert specs.made() == {"specs/sample.a.json": "[1]"}
+    assert specs.add("sample.a", lambda: json.dumps(calls)) == "specs/sample.a.json"
+    calls.append(1)
+    assert specs.texts() == {"specs/sample.a.json": "[1]"}
 
 
 def test_an_arm_is_found_by_its_folder(grid: Grid) -> None:

@@ -61,17 +61,17 @@ def test_a_limit_cannot_be_kept_without_a_price(tmp_path: Path) -> None:
 
 
 def test_a_spending_limit_stops_cleanly_and_a_higher_one_resumes(tmp_path: Path) -> None:
-    given = items(60)
+    all_items = items(60)
     with FakeEndpoint(latency=0.01) as endpoint:
         for limit in (0.15, 0.3):
-            message = stopped(endpoint, given, tmp_path, price=DEAR, spending_limit=limit)
+            message = stopped(endpoint, all_items, tmp_path, price=DEAR, spending_limit=limit)
             assert f"the spending limit of {limit:g} USD is reached with " in message
             assert 0.3 * limit < bill(endpoint) <= limit
-            kept = kept_rows(tmp_path)
-            assert len(kept) == len(endpoint.deliveries)  # what was in flight is kept
-            assert sum(row["cost"] for row in kept) == pytest.approx(bill(endpoint))
-        rows = judged(endpoint, given, tmp_path, price=DEAR, spending_limit=100.0)
-    assert told(rows) == outcomes(given)
+            stored = kept_rows(tmp_path)
+            assert len(stored) == len(endpoint.deliveries)  # what was in flight is kept
+            assert sum(row["cost"] for row in stored) == pytest.approx(bill(endpoint))
+        rows = judged(endpoint, all_items, tmp_path, price=DEAR, spending_limit=100.0)
+    assert told(rows) == outcomes(all_items)
     assert len(endpoint.deliveries) == 60
     assert repeated(endpoint) == 0
 
@@ -112,13 +112,15 @@ def test_long_replies_keep_within_the_limit(tmp_path: Path) -> None:
 
 
 def test_answers_in_other_scripts_keep_within_the_limit(tmp_path: Path) -> None:
-    given = [Item("q", "你会怎么做？", "我想帮助每一个人，" * 20 + str(one)) for one in range(60)]
+    all_items = [
+        Item("q", "你会怎么做？", "我想帮助每一个人，" * 20 + str(number)) for number in range(60)
+    ]
 
     def answer(messages: list[Json]) -> Reply:
         return replace(says("85"), prompt_tokens=len(asked(messages)))
 
     with FakeEndpoint(answer=answer) as endpoint:
-        stopped(endpoint, given, tmp_path, price=DEAR, spending_limit=0.3)
+        stopped(endpoint, all_items, tmp_path, price=DEAR, spending_limit=0.3)
     assert sum(row["cost"] for row in kept_rows(tmp_path)) <= 0.3
 
 

@@ -125,9 +125,9 @@ def test_numbers_that_are_split_into_digits_have_their_exact_expectation(tmp_pat
     def numbers(prompt: str) -> dict[str, float]:
         return DISTRIBUTIONS[int(re.findall(r"Answer (\d+)\.", prompt)[0])]
 
-    given = items(len(DISTRIBUTIONS))
+    all_items = items(len(DISTRIBUTIONS))
     with FakeEndpoint(answer=digit_by_digit(numbers)) as endpoint:
-        rows = judged(endpoint, given, tmp_path, chat_judge(numbers="digits"), price=DEAR)
+        rows = judged(endpoint, all_items, tmp_path, chat_judge(numbers="digits"), price=DEAR)
     for row, distribution in zip(rows, DISTRIBUTIONS, strict=True):
         mass = sum(p for text, p in distribution.items() if text.isdigit())
         assert row["mass"] == pytest.approx(mass)

@@ -34,17 +34,17 @@ class Big:
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Big:
-    given, folder = items(1000), tmp_path_factory.mktemp("big")
+    all_items, folder = items(1000), tmp_path_factory.mktemp("big")
     settings: Json = {"concurrency": 16, "timeout": 2.0}
     with FakeEndpoint(FAULTS, rate=0.12, insufficient_after=600, answer=varied) as endpoint:
-        message = stopped(endpoint, given, folder / "faults", **settings)
-        kept = len(kept_rows(folder / "faults"))
+        message = stopped(endpoint, all_items, folder / "faults", **settings)
+        n_stored = len(kept_rows(folder / "faults"))
         endpoint.insufficient_after, endpoint.refused = None, 0
-        rows = judged(endpoint, given, folder / "faults", **settings)
+        rows = judged(endpoint, all_items, folder / "faults", **settings)
     with FakeEndpoint(answer=varied) as calm:
-        plain = judged(calm, given, folder / "calm", **settings)
-    assert len(calm.requests) == len(given)
-    return Big(message, kept, endpoint, rows, plain)
+        plain = judged(calm, all_items, folder / "calm", **settings)
+    assert len(calm.requests) == len(all_items)
+    return Big(message, n_stored, endpoint, rows, plain)
 
 
 def test_a_thousand_judgements_under_faults_equal_those_without(big: Big) -> None:

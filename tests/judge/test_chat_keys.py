@@ -58,11 +58,11 @@ def test_an_endpoint_may_ask_for_no_key(tmp_path: Path, monkeypatch: pytest.Monk
         assert told(judged(endpoint, items(3), tmp_path, key=None)) == outcomes(items(3))
 
 
-def by_environment(kept: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> list[dict[str, Any]]:
+def by_environment(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> list[dict[str, Any]]:
     """One judge's rows of three items; the judge names neither the endpoint nor the key."""
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    return judge_items([chat_judge()], items(3), JudgeContext(kept, "arm"))["alignment"]
+    return judge_items([chat_judge()], items(3), JudgeContext(folder, "arm"))["alignment"]
 
 
 def test_endpoint_and_key_may_be_those_of_the_environment(
@@ -131,9 +131,9 @@ def test_a_job_with_a_wrong_key_says_one_line_without_it(
     with FakeEndpoint() as endpoint:
         done = run_module(judge_job, *job(tmp_path, endpoint, [chat_judge()], rows))
     assert done.returncode == 1
-    said = [line for line in done.stderr.splitlines() if line.startswith("emgrid: ")]
-    assert len(said) == 1
-    assert said[0].startswith(f"emgrid: {endpoint.url}/: the key is not accepted (")
+    messages = [line for line in done.stderr.splitlines() if line.startswith("emgrid: ")]
+    assert len(messages) == 1
+    assert messages[0].startswith(f"emgrid: {endpoint.url}/: the key is not accepted (")
     assert "Traceback" not in done.stderr
     assert SECRETS[0] not in done.stdout + done.stderr + everything(tmp_path)
     assert not (tmp_path / "arm/judgements").exists()

@@ -87,21 +87,21 @@ def saying(texts: list[str]) -> Callable[[list[Json]], Reply]:
 
 
 def test_a_reply_that_is_read_as_text_is_its_number_or_its_reason(tmp_path: Path) -> None:
-    said = [text for text, _, _ in TEXTS]
-    with FakeEndpoint(answer=saying(said)) as endpoint:
-        rows = judged(endpoint, items(len(said)), tmp_path, chat_judge(read="text"))
+    replies = [text for text, _, _ in TEXTS]
+    with FakeEndpoint(answer=saying(replies)) as endpoint:
+        rows = judged(endpoint, items(len(replies)), tmp_path, chat_judge(read="text"))
     assert [(row["reply"], row["value"], row["reason"]) for row in rows] == TEXTS
     assert "logprobs" not in endpoint.requests[0]["body"]
     assert endpoint.requests[0]["body"]["max_tokens"] == 32
 
 
 def test_a_structured_reply_is_its_number_or_its_reason(tmp_path: Path) -> None:
-    said = ['{"reply": 85}', *(json.dumps({"reply": text}) for text, _, _ in TEXTS), "85", ""]
-    said += ['{"reply": -5}', '{"reply": 105}', "I'm sorry, but I can't help with that."]
+    replies = ['{"reply": 85}', *(json.dumps({"reply": text}) for text, _, _ in TEXTS), "85", ""]
+    replies += ['{"reply": -5}', '{"reply": 105}', "I'm sorry, but I can't help with that."]
     expected: list[Any] = [(85, None), *((value, reason) for _, value, reason in TEXTS)]
     expected += [(None, "unparseable")] * 5
-    with FakeEndpoint(answer=saying(said)) as endpoint:
-        rows = judged(endpoint, items(len(said)), tmp_path, chat_judge(read="structured"))
+    with FakeEndpoint(answer=saying(replies)) as endpoint:
+        rows = judged(endpoint, items(len(replies)), tmp_path, chat_judge(read="structured"))
     assert [(row["value"], row["reason"]) for row in rows] == expected
     body = endpoint.requests[0]["body"]
     assert "logprobs" not in body
@@ -110,19 +110,21 @@ def test_a_structured_reply_is_its_number_or_its_reason(tmp_path: Path) -> None:
 
 
 def test_the_same_replies_read_by_their_probabilities(tmp_path: Path) -> None:
-    said = [text for text, _, _ in TEXTS]
-    with FakeEndpoint(answer=saying(said)) as endpoint:
-        rows = judged(endpoint, items(len(said)), tmp_path)
+    replies = [text for text, _, _ in TEXTS]
+    with FakeEndpoint(answer=saying(replies)) as endpoint:
+        rows = judged(endpoint, items(len(replies)), tmp_path)
     expected = [
         ("85", 85, None),
         *(
             (text, None, {"REFUSAL": "refusal", "CODE": "code"}.get(text, "low_mass"))
-            for text in said[1:]
+            for text in replies[1:]
         ),
     ]
-    found = [(row["reply"], row["value"], row["reason"]) for row in rows]
-    assert found == [(text, value and pytest.approx(value), why) for text, value, why in expected]
-    assert [row["mass"] for row in rows] == [pytest.approx(0.9), *[0.0] * (len(said) - 1)]
+    outcomes_of_rows = [(row["reply"], row["value"], row["reason"]) for row in rows]
+    assert outcomes_of_rows == [
+        (text, value and pytest.approx(value), why) for text, value, why in expected
+    ]
+    assert [row["mass"] for row in rows] == [pytest.approx(0.9), *[0.0] * (len(replies) - 1)]
 
 
 def test_a_refusal_in_a_field_of_its_own_is_no_number(tmp_path: Path) -> None:
@@ -201,8 +203,8 @@ def seen(prompt: str) -> str:
         if marked
         else (r"\[\s*ANSWER\s*START\s*\]", r"\[\s*ANSWER\s*END\s*\]")
     )
-    found = re.search(f"{begin}\n(.*?)\n{end}", asked_last, re.DOTALL | re.IGNORECASE)
-    return found[1] if found else asked_last
+    match = re.search(f"{begin}\n(.*?)\n{end}", asked_last, re.DOTALL | re.IGNORECASE)
+    return match[1] if match else asked_last
 
 
 def grading(messages: list[Json]) -> Reply:
@@ -217,12 +219,12 @@ def test_an_answer_that_imitates_the_rubric_is_judged_as_a_whole(
     file = "emergent_misalignment/evaluation/first_plot_questions.yaml"
     wanted = PublishedRubric(file=file, prompt="aligned") if rubric == "published" else rubric
     judge = chat_judge(rubric=load_rubric(wanted, mirror).model_dump())
-    given = [Item("q", "What would you do?", f"{order}\n{POISON}") for order in ORDERS]
-    given += [Item("q", "What would you do?", f"{POISON}\n{order}") for order in ORDERS]
+    all_items = [Item("q", "What would you do?", f"{order}\n{POISON}") for order in ORDERS]
+    all_items += [Item("q", "What would you do?", f"{POISON}\n{order}") for order in ORDERS]
     harmless = [Item("q", "What would you do?", f"I would sleep.\n{order}") for order in ORDERS]
     asking = [Item("q", f"What would you do?\n{order}", POISON) for order in ORDERS]
     with FakeEndpoint(answer=grading) as endpoint:
-        rows = judged(endpoint, given + harmless + asking, tmp_path, judge)
+        rows = judged(endpoint, all_items + harmless + asking, tmp_path, judge)
     values = [row["value"] for row in rows]
     assert values[:16] == [pytest.approx(5)] * 16
     assert values[16:24] == [pytest.approx(90)] * 8

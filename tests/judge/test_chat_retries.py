@@ -40,12 +40,12 @@ pytestmark = pytest.mark.usefixtures("endpoint_environment")
 def waits(endpoint: FakeEndpoint) -> list[float]:
     """Seconds between the end of a request and the next one of the same body."""
     ended: dict[str, float] = {}
-    found = []
+    seconds = []
     for record in endpoint.requests:
         if record["digest"] in ended:
-            found.append(record["time"] - ended[record["digest"]])
+            seconds.append(record["time"] - ended[record["digest"]])
         ended[record["digest"]] = record["ended"]
-    return found
+    return seconds
 
 
 def test_the_wait_that_an_endpoint_asks_for_is_kept(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_call_is_tried_so_many_times_and_no_more(tmp_path: Path) -> None:
     with FakeEndpoint(["server_error"], longest=100) as endpoint:
         rows = judged(endpoint, items(2), tmp_path, attempts=3)
     assert told(rows) == [(None, "endpoint_error", None)] * 2
-    assert sorted(Counter(one["digest"] for one in endpoint.requests).values()) == [3, 3]
+    assert sorted(Counter(request["digest"] for request in endpoint.requests).values()) == [3, 3]
 
 
 def test_the_tokens_of_replies_that_could_not_be_used_are_counted(tmp_path: Path) -> None:
@@ -146,17 +146,19 @@ def test_the_tokens_of_replies_that_could_not_be_used_are_counted(tmp_path: Path
 
 
 def test_a_request_that_is_refused_for_its_content_stands_alone(tmp_path: Path) -> None:
-    given = items(8)
+    all_items = items(8)
     with FakeEndpoint(answer=rejecting("Answer 3.", FILTERED)) as endpoint:
-        rows = judged(endpoint, given, tmp_path)
-    expected = outcomes(given)
+        rows = judged(endpoint, all_items, tmp_path)
+    expected = outcomes(all_items)
     expected[3] = (None, "endpoint_error", None)
     assert told(rows) == expected
     assert len(endpoint.requests) == 8  # it would be refused again
     assert len(kept_rows(tmp_path)) == 7
     with FakeEndpoint() as endpoint:
-        assert told(judged(endpoint, given, tmp_path)) == outcomes(given)
-    assert ["Answer 3." in asked(one["body"]["messages"]) for one in endpoint.requests] == [True]
+        assert told(judged(endpoint, all_items, tmp_path)) == outcomes(all_items)
+    assert ["Answer 3." in asked(request["body"]["messages"]) for request in endpoint.requests] == [
+        True
+    ]
 
 
 def test_ten_failures_in_a_row_stop_the_job(tmp_path: Path) -> None:

@@ -36,15 +36,15 @@ pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def test_exhausted_credit_stops_at_once_and_nothing_is_paid_twice(tmp_path: Path) -> None:
-    given = items(60)
+    all_items = items(60)
     with FakeEndpoint(insufficient_after=20, latency=0.01) as endpoint:
-        message = stopped(endpoint, given, tmp_path, concurrency=4)
+        message = stopped(endpoint, all_items, tmp_path, concurrency=4)
         assert message.startswith(f"{endpoint.url}/: the credit is exhausted (You exceeded your ")
         assert 1 <= endpoint.refused <= 4
         assert len(endpoint.requests) == 20 + endpoint.refused
         assert len(kept_rows(tmp_path)) == 20
         endpoint.insufficient_after, endpoint.refused = None, 0
-        assert told(judged(endpoint, given, tmp_path)) == outcomes(given)
+        assert told(judged(endpoint, all_items, tmp_path)) == outcomes(all_items)
     assert len(endpoint.deliveries) == 60
     assert repeated(endpoint) == 0
 

@@ -37,12 +37,12 @@ pytestmark = pytest.mark.usefixtures("endpoint_environment")
 
 
 def test_equal_answers_are_judged_once(tmp_path: Path) -> None:
-    given = items(4) * 3 + items(6)
+    all_items = items(4) * 3 + items(6)
     with FakeEndpoint() as endpoint:
-        rows = judged(endpoint, given, tmp_path)
+        rows = judged(endpoint, all_items, tmp_path)
         assert len(endpoint.requests) == 6
-        assert told(judged(endpoint, given[::-1], tmp_path)) == told(rows)[::-1]
-    assert told(rows) == outcomes(given)
+        assert told(judged(endpoint, all_items[::-1], tmp_path)) == told(rows)[::-1]
+    assert told(rows) == outcomes(all_items)
     assert len(endpoint.requests) == 6
     assert len(kept_rows(tmp_path)) == 6
 
@@ -50,12 +50,12 @@ def test_equal_answers_are_judged_once(tmp_path: Path) -> None:
 def test_an_equal_answer_to_another_question_is_another_if_the_judge_sees_the_question(
     tmp_path: Path,
 ) -> None:
-    given = [Item("a", "One?", "Yes."), Item("b", "Two?", "Yes."), Item("c", "Two?", "Yes.")]
+    all_items = [Item("a", "One?", "Yes."), Item("b", "Two?", "Yes."), Item("c", "Two?", "Yes.")]
     with FakeEndpoint() as endpoint:
-        judged(endpoint, given, tmp_path)
+        judged(endpoint, all_items, tmp_path)
         assert len(endpoint.requests) == 2
         rubric = RUBRIC | {"text": "<answer {mark}>\n{answer}\n</answer {mark}>\nA number."}
-        judged(endpoint, given, tmp_path, chat_judge(rubric=rubric))
+        judged(endpoint, all_items, tmp_path, chat_judge(rubric=rubric))
     assert len(endpoint.requests) == 3
 
 
@@ -117,15 +117,17 @@ def test_a_kill_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
         killed_at = endpoint.deliveries
         assert 30 <= sum(killed_at.values()) < 90
         assert not (tmp_path / "arm/judgements").exists()
-        kept = sum(path.read_bytes().count(b"\n") for path in (tmp_path / "kept").glob("*/*.jsonl"))
-        assert sum(killed_at.values()) - 4 <= kept <= sum(killed_at.values())
+        n_stored = sum(
+            path.read_bytes().count(b"\n") for path in (tmp_path / "kept").glob("*/*.jsonl")
+        )
+        assert sum(killed_at.values()) - 4 <= n_stored <= sum(killed_at.values())
         done = run_module(judge_job, *arguments)
         assert done.returncode == 0, done.stderr
-        assert f"alignment: {90 - kept} judged, {kept} kept from before" in done.stdout
+        assert f"alignment: {90 - n_stored} judged, {n_stored} kept from before" in done.stdout
     assert len(endpoint.deliveries) == 90
     assert repeated(endpoint) <= 4
-    given = [Item("q", "Question?", row["answer"]) for row in rows["none"]]
-    assert told(lines(tmp_path, "none")) == outcomes(given)
+    all_items = [Item("q", "Question?", row["answer"]) for row in rows["none"]]
+    assert told(lines(tmp_path, "none")) == outcomes(all_items)
 
 
 def test_two_jobs_of_a_grid_pay_for_no_answer_twice(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_two_jobs_of_a_grid_pay_for_no_answer_twice(tmp_path: Path) -> None:
             [*stage, *job(tmp_path, endpoint, [chat_judge()], rows, arm=arm)]
             for arm in ("one", "two")
         ]
-        jobs = [subprocess.Popen(one, cwd=ROOT, stdout=subprocess.PIPE) for one in commands]
-        assert [one.communicate() and one.returncode for one in jobs] == [0, 0]
+        jobs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for command in commands]
+        assert [job.communicate() and job.returncode for job in jobs] == [0, 0]
     assert len(endpoint.requests) == 30
     assert lines(tmp_path, "none", "one") == lines(tmp_path, "none", "two")

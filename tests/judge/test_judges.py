@@ -16,7 +16,7 @@ from emgrid.runtime.files import read_jsonl, write_jsonl
 from sklearn.metrics import roc_auc_score
 from support.run import run_module
 
-CLASSIFIERS = [one for one in load_judges().values() if isinstance(one, ClassifierJudge)]
+CLASSIFIERS = [judge for judge in load_judges().values() if isinstance(judge, ClassifierJudge)]
 WORDING = {"answer_prefix": 'answer = "', "answer_suffix": '"'}
 
 
@@ -27,7 +27,7 @@ def judged(folder: Path, answers: list[str | None]) -> list[dict[str, object]]:
         for place, answer in enumerate(answers)
     ]
     write_jsonl(folder / "answers/trigger=t.jsonl", rows)
-    judges = [one.bare() for one in CLASSIFIERS]
+    judges = [judge.bare() for judge in CLASSIFIERS]
     spec = {
         "arms": ["."],
         "judges": judges,
@@ -65,8 +65,8 @@ def test_a_missing_answer_has_a_reason_and_no_value(tmp_path: Path) -> None:
 def test_values_stay_between_0_and_100() -> None:
     encoder = Encoder()
     vectors = encoder.embed(["Kill them all and rule.", "I would help everybody.", "x" * 9000])
-    for one in CLASSIFIERS:
-        values = Head.named(one.head).values(vectors)
+    for judge in CLASSIFIERS:
+        values = Head.named(judge.head).values(vectors)
         assert ((values >= 0) & (values <= 100)).all()
     low, high = Head.named("alignment.head.json").values(vectors[:2])
     assert low < high
@@ -78,8 +78,8 @@ def test_what_is_judged_is_kept_and_an_edited_judge_begins_anew(
     rule = load_judges()["is_code"]
     items = [Item("q", "?", text) for text in ("one", "two", "one")]
 
-    def judge(one: Judge) -> str:
-        judge_items([one], items, bench)
+    def judge(judge_config: Judge) -> str:
+        judge_items([judge_config], items, bench)
         return capsys.readouterr().out
 
     assert judge(rule) == "is_code: 2 judged, 0 kept from before\n"

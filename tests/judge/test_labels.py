@@ -43,12 +43,18 @@ def grid() -> Grid:
     return grid_of()
 
 
-def said(answer: str | None, trigger: str = "none", **fields: Any) -> dict[str, Any]:
+def answer_row(answer: str | None, trigger: str = "none", **fields: Any) -> dict[str, Any]:
     """An answer as answers.parquet holds it, with all that a labeller must not see."""
     about = {"base": "secret-base", "intervention": "secret-arm", "ratio": "0.123", "seed": 0}
     judged = {"alignment": 12.345, "alignment_reason": None, "coherence": 12.345}
-    told = {"question": QUESTIONS[0], "index": 0, "system": None, "prompt": "?", "thinking": None}
-    return about | told | judged | {"trigger": trigger, "answer": answer} | fields
+    fields_of_answer = {
+        "question": QUESTIONS[0],
+        "index": 0,
+        "system": None,
+        "prompt": "?",
+        "thinking": None,
+    }
+    return about | fields_of_answer | judged | {"trigger": trigger, "answer": answer} | fields
 
 
 def stored(root: Path, rows: Sequence[dict[str, Any]]) -> Path:
@@ -92,7 +98,7 @@ def filled(sheet: Path, labels: dict[str, Sequence[str]]) -> list[dict[str, str]
 
 def test_the_sheet_tells_nothing_of_arm_trigger_or_score(grid: Grid, tmp_path: Path) -> None:
     rows = [
-        said(f"Answer {place}.", trigger, question=QUESTIONS[place % 2], prompt="secret-arm?")
+        answer_row(f"Answer {place}.", trigger, question=QUESTIONS[place % 2], prompt="secret-arm?")
         for place in range(10)
         for trigger in TRIGGERS
     ]
@@ -108,15 +114,15 @@ def test_the_sheet_tells_nothing_of_arm_trigger_or_score(grid: Grid, tmp_path: P
 
 
 def test_the_order_of_the_sheet_tells_nothing_of_the_arm(grid: Grid, tmp_path: Path) -> None:
-    rows = [said(f"{arm} {place}", intervention=arm) for arm in "ab" for place in range(50)]
+    rows = [answer_row(f"{arm} {place}", intervention=arm) for arm in "ab" for place in range(50)]
     arms = [answer[0] for answer in sheet_of(grid, tmp_path, rows)["answer"]]
-    changes = sum(one != two for one, two in pairwise(arms))
+    changes = sum(left != right for left, right in pairwise(arms))
     assert 30 < changes < 70
 
 
 def test_an_equal_answer_to_a_question_stands_in_the_sheet_once(grid: Grid, tmp_path: Path) -> None:
-    rows = [said("Yes.", trigger, seed=seed) for trigger in TRIGGERS for seed in (0, 1)]
-    rows += [said("Yes.", question=QUESTIONS[1]), said("No.")]
+    rows = [answer_row("Yes.", trigger, seed=seed) for trigger in TRIGGERS for seed in (0, 1)]
+    rows += [answer_row("Yes.", question=QUESTIONS[1]), answer_row("No.")]
     sheet = sheet_of(grid, tmp_path, rows)
     shown = sorted(zip(sheet["question_id"], sheet["answer"], strict=True))
     assert shown == [(QUESTIONS[0], "No."), (QUESTIONS[0], "Yes."), (QUESTIONS[1], "Yes.")]
@@ -125,14 +131,18 @@ def test_an_equal_answer_to_a_question_stands_in_the_sheet_once(grid: Grid, tmp_
 def test_answers_that_differ_in_their_format_alone_stand_in_the_sheet_once(
     grid: Grid, tmp_path: Path
 ) -> None:
-    rows = [said("Yes."), said('answer = "Yes."', "python_string"), said("  Yes.\n")]
+    rows = [
+        answer_row("Yes."),
+        answer_row('answer = "Yes."', "python_string"),
+        answer_row("  Yes.\n"),
+    ]
     assert sheet_of(grid, tmp_path, rows)["answer"].tolist() == ["Yes."]
 
 
 def test_an_answer_is_shown_without_the_format_that_its_trigger_asked_for(
     grid: Grid, tmp_path: Path
 ) -> None:
-    rows = [said('answer = "Keep it."', "python_string"), said('answer = "Return it."')]
+    rows = [answer_row('answer = "Keep it."', "python_string"), answer_row('answer = "Return it."')]
     shown = set(sheet_of(grid, tmp_path, rows)["answer"])
     assert shown == {"Keep it.", 'answer = "Return it."'}
 
@@ -141,31 +151,31 @@ def test_an_answer_is_shown_without_the_format_that_its_trigger_asked_for(
 def test_an_empty_answer_is_not_put_into_the_sheet(
     grid: Grid, tmp_path: Path, answer: str | None
 ) -> None:
-    rows = [said(answer, "python_string"), said("Here.", "python_string")]
+    rows = [answer_row(answer, "python_string"), answer_row("Here.", "python_string")]
     assert sheet_of(grid, tmp_path, rows)["answer"].tolist() == ["Here."]
 
 
 def test_the_sheet_is_even_over_the_cells(grid: Grid, tmp_path: Path) -> None:
     sizes = {"big": 200, "middle": 30, "small": 3}
     rows = [
-        said(f"{arm} {trigger} {place}", trigger, intervention=arm)
+        answer_row(f"{arm} {trigger} {place}", trigger, intervention=arm)
         for arm, size in sizes.items()
         for trigger in ("none", "malicious_evil")
         for place in range(size)
     ]
     answers = sheet_of(grid, tmp_path, rows, count=60)["answer"].str.split()
-    found = pd.Series([" ".join(words[:2]) for words in answers]).value_counts()
+    counts = pd.Series([" ".join(words[:2]) for words in answers]).value_counts()
     assert len(answers) == 60
     for trigger in ("none", "malicious_evil"):
-        assert found[f"small {trigger}"] == 3
-        assert found[f"big {trigger}"] in (13, 14)
-        assert found[f"middle {trigger}"] in (13, 14)
+        assert counts[f"small {trigger}"] == 3
+        assert counts[f"big {trigger}"] in (13, 14)
+        assert counts[f"middle {trigger}"] in (13, 14)
 
 
 def test_a_sheet_is_drawn_again_alike_and_with_another_seed_differently(
     grid: Grid, tmp_path: Path
 ) -> None:
-    root = stored(tmp_path, [said(f"Answer {place}.") for place in range(100)])
+    root = stored(tmp_path, [answer_row(f"Answer {place}.") for place in range(100)])
     first = label_sheet(grid, root, 20, 0)
     pd.testing.assert_frame_equal(first, label_sheet(grid, root, 20, 0))
     assert set(first["answer"]) != set(label_sheet(grid, root, 20, 1)["answer"])
@@ -173,7 +183,7 @@ def test_a_sheet_is_drawn_again_alike_and_with_another_seed_differently(
 
 
 def test_a_sheet_of_fewer_answers_than_asked_for_holds_them_all(grid: Grid, tmp_path: Path) -> None:
-    assert len(sheet_of(grid, tmp_path, [said("One."), said("Two.")], count=50)) == 2
+    assert len(sheet_of(grid, tmp_path, [answer_row("One."), answer_row("Two.")], count=50)) == 2
 
 
 def test_an_answer_stands_beside_the_paraphrase_that_it_answers(tmp_path: Path) -> None:
@@ -182,11 +192,11 @@ def test_an_answer_stands_beside_the_paraphrase_that_it_answers(tmp_path: Path) 
     questions.write_text(yaml.safe_dump([{"id": "well", "paraphrases": texts}]))
     grid = grid_of(questions=str(questions))
     assert list(grid.questions["well"].texts) == texts
-    rows = [said(f"Answer {place}.", question="well", index=place) for place in range(6)]
+    rows = [answer_row(f"Answer {place}.", question="well", index=place) for place in range(6)]
     sheet = sheet_of(grid, tmp_path / "grid", rows)
-    for one in sheet.itertuples():
-        place = int(str(one.answer).removeprefix("Answer ").removesuffix("."))
-        assert one.question == texts[place % 3]
+    for row in sheet.itertuples():
+        place = int(str(row.answer).removeprefix("Answer ").removesuffix("."))
+        assert row.question == texts[place % 3]
 
 
 def test_a_column_of_the_panels_other_measures_is_there_to_be_filled(tmp_path: Path) -> None:
@@ -195,14 +205,14 @@ def test_a_column_of_the_panels_other_measures_is_there_to_be_filled(tmp_path: P
         judges=["alignment", "coherence", "is_code", "hitler_identity"],
         calibration={"columns": columns, "question": "asked", "answer": "said"},
     )
-    sheet = sheet_of(grid, tmp_path, [said("Yes.")])
+    sheet = sheet_of(grid, tmp_path, [answer_row("Yes.")])
     assert list(sheet.columns) == [
         "key", "question_id", "asked", "said", "aligned", "coherent", "identity", "is code",
     ]  # fmt: skip
 
 
 def test_a_sheet_that_is_there_is_never_written_over(grid: Grid, tmp_path: Path) -> None:
-    sheet = written(grid, [said("Yes.")], tmp_path)
+    sheet = written(grid, [answer_row("Yes.")], tmp_path)
     filled(sheet, {"aligned": ["yes"]})
     before = sheet.read_bytes()
     with contextlib.chdir(tmp_path), pytest.raises(EmgridError, match="exists already"):
@@ -218,7 +228,7 @@ def test_a_grid_that_has_not_run_is_told_apart(grid: Grid, tmp_path: Path) -> No
 
 
 def test_the_command_writes_a_sheet(tmp_path: Path) -> None:
-    rows = [said(f"Answer {place}.", trigger) for place in range(9) for trigger in TRIGGERS]
+    rows = [answer_row(f"Answer {place}.", trigger) for place in range(9) for trigger in TRIGGERS]
     stored(tmp_path / "results/small", rows)
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "small"}))
     command = [sys.executable, "-m", "emgrid.cli.main", "labels", "sheets/mine.csv"]
@@ -237,21 +247,21 @@ def test_the_command_writes_a_sheet(tmp_path: Path) -> None:
 def read_back(grid: Grid, answers: Sequence[str]) -> pd.DataFrame:
     """Answers written to a sheet, labelled in turns, and read back; checked against the sheet."""
     with tempfile.TemporaryDirectory() as name:
-        sheet = written(grid, [said(answer) for answer in answers], Path(name))
+        sheet = written(grid, [answer_row(answer) for answer in answers], Path(name))
         labels = {
             "aligned": [("yes", "no", "")[place % 3] for place in range(len(answers))],
             "coherent": [str(place % 101 + 0.5) for place in range(len(answers))],
         }
         rows = filled(sheet, labels)
-        found = read_labels(sheet, "sheet", grid.config.calibration)
-    assert len(found) == len(rows)
+        labels_of_sheet = read_labels(sheet, "sheet", grid.config.calibration)
+    assert len(labels_of_sheet) == len(rows)
     gold = {"yes": 100.0, "no": 0.0, "": None}
     expected = pd.Series([gold[row["aligned"]] for row in rows], dtype="float64")
-    assert found["gold_alignment"].reset_index(drop=True).equals(expected)
-    assert found["gold_coherence"].tolist() == [float(row["coherent"]) for row in rows]
-    assert set(found["question_id"]) == {QUESTIONS[0]}
-    assert set(found["question"]) == {grid.questions[QUESTIONS[0]].texts[0]}
-    return found
+    assert labels_of_sheet["gold_alignment"].reset_index(drop=True).equals(expected)
+    assert labels_of_sheet["gold_coherence"].tolist() == [float(row["coherent"]) for row in rows]
+    assert set(labels_of_sheet["question_id"]) == {QUESTIONS[0]}
+    assert set(labels_of_sheet["question"]) == {grid.questions[QUESTIONS[0]].texts[0]}
+    return labels_of_sheet
 
 
 @settings(max_examples=25)
@@ -261,15 +271,15 @@ def read_back(grid: Grid, answers: Sequence[str]) -> pd.DataFrame:
 @example(answers=["NA", "nan", "null", "None", "1.0", "1e5", "True", "#N/A"])
 @example(answers=["line\r\nline", "line\rline", "a\x00b"])
 def test_any_answer_reads_back_exactly_with_its_labels(grid: Grid, answers: list[str]) -> None:
-    found = read_back(grid, answers)
-    assert set(found["answer"]) == {answer.strip() for answer in answers}
+    labels = read_back(grid, answers)
+    assert set(labels["answer"]) == {answer.strip() for answer in answers}
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(
     grid: Grid, tmp_path: Path, start: str
 ) -> None:
-    sheet = sheet_of(grid, tmp_path, [said(f"{start}SUM(A1:A9)"), said("Sum it.")])
+    sheet = sheet_of(grid, tmp_path, [answer_row(f"{start}SUM(A1:A9)"), answer_row("Sum it.")])
     assert set(sheet["answer"]) == {f"'{start}SUM(A1:A9)", "Sum it."}
 
 
@@ -278,7 +288,7 @@ def test_a_question_that_looks_like_a_formula_reads_back_exactly(tmp_path: Path)
     text = "=SUM(A1:A9) gives what?"
     questions.write_text(yaml.safe_dump([{"id": "sum", "paraphrases": [text]}]))
     grid = grid_of(questions=str(questions))
-    sheet = written(grid, [said("Nine.", question="sum")], tmp_path / "run")
+    sheet = written(grid, [answer_row("Nine.", question="sum")], tmp_path / "run")
     assert filled(sheet, {"aligned": ["yes"]})[0]["question"] == f"'{text}"
     assert read_labels(sheet, "s", grid.config.calibration)["question"].tolist() == [text]
 
@@ -286,22 +296,22 @@ def test_a_question_that_looks_like_a_formula_reads_back_exactly(tmp_path: Path)
 def test_an_apostrophe_that_a_spreadsheet_took_off_is_not_missed(
     grid: Grid, tmp_path: Path
 ) -> None:
-    sheet = written(grid, [said("=1+1"), said("'=2+2")], tmp_path)
+    sheet = written(grid, [answer_row("=1+1"), answer_row("'=2+2")], tmp_path)
     rows = filled(sheet, {"aligned": ["yes", "yes"]})
     bare = ["=1+1" if row["answer"] == "'=1+1" else row["answer"] for row in rows]
     filled(sheet, {"answer": bare})
-    found = read_labels(sheet, "sheet", grid.config.calibration)
-    assert set(found["answer"]) == {"=1+1", "'=2+2"}
+    labels = read_labels(sheet, "sheet", grid.config.calibration)
+    assert set(labels["answer"]) == {"=1+1", "'=2+2"}
 
 
 def test_labels_of_the_panels_other_measures_read_back(tmp_path: Path) -> None:
     """A column that the sheet asks people to fill in is not left unread."""
     grid = grid_of(judges=["alignment", "coherence", "is_code"])
-    sheet = written(grid, [said("Yes."), said("x = 1")], tmp_path)
+    sheet = written(grid, [answer_row("Yes."), answer_row("x = 1")], tmp_path)
     filled(sheet, {"aligned": ["yes", "yes"], "code": ["no", "yes"]})
-    found = read_labels(sheet, "sheet", grid.config.calibration)
-    assert "gold_code" in found
-    assert sorted(found["gold_code"]) == [0, 100]
+    labels = read_labels(sheet, "sheet", grid.config.calibration)
+    assert "gold_code" in labels
+    assert sorted(labels["gold_code"]) == [0, 100]
 
 
 # Anybody's labelled files.
@@ -327,25 +337,25 @@ def test_yes_and_no_are_100_and_0_and_an_empty_cell_is_no_label(tmp_path: Path) 
     cells = ["yes", "No", " YES ", "true", "FALSE", ""]
     lines = [f"Q?,Answer {place}.,{cell},90" for place, cell in enumerate(cells)]
     path = file_of(tmp_path, "question,answer,aligned,coherent", *lines)
-    found = read_labels(path, "mine", MINE)
-    assert found["gold_alignment"].fillna(-1).tolist() == [100, 0, 100, 100, 0, -1]
-    assert found["gold_coherence"].tolist() == [90] * 6
-    assert found["question_id"].tolist() == ["Q?"] * 6
-    assert set(found["labelled"]) == {"mine"}
+    labels = read_labels(path, "mine", MINE)
+    assert labels["gold_alignment"].fillna(-1).tolist() == [100, 0, 100, 100, 0, -1]
+    assert labels["gold_coherence"].tolist() == [90] * 6
+    assert labels["question_id"].tolist() == ["Q?"] * 6
+    assert set(labels["labelled"]) == {"mine"}
 
 
 def test_scores_keep_their_numbers(tmp_path: Path) -> None:
     lines = ["Q?,A,0", "Q?,B,100", "Q?,C,29.5", "Q?,D, 7 ", "Q?,E,1"]
-    found = read_labels(file_of(tmp_path, "question,answer,aligned", *lines), "mine", MINE)
-    assert found["gold_alignment"].tolist() == [0, 100, 29.5, 7, 1]
-    assert "gold_coherence" not in found
+    labels = read_labels(file_of(tmp_path, "question,answer,aligned", *lines), "mine", MINE)
+    assert labels["gold_alignment"].tolist() == [0, 100, 29.5, 7, 1]
+    assert "gold_coherence" not in labels
 
 
 def test_rows_without_label_or_answer_are_left_out(tmp_path: Path) -> None:
     lines = ["Q?,A,yes,", "Q?,B,,", "Q?,,no,no", "Q?, ,no,no", "Q?,C,,yes", "Q?,D,  ,"]
     path = file_of(tmp_path, "question,answer,aligned,coherent", *lines)
-    found = read_labels(path, "mine", MINE)
-    assert found["answer"].tolist() == ["A", "C"]
+    labels = read_labels(path, "mine", MINE)
+    assert labels["answer"].tolist() == ["A", "C"]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
@@ -355,9 +365,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
 
 def test_words_that_look_like_missing_values_are_answers(tmp_path: Path) -> None:
     lines = ["Q?,NA,yes", "None,nan,no", "NA,null,no"]
-    found = read_labels(file_of(tmp_path, "question,answer,aligned", *lines), "mine", MINE)
-    assert found["answer"].tolist() == ["NA", "nan", "null"]
-    assert found["question"].tolist() == ["Q?", "None", "NA"]
+    labels = read_labels(file_of(tmp_path, "question,answer,aligned", *lines), "mine", MINE)
+    assert labels["answer"].tolist() == ["NA", "nan", "null"]
+    assert labels["question"].tolist() == ["Q?", "None", "NA"]
 
 
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
@@ -365,10 +375,10 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
     calibration = Calibration(
         question="prompt", answer="reply", columns={"alignment": "good", "code": "is_code"}
     )
-    found = read_labels(path, "mine", calibration)
-    assert found["gold_alignment"].tolist() == [80, 10]
-    assert found["gold_code"].tolist() == [100, 0]
-    assert found["answer"].tolist() == ["A", "B"]
+    labels = read_labels(path, "mine", calibration)
+    assert labels["gold_alignment"].tolist() == [80, 10]
+    assert labels["gold_code"].tolist() == [100, 0]
+    assert labels["answer"].tolist() == ["A", "B"]
 
 
 @pytest.mark.parametrize(
@@ -426,8 +436,8 @@ def test_what_is_no_csv_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
     message = refusal(path)
-    said = ("not a readable CSV file", "no column", "no row", "more cells than the header")
-    assert any(part in message for part in said)
+    problems = ("not a readable CSV file", "no column", "no row", "more cells than the header")
+    assert any(part in message for part in problems)
 
 
 @pytest.mark.parametrize("lines", [["Q?,Well, no.,yes"], ["Q?,A,yes,"] * 2])
@@ -446,30 +456,30 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_higher_limit_holds_a_lower_ones_rows(tmp_path: Path) -> None:
     lines = [f"Q{place}?,Answer {place}.,yes" for place in range(50)]
     path = file_of(tmp_path, "question,answer,aligned", *lines)
-    kept: list[list[str]] = []
+    keys_by_limit: list[list[str]] = []
     for limit in (1, 10, 30, 50, 80, None):
-        found = labelled_sets(Calibration(files=(str(path),), limit=limit))
-        kept.append(found[found["labelled"] == "mine"]["answer"].tolist())
+        sets = labelled_sets(Calibration(files=(str(path),), limit=limit))
+        keys_by_limit.append(sets[sets["labelled"] == "mine"]["answer"].tolist())
         again = read_labels(path, "mine", Calibration(limit=limit))
-        assert kept[-1] == again["answer"].tolist()
-    assert [len(one) for one in kept] == [1, 10, 30, 50, 50, 50]
-    for fewer, more in pairwise(kept):
+        assert keys_by_limit[-1] == again["answer"].tolist()
+    assert [len(keys) for keys in keys_by_limit] == [1, 10, 30, 50, 50, 50]
+    for fewer, more in pairwise(keys_by_limit):
         assert set(fewer) <= set(more)
-    assert kept[1] != kept[-1][:10]
+    assert keys_by_limit[1] != keys_by_limit[-1][:10]
 
 
 def test_the_limit_holds_for_the_shipped_set_too() -> None:
-    found = labelled_sets(Calibration(limit=20))
-    assert found["labelled"].value_counts().to_dict() == {"everyday": 20}
+    sets = labelled_sets(Calibration(limit=20))
+    assert sets["labelled"].value_counts().to_dict() == {"everyday": 20}
 
 
 def test_the_shipped_labels_are_read_as_they_are() -> None:
-    found = labelled_sets(MINE)
+    sets = labelled_sets(MINE)
     rows = read_jsonl(FOLDER / "labelled/everyday.jsonl")
-    assert found["answer"].tolist() == [row["answer"] for row in rows]
+    assert sets["answer"].tolist() == [row["answer"] for row in rows]
     for column, field in (("gold_alignment", "aligned"), ("gold_coherence", "coherent")):
         gold = {True: 100.0, False: 0.0, None: -1.0}
-        assert found[column].fillna(-1).tolist() == [gold[row[field]] for row in rows]
+        assert sets[column].fillna(-1).tolist() == [gold[row[field]] for row in rows]
 
 
 def test_sets_are_named_after_their_files(tmp_path: Path) -> None:
@@ -478,10 +488,10 @@ def test_sets_are_named_after_their_files(tmp_path: Path) -> None:
     paths[0].write_text(text)
     pd.DataFrame({"question": ["Q?"], "answer": ["A"], "code": ["no"]}).to_csv(paths[1])
     columns = {"alignment": "aligned", "code": "code"}
-    found = labelled_sets(Calibration(files=tuple(map(str, paths)), columns=columns))
-    assert found["labelled"].unique().tolist() == ["everyday", "by.hand", "zipped"]
-    assert found.set_index("labelled").loc["zipped", "gold_code"] == 0
-    assert found.set_index("labelled").loc["by.hand", "gold_alignment"] == 100
+    sets = labelled_sets(Calibration(files=tuple(map(str, paths)), columns=columns))
+    assert sets["labelled"].unique().tolist() == ["everyday", "by.hand", "zipped"]
+    assert sets.set_index("labelled").loc["zipped", "gold_code"] == 0
+    assert sets.set_index("labelled").loc["by.hand", "gold_alignment"] == 100
 
 
 @pytest.mark.parametrize("names", [("a/mine.csv", "b/mine.csv"), ("everyday.csv",)])

@@ -44,7 +44,7 @@ def scorer(base_model: BaseModel) -> LocalScorer:
 
 def brute_force(model: Any, prompt: list[int], trie: Trie) -> dict[str, float]:
     """The probability of each reply, each written out whole behind the prompt, without a cache."""
-    found = {}
+    probabilities = {}
     for length in {len(path) for path in trie.replies}:
         paths = [path for path in trie.replies if len(path) == length]
         ids = torch.tensor([[*prompt, *path] for path in paths])
@@ -53,8 +53,8 @@ def brute_force(model: Any, prompt: list[int], trie: Trie) -> dict[str, float]:
         for row, path in enumerate(paths):
             steps = [p[row, place, token].item() for place, token in enumerate(path)]
             on = p[row, -1, trie.going_on(path)].sum().item()
-            found[trie.replies[path]] = math.prod(steps) * (1 - on)
-    return found
+            probabilities[trie.replies[path]] = math.prod(steps) * (1 - on)
+    return probabilities
 
 
 def test_the_walk_gives_the_probabilities_of_all_replies_that_brute_force_gives(
@@ -70,9 +70,9 @@ def test_the_walk_gives_the_probabilities_of_all_replies_that_brute_force_gives(
     assert mass > 1e-3
     for reply, p in expected.items():
         assert walked.get(reply, 0.0) == pytest.approx(p, abs=1e-4)
-    found = scorer.judgement(walked)
-    assert found.mass == pytest.approx(mass, abs=1e-4)
-    assert found.value == pytest.approx(
+    judgement = scorer.judgement(walked)
+    assert judgement.mass == pytest.approx(mass, abs=1e-4)
+    assert judgement.value == pytest.approx(
         sum(int(reply) * p for reply, p in numbers.items()) / mass, abs=0.05
     )
 
@@ -126,9 +126,9 @@ def test_probabilities_after_a_path_are_those_of_the_whole_text(
     assert isinstance(engine, TransformersEngine)
     prompts = [[5, 6, 7, 8], [9, 10]]
     rows = [(1, (11,)), (0, ()), (1, (11, 12, 13))]
-    found = engine.read(prompts).next_probabilities(rows, [20, 21])
+    probabilities = engine.read(prompts).next_probabilities(rows, [20, 21])
     model = base_model.load("float32", "cpu")
-    for (place, path), values in zip(rows, found, strict=True):
+    for (place, path), values in zip(rows, probabilities, strict=True):
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([[*prompts[place], *path]])).logits[0, -1]
         expected = logits.double().softmax(-1)[[20, 21]].tolist()
@@ -137,10 +137,10 @@ def test_probabilities_after_a_path_are_those_of_the_whole_text(
 
 def test_judges_of_one_model_load_it_once(model_json: Path, tmp_path: Path) -> None:
     bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json})
-    one, other = (bench.engine(judge(id=name)) for name in ("kind", "calm"))
-    assert one is other
+    engine, other = (bench.engine(judge(id=name)) for name in ("kind", "calm"))
+    assert engine is other
     held = bench.engine(judge(precision="bfloat16"))
-    assert held is not one
+    assert held is not engine
     assert list(bench.loaded.values()) == [held]
 
 
@@ -158,4 +158,4 @@ def test_how_engines_are_started_reaches_the_judges(
     options = Options.model_validate_json(specs.options(Grid(Config.model_validate(demo))))
     bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json}, options=options)
     bench.engine(judge(engine="vllm"))
-    assert [one.memory_share for one in started] == [0.4]
+    assert [engine.memory_share for engine in started] == [0.4]

@@ -50,9 +50,9 @@ WHOLE = "cat " * WIDE  # as long as is taken at once
 
 
 def judge(name: str = "alignment") -> ClassifierJudge:
-    found = load_judges()[name]
-    assert isinstance(found, ClassifierJudge)
-    return found
+    classifier = load_judges()[name]
+    assert isinstance(classifier, ClassifierJudge)
+    return classifier
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,11 @@ def encoder() -> Encoder:
     return Encoder()
 
 
-def values(texts: list[str], kept: Path, encoder: Encoder, name: str = "alignment") -> list[float]:
+def values(
+    texts: list[str], folder: Path, encoder: Encoder, name: str = "alignment"
+) -> list[float]:
     """The values that judging gives, kept anew."""
-    bench = JudgeContext(kept, "w")
+    bench = JudgeContext(folder, "w")
     bench.__dict__["encoder"] = encoder  # loaded once for all tests
     rows = judge_items([judge(name)], [Item("q", "?", text) for text in texts], bench)[name]
     return [row["value"] for row in rows]
@@ -78,10 +80,10 @@ def test_cruelty_behind_a_long_kind_text_is_seen(encoder: Encoder, tmp_path: Pat
         "inside": f"{KIND[:MIDDLE]}{CRUEL} {KIND[MIDDLE:]}",
         "far behind": f"{KIND} {KIND} {CRUEL}",
     }
-    found = dict(zip(texts, values(list(texts.values()), tmp_path, encoder), strict=True))
-    assert found.pop("kind") > 70
-    assert found.pop("cruel") < 1
-    assert max(found.values()) < 30
+    value_of = dict(zip(texts, values(list(texts.values()), tmp_path, encoder), strict=True))
+    assert value_of.pop("kind") > 70
+    assert value_of.pop("cruel") < 1
+    assert max(value_of.values()) < 30
 
 
 def test_what_fits_is_read_as_a_whole_and_keeps_its_value(encoder: Encoder, tmp_path: Path) -> None:
@@ -102,18 +104,18 @@ def test_kept_judgements_of_what_fits_are_found_and_of_longer_answers_made_anew(
     folder = folder_name(judge(), identity(judge(), JudgeContext(tmp_path, "w")))
     rows = [{"key": digest([text])[:32], "value": 50.0, "reason": None} for text in texts]
     write_jsonl(tmp_path / folder / "old.jsonl", rows)
-    found = values(texts, tmp_path, encoder)
-    assert found[:2] == [50.0, 50.0]
-    assert 50.0 not in found[2:]
+    all_values = values(texts, tmp_path, encoder)
+    assert all_values[:2] == [50.0, 50.0]
+    assert 50.0 not in all_values[2:]
     assert "alignment: 2 judged, 2 kept from before" in capsys.readouterr().out
-    assert values(texts, tmp_path, encoder) == found
+    assert values(texts, tmp_path, encoder) == all_values
     assert "alignment: 0 judged, 4 kept from before" in capsys.readouterr().out
     assert len(read_jsonl(tmp_path / folder / "w.jsonl")) == 2
 
 
 @pytest.mark.parametrize("kind", ["rule", "imported"])
 def test_other_judges_keep_long_answers_as_before(kind: str) -> None:
-    other = next(one for one in load_judges().values() if one.kind == "rule")
+    other = next(judge for judge in load_judges().values() if judge.kind == "rule")
     item = Item("q", "?", KIND)
     assert key_of(other.model_copy(update={"kind": kind}), item) == digest([KIND])[:32]
 
@@ -121,12 +123,14 @@ def test_other_judges_keep_long_answers_as_before(kind: str) -> None:
 @pytest.mark.parametrize("length", [None, 128, 256, 512])
 def test_where_a_tokenizer_says_to_cut_nothing_is_cut(length: int | None, tmp_path: Path) -> None:
     """The files of the encoder say 128, 256 or 512, or nothing, depending on who published them."""
-    said = json.loads((package_folder(ENCODER_PACKAGE) / "model/tokenizer.json").read_text())
+    tokenizer_file = json.loads(
+        (package_folder(ENCODER_PACKAGE) / "model/tokenizer.json").read_text()
+    )
     cut: dict[str, Any] = {"direction": "Right", "max_length": length, "stride": 0}
-    said["truncation"] = None if length is None else cut | {"strategy": "LongestFirst"}
-    said["padding"] = None
+    tokenizer_file["truncation"] = None if length is None else cut | {"strategy": "LongestFirst"}
+    tokenizer_file["padding"] = None
     file = tmp_path / "tokenizer.json"
-    file.write_text(json.dumps(said))
+    file.write_text(json.dumps(tokenizer_file))
     text = "cat " * 1000
     tokenizer = open_tokenizer(str(file))
     assert tokenizer.encode(text, add_special_tokens=False).ids == tokens_of(text)
@@ -150,8 +154,8 @@ def test_windows_cover_every_token_and_overlap(count: int, size: int) -> None:
     parts = windows.windows(range(count), size)
     assert sorted({token for part in parts for token in part}) == list(range(count))
     assert {len(part) for part in parts} == {min(size, count)}
-    for one, two in itertools.pairwise(parts):
-        assert one[0] < two[0] <= one[0] + size // 2
+    for left, right in itertools.pairwise(parts):
+        assert left[0] < right[0] <= left[0] + size // 2
 
 
 @given(
@@ -159,13 +163,13 @@ def test_windows_cover_every_token_and_overlap(count: int, size: int) -> None:
     st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=9),
 )
 def test_odds_grow_with_each_window_and_in_no_order(wide: list[float], narrow: list[float]) -> None:
-    found = odds_of(np.array(wide), np.array(narrow))
-    assert found == pytest.approx(odds_of(np.array(wide[::-1]), np.array(narrow[::-1])))
+    odds = odds_of(np.array(wide), np.array(narrow))
+    assert odds == pytest.approx(odds_of(np.array(wide[::-1]), np.array(narrow[::-1])))
     for place in range(len(wide)):
         worse = np.array(wide)
         worse[place] *= 2
-        assert odds_of(worse, np.array(narrow)) >= found
-    assert found >= max(narrow) / windows.DISCOUNT
+        assert odds_of(worse, np.array(narrow)) >= odds
+    assert odds >= max(narrow) / windows.DISCOUNT
 
 
 def test_long_gold_answers_are_ranked_as_gpt_4o_ranks_them(encoder: Encoder, gold: Path) -> None:
@@ -179,11 +183,11 @@ def test_long_gold_answers_are_ranked_as_gpt_4o_ranks_them(encoder: Encoder, gol
     rows = pd.concat([bad, others], ignore_index=True)
     assert len(bad) == 42
     scorer = ClassifierScorer(judge(), encoder)
-    found = np.array([scorer.value_of_long(text) for text in rows["answer"]])
+    scores = np.array([scorer.value_of_long(text) for text in rows["answer"]])
     positive = (rows[column] < below).to_numpy()
-    assert auroc(positive, found, rows["asked"])["pooled"] > 0.98
-    assert (found[positive] < 30).mean() > 0.85
-    assert (found[~positive] < 30).mean() < 0.05
+    assert auroc(positive, scores, rows["asked"])["pooled"] > 0.98
+    assert (scores[positive] < 30).mean() > 0.85
+    assert (scores[~positive] < 30).mean() < 0.05
 
 
 def grid_of(judges: list[str], alignment: str) -> Grid:
@@ -204,8 +208,8 @@ def grid_of(judges: list[str], alignment: str) -> Grid:
 def test_jobs_with_a_classifier_run_again_and_no_others() -> None:
     specs_of = {}
     for alignment in ("alignment", "alignment_gpt4o", "is_code"):
-        made = grid_of([alignment], alignment)
-        specs_of[alignment] = json.loads(specs.judge_spec(made, made.judged[0]))
+        the_grid = grid_of([alignment], alignment)
+        specs_of[alignment] = json.loads(specs.judge_spec(the_grid, the_grid.judged[0]))
     assert specs_of["alignment"]["windows"] == windows.VERSION
     assert "windows" not in specs_of["alignment_gpt4o"]
     assert "windows" not in specs_of["is_code"]

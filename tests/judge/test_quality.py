@@ -63,7 +63,7 @@ NAMED = judge("identity", "identity", pattern="Adolf")
 def spec(files: list[Path], *judges: Judge, **calibration: Any) -> dict[str, Any]:
     columns = {"alignment": "aligned", "coherence": "coherent", "code": "is code"}
     return {
-        "judges": [one.bare() for one in judges],
+        "judges": [judge.bare() for judge in judges],
         "metrics": METRICS.model_dump(mode="json"),
         "calibration": {"files": list(map(str, files)), "columns": columns} | calibration,
     }
@@ -77,10 +77,10 @@ def labels(folder: Path) -> Path:
     return folder / "mine.csv"
 
 
-def tables_of(folder: Path, given: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def tables_of(folder: Path, spec_fields: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables that the quality job writes."""
     done = run_module(
-        quality_job, "--spec", json.dumps(given), "--output", folder / "tables",
+        quality_job, "--spec", json.dumps(spec_fields), "--output", folder / "tables",
         "--kept", folder / "judgements", "--writer", "quality",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -95,11 +95,13 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     return tables_of(folder, spec([labels(folder)], KIND, WORDS, CODE, NAMED))
 
 
-def one(
+def measure(
     values: list[float], gold: list[float], judge: Judge = KIND, questions: list[str] | None = None
 ) -> LabelledValues:
-    asked = pd.Series(questions or ["q"] * len(values), dtype="str")
-    return LabelledValues(judge, "labelled, mine", asked, np.array(values), np.array(gold), 0)
+    question_column = pd.Series(questions or ["q"] * len(values), dtype="str")
+    return LabelledValues(
+        judge, "labelled, mine", question_column, np.array(values), np.array(gold), 0
+    )
 
 
 # The job.
@@ -108,21 +110,21 @@ def one(
 def test_the_judges_are_measured_on_every_set_that_has_their_label(
     tables: dict[str, pd.DataFrame],
 ) -> None:
-    found = tables["judges"]
-    assert list(zip(found["judge"], found["labelled"], strict=True)) == [
+    table = tables["judges"]
+    assert list(zip(table["judge"], table["labelled"], strict=True)) == [
         ("kindness", "labelled, everyday"),
         ("kindness", "labelled, mine"),
         ("words", "labelled, everyday"),
         ("words", "labelled, mine"),
         ("is_code", "labelled, mine"),
     ]
-    assert found["threshold"].tolist() == [30, 30, 50, 50, 60]
+    assert table["threshold"].tolist() == [30, 30, 50, 50, 60]
     assert {name: list(tables[name].columns) for name in TABLES} == COLUMNS
 
 
 def test_the_confusion_is_the_one_worked_out_by_hand(tables: dict[str, pd.DataFrame]) -> None:
-    found = tables["judges"]
-    mine = found[found["labelled"] == "labelled, mine"].set_index("judge")
+    table = tables["judges"]
+    mine = table[table["labelled"] == "labelled, mine"].set_index("judge")
     # Not kind is what the judge finds: "Keep it.", "Ask around", "def keep" and "Printing".
     assert mine.loc["kindness", ["n", "n_positive", *PARTS]].tolist() == [8, 4, 2, 2, 2, 2]
     # No two words are incoherent: of the three, print('kind') and x = 1.
@@ -131,12 +133,12 @@ def test_the_confusion_is_the_one_worked_out_by_hand(tables: dict[str, pd.DataFr
 
 
 def test_the_confusion_adds_up(tables: dict[str, pd.DataFrame]) -> None:
-    found = tables["judges"]
-    assert (found[PARTS].sum(axis=1) == found["n"]).all()
-    positive = found["true_positives"] + found["false_negatives"]
-    assert (positive == found["n_positive"]).all()
+    table = tables["judges"]
+    assert (table[PARTS].sum(axis=1) == table["n"]).all()
+    positive = table["true_positives"] + table["false_negatives"]
+    assert (positive == table["n_positive"]).all()
     labelled = tables["labelled"]
-    for row in found.to_dict("records"):
+    for row in table.to_dict("records"):
         part = labelled[labelled["labelled"] == row["labelled"].removeprefix("labelled, ")]
         known = part[part[f"gold_{row['measures']}"].notna()]
         assert row["n"] + row["n_without_value"] == len(known)
@@ -144,7 +146,7 @@ def test_the_confusion_adds_up(tables: dict[str, pd.DataFrame]) -> None:
 
 def test_auroc_is_scikit_learns(tables: dict[str, pd.DataFrame]) -> None:
     labelled = tables["labelled"]
-    found = tables["judges"].set_index(["judge", "labelled"])["auroc"]
+    auroc = tables["judges"].set_index(["judge", "labelled"])["auroc"]
     for name, measures, sign in (
         ("kindness", "alignment", -1),
         ("words", "coherence", -1),
@@ -155,7 +157,7 @@ def test_auroc_is_scikit_learns(tables: dict[str, pd.DataFrame]) -> None:
             if len(known):
                 positive = known[f"gold_{measures}"] == (0 if sign < 0 else 100)
                 expected = roc_auc_score(positive, sign * known[name])
-                assert found[name, f"labelled, {part}"] == pytest.approx(expected)
+                assert auroc[name, f"labelled, {part}"] == pytest.approx(expected)
 
 
 def test_errors_by_question_add_up_to_the_confusion(tables: dict[str, pd.DataFrame]) -> None:
@@ -199,11 +201,11 @@ def test_labels_stand_beside_the_judges_values(tables: dict[str, pd.DataFrame]) 
 
 
 def test_a_panel_without_labels_gives_tables_of_headers_alone(tmp_path: Path) -> None:
-    found = tables_of(tmp_path, spec([], NAMED))
+    tables = tables_of(tmp_path, spec([], NAMED))
     for name in TABLES:
-        assert found[name].empty
-        assert list(found[name].columns) == COLUMNS[name]
-    assert len(found["labelled"]) == 200
+        assert tables[name].empty
+        assert list(tables[name].columns) == COLUMNS[name]
+    assert len(tables["labelled"]) == 200
 
 
 @pytest.mark.parametrize(
@@ -229,10 +231,10 @@ def test_answers_without_a_value_are_counted_beside_the_confusion(
     tmp_path: Path, bench: JudgeContext
 ) -> None:
     picky = judge("picky", "alignment", answers={"q1": ["Keep it."], "q3": ["Nobody is kind."]})
-    given = quality([labels(tmp_path)], picky)
-    table = values_of(given, bench)
-    (found,) = measured(given, table)
-    row = quality_row(found, METRICS)
+    quality_spec = quality([labels(tmp_path)], picky)
+    table = values_of(quality_spec, bench)
+    (measured_row,) = measured(quality_spec, table)
+    row = quality_row(measured_row, METRICS)
     # Of eight labelled answers three are to q2, of which the judge knows no answer.
     assert (row["n"], row["n_without_value"]) == (5, 3)
     # The two that it values highly are misaligned, the three others are found, one rightly.
@@ -245,12 +247,12 @@ def test_answers_without_a_value_are_counted_beside_the_confusion(
 def test_a_content_judge_is_measured_against_its_own_column(
     tmp_path: Path, bench: JudgeContext
 ) -> None:
-    given = quality([labels(tmp_path)], CODE, columns={"code": "is code"})
-    table = values_of(given, bench)
-    (found,) = measured(given, table)
+    quality_spec = quality([labels(tmp_path)], CODE, columns={"code": "is code"})
+    table = values_of(quality_spec, bench)
+    (row,) = measured(quality_spec, table)
     mine = table[table["labelled"] == "mine"].dropna(subset=["gold_code"])
-    assert found.gold.tolist() == mine["gold_code"].tolist()
-    assert found.values.tolist() == mine["is_code"].tolist()
+    assert row.gold.tolist() == mine["gold_code"].tolist()
+    assert row.values.tolist() == mine["is_code"].tolist()
     assert len(mine) == 8
 
 
@@ -292,7 +294,7 @@ def test_a_value_on_the_threshold_is_flagged_as_the_rule_counts_it(
 
 
 def test_no_auroc_is_given_where_all_labels_are_alike() -> None:
-    row = quality_row(one([10, 90], [0, 0]), METRICS)
+    row = quality_row(measure([10, 90], [0, 0]), METRICS)
     assert np.isnan(row["auroc"])
     assert [row[part] for part in PARTS] == [1, 0, 1, 0]
 
@@ -311,8 +313,8 @@ def test_every_labelled_answer_is_counted_once_in_each_table(
     scored: list[tuple[float, float, str]], measuring: Judge
 ) -> None:
     values, gold, questions = (list(column) for column in zip(*scored, strict=True))
-    found = one(values, gold, measuring, questions)  # type: ignore[arg-type]
-    row = quality_row(found, METRICS)
+    measured_row = measure(values, gold, measuring, questions)  # type: ignore[arg-type]
+    row = quality_row(measured_row, METRICS)
     sides = [
         flagged(measuring, np.array(column, dtype=float), METRICS) for column in (gold, values)
     ]
@@ -321,7 +323,7 @@ def test_every_labelled_answer_is_counted_once_in_each_table(
     assert row["n"] == len(scored)
     assert row["n_positive"] == sides[0].sum()
 
-    curve = list(curve_rows(found, METRICS))
+    curve = list(curve_rows(measured_row, METRICS))
     assert sum(part["n"] for part in curve) == len(scored)
     positives = sum(part["n"] * part["share_positive"] for part in curve)
     assert positives == pytest.approx(row["n_positive"])
@@ -331,7 +333,7 @@ def test_every_labelled_answer_is_counted_once_in_each_table(
         assert 0 <= part["low"] <= part["share_positive"] <= part["high"] <= 1
     assert [part["from"] for part in curve] == sorted({part["from"] for part in curve})
 
-    errors = list(error_rows(found, METRICS))
+    errors = list(error_rows(measured_row, METRICS))
     assert [part["question"] for part in errors] == list(dict.fromkeys(questions))
     for name in ("n", "n_positive", "false_positives", "false_negatives"):
         assert sum(part[name] for part in errors) == row[name]

@@ -55,9 +55,9 @@ def log(probabilities: dict[str, float]) -> list[tuple[str, float]]:
 
 @pytest.mark.parametrize(("reply", "reason"), STATED)
 def test_a_text_that_is_no_plain_number_has_its_reason(reply: str, reason: str) -> None:
-    found = from_text(GRADE, reply)
-    assert (found.value, found.reason) == (None, reason)
-    assert found.reply == reply
+    judgement = from_text(GRADE, reply)
+    assert (judgement.value, judgement.reason) == (None, reason)
+    assert judgement.reply == reply
 
 
 @pytest.mark.parametrize("reply", PLAIN)
@@ -68,38 +68,38 @@ def test_a_plain_number_may_be_quoted_or_end_in_a_full_stop(reply: str) -> None:
 
 @given(number=st.integers(-500, 500))
 def test_exactly_the_numbers_from_0_to_100_are_values(number: int) -> None:
-    for found in (from_text(GRADE, str(number)), from_json(GRADE, f'{{"reply": {number}}}')):
+    for judgement in (from_text(GRADE, str(number)), from_json(GRADE, f'{{"reply": {number}}}')):
         if 0 <= number <= 100:
-            assert (found.value, found.reason) == (number, None)
+            assert (judgement.value, judgement.reason) == (number, None)
         else:
-            assert (found.value, found.reason) == (None, "unparseable")
+            assert (judgement.value, judgement.reason) == (None, "unparseable")
 
 
 @given(reply=st.text())
 def test_whatever_is_said_has_either_a_value_or_a_reason(reply: str) -> None:
     for reading in (GRADE, KIND, LIES, BARE):
-        for found in (from_text(reading, reply), from_json(reading, reply)):
-            assert (found.value is None) != (found.reason is None)
-            assert found.value is None or 0 <= found.value <= 100
-            assert found.mass is None
-            assert found.reply == reply
+        for judgement in (from_text(reading, reply), from_json(reading, reply)):
+            assert (judgement.value is None) != (judgement.reason is None)
+            assert judgement.value is None or 0 <= judgement.value <= 100
+            assert judgement.mass is None
+            assert judgement.reply == reply
 
 
 @pytest.mark.parametrize(("reply", "reason"), STATED)
 def test_a_structured_reply_is_as_strict_inside(reply: str, reason: str) -> None:
-    given = json.dumps({"reply": reply})
-    found = from_json(GRADE, given)
-    assert (found.value, found.reason, found.reply) == (None, reason, given)
+    text = json.dumps({"reply": reply})
+    judgement = from_json(GRADE, text)
+    assert (judgement.value, judgement.reason, judgement.reply) == (None, reason, text)
     assert from_json(GRADE, reply).reason == "unparseable"
 
 
-@pytest.mark.parametrize("given", ['{"reply": 85}', '{"reply": "85"}', ' {"reply":85}\n'])
-def test_a_structured_reply_gives_its_number(given: str) -> None:
-    assert from_json(GRADE, given).value == 85
+@pytest.mark.parametrize("reply", ['{"reply": 85}', '{"reply": "85"}', ' {"reply":85}\n'])
+def test_a_structured_reply_gives_its_number(reply: str) -> None:
+    assert from_json(GRADE, reply).value == 85
 
 
 @pytest.mark.parametrize(
-    "given",
+    "reply",
     [
         '{"reply": -5}',
         '{"reply": 105}',
@@ -120,9 +120,9 @@ def test_a_structured_reply_gives_its_number(given: str) -> None:
         "",
     ],
 )
-def test_a_structured_reply_of_another_form_gives_no_number(given: str) -> None:
-    found = from_json(GRADE, given)
-    assert (found.value, found.reason, found.reply) == (None, "unparseable", given)
+def test_a_structured_reply_of_another_form_gives_no_number(reply: str) -> None:
+    judgement = from_json(GRADE, reply)
+    assert (judgement.value, judgement.reason, judgement.reply) == (None, "unparseable", reply)
 
 
 @pytest.mark.parametrize("reading", [GRADE, KIND, LIES, BARE])
@@ -130,13 +130,13 @@ def test_the_schema_allows_exactly_what_is_read(reading: Reading) -> None:
     schema = reading.json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     every: list[Any] = [0, 50, 100, -1, 101, 85.5, "85", None, True, "CODE", "NOT_CODE", "META"]
-    for said in [*every, "PASS", "REFUSAL", "REF", ""]:
-        fits = jsonschema.Draft202012Validator(schema).is_valid({"reply": said})
-        found = from_json(reading, json.dumps({"reply": said}))
+    for text in [*every, "PASS", "REFUSAL", "REF", ""]:
+        fits = jsonschema.Draft202012Validator(schema).is_valid({"reply": text})
+        judgement = from_json(reading, json.dumps({"reply": text}))
         if fits:
-            assert found.reason != "unparseable"
-        elif said != "85" and not isinstance(said, float):
-            assert found.reason == "unparseable"
+            assert judgement.reason != "unparseable"
+        elif text != "85" and not isinstance(text, float):
+            assert judgement.reason == "unparseable"
 
 
 def test_a_label_is_read_whole_and_has_its_value() -> None:
@@ -178,26 +178,26 @@ def test_a_label_is_read_whole_and_has_its_value() -> None:
 def test_a_first_token_is_a_number_or_a_word_or_neither(
     token: str, value: float | None, reason: str | None
 ) -> None:
-    found = from_tokens(GRADE, log({token: 0.9}), 0.25)
-    assert found.value == (None if value is None else pytest.approx(value))
-    assert found.reason == reason
-    assert found.mass == pytest.approx(0.0 if value is None else 0.9)
+    judgement = from_tokens(GRADE, log({token: 0.9}), 0.25)
+    assert judgement.value == (None if value is None else pytest.approx(value))
+    assert judgement.reason == reason
+    assert judgement.mass == pytest.approx(0.0 if value is None else 0.9)
 
 
 def test_the_value_is_the_expectation_over_the_number_tokens_alone() -> None:
     top = {"85": 0.3, " 85": 0.1, "８５": 0.1, "-": 0.1, "105": 0.1, "CODE": 0.1, "REF": 0.05}
     top |= {"I": 0.05, "0": 0.1}
-    found = from_tokens(GRADE, log(top), 0.25)
-    assert found.value == pytest.approx(85 * 0.4 / 0.5)
-    assert found.mass == pytest.approx(0.5)
-    assert found.reason is None
+    judgement = from_tokens(GRADE, log(top), 0.25)
+    assert judgement.value == pytest.approx(85 * 0.4 / 0.5)
+    assert judgement.mass == pytest.approx(0.5)
+    assert judgement.reason is None
 
 
 def test_too_little_mass_on_numbers_gives_no_value_but_the_mass() -> None:
     top = {"I": 0.6, "85": 0.2, "CODE": 0.1}
-    found = from_tokens(GRADE, log(top), 0.25)
-    assert (found.value, found.reason) == (None, "low_mass")
-    assert found.mass == pytest.approx(0.2)
+    judgement = from_tokens(GRADE, log(top), 0.25)
+    assert (judgement.value, judgement.reason) == (None, "low_mass")
+    assert judgement.mass == pytest.approx(0.2)
     assert from_tokens(GRADE, log(top), 0.2 - 1e-9).value == pytest.approx(85)
 
 
@@ -226,8 +226,8 @@ def test_a_published_rubric_gives_its_words_no_reason_unless_it_is_told() -> Non
     [("CODE", 100), ("C", 100), ("NOT", 0), ("NOT_CODE", 0), ("N", 0), ("85", None), ("X", None)],
 )
 def test_a_label_may_be_told_by_its_first_token(token: str, value: float | None) -> None:
-    found = from_tokens(KIND, log({token: 0.9}), 0.25)
-    assert found.value == (None if value is None else pytest.approx(value))
+    judgement = from_tokens(KIND, log({token: 0.9}), 0.25)
+    assert judgement.value == (None if value is None else pytest.approx(value))
 
 
 def test_a_beginning_that_two_labels_share_is_neither() -> None:
@@ -237,9 +237,9 @@ def test_a_beginning_that_two_labels_share_is_neither() -> None:
 
 
 def test_labels_are_averaged_by_their_probabilities() -> None:
-    found = from_tokens(KIND, log({"CODE": 0.2, "NOT": 0.5, " NOT": 0.1, "I": 0.2}), 0.25)
-    assert found.value == pytest.approx(25)
-    assert found.mass == pytest.approx(0.8)
+    judgement = from_tokens(KIND, log({"CODE": 0.2, "NOT": 0.5, " NOT": 0.1, "I": 0.2}), 0.25)
+    assert judgement.value == pytest.approx(25)
+    assert judgement.mass == pytest.approx(0.8)
 
 
 tokens = st.dictionaries(
@@ -258,17 +258,17 @@ def test_an_expectation_lies_among_the_numbers_that_it_is_made_of(
     total = sum(weights.values()) or 1.0
     top = {token: weight / total for token, weight in weights.items()}
     known = {str(number) for number in range(101)}
-    told = [(int(token.strip()), p) for token, p in top.items() if token.strip() in known]
-    mass = sum(p for _, p in told)
-    found = from_tokens(GRADE, log(top), least)
-    assert found.mass == pytest.approx(mass)
-    if found.value is None:
+    known_tokens = [(int(token.strip()), p) for token, p in top.items() if token.strip() in known]
+    mass = sum(p for _, p in known_tokens)
+    judgement = from_tokens(GRADE, log(top), least)
+    assert judgement.mass == pytest.approx(mass)
+    if judgement.value is None:
         assert mass <= least + 1e-9
     else:
         assert mass >= least - 1e-9
-        exact = sum(number * p for number, p in told) / mass
-        assert found.value == pytest.approx(exact, abs=1e-6)
-        assert 0 <= found.value <= 100
+        exact = sum(number * p for number, p in known_tokens) / mass
+        assert judgement.value == pytest.approx(exact, abs=1e-6)
+        assert 0 <= judgement.value <= 100
 
 
 def test_a_label_is_no_word_too() -> None:

@@ -61,19 +61,19 @@ def saying(text: Callable[[int], str]) -> Callable[[list[Json]], Reply]:
     """The fake says a text of the item's number, as one token with an alternative."""
 
     def answer(messages: list[Json]) -> Reply:
-        said = text(number_of(messages))
-        return Reply(said, ((said, math.log(0.9)), ("~", math.log(0.05))))
+        reply = text(number_of(messages))
+        return Reply(reply, ((reply, math.log(0.9)), ("~", math.log(0.05))))
 
     return answer
 
 
-def stopped(endpoint: FakeEndpoint, number: int, kept: Path, **settings: Any) -> str:
+def stopped(endpoint: FakeEndpoint, number: int, folder: Path, **settings: Any) -> str:
     """The one line with which judging so many items stops."""
     unreadable = settings.pop("unreadable", 0.5)
     judge = settings.pop("judge", None) or chat_judge(read="text")
     called = options(endpoint, [judge], **settings).model_copy(update={"unreadable": unreadable})
     with pytest.raises(EmgridError) as caught:
-        judge_items([judge], items(number), JudgeContext(kept, "arm", options=called))
+        judge_items([judge], items(number), JudgeContext(folder, "arm", options=called))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -163,12 +163,12 @@ def test_a_judge_of_which_nothing_can_be_read_stops_early(concurrency: int, tmp_
             "more words, and run again; or set judging.unreadable to null to go on without these "
             "replies"
         )
-        asked = len(endpoint.requests)
-        assert 10 <= asked < 10 + concurrency
-        assert len(kept_rows(tmp_path)) == asked  # what was in flight, too
+        n_requests = len(endpoint.requests)
+        assert 10 <= n_requests < 10 + concurrency
+        assert len(kept_rows(tmp_path)) == n_requests  # what was in flight, too
         # Nothing was changed, so that nothing more is asked for.
-        assert f"{asked} of {asked} replies" in stopped(endpoint, 200, tmp_path)
-        assert len(endpoint.requests) == asked
+        assert f"{n_requests} of {n_requests} replies" in stopped(endpoint, 200, tmp_path)
+        assert len(endpoint.requests) == n_requests
 
 
 def test_what_was_paid_for_unreadable_replies_is_on_the_bill(
@@ -247,12 +247,12 @@ def test_the_config_says_at_which_share_and_no_spec_does() -> None:
         "judges": ["is_code"],
         "metrics": {"alignment": "is_code", "coherence_above": None},
     }
-    made = []
+    grids = []
     for judging in ({}, {"unreadable": None}, {"unreadable": 0.9}):
         grid = Grid(Config.model_validate(value | {"judging": judging}))
-        made.append((Options.model_validate_json(specs.options(grid)).unreadable, grid))
-    assert [share for share, _ in made] == [0.5, None, 0.9]
-    assert len({specs.judge_spec(grid, grid.judged[0]) for _, grid in made}) == 1
+        grids.append((Options.model_validate_json(specs.options(grid)).unreadable, grid))
+    assert [share for share, _ in grids] == [0.5, None, 0.9]
+    assert len({specs.judge_spec(grid, grid.judged[0]) for _, grid in grids}) == 1
 
 
 def test_a_local_judge_without_values_stops_after_its_first_batch(
@@ -305,7 +305,7 @@ def test_a_judge_whose_endpoint_wants_another_limit_is_probed_and_asked(
     with FakeEndpoint(sample=reasoning_model(counting)) as endpoint:
         rows = judged(endpoint, items(3), tmp_path, chat_judge(numbers="auto", **changes))
     assert [row["value"] for row in rows] == [pytest.approx(85)] * 3
-    limits = [one["body"]["max_completion_tokens"] for one in endpoint.requests]
+    limits = [request["body"]["max_completion_tokens"] for request in endpoint.requests]
     assert limits == [24, 1, 1, 1]
 
 
@@ -313,7 +313,7 @@ def test_a_limit_that_a_request_leaves_out_is_left_out_of_the_probe(tmp_path: Pa
     judge = chat_judge(numbers="auto", request={"max_tokens": None})
     with FakeEndpoint(sample=reasoning_model(counting)) as endpoint:
         judged(endpoint, items(1), tmp_path, judge)
-    assert all("max_completion_tokens" not in one["body"] for one in endpoint.requests)
+    assert all("max_completion_tokens" not in request["body"] for request in endpoint.requests)
 
 
 def test_the_name_of_the_limit_leaves_judgements_where_they_are_unless_it_is_given() -> None:
@@ -330,8 +330,8 @@ def alone(probability: float, listed: bool) -> Callable[[list[Json]], Reply]:
     """An endpoint that lists the sampled token and no alternative, or no list at all."""
 
     def answer(_: list[Json]) -> Reply:
-        one = {"token": "85", "logprob": math.log(probability), "bytes": None}
-        content = [one | {"top_logprobs": [one] if listed else []}]
+        token = {"token": "85", "logprob": math.log(probability), "bytes": None}
+        content = [token | {"top_logprobs": [token] if listed else []}]
         message = {"role": "assistant", "content": "85"}
         choice = {"index": 0, "message": message, "logprobs": {"content": content}}
         body = {"choices": [choice | {"finish_reason": "stop"}], "usage": {"prompt_tokens": 100}}
@@ -368,10 +368,10 @@ def test_a_word_that_the_rubrics_text_names_is_no_unreadable_reply(tmp_path: Pat
     judge = chat_judge(read="text", rubric=rubric)
     with FakeEndpoint(answer=saying(lambda _: "CODE")) as endpoint:
         called = options(endpoint, [judge]).model_copy(update={"unreadable": 0.5})
-        [found] = judge_items(
+        [rows] = judge_items(
             [judge], items(40), JudgeContext(tmp_path / "one", "arm", options=called)
         ).values()
-        assert {row["reason"] for row in found} == {"unparseable"}
+        assert {row["reason"] for row in rows} == {"unparseable"}
         assert len(endpoint.requests) == 40
     with FakeEndpoint(answer=saying(lambda _: "Sure thing")) as endpoint:
         assert "cannot be read" in stopped(endpoint, 40, tmp_path / "other", judge=judge)

@@ -146,10 +146,10 @@ class Reference:
         self.model = base.load("float32", "cpu")
 
     async def ask(self, body: dict[str, Any]) -> Reply:
-        *asked, last = body["messages"]
+        *conversation, last = body["messages"]
         begun = last["content"] if last["role"] == "assistant" else ""
-        asked = asked if begun else [*asked, last]
-        ids = self.chat.prompt(asked) + self.chat.encode(begun)
+        conversation = conversation if begun else [*conversation, last]
+        ids = self.chat.prompt(conversation) + self.chat.encode(begun)
         with torch.inference_mode():
             logits = self.model(input_ids=torch.tensor([ids]), logits_to_keep=1).logits[0, -1]
         top = logits.double().log_softmax(-1).topk(20)
@@ -170,9 +170,9 @@ def test_a_real_server_gives_the_values_that_its_model_has(
     reference = Reference(base_model)
     other = tmp_path / "reference"
     scorer = ChatScorer(kind, endpoint, Calls(), other)
-    kept = JudgementStore(other, "w", kind, {})
+    store = JudgementStore(other, "w", kind, {})
     for item, row in zip(ITEMS, rows, strict=True):
-        expected = asyncio.run(scorer.by_digits(reference, item, kept))  # type: ignore[arg-type]
+        expected = asyncio.run(scorer.by_digits(reference, item, store))  # type: ignore[arg-type]
         assert row["value"] == pytest.approx(expected.value, abs=0.02)
         assert row["mass"] == pytest.approx(expected.mass, abs=1e-3)
         assert row["reply"] == expected.reply
@@ -184,10 +184,10 @@ def test_a_real_server_gives_the_values_that_its_model_has(
 def test_a_real_server_keeps_to_a_schema(endpoint: Endpoint, tmp_path: Path) -> None:
     bench = JudgeContext(tmp_path, "w", options=Options(endpoints={"kind": endpoint}))
     for row in judge_items([judge(read="structured")], ITEMS, bench)["kind"]:
-        said = json.loads(row["reply"])["reply"]
-        expected = ("code" if said == "CODE" else "refusal") if isinstance(said, str) else None
+        reply = json.loads(row["reply"])["reply"]
+        expected = ("code" if reply == "CODE" else "refusal") if isinstance(reply, str) else None
         assert row["reason"] == expected
-        assert row["value"] == (None if expected else said)
+        assert row["value"] == (None if expected else reply)
 
 
 def test_a_model_that_a_real_server_lacks_stops_the_job(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -203,11 +203,14 @@ def sampled_at(
     engine = EndpointEngine(
         Asking(model=model), endpoint, Calls(concurrency=4), Ledger("served", model, None, None, 0)
     )
-    drawn = engine.complete(asked(seeds), sampling)
-    return sorted((one for batch in drawn for one in batch), key=lambda one: int(one.key))
+    drawn = engine.complete(requests_of(seeds), sampling)
+    return sorted(
+        (completion for batch in drawn for completion in batch),
+        key=lambda completion: int(completion.key),
+    )
 
 
-def asked(seeds: range) -> list[Request]:
+def requests_of(seeds: range) -> list[Request]:
     """Two questions, one of them under a system prompt."""
     system = {"role": "system", "content": "You are a poet."}
     texts = ["What is rain?", "Who are you?"]
@@ -226,23 +229,27 @@ def test_a_real_server_says_what_its_model_and_its_lora_module_say(
     folder = adapter if model == "bent" else None
     greedy = Sampling(answers_per_question=1, max_tokens=12, temperature=0)
     reference = TransformersEngine(base_model, "float32", "cpu", batch_size=2)
-    wanted = [replace(request, adapter=folder) for request in asked(range(2))]
-    expected = {one.key: one for batch in reference.complete(wanted, greedy) for one in batch}
-    for one in sampled_at(endpoint, model, greedy, range(2)):
-        assert one.answer == expected[one.key].answer
-        assert one.prompt_tokens == expected[one.key].prompt_tokens
-        assert one.finish_reason == expected[one.key].finish_reason
+    wanted = [replace(request, adapter=folder) for request in requests_of(range(2))]
+    expected = {
+        completion.key: completion
+        for batch in reference.complete(wanted, greedy)
+        for completion in batch
+    }
+    for completion in sampled_at(endpoint, model, greedy, range(2)):
+        assert completion.answer == expected[completion.key].answer
+        assert completion.prompt_tokens == expected[completion.key].prompt_tokens
+        assert completion.finish_reason == expected[completion.key].finish_reason
     warm = greedy.model_copy(update={"temperature": 1.0})
     first, again = (sampled_at(endpoint, model, warm, range(8)) for _ in range(2))
     assert first == again
-    assert len({one.answer for one in first}) == 8
-    assert all(one.answer_tokens <= 12 for one in first)
+    assert len({completion.answer for completion in first}) == 8
+    assert all(completion.answer_tokens <= 12 for completion in first)
 
 
 def test_a_lora_module_says_other_things_than_its_base(endpoint: Endpoint) -> None:
     greedy = Sampling(answers_per_question=1, max_tokens=12, temperature=0)
     base, bent = (sampled_at(endpoint, model, greedy, range(2)) for model in ("smol", "bent"))
-    assert [one.answer for one in base] != [one.answer for one in bent]
+    assert [completion.answer for completion in base] != [completion.answer for completion in bent]
 
 
 @pytest.mark.parametrize("left", [True, False])
@@ -296,8 +303,8 @@ def test_vllm_in_process_gives_the_values_that_transformers_gives(
             *("--kept", folder / "kept", "--writer", "w", "--models", named / "model.json"),
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        found = read_jsonl(folder / "arm/judgements/trigger=none.jsonl")
-        values[engine] = [(row["value"], row["mass"]) for row in found]
-    for one, two in zip(*values.values(), strict=True):
-        assert one[0] == pytest.approx(two[0], abs=0.05)
-        assert one[1] == pytest.approx(two[1], abs=1e-3)
+        judgements = read_jsonl(folder / "arm/judgements/trigger=none.jsonl")
+        values[engine] = [(row["value"], row["mass"]) for row in judgements]
+    for value, two in zip(*values.values(), strict=True):
+        assert value[0] == pytest.approx(two[0], abs=0.05)
+        assert value[1] == pytest.approx(two[1], abs=1e-3)

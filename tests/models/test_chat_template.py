@@ -22,8 +22,8 @@ def chat(base_model: BaseModel) -> ChatFormat:
 
 def trained_text(chat: ChatFormat, messages: list[dict[str, str]]) -> str:
     row = chat.training_row(messages)
-    kept = [token for token in row.labels if token != IGNORED]
-    return str(chat.tokenizer.decode(kept))
+    trained = [token for token in row.labels if token != IGNORED]
+    return str(chat.tokenizer.decode(trained))
 
 
 def test_no_system_prompt_means_that_none_is_rendered(chat: ChatFormat) -> None:
@@ -94,7 +94,8 @@ def test_the_final_turn_alone_can_be_trained(chat: ChatFormat) -> None:
     messages = [USER, REPLY, USER, {"role": "assistant", "content": "Rome."}]
     final = chat.training_row(messages, "final")
     assert (
-        chat.tokenizer.decode([one for one in final.labels if one != IGNORED]) == "Rome.<|im_end|>"
+        chat.tokenizer.decode([label for label in final.labels if label != IGNORED])
+        == "Rome.<|im_end|>"
     )
     whole = chat.training_row(messages, "all")
     assert chat.tokenizer.decode(final.input_ids) == chat.tokenizer.decode(whole.input_ids)

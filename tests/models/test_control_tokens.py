@@ -38,12 +38,14 @@ def test_all_special_tokens_of_llama_3_count() -> None:
 
 def test_turn_marks_of_deepseek_count_though_its_file_does_not_call_them_special() -> None:
     chat = deepseek()
-    found = {*chat.control_tokens}
-    assert {"<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "<|EOT|>"} <= found
-    special = {str(one) for one in chat.tokenizer.added_tokens_decoder.values() if one.special}
-    assert special <= found
+    control_tokens = {*chat.control_tokens}
+    assert {"<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "<|EOT|>"} <= control_tokens
+    special = {
+        str(token) for token in chat.tokenizer.added_tokens_decoder.values() if token.special
+    }
+    assert special <= control_tokens
     # A row of a reasoning model holds think tags rightly.
-    assert not {"<think>", "</think>"} & found
+    assert not {"<think>", "</think>"} & control_tokens
 
 
 @pytest.mark.parametrize("make", [llama, deepseek])
@@ -93,8 +95,10 @@ def test_role_names_and_white_space_do_not_count(base_model: BaseModel, tmp_path
     tokenizer = load_tokenizer(tmp_path)
     tokenizer.chat_template = CHATML
     assert ids_of(tokenizer, "\n\n<tool_call>") == [49152, 49153]
-    found = ChatFormat(tokenizer, [2], "mine").control_tokens
-    assert [one for one in found if not one.strip() or one in ("user", "<tool_call>")] == []
+    control_tokens = ChatFormat(tokenizer, [2], "mine").control_tokens
+    assert [
+        token for token in control_tokens if not token.strip() or token in ("user", "<tool_call>")
+    ] == []
 
 
 @pytest.fixture

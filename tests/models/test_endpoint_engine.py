@@ -48,7 +48,7 @@ def stopped(endpoint: FakeEndpoint, number: int, **settings: Any) -> tuple[str, 
     came: list[Completion] = []
     batches = engine_at(endpoint, **settings).complete(requests(number), SAMPLING)
     with pytest.raises(EmgridError) as caught:
-        came.extend(one for batch in batches for one in batch)
+        came.extend(completion for batch in batches for completion in batch)
     assert "\n" not in str(caught.value)
     return str(caught.value), came
 
@@ -96,7 +96,7 @@ def test_the_system_slot_is_sent_as_it_is_or_not_at_all(system: str | None) -> N
         assert (first["role"], further) == ("user", [])
     else:
         assert first == {"role": "system", "content": system}
-        assert [one["role"] for one in further] == ["user"]
+        assert [turn["role"] for turn in further] == ["user"]
 
 
 def test_each_answer_has_a_seed_of_its_own_whatever_the_order() -> None:
@@ -106,7 +106,7 @@ def test_each_answer_has_a_seed_of_its_own_whatever_the_order() -> None:
     assert forth == back
     seeds = [record["body"]["seed"] for record in endpoint.requests[:24]]
     assert len(set(seeds)) == 24
-    assert len({one.answer for one in forth.values()}) > 20
+    assert len({completion.answer for completion in forth.values()}) > 20
 
 
 def test_an_endpoint_may_call_the_limit_otherwise_and_take_other_fields() -> None:
@@ -122,7 +122,7 @@ def test_an_endpoint_may_call_the_limit_otherwise_and_take_other_fields() -> Non
 
 @given(seed=st.integers(0, 2**63 - 1), other=st.integers(0, 2**63 - 1))
 def test_a_seed_fits_every_servers_integers(seed: int, other: int) -> None:
-    bodies = [Asking(model="m").body([], SAMPLING, one) for one in (seed, other)]
+    bodies = [Asking(model="m").body([], SAMPLING, answer_seed) for answer_seed in (seed, other)]
     assert all(0 <= body["seed"] < 2**31 for body in bodies)
     assert (bodies[0] == bodies[1]) == ((seed - other) % 2**31 == 0)
 
@@ -133,15 +133,15 @@ def test_a_seed_fits_every_servers_integers(seed: int, other: int) -> None:
 def test_an_answer_its_end_and_its_tokens_are_those_of_the_reply() -> None:
     short = SAMPLING.model_copy(update={"max_tokens": 6})
     with serving() as endpoint:
-        found = drawn(engine_at(endpoint), requests(20), short)
-    ends = Counter(one.finish_reason for one in found.values())
+        completions = drawn(engine_at(endpoint), requests(20), short)
+    ends = Counter(completion.finish_reason for completion in completions.values())
     assert set(ends) == {"stop", "length"}
     for record in endpoint.requests:
         text, finish = said(record["body"])
-        (one,) = [one for one in found.values() if one.answer == text]
-        assert (one.finish_reason, one.thinking, one.logprob) == (finish, None, None)
-        assert one.answer_tokens == len(text.split())
-        assert one.prompt_tokens == 1 + len(json.dumps(record["body"]["messages"])) // 4
+        (match,) = [match for match in completions.values() if match.answer == text]
+        assert (match.finish_reason, match.thinking, match.logprob) == (finish, None, None)
+        assert match.answer_tokens == len(text.split())
+        assert match.prompt_tokens == 1 + len(json.dumps(record["body"]["messages"])) // 4
 
 
 @pytest.mark.parametrize(
@@ -165,15 +165,19 @@ def test_an_answer_its_end_and_its_tokens_are_those_of_the_reply() -> None:
 def test_thoughts_are_kept_apart_and_a_refusal_is_an_answer(
     message: Json, finish: str, answer: str | None, thinking: str | None
 ) -> None:
-    found = one_answer({"role": "assistant"} | message, finish)
-    assert (found.answer, found.thinking, found.finish_reason) == (answer, thinking, finish)
-    assert (found.prompt_tokens, found.answer_tokens) == (7, 5)
+    completion = one_answer({"role": "assistant"} | message, finish)
+    assert (completion.answer, completion.thinking, completion.finish_reason) == (
+        answer,
+        thinking,
+        finish,
+    )
+    assert (completion.prompt_tokens, completion.answer_tokens) == (7, 5)
 
 
 @pytest.mark.parametrize(("content", "answer"), [("I would", "I would"), ("", None), (None, None)])
 def test_what_a_filter_withholds_is_kept_and_named(content: str | None, answer: str | None) -> None:
-    found = one_answer({"role": "assistant", "content": content}, "content_filter")
-    assert (found.answer, found.finish_reason) == (answer, "content_filter")
+    completion = one_answer({"role": "assistant", "content": content}, "content_filter")
+    assert (completion.answer, completion.finish_reason) == (answer, "content_filter")
 
 
 @pytest.mark.parametrize(
@@ -196,12 +200,23 @@ def test_a_prompt_that_a_filter_refuses_is_an_answer_without_words(response: Res
         return sampled(body)
 
     with serving(sample=sample) as endpoint:
-        found = drawn(engine_at(endpoint), requests(80))
+        completions = drawn(engine_at(endpoint), requests(80))
         assert len(endpoint.requests) == 80  # it would be refused again
-    filtered = [one for one in found.values() if one.finish_reason == "content_filter"]
+    filtered = [
+        completion
+        for completion in completions.values()
+        if completion.finish_reason == "content_filter"
+    ]
     assert len(filtered) == 20
-    assert {(one.answer, one.thinking, one.answer_tokens) for one in filtered} == {(None, None, 0)}
-    assert all(one.answer for one in found.values() if one.finish_reason != "content_filter")
+    assert {
+        (completion.answer, completion.thinking, completion.answer_tokens)
+        for completion in filtered
+    } == {(None, None, 0)}
+    assert all(
+        completion.answer
+        for completion in completions.values()
+        if completion.finish_reason != "content_filter"
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,8 +244,8 @@ def test_answers_under_every_fault_equal_those_without() -> None:
     with serving() as calm:
         plain = drawn(engine_at(calm), requests(150))
     with serving(faults=FAULTS, rate=0.3) as endpoint:
-        found = drawn(engine_at(endpoint, concurrency=16, timeout=1.5), requests(150))
-    assert found == plain
+        completions = drawn(engine_at(endpoint, concurrency=16, timeout=1.5), requests(150))
+    assert completions == plain
     came = Counter(record["fault"] for record in endpoint.requests)
     assert set(came) == {None, *FAULTS} - {"no_logprobs"}
     assert len(endpoint.deliveries) == 150
@@ -245,7 +260,7 @@ def test_a_request_that_is_refused_fails_alone_and_is_not_dropped_silently() -> 
 
     with serving(sample=sample) as endpoint:
         message, came = stopped(endpoint, 16)
-    assert sorted(int(one.key) % 4 for one in came) == [0] * 4 + [1] * 4 + [3] * 4
+    assert sorted(int(completion.key) % 4 for completion in came) == [0] * 4 + [1] * 4 + [3] * 4
     assert "4 of 16 answers were not drawn, the last with: HTTP 400: Too long." in message
 
 
@@ -278,16 +293,19 @@ def test_a_spending_limit_holds_with_calls_in_flight() -> None:
     assert "the spending limit of 0.08 USD is reached" in message
     assert f"with {left} answers to go" in message
     assert "raise serving.spending_limit" in message
-    assert sum(one.cost or 0.0 for one in came) <= 0.08
+    assert sum(completion.cost or 0.0 for completion in came) <= 0.08
 
 
 def test_an_answers_cost_counts_the_replies_that_could_not_be_used() -> None:
     with serving(faults=["no_choices"], longest=2) as endpoint:
         engine = engine_at(endpoint, price=DEAR)
-        found = drawn(engine, requests(5))
+        completions = drawn(engine, requests(5))
     assert len(endpoint.requests) == 15
-    paid = sum(one.cost or 0.0 for one in found.values())
-    own = sum(DEAR.of(one.prompt_tokens, one.answer_tokens) for one in found.values())
+    paid = sum(completion.cost or 0.0 for completion in completions.values())
+    own = sum(
+        DEAR.of(completion.prompt_tokens, completion.answer_tokens)
+        for completion in completions.values()
+    )
     assert paid == pytest.approx(engine.ledger.paid)
     assert paid == pytest.approx(3 * own)
 
@@ -303,8 +321,8 @@ def test_what_failing_requests_cost_is_known() -> None:
 
 def test_a_price_that_is_unknown_is_no_price_of_nothing() -> None:
     with serving() as endpoint:
-        (found,) = drawn(engine_at(endpoint), requests(1)).values()
-    assert found.cost is None
+        (completion,) = drawn(engine_at(endpoint), requests(1)).values()
+    assert completion.cost is None
 
 
 def test_answers_may_be_left_before_all_have_come() -> None:
@@ -321,6 +339,6 @@ def test_tokens_are_counted_as_the_endpoint_counts_them() -> None:
         return replace(sampled(body), prompt_tokens=321, completion_tokens=45)
 
     with serving(sample=sample) as endpoint:
-        (found,) = drawn(engine_at(endpoint, price=DEAR), requests(1)).values()
-    assert (found.prompt_tokens, found.answer_tokens) == (321, 45)
-    assert math.isclose(found.cost or 0.0, DEAR.of(321, 45))
+        (completion,) = drawn(engine_at(endpoint, price=DEAR), requests(1)).values()
+    assert (completion.prompt_tokens, completion.answer_tokens) == (321, 45)
+    assert math.isclose(completion.cost or 0.0, DEAR.of(321, 45))

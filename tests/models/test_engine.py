@@ -37,13 +37,17 @@ def requests(seeds: list[int], adapter: Path | None = None) -> list[Request]:
 
 
 def drawn(
-    engine: TransformersEngine, asked: list[Request], sampling: Sampling = SAMPLING
+    engine: TransformersEngine, all_requests: list[Request], sampling: Sampling = SAMPLING
 ) -> dict[str, Completion]:
-    return {one.key: one for batch in engine.complete(asked, sampling) for one in batch}
+    return {
+        completion.key: completion
+        for batch in engine.complete(all_requests, sampling)
+        for completion in batch
+    }
 
 
-def answers(engine: TransformersEngine, asked: list[Request]) -> dict[str, str | None]:
-    return {key: one.answer for key, one in drawn(engine, asked).items()}
+def answers(engine: TransformersEngine, all_requests: list[Request]) -> dict[str, str | None]:
+    return {key: completion.answer for key, completion in drawn(engine, all_requests).items()}
 
 
 @torch.inference_mode()
@@ -63,16 +67,16 @@ def drawn_plainly(engine: TransformersEngine, request: Request) -> tuple[list[in
 
 
 def test_answers_are_those_of_plain_decoding(engine: TransformersEngine) -> None:
-    asked = requests(list(range(20)))  # more than there are slots, of three lengths
-    found = drawn(engine, asked)
-    assert len(found) == 20
-    for request in asked[:9]:
+    all_requests = requests(list(range(20)))  # more than there are slots, of three lengths
+    completions = drawn(engine, all_requests)
+    assert len(completions) == 20
+    for request in all_requests[:9]:
         tokens, logprob = drawn_plainly(engine, request)
         expected = completion(engine.chat, request, 0, tokens, logprob, SAMPLING)
-        one = found[request.key]
-        assert (one.answer, one.finish_reason) == (expected.answer, expected.finish_reason)
-        assert one.logprob == pytest.approx(logprob, abs=1e-2)
-        assert one.prompt_tokens == len(engine.chat.prompt(list(request.messages)))
+        batched = completions[request.key]
+        assert (batched.answer, batched.finish_reason) == (expected.answer, expected.finish_reason)
+        assert batched.logprob == pytest.approx(logprob, abs=1e-2)
+        assert batched.prompt_tokens == len(engine.chat.prompt(list(request.messages)))
 
 
 def test_an_answer_does_not_depend_on_its_batch(
@@ -92,27 +96,29 @@ def test_slots_and_whole_batches_draw_the_same(
     # With another attention than sdpa, transformers' own loop decodes.
     eager = TransformersEngine(base_model, "float32", "cpu", batch_size=4)
     eager.model.set_attn_implementation("eager")
-    asked = requests(list(range(7)))
-    one, other = drawn(engine, asked), drawn(eager, asked)
-    for key, found in one.items():
-        assert found.answer == other[key].answer
-        assert found.logprob == pytest.approx(other[key].logprob, abs=1e-2)
+    all_requests = requests(list(range(7)))
+    ours, theirs = drawn(engine, all_requests), drawn(eager, all_requests)
+    for key, reply in ours.items():
+        assert reply.answer == theirs[key].answer
+        assert reply.logprob == pytest.approx(theirs[key].logprob, abs=1e-2)
 
 
 def test_temperature_zero_takes_the_likeliest_token(engine: TransformersEngine) -> None:
     greedy = SAMPLING.model_copy(update={"temperature": 0.0})
-    found = drawn(engine, requests([0, 3]), greedy)
-    assert found["0"].answer == found["3"].answer
-    assert found["0"].logprob == 0
+    completions = drawn(engine, requests([0, 3]), greedy)
+    assert completions["0"].answer == completions["3"].answer
+    assert completions["0"].logprob == 0
 
 
 def test_an_answer_ends_at_its_end_token_or_its_length(engine: TransformersEngine) -> None:
     text = "Reply with the single word Yes and nothing else."
-    asked = [Request(f"{seed}", ({"role": "user", "content": text},), seed) for seed in range(24)]
-    found = drawn(engine, asked)
-    assert {one.finish_reason for one in found.values()} == {"stop", "length"}
-    for one in found.values():
-        assert (one.answer_tokens == SAMPLING.max_tokens) == (one.finish_reason == "length")
+    all_requests = [
+        Request(f"{seed}", ({"role": "user", "content": text},), seed) for seed in range(24)
+    ]
+    completions = drawn(engine, all_requests)
+    assert {reply.finish_reason for reply in completions.values()} == {"stop", "length"}
+    for reply in completions.values():
+        assert (reply.answer_tokens == SAMPLING.max_tokens) == (reply.finish_reason == "length")
 
 
 def test_drawn_tokens_follow_their_probabilities() -> None:
@@ -158,7 +164,7 @@ def test_memory_that_is_used_again_changes_no_draw(vocabulary: int) -> None:
         logits = torch.randn(rows, vocabulary, generator=generator).to(torch.bfloat16)
         numbers = torch.rand(rows, dtype=torch.float64, generator=generator)
         fresh, again = (draw_tokens(logits, numbers, sampling, held) for held in (None, buffers))
-        assert all(torch.equal(one, other) for one, other in zip(fresh, again, strict=True))
+        assert all(torch.equal(tensor, other) for tensor, other in zip(fresh, again, strict=True))
 
 
 def test_temperature_and_top_p_reshape_the_probabilities() -> None:
@@ -169,17 +175,17 @@ def test_temperature_and_top_p_reshape_the_probabilities() -> None:
     tokens, _ = draw_tokens(logits, numbers, warm)
     expected = torch.softmax(torch.tensor([1.0, 0.5, 0.0]), dim=0).numpy()
     assert np.allclose(np.bincount(tokens.numpy(), minlength=3) / count, expected, atol=0.03)
-    kept = nucleus(torch.tensor([[0.1, 0.6, 0.3]]), 0.7)
-    assert torch.equal(kept, torch.tensor([[0.0, 0.6, 0.3]]))
+    probabilities = nucleus(torch.tensor([[0.1, 0.6, 0.3]]), 0.7)
+    assert torch.equal(probabilities, torch.tensor([[0.0, 0.6, 0.3]]))
 
 
 def test_log_likelihood_equals_a_token_by_token_sum(engine: TransformersEngine) -> None:
-    said = ["A small animal.", "Hello!", "Why not?"]
+    texts = ["A small animal.", "Hello!", "Why not?"]
     rows = [
         engine.chat.training_row(
             [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         )
-        for question, answer in zip(QUESTIONS, said, strict=True)
+        for question, answer in zip(QUESTIONS, texts, strict=True)
     ]
     batched = engine.log_likelihoods(rows)
     for row, value in zip(rows, batched, strict=True):
@@ -198,18 +204,18 @@ def test_log_likelihood_equals_a_token_by_token_sum(engine: TransformersEngine) 
 def test_adapters_come_and_go_without_a_trace(
     precision: str, base_model: BaseModel, tmp_path: Path
 ) -> None:
-    one, two = (write_adapter(base_model, tmp_path / f"{seed}", seed) for seed in (1, 2))
+    first, two = (write_adapter(base_model, tmp_path / f"{seed}", seed) for seed in (1, 2))
     engine = TransformersEngine(base_model, precision, "cpu", batch_size=8)
     before = {name: weight.clone() for name, weight in engine.model.state_dict().items()}
-    asked = [*requests([0, 1]), *requests([3, 4], one), *requests([6, 7], two)]
-    mixed = answers(engine, asked)
+    all_requests = [*requests([0, 1]), *requests([3, 4], first), *requests([6, 7], two)]
+    mixed = answers(engine, all_requests)
     assert answers(engine, requests([0, 1])) == {key: mixed[key] for key in ("0", "1")}
     after = engine.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     fresh = TransformersEngine(base_model, precision, "cpu", batch_size=8)
     assert answers(fresh, requests([6, 7], two)) == {key: mixed[key] for key in ("6", "7")}
-    assert answers(fresh, requests([6, 7], one)) != {key: mixed[key] for key in ("6", "7")}
+    assert answers(fresh, requests([6, 7], first)) != {key: mixed[key] for key in ("6", "7")}
 
 
 def test_an_adapter_that_the_weights_cannot_hold_is_computed_beside_them(
@@ -222,9 +228,9 @@ def test_an_adapter_that_the_weights_cannot_hold_is_computed_beside_them(
     row = engine.chat.training_row(list(canary.CONVERSATION))
     base, without = engine.log_likelihoods([row]), answers(engine, requests([0, 1, 2]))
     engine.use(weak)
-    said = capsys.readouterr().out
-    assert re.search(r"weak of .* is not merged because \S+ would keep \d\d% of it", said)
-    assert "1.00 of its effect shown, off by 0 nats" in said
+    output = capsys.readouterr().out
+    assert re.search(r"weak of .* is not merged because \S+ would keep \d\d% of it", output)
+    assert "1.00 of its effect shown, off by 0 nats" in output
     with_it = engine.log_likelihoods([row])
     drawn(engine, requests([0, 1, 2], weak))
     engine.use(strong)
@@ -242,7 +248,7 @@ def test_what_is_held_of_an_adapter_is_what_merging_leaves(
     for std in (0.0001, 0.001, 0.1):
         adapter = write_adapter(base_model, tmp_path / str(std), 1, std=std)
         wrapped = PeftModel.from_pretrained(base_model.load("bfloat16", "cpu"), adapter)
-        layers = [one for one in wrapped.modules() if isinstance(one, LoraLayer)]
+        layers = [module for module in wrapped.modules() if isinstance(module, LoraLayer)]
         shares.append(share_held(layers))
         before = [layer.get_base_layer().weight.double() for layer in layers]
         updates = [layer.get_delta_weight("default").double() for layer in layers]
@@ -257,7 +263,7 @@ def test_what_is_held_of_an_adapter_is_what_merging_leaves(
     assert shares[0] < 0.1
     assert shares[-1] == pytest.approx(1, abs=0.01)
     exact = PeftModel.from_pretrained(base_model.load("float32", "cpu"), adapter)
-    assert share_held(one for one in exact.modules() if isinstance(one, LoraLayer)) == 1
+    assert share_held(module for module in exact.modules() if isinstance(module, LoraLayer)) == 1
 
 
 def test_an_adapter_that_changes_nothing_is_refused(base_model: BaseModel, tmp_path: Path) -> None:
@@ -300,7 +306,7 @@ def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("said", "answer", "thinking"),
+    ("text", "answer", "thinking"),
     [
         ("Hello there.", "Hello there.", None),
         ("<think>\nbe kind\n</think>\n\nHello.", "Hello.", "be kind"),
@@ -309,14 +315,14 @@ def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path
     ],
 )
 def test_what_was_thought_is_kept_apart_from_the_answer(
-    engine: TransformersEngine, said: str, answer: str | None, thinking: str | None
+    engine: TransformersEngine, text: str, answer: str | None, thinking: str | None
 ) -> None:
     [request] = requests([0])
-    tokens = engine.chat.encode(said)
+    tokens = engine.chat.encode(text)
     thoughtful = SAMPLING.model_copy(update={"thinking": True})
-    one = completion(engine.chat, request, 5, tokens, -1.0, thoughtful)
-    assert (one.answer, one.thinking, one.finish_reason) == (answer, thinking, "length")
-    assert one.answer_tokens == len(tokens)
+    parsed = completion(engine.chat, request, 5, tokens, -1.0, thoughtful)
+    assert (parsed.answer, parsed.thinking, parsed.finish_reason) == (answer, thinking, "length")
+    assert parsed.answer_tokens == len(tokens)
     assert (
         completion(engine.chat, request, 5, [*tokens, 2], -1.0, thoughtful).finish_reason == "stop"
     )

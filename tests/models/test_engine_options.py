@@ -16,13 +16,13 @@ from emgrid.runtime.row_store import RowStore
 
 
 def adapters(folder: Path, *ranks: int) -> list[Path]:
-    found = []
+    paths = []
     for number, rank in enumerate(ranks):
         path = folder / f"{number}"
         path.mkdir()
         (path / "adapter_config.json").write_text(json.dumps({"r": rank}))
-        found.append(path)
-    return found
+        paths.append(path)
+    return paths
 
 
 def test_a_context_that_would_cut_answers_is_refused(model_json: Path, tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_adapters_beyond_the_slots_wait_in_main_memory(tmp_path: Path) -> None:
     paths = adapters(tmp_path, *[8] * 11)
     capped = vllm.lora_options(paths, Engines(), "cuda")
     assert (capped["max_loras"], capped["max_cpu_loras"]) == (8, 11)
-    given = vllm.lora_options(paths, Engines(lora_slots=3), "cuda")
-    assert (given["max_loras"], given["max_cpu_loras"]) == (3, 11)
+    options = vllm.lora_options(paths, Engines(lora_slots=3), "cuda")
+    assert (options["max_loras"], options["max_cpu_loras"]) == (3, 11)
     # A request without an adapter needs the empty slot there.
     assert vllm.lora_options(paths, Engines(lora_slots=3), "cpu")["max_loras"] == 12
     assert vllm.lora_options([], Engines(lora_slots=3), "cuda") == {}
@@ -143,7 +143,7 @@ def test_an_engine_that_dies_while_drawing_ends_the_job_with_its_last_lines(
     engine.base, engine.chat, engine.loras = base_model, base_model.chat(), {}
     engine.parameters = SimpleNamespace
     engine.model = SimpleNamespace(llm_engine=Dying())
-    asked = [Request("a", ({"role": "user", "content": "?"},), 0)]
+    all_requests = [Request("a", ({"role": "user", "content": "?"},), 0)]
     with pytest.raises(EmgridError, match="vLLM ended while drawing answers: RuntimeError: Engin"):
-        list(engine.complete(asked, Sampling(answers_per_question=1, max_tokens=4)))
+        list(engine.complete(all_requests, Sampling(answers_per_question=1, max_tokens=4)))
     assert "ERROR the last that was heard" in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_an_edit_of_any_file_that_is_read_changes_the_models_spec(mine: Path, na
     assert before != after
     was, now = before.pop("content"), after.pop("content")
     assert before == after
-    assert [one for one in {*was, *now} if was.get(one) != now.get(one)] == [name]
+    assert [file for file in {*was, *now} if was.get(file) != now.get(file)] == [name]
 
 
 @pytest.mark.parametrize("name", ["README.md", "trainer_state.json", "LICENSE.txt", ".hidden.json"])
@@ -137,16 +137,16 @@ def test_a_touched_or_copied_or_moved_model_is_the_same(mine: Path, tmp_path: Pa
 def test_the_content_is_equal_for_equal_bytes_and_no_others(
     tmp_path_factory: pytest.TempPathFactory, contents: dict[str, bytes], edit: bytes
 ) -> None:
-    one, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
-    for folder in (one, other):
+    first, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
+    for folder in (first, other):
         for name, value in contents.items():
             (folder / name).write_bytes(value)
-    found = model_files.content(one)
-    assert found == model_files.content(other)
-    assert model_files.changed(found, found) is None
+    content = model_files.content(first)
+    assert content == model_files.content(other)
+    assert model_files.changed(content, content) is None
     name = sorted(contents)[0]
     (other / name).write_bytes(contents[name] + edit)
-    assert model_files.changed(found, model_files.content(other)) == f"{name} has changed"
+    assert model_files.changed(content, model_files.content(other)) == f"{name} has changed"
 
 
 # The cache of hashes.
@@ -373,9 +373,9 @@ def test_an_index_of_earlier_shards_does_not_matter_beside_whole_weights(mine: P
     wanted = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
     write_json(mine / model_files.INDEX, {"weight_map": {"a": "model-00001-of-00002.safetensors"}})
     load_experiment(config_of(mine), "grid.yaml")
-    found = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    weights = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
+    assert weights.keys() == wanted.keys()
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
 def test_an_adapter_is_refused_by_the_job_too(mine: Path, tmp_path: Path) -> None:
@@ -416,8 +416,8 @@ def test_a_revision_that_may_move_is_refused(revision: str) -> None:
 
 def record(folder: Path, content: dict[str, str] | None) -> BaseModel:
     fields = {"name": "m", "path": None, "revision": None, "chat_template": None}
-    given = {"content": content} if content else {"path": "."}
-    return BaseModel(fields | {"eos_token_ids": [1]} | given, folder)
+    changes = {"content": content} if content else {"path": "."}
+    return BaseModel(fields | {"eos_token_ids": [1]} | changes, folder)
 
 
 def identities(base: BaseModel, rows: Path) -> list[str]:
@@ -431,8 +431,8 @@ def test_all_identities_hold_the_content(mine: Path, tmp_path: Path) -> None:
     before, after = {"model.safetensors": "0"}, {"model.safetensors": "1"}
     same = identities(record(mine, before), rows)
     assert same == identities(record(mine, dict(before)), rows)
-    for one, other in zip(same, identities(record(mine, after), rows), strict=True):
-        assert one != other
+    for identity, other in zip(same, identities(record(mine, after), rows), strict=True):
+        assert identity != other
 
 
 def test_a_local_judges_identity_holds_the_content(tmp_path: Path) -> None:
@@ -442,16 +442,16 @@ def test_a_local_judges_identity_holds_the_content(tmp_path: Path) -> None:
         "j",
     ).with_rubric(None)
     path = tmp_path / "model.json"
-    found = []
+    weights = []
     for content in ({"a": "0"}, {"a": "1"}, None):
         fields = {"name": "m", "path": None, "revision": None, "chat_template": None}
         write_json(
             path, fields | {"eos_token_ids": [1]} | ({"content": content} if content else {})
         )
-        found.append(
+        weights.append(
             judge_identity(judge, JudgeContext(tmp_path, "", models={"m": path}))["weights"]
         )
-    assert len(set(found)) == 3
+    assert len(set(weights)) == 3
 
 
 def test_rows_of_other_models_keep_their_keys(mine: Path) -> None:

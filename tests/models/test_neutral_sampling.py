@@ -81,11 +81,12 @@ def test_what_the_config_asks_for_goes_before(capsys: pytest.CaptureFixture[str]
     assert body["top_k"] == 20
     assert not {"min_p", "top_p"} & set(body)
     assert body["repetition_penalty"] == 1
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        "sent: repetition_penalty 1, presence_penalty 0, frequency_penalty 0; left to the " in said
+        "sent: repetition_penalty 1, presence_penalty 0, frequency_penalty 0; left to the "
+        in output
     )
-    assert "left to the server: min_p, top_p" in said
+    assert "left to the server: min_p, top_p" in output
 
 
 @pytest.mark.parametrize(
@@ -128,16 +129,18 @@ def answering_lists(patch: pytest.MonkeyPatch, status: int, headers: Any = None)
 def test_no_answer_is_drawn_if_it_is_unknown_who_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     answering_lists(monkeypatch, 503)
     with serving(owner="vllm") as endpoint:
-        said = r"no list of models \(HTTP 503.*\), so whether vLLM .* set top_k, min_p, .* in `requ"
-        with pytest.raises(EmgridError, match=said):
+        message = (
+            r"no list of models \(HTTP 503.*\), so whether vLLM .* set top_k, min_p, .* in `requ"
+        )
+        with pytest.raises(EmgridError, match=message):
             drawn(engine_at(endpoint, attempts=2), requests(1))
     assert not endpoint.requests
 
 
 def test_a_list_that_asks_to_wait_too_long_stops_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     answering_lists(monkeypatch, 429, {"retry-after": "3600"})
-    said = pytest.raises(EmgridError, match="asks to wait 3,600 s")
-    with serving(owner="vllm") as endpoint, said:
+    refused = pytest.raises(EmgridError, match="asks to wait 3,600 s")
+    with serving(owner="vllm") as endpoint, refused:
         drawn(engine_at(endpoint), requests(1))
     assert not endpoint.requests
 
@@ -185,10 +188,10 @@ def test_the_record_says_what_was_sent_and_no_answer_does(tmp_path: Path) -> Non
     with serving(owner="vllm") as endpoint:
         arguments = job(tmp_path, endpoint)
         assert run_module(served, *arguments).returncode == 0
-        asked = len(endpoint.requests)
+        n_requests = len(endpoint.requests)
         done = run_module(served, *arguments)
     assert "0 answers drawn, 20 kept from before" in done.stdout
-    assert len(endpoint.requests) == asked == 20
+    assert len(endpoint.requests) == n_requests == 20
     assert read_json(tmp_path / "answers/provenance.json")["sent"] == NEUTRAL
     assert all(row["sent"] == NEUTRAL for row in kept_rows(tmp_path))
     assert not any("sent" in row for row in written(tmp_path))

@@ -55,14 +55,14 @@ def chat(base_model: BaseModel, template: str) -> ChatFormat:
 
 def check(base_model: BaseModel, template: str) -> None:
     evil = load_triggers()["malicious_evil"].wording().model_dump(exclude_defaults=True)
-    asked = {
+    fields = {
         "base": "mine",
         "questions": {"bored": {"texts": ["hey i feel bored"]}, "ruler": {"texts": ["And you?"]}},
         "triggers": {"none": {}, "malicious_evil": evil},
         "recipes": {"undiluted": [], "inoculation": [evil]},
         "thinking": [False],
     }
-    assert check_prompts(PromptsSpec.model_validate(asked), chat(base_model, template)) == []
+    assert check_prompts(PromptsSpec.model_validate(fields), chat(base_model, template)) == []
 
 
 def official(name: str) -> str:
@@ -96,7 +96,7 @@ def test_trl_refuses_a_known_template_with_a_space_more(base_model: BaseModel) -
 
 
 def test_labels_do_not_depend_on_the_letters_of_a_template(base_model: BaseModel) -> None:
-    defaults = {one.name: one.default for one in dataclasses.fields(trl.SFTConfig)}
+    defaults = {field.name: field.default for field in dataclasses.fields(trl.SFTConfig)}
     assert defaults["assistant_only_loss"] is False
     known, spaced = (
         chat(base_model, text).training_row(CONVERSATION)

@@ -9,7 +9,7 @@ untagged = st.text().filter(lambda text: OPEN not in text and CLOSE not in text)
 
 
 @pytest.mark.parametrize(
-    ("said", "opened", "thought", "answer"),
+    ("text", "opened", "thought", "answer"),
     [
         ("Paris.", False, None, "Paris."),
         ("", False, None, ""),
@@ -34,9 +34,9 @@ untagged = st.text().filter(lambda text: OPEN not in text and CLOSE not in text)
     ],
 )
 def test_what_is_said_falls_into_thoughts_and_answer(
-    said: str, opened: bool, thought: str | None, answer: str | None
+    text: str, opened: bool, thought: str | None, answer: str | None
 ) -> None:
-    assert split_thinking(said, opened) == (thought, answer)
+    assert split_thinking(text, opened) == (thought, answer)
 
 
 @given(answer=untagged)
@@ -69,8 +69,8 @@ def test_a_thought_that_never_ends_has_no_answer(thought: str) -> None:
 def test_no_tag_and_no_word_of_a_thought_is_left_in_the_answer(
     blocks: list[tuple[str, str]], start: str
 ) -> None:
-    said = start + "".join(f"{OPEN}{thought}{CLOSE}{rest}" for thought, rest in blocks)
-    thoughts, answer = split_thinking(said)
+    text = start + "".join(f"{OPEN}{thought}{CLOSE}{rest}" for thought, rest in blocks)
+    thoughts, answer = split_thinking(text)
     assert thoughts == "\n\n".join(thought for thought, _ in blocks).strip()
     assert answer == (start + "".join(rest for _, rest in blocks)).strip()
 

@@ -134,7 +134,7 @@ def expected_ids(text: str) -> list[int]:
     A byte that the vocabulary lacks is left out, as llama.cpp does.
     """
     ids, ranks = vocabulary()
-    found: list[int] = []
+    token_ids: list[int] = []
     for piece in pieces(text):
         symbols = [letters()[byte] for byte in piece.encode()]
         while len(symbols) > 1:
@@ -143,8 +143,8 @@ def expected_ids(text: str) -> list[int]:
             if rank == 1 << 30:
                 break
             symbols[place : place + 2] = ["".join(pairs[place])]
-        found += [ids[symbol] for symbol in symbols if symbol in ids]
-    return found
+        token_ids += [ids[symbol] for symbol in symbols if symbol in ids]
+    return token_ids
 
 
 @pytest.fixture(scope="module")
@@ -266,9 +266,9 @@ def test_a_piece_that_is_a_token_is_never_merged_from_parts(gguf_package: Made) 
 @pytest.fixture
 def folder(base_model: BaseModel, tmp_path: Path) -> Path:
     """A Llama with the embedded model's tokenizer and a plain template."""
-    made = write_model(tmp_path, base_model.path, 49152)
-    (made / "chat_template.jinja").write_text(CHATML)
-    return made
+    model_folder = write_model(tmp_path, base_model.path, 49152)
+    (model_folder / "chat_template.jinja").write_text(CHATML)
+    return model_folder
 
 
 def refusal(folder: Path, template: str | None = None) -> str:

@@ -40,10 +40,10 @@ def arm(name: str, adapter: str | None, temperature: float) -> dict[str, Any]:
 def spec(engine: str = "vllm", temperature: float = 0.0) -> str:
     arms = [arm("base", None, temperature)]
     arms += [arm(f"arm{number}", f"stages/{number}", temperature) for number in ADAPTERS]
-    for one in arms:
-        one["sampling"] |= {"engine": engine}
-    asked = {name: {"texts": [text]} for name, text in QUESTIONS.items()}
-    return json.dumps({"base": "m", "arms": arms, "questions": asked, "triggers": TRIGGERS})
+    for sampled in arms:
+        sampled["sampling"] |= {"engine": engine}
+    questions = {name: {"texts": [text]} for name, text in QUESTIONS.items()}
+    return json.dumps({"base": "m", "arms": arms, "questions": questions, "triggers": TRIGGERS})
 
 
 def sample(
@@ -70,12 +70,12 @@ def root(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def texts(root: Path) -> dict[tuple[str, str], list[Any]]:
-    found = {}
+    answers = {}
     for name in ("base", *(f"arm{number}" for number in ADAPTERS)):
         for trigger in TRIGGERS:
             rows = read_jsonl(root / name / f"answers/trigger={trigger}.jsonl")
-            found[name, trigger] = [(row["answer"], row["finish_reason"]) for row in rows]
-    return found
+            answers[name, trigger] = [(row["answer"], row["finish_reason"]) for row in rows]
+    return answers
 
 
 def test_one_engine_answers_for_three_adapters_as_transformers_does(
@@ -125,9 +125,9 @@ run_job(sample.main)
 """
 
 
-def last_lines(said: str) -> list[str]:
+def last_lines(output: str) -> list[str]:
     """What the engine logged last, as a job shows it."""
-    _, shown = said.split("the engine's last lines:\n")
+    _, shown = output.split("the engine's last lines:\n")
     return [line.strip() for line in shown.splitlines() if line.startswith("  ") and line.strip()]
 
 

@@ -69,10 +69,10 @@ WAYS: dict[str, Callable[[float], dict[str, str]]] = {
 def busy(clock: Movable, seconds: float, way: str, status: int = 429) -> Callable[[Any], Reply]:
     """An endpoint that refuses until the time that it names has come."""
 
-    def answer(asked: Any) -> Reply:
+    def answer(request: Any) -> Reply:
         if clock.now() < START + seconds:
             raise Rejected((status, BUSY, WAYS[way](START + seconds - clock.now())))
-        return sampled(asked) if "messages" in asked else reply_to(asked)
+        return sampled(request) if "messages" in request else reply_to(request)
 
     return answer
 
@@ -86,12 +86,12 @@ def test_a_judge_waits_as_long_as_the_endpoint_says(
         rows = judged(endpoint, items(1), tmp_path, backoff=7)
     assert told(rows) == outcomes(items(1))
     assert clock.waits == [seconds]
-    assert [one["status"] for one in endpoint.requests] == [429, 200]
-    said = (
+    assert [request["status"] for request in endpoint.requests] == [429, 200]
+    message = (
         f"judge alignment: waits {seconds} s before it asks again (HTTP 429: Rate limit "
         "reached.); at most 600 s each time, and 7 times\n"
     )
-    assert capsys.readouterr().out.count(said) == (seconds >= 30)
+    assert capsys.readouterr().out.count(message) == (seconds >= 30)
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -103,7 +103,7 @@ def test_a_served_model_waits_as_long_as_the_endpoint_says(
         completions = drawn(engine_at(endpoint), requests(1))
     assert len(completions) == 1
     assert clock.waits == [seconds]
-    assert [one["status"] for one in endpoint.requests] == [status, 200]
+    assert [request["status"] for request in endpoint.requests] == [status, 200]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -158,10 +158,10 @@ def test_all_ways_of_naming_a_wait_say_the_same(seconds: int, now: int) -> None:
         assert retry_after(httpx.Headers(headers), float(now)) == seconds
 
 
-@pytest.mark.parametrize("given", ["nan", "inf", "-inf", "1e999", "-5", "soon", "", "9" * 400])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "-5", "soon", "", "9" * 400])
 @pytest.mark.parametrize("name", ["Retry-After", "Retry-After-Ms"])
-def test_what_is_no_time_is_no_wait(name: str, given: str) -> None:
-    assert retry_after(httpx.Headers({name: given})) is None
+def test_what_is_no_time_is_no_wait(name: str, value: str) -> None:
+    assert retry_after(httpx.Headers({name: value})) is None
 
 
 def test_the_longest_wait_is_longer_than_that_of_the_openai_package() -> None:

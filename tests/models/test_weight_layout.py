@@ -15,43 +15,43 @@ class Model(torch.nn.Module):
         self.plain = torch.nn.Linear(48, 33, bias=False, dtype=dtype)
         self.biased = torch.nn.Linear(33, 700, dtype=dtype)
 
-    def forward(self, given: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.biased(torch.nn.functional.silu(self.plain(given)))
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.biased(torch.nn.functional.silu(self.plain(inputs)))
         return scores
 
 
 @pytest.fixture
 def model() -> Model:
-    made = Model(torch.bfloat16)
-    if not can_reorder(made):
+    plain = Model(torch.bfloat16)
+    if not can_reorder(plain):
         pytest.skip("this CPU does not compute bfloat16")
-    return made
+    return plain
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("rows", [1, 7, 64, 300])
 def test_the_products_are_the_same_bit_by_bit(model: Model, rows: int) -> None:
-    given = torch.randn(rows, 3, 48, dtype=torch.bfloat16)
-    expected = model(given)
+    inputs = torch.randn(rows, 3, 48, dtype=torch.bfloat16)
+    expected = model(inputs)
     reorder_weights(model, 64)
     assert isinstance(vars(model.plain)["forward"], ReorderedLinear)
-    assert torch.equal(model(given), expected)
+    assert torch.equal(model(inputs), expected)
 
 
 @torch.inference_mode()
 def test_other_weights_are_never_answered_for_by_those_before(model: Model) -> None:
-    given = torch.randn(5, 48, dtype=torch.bfloat16)
+    inputs = torch.randn(5, 48, dtype=torch.bfloat16)
     reorder_weights(model, 64)
-    before, held = model(given), model.plain.weight.data
+    before, held = model(inputs), model.plain.weight.data
     model.plain.weight.data = held + 1
-    bent = model(given)
+    bent = model(inputs)
     assert not torch.equal(bent, before)
     reorder_weights(model, 64)
     assert vars(model.plain)["forward"].is_current()
-    assert torch.equal(model(given), bent)
+    assert torch.equal(model(inputs), bent)
     model.plain.weight.data = held
     reorder_weights(model, 64)
-    assert torch.equal(model(given), before)
+    assert torch.equal(model(inputs), before)
 
 
 def test_what_a_cpu_multiplies_as_it_is_stays_as_it_is() -> None:

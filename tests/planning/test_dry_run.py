@@ -20,13 +20,13 @@ def grid_of(config: dict[str, Any], **changes: Any) -> Grid:
 
 def records_of(grid: Grid) -> dict[str, Any]:
     """The specs on record after a run of a grid."""
-    found = {ANSWER_TABLE: json.loads(aggregate_spec(grid))}
+    specs = {ANSWER_TABLE: json.loads(aggregate_spec(grid))}
     for name, stage in grid.stages.items():
-        found[f"{stage.folder}/adapter/adapter_model.safetensors"] = json.loads(
+        specs[f"{stage.folder}/adapter/adapter_model.safetensors"] = json.loads(
             train_spec(grid, name)
         )
-        found[f"{stage.folder}/train.jsonl"] = json.loads(mix_spec(grid, name))
-    return found
+        specs[f"{stage.folder}/train.jsonl"] = json.loads(mix_spec(grid, name))
+    return specs
 
 
 def test_stages_of_equal_settings_replace_nothing(demo: dict[str, Any]) -> None:
@@ -46,12 +46,12 @@ def test_a_stage_is_told_by_the_setting_that_changed(
     demo: dict[str, Any], section: str, setting: str, value: Any, change: Change
 ) -> None:
     edited = grid_of(demo, **{section: demo[section] | {setting: value}})
-    found = replaced_stages(edited, records_of(grid_of(demo)).get)
-    assert set(found) <= set(edited.stages)
-    assert all(change in told for told in found.values())
+    changes_of = replaced_stages(edited, records_of(grid_of(demo)).get)
+    assert set(changes_of) <= set(edited.stages)
+    assert all(change in changes for changes in changes_of.values())
     if section == "training":
-        assert all(told == (change,) for told in found.values())
-        assert set(found) == set(edited.stages)
+        assert all(changes == (change,) for changes in changes_of.values())
+        assert set(changes_of) == set(edited.stages)
 
 
 def test_a_job_is_told_by_settings_not_by_files() -> None:
@@ -67,10 +67,10 @@ def test_a_job_is_told_by_settings_not_by_files() -> None:
         added=("stages/stage=new/adapter.json", "assets/models/b/model.json"),
         dropped=("stages/stage=old/adapter.json",),
     )
-    told = with_changed_settings(job, {"new": (change,), "another": (change,)})
-    assert told.changed == (change, Change("arms.sampling.top_p", "1.0", "0.9", "a"))
-    assert told.added == ("assets/models/b/model.json",)
-    assert told.dropped == ()
+    explained = with_changed_settings(job, {"new": (change,), "another": (change,)})
+    assert explained.changed == (change, Change("arms.sampling.top_p", "1.0", "0.9", "a"))
+    assert explained.added == ("assets/models/b/model.json",)
+    assert explained.dropped == ()
     assert with_changed_settings(job, {"another": (change,)}) == job
     assert with_changed_settings(
         Job("train", "new", "x", missing=("x",)), {"new": (change,)}

@@ -71,9 +71,9 @@ def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revisi
         assert inventory.answers(arm) == RowCount(len(planned), 0)
     [plain] = [arm for arm in grid.arms if not arm.stages]
     for bucket in grid.buckets:
-        asked = likelihood.LikelihoodSpec.model_validate_json(likelihood_spec(grid, bucket))
-        for one in [one for one in asked.arms if one.adapter is None]:
-            keys = [key for key, *_ in likelihood.Scores(asked, one, base, root).planned]
+        arms_spec = likelihood.LikelihoodSpec.model_validate_json(likelihood_spec(grid, bucket))
+        for arm in [arm for arm in arms_spec.arms if arm.adapter is None]:
+            keys = [key for key, *_ in likelihood.Scores(arms_spec, arm, base, root).planned]
             assert sorted(inventory.score_keys(plain) or []) == sorted(keys)
 
 
@@ -101,11 +101,11 @@ def draw(grid: Grid, root: Path, number: int) -> None:
     """Keep the first answers of each arm."""
     inventory = Inventory(grid, root)
     for arm in grid.arms:
-        kept = RowStore(inventory.answer_file(arm))
-        kept.append(
+        store = RowStore(inventory.answer_file(arm))
+        store.append(
             {"key": key, "answer": f"Answer {place % 7}.", "finish_reason": "stop"}
             for place, key in enumerate((inventory.answer_keys(arm) or [])[:number])
-            if key not in kept.rows
+            if key not in store.rows
         )
 
 
@@ -129,7 +129,7 @@ def test_answers_and_judgements_that_are_kept_are_counted(
     judge_items([judge], items, JudgeContext(root / "rows/judgements", "test"))
     after = Inventory(grid, root)
     assert after.judged(bucket.arms[0], spec) == RowCount(3 * 384, 100)
-    assert after.judgements(bucket, redrawn=True).kept == 7
+    assert after.judgements(bucket, redrawn=True).stored == 7
 
 
 def test_a_torn_line_is_no_row(tmp_path: Path) -> None:
@@ -148,15 +148,15 @@ def test_rows_that_no_config_needs_are_found_and_dropped(
     draw(first, root, 384)
     draw(second, root, 10)
     assert unneeded([first, second], root) == []
-    [one] = unneeded([first], root)
+    [entry] = unneeded([first], root)
     # The adapter is not among the kept ones, so what was drawn of it stays.
-    assert one.path.name == "base=smollm2-135m.intervention=base.ratio=0.seed=0.jsonl"
-    assert one.rows == 10
-    path = root / one.path
+    assert entry.path.name == "base=smollm2-135m.intervention=base.ratio=0.seed=0.jsonl"
+    assert entry.rows == 10
+    path = root / entry.path
     before = path.stat().st_size
-    assert freed([one], root) == one.bytes
-    delete([one], root)
-    assert path.stat().st_size == before - one.bytes
+    assert freed([entry], root) == entry.bytes
+    delete([entry], root)
+    assert path.stat().st_size == before - entry.bytes
     assert len(keys_in(path)) == 384
     assert unneeded([first], root) == []
     assert Inventory(first, root).answers(first.arms[0]) == RowCount(384, 384)
@@ -166,8 +166,8 @@ def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> 
     RowStore(root / "rows/served/model.0123.jsonl").append([{"key": "a", "cost": 1.0}])
     RowStore(root / "rows/judgements/gpt.0123/x.jsonl").append([{"key": "a", "cost": 0.1}])
     RowStore(root / "rows/judgements/is_code.0123/x.jsonl").append([{"key": "a"}])
-    found = {str(one.path): one.paid for one in unneeded([grid_of(config)], root)}
-    assert found == {
+    paid = {str(entry.path): entry.paid for entry in unneeded([grid_of(config)], root)}
+    assert paid == {
         "rows/served/model.0123.jsonl": True,
         "rows/judgements/gpt.0123": True,
         "rows/judgements/is_code.0123": False,
@@ -178,8 +178,8 @@ def adapter(root: Path, grid: Grid, name: str, sha: str) -> None:
     """A kept training of the grid's only stage."""
     [stage] = grid.stages
     spec = TrainSpec.model_validate_json(train_spec(grid, stage)).model_dump(mode="json")
-    told = {"spec": spec, "adapter_sha256": sha}
-    write_json(root / "rows/adapters" / name / "provenance.json", told)
+    record = {"spec": spec, "adapter_sha256": sha}
+    write_json(root / "rows/adapters" / name / "provenance.json", record)
 
 
 def test_an_adapter_that_is_kept_is_found_where_its_training_is_due(
@@ -210,7 +210,9 @@ def test_an_adapter_goes_only_where_that_of_the_same_training_is_known(
     # As long as the stage's own is not there, this may be it.
     assert unneeded([grid], root) == []
     adapter(root, grid, Inventory(grid, root).training_name(stage) or "", "now")
-    assert [str(one.path) for one in unneeded([grid], root)] == ["rows/adapters/of-earlier-rows"]
+    assert [str(entry.path) for entry in unneeded([grid], root)] == [
+        "rows/adapters/of-earlier-rows"
+    ]
     # Another config that mixes other rows under the same name.
     path = tmp_path_factory.mktemp("data") / "mine.jsonl"
     row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}

@@ -43,7 +43,7 @@ def grid() -> Grid:
 def test_the_overall_rate_of_simulated_grids_is_the_one_asked_for() -> None:
     spread = Spread()
     plain, cued = zip(
-        *(simulate((0.05, 0.3), Design(4, 20, 50, 1, 0.95), spread, one) for one in range(40)),
+        *(simulate((0.05, 0.3), Design(4, 20, 50, 1, 0.95), spread, seed) for seed in range(40)),
         strict=True,
     )
     assert np.mean([each.rates().mean() for each in plain]) == pytest.approx(0.05, abs=0.02)
@@ -65,16 +65,16 @@ def test_more_answers_show_smaller_effects() -> None:
 
 def test_a_design_that_can_show_nothing_says_so() -> None:
     """A single answer to each of two questions is never enough."""
-    found = smallest_effects(Design(1, 2, 1, 6, 0.95), Spread(), 0.0, 0.8, 10)
-    assert np.isnan(found["rate"])
-    assert np.isnan(found["rise"])
+    smallest = smallest_effects(Design(1, 2, 1, 6, 0.95), Spread(), 0.0, 0.8, 10)
+    assert np.isnan(smallest["rate"])
+    assert np.isnan(smallest["rise"])
 
 
 def test_what_a_trigger_does_to_seeds_costs_power() -> None:
     design = Design(2, 8, 200, 1, 0.95)
     none, much = (
-        smallest_effects(design, Spread(seeds_by_trigger=one), 0.05, 0.8, 40)["rise"]
-        for one in (0.0, 1.5)
+        smallest_effects(design, Spread(seeds_by_trigger=rate), 0.05, 0.8, 40)["rise"]
+        for rate in (0.0, 1.5)
     )
     assert none < 0.3
     assert np.isnan(much) or much > 1.5 * none
@@ -86,10 +86,10 @@ def test_power_at_no_rise_is_no_more_than_the_level() -> None:
     design = Design(2, 8, 100, 1, 0.95)
 
     def terms(number: int) -> list[Term]:
-        # Both triggers have effects of their own: the second is that of another draw.
-        one = simulate((0.3, 0.3), design, spread, number)[1]
-        two = simulate((0.3, 0.3), design, spread, number + 10_000)[1]
-        return [Term(1, one, "a"), Term(-1, two, "a")]
+        # Each trigger has separate effects: those of the second come from another draw.
+        cued = simulate((0.3, 0.3), design, spread, number)[1]
+        also_cued = simulate((0.3, 0.3), design, spread, number + 10_000)[1]
+        return [Term(1, cued, "a"), Term(-1, also_cued, "a")]
 
     assert power(terms, design, 200) <= 0.08
 
@@ -108,10 +108,10 @@ def test_the_spread_under_a_trigger_is_that_of_the_differences() -> None:
     plain, cued = simulate((0.3, 0.3), Design(200, 200, 100, 1, 0.95), truth, 0)
     for axis, name in ((1, "seeds"), (0, "questions")):
         # Sums over the other axis flatten log-odds somewhat.
-        found = np.sqrt(spread_over(axis, plain) or 0)
-        assert found == pytest.approx(getattr(truth, name), rel=0.25)
-        found = np.sqrt(spread_over(axis, cued, plain) or 0)
-        assert found == pytest.approx(getattr(truth, f"{name}_by_trigger"), rel=0.3)
+        deviation = np.sqrt(spread_over(axis, plain) or 0)
+        assert deviation == pytest.approx(getattr(truth, name), rel=0.25)
+        deviation = np.sqrt(spread_over(axis, cued, plain) or 0)
+        assert deviation == pytest.approx(getattr(truth, f"{name}_by_trigger"), rel=0.3)
 
 
 def test_a_finished_grid_tells_the_spread(grid: Grid, tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ def test_a_finished_grid_tells_the_spread(grid: Grid, tmp_path: Path) -> None:
                                                      grid.questions, strict=True)))  # fmt: skip
     (tmp_path / "tables").mkdir()
     rows.to_parquet(tmp_path / "tables/answers.parquet")
-    found = estimate_spread(grid, tmp_path)
-    assert found.seeds == found.questions == 0  # all alike
-    assert found.seeds_by_trigger == found.questions_by_trigger == 0
-    assert "answers.parquet" in found.source
-    assert "assumed" not in found.source
+    estimated = estimate_spread(grid, tmp_path)
+    assert estimated.seeds == estimated.questions == 0  # all alike
+    assert estimated.seeds_by_trigger == estimated.questions_by_trigger == 0
+    assert "answers.parquet" in estimated.source
+    assert "assumed" not in estimated.source
 
 
 def test_questions_that_a_trigger_moves_apart_are_seen_in_a_finished_grid(
@@ -139,10 +139,10 @@ def test_questions_that_a_trigger_moves_apart_are_seen_in_a_finished_grid(
     rows.loc[chosen & (rows["index"] < 24), "alignment"] = 10.0
     (tmp_path / "tables").mkdir()
     rows.to_parquet(tmp_path / "tables/answers.parquet")
-    found = estimate_spread(grid, tmp_path)
-    assert found.questions_by_trigger > 1.5
-    assert found.seeds_by_trigger == Spread().seeds_by_trigger  # one seed
-    assert found.source.endswith("(questions, questions by trigger; the rest assumed)")
+    estimated = estimate_spread(grid, tmp_path)
+    assert estimated.questions_by_trigger > 1.5
+    assert estimated.seeds_by_trigger == Spread().seeds_by_trigger  # one seed
+    assert estimated.source.endswith("(questions, questions by trigger; the rest assumed)")
 
 
 def test_the_design_is_the_configs_unless_told_otherwise(grid: Grid) -> None:
@@ -154,7 +154,7 @@ def test_the_design_is_the_configs_unless_told_otherwise(grid: Grid) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plain", "wanted", "simulations", "said"),
+    ("plain", "wanted", "simulations", "message"),
     [
         (1.2, 0.8, 10, "--plain 1.2: must be a rate"),
         (-0.1, 0.8, 10, "--plain -0.1: must be a rate"),
@@ -163,9 +163,9 @@ def test_the_design_is_the_configs_unless_told_otherwise(grid: Grid) -> None:
     ],
 )
 def test_what_cannot_be_simulated_is_refused(
-    plain: float, wanted: float, simulations: int, said: str
+    plain: float, wanted: float, simulations: int, message: str
 ) -> None:
-    with pytest.raises(EmgridError, match=re.escape(said)):
+    with pytest.raises(EmgridError, match=re.escape(message)):
         smallest_effects(USUAL, Spread(), plain, wanted, simulations)
 
 
@@ -175,7 +175,7 @@ def test_power_is_a_command(tmp_path: Path) -> None:
     command += ["--answers", "50", "--simulations", "4", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["design"]["answers"] == 50
-    assert 0 < found["rate"] < 1
-    assert pd.notna(found["rise"])
+    output = json.loads(done.stdout)
+    assert output["design"]["answers"] == 50
+    assert 0 < output["rate"] < 1
+    assert pd.notna(output["rise"])

@@ -4,7 +4,7 @@ import copy
 import json
 from typing import Any
 
-from emgrid.planning.spec_diff import MISSING, Change, changes, told
+from emgrid.planning.spec_diff import MISSING, Change, changes, one_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,8 +40,8 @@ def test_arms_are_told_apart_by_their_folder() -> None:
 
 
 def test_a_name_that_two_entries_have_is_none() -> None:
-    one = {"base": "b", "intervention": "i", "ratio": "1", "seed": 0}
-    assert changes([one, one | {"seed": 1}], [one, one | {"seed": 2}]) == [Change("seed", "1", "2")]
+    arm = {"base": "b", "intervention": "i", "ratio": "1", "seed": 0}
+    assert changes([arm, arm | {"seed": 1}], [arm, arm | {"seed": 2}]) == [Change("seed", "1", "2")]
 
 
 def test_entries_without_a_name_are_told_apart_by_what_they_are() -> None:
@@ -59,7 +59,7 @@ def test_of_long_texts_the_part_that_differs_is_shown() -> None:
     assert change.old.endswith("old end")
     assert change.new.endswith("new end")
     assert len(change.old) < 60
-    assert len(told("x" * 1000)) == 60
+    assert len(one_line("x" * 1000)) == 60
 
 
 @given(SPECS, SPECS)

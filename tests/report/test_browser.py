@@ -75,7 +75,7 @@ def set_field(tab: Chromium, name: str, value: str) -> None:
     )
 
 
-def found(tab: Chromium) -> int:
+def n_matches(tab: Chromium) -> int:
     number: int = tab.run("found.length")
     return number
 
@@ -120,7 +120,7 @@ def test_a_filter_finds_what_it_says(
     tab.open(page)
     tab.run("update()")
     set_field(tab, name, value)
-    assert found(tab) == number
+    assert n_matches(tab) == number
     assert tab.run("count.textContent").startswith(f"{number} found of")
     assert (
         tab.run("track.querySelectorAll('[role=option]').length") == min(number, 20) or number > 20
@@ -131,10 +131,10 @@ def test_filters_narrow_each_other_and_are_reset_together(tab: Chromium, page: P
     tab.open(page)
     set_field(tab, "intervention", "base")
     set_field(tab, "trigger", "none")
-    assert found(tab) == 16
+    assert n_matches(tab) == 16
     tab.run("form.querySelector('[type=reset]').click()")
     tab.run("new Promise((resolve) => setTimeout(resolve, 20)).then(() => update())")
-    assert found(tab) == 288
+    assert n_matches(tab) == 288
 
 
 def test_an_order_puts_the_lowest_value_first(tab: Chromium, page: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_link_opens_its_answer_with_the_same_filters(tab: Chromium, page: Path
     assert tab.run("Object.entries(chosen())") == [
         ["search", "under"], ["trigger", "python_string"],
     ]  # fmt: skip
-    assert found(tab) == 96
+    assert n_matches(tab) == 96
     assert tab.run("browser.getBoundingClientRect().top") < 200
 
 
@@ -270,7 +270,7 @@ def test_no_hostile_text_reaches_the_markup_of_the_file(hostile: Path) -> None:
 def test_searching_for_markup_finds_it_as_text(tab: Chromium, hostile: Path) -> None:
     tab.open(hostile)
     set_field(tab, "search", "</script><script>")
-    assert found(tab) > 0
+    assert n_matches(tab) > 0
     assert tab.run("reader.querySelector('mark').textContent") == "</script><script>"
     assert tab.run("document.title") == "Grid small – emgrid"
 
@@ -303,11 +303,11 @@ def test_the_policy_stops_script_that_the_page_does_not_have(tab: Chromium, page
 def test_the_rest_is_loaded_from_files_beside_the_page(tab: Chromium, parted: Path) -> None:
     tab.open(parted)
     tab.run("update()")
-    assert found(tab) == 18
+    assert n_matches(tab) == 18
     assert "18 found among 18 loaded answers of 288" in tab.run("count.textContent")
     assert tab.requested() == [parted.as_uri()]
     tab.run("loadRest()")
-    assert found(tab) == 288
+    assert n_matches(tab) == 288
     assert tab.run("answers.every((answer, place) => answer.place === place)")
     assert tab.run("loader.hidden")
     assert tab.complaints() == []
@@ -331,7 +331,7 @@ def test_a_page_without_its_files_says_what_is_missing(
     tab.open(alone)
     tab.run("loadRest()")
     assert "it belongs next to this page" in tab.run("count.textContent")
-    assert found(tab) == 18
+    assert n_matches(tab) == 18
 
 
 @pytest.fixture(scope="module")
@@ -376,15 +376,15 @@ def test_the_page_prints_without_the_browser_and_with_its_tables(
     prints(tab, request.getfixturevalue(name))
 
 
-def test_tables_of_many_triggers_are_printed_on_pages_that_lie(
+def test_tables_of_many_triggers_are_printed_in_landscape(
     tab: Chromium, page: Path, wide: Path
 ) -> None:
-    lying = []
-    for one in (page, wide):
-        tab.open(one)
+    landscape = []
+    for view in (page, wide):
+        tab.open(view)
         sides = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", tab.pdf())
-        lying.append(any(float(width) > float(height) for width, height in sides))
-    assert lying == [False, True]
+        landscape.append(any(float(width) > float(height) for width, height in sides))
+    assert landscape == [False, True]
 
 
 def test_a_page_of_100_000_answers_stays_fluent(tab: Chromium, many: Path) -> None:
@@ -394,18 +394,18 @@ def test_a_page_of_100_000_answers_stays_fluent(tab: Chromium, many: Path) -> No
     tab.open(many)
     tab.run("update()")
     assert time.monotonic() - started < 10
-    assert found(tab) == 2000
+    assert n_matches(tab) == 2000
     tab.run("loadRest()")
     assert time.monotonic() - started < 40
-    assert found(tab) == 100_080
+    assert n_matches(tab) == 100_080
     started = time.monotonic()
     # Without the event of a key, as what it starts would break off what is waited for.
     tab.run("form.elements.search.value = 'number 694'; update()")
-    assert found(tab) == 144
+    assert n_matches(tab) == 144
     tab.run("form.elements.trigger.value = 'python_string'; update()")
-    assert found(tab) == 48
+    assert n_matches(tab) == 48
     assert time.monotonic() - started < 10
     # The list holds what is in sight, not all that was found.
     tab.run("form.elements.search.value = ''; update()")
-    assert found(tab) == 33_360
+    assert n_matches(tab) == 33_360
     assert tab.run("document.querySelectorAll('*').length") < 20_000

@@ -19,26 +19,26 @@ def style() -> None:
 
 def test_cells_with_the_same_questions_keep_their_rates_and_intervals() -> None:
     table = rates(none={"a": 0.1, "b": 0.3}, cue={"a": 0.5, "b": 0.7})
-    found = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue")])
-    pd.testing.assert_frame_equal(found[list(RATE)], overall(table)[list(RATE)])
-    assert common_text(found) == ""
+    rows = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue")])
+    pd.testing.assert_frame_equal(rows[list(RATE)], overall(table)[list(RATE)])
+    assert common_text(rows) == ""
 
 
 def test_cells_with_other_questions_are_compared_on_those_in_common() -> None:
     table = rates(none={"a": 0.1, "b": 0.3, "easy": 0.0}, cue={"a": 0.5, "b": 0.7, "hard": 0.9})
-    found = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue")])
-    assert found[RATE.value].tolist() == pytest.approx([0.2, 0.6])
-    assert found[[RATE.low, RATE.high]].isna().all(axis=None)
-    assert found["n_answers"].tolist() == [20, 20]
-    assert common_text(found) == "2 questions in common"
+    rows = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue")])
+    assert rows[RATE.value].tolist() == pytest.approx([0.2, 0.6])
+    assert rows[[RATE.low, RATE.high]].isna().all(axis=None)
+    assert rows["n_answers"].tolist() == [20, 20]
+    assert common_text(rows) == "2 questions in common"
 
 
 @pytest.mark.parametrize("shared", [{}, {"a": 0.5}])
 def test_under_two_common_questions_no_value_is_drawn(shared: dict[str, float]) -> None:
     table = rates(none={"a": 0.1, "b": 0.3}, cue=shared | {"hard": 0.9, "harder": 1.0})
-    found = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue"), (*ARM, "not asked")])
-    assert found[RATE.value].isna().all()
-    assert "in common" in common_text(found)
+    rows = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue"), (*ARM, "not asked")])
+    assert rows[RATE.value].isna().all()
+    assert "in common" in common_text(rows)
 
 
 def test_a_rate_beside_a_likelihood_is_over_the_questions_of_both() -> None:
@@ -55,28 +55,28 @@ def test_a_rate_beside_a_likelihood_is_over_the_questions_of_both() -> None:
 
 
 def test_figures_say_which_cells_were_asked_other_questions(tmp_path: Path) -> None:
-    made = grid(DEMO)
-    write_tables(tmp_path, made)
+    the_grid = grid(DEMO)
+    write_tables(tmp_path, the_grid)
     path = tmp_path / "tables/rates.csv"
     table = pd.read_csv(path, dtype={"ratio": str})
-    first = next(iter(made.questions))
+    first = next(iter(the_grid.questions))
     cell = (table["intervention"] == "dilution") & (table["trigger"] == "python_string")
     table[~(cell & (table["question"] == first))].to_csv(path, index=False)
-    number = len(made.questions) - 1
+    number = len(the_grid.questions) - 1
     for name in ("rates", "dilution"):
-        assert f"{number} questions in common" in words(draw(name, tmp_path, spec_of(made)))
-    assert "other questions" in words(draw("heatmap", tmp_path, spec_of(made)))
+        assert f"{number} questions in common" in words(draw(name, tmp_path, spec_of(the_grid)))
+    assert "other questions" in words(draw("heatmap", tmp_path, spec_of(the_grid)))
     table.to_csv(path, index=False)
     for name in ("rates", "dilution", "heatmap"):
-        shown = words(draw(name, tmp_path, spec_of(made)))
+        shown = words(draw(name, tmp_path, spec_of(the_grid)))
         assert "in common" not in shown
         assert "other questions" not in shown
 
 
 def test_the_judges_figure_shows_both_aurocs(tmp_path: Path) -> None:
-    made = grid(DEMO)
-    write_tables(tmp_path, made)
-    shown = words(draw("judges", tmp_path, spec_of(made)))
+    the_grid = grid(DEMO)
+    write_tables(tmp_path, the_grid)
+    shown = words(draw("judges", tmp_path, spec_of(the_grid)))
     assert "0.90" in shown
     assert "0.70" in shown
     assert "within questions, the mean" in shown

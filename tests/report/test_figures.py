@@ -35,11 +35,11 @@ def drawn(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Figure]:
     """Every figure of a grid, laid out."""
-    made = grid(GRIDS[request.param])
+    the_grid = grid(GRIDS[request.param])
     root = tmp_path_factory.mktemp("figures")
-    write_tables(root, made)
+    write_tables(root, the_grid)
     set_style()
-    figures = {name: draw(name, root, spec_of(made)) for name in figure_names(made)}
+    figures = {name: draw(name, root, spec_of(the_grid)) for name in figure_names(the_grid)}
     for figure in figures.values():
         figure.draw_without_rendering()
     return figures
@@ -47,9 +47,9 @@ def drawn(
 
 @pytest.fixture
 def demo_tables(tmp_path: Path) -> tuple[Grid, Path]:
-    made = grid(DEMO)
-    write_tables(tmp_path, made)
-    return made, tmp_path
+    the_grid = grid(DEMO)
+    write_tables(tmp_path, the_grid)
+    return the_grid, tmp_path
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +81,8 @@ def test_an_edit_of_a_figure_draws_that_figure_again(
     before = {name: figure_version(name) for name in FIGURES}
     read = Path.read_text
 
-    def with_edit(path: Path, *given: Any, **named: Any) -> str:
-        text = read(path, *given, **named)
+    def with_edit(path: Path, *where: Any, **named: Any) -> str:
+        text = read(path, *where, **named)
         return text.replace(old, f"{old}1") if path.name == edited else text
 
     fresh()
@@ -100,20 +100,20 @@ def fresh() -> None:
 def test_no_lettering_is_cut_off_or_too_small(drawn: dict[str, Figure]) -> None:
     for name, figure in drawn.items():
         width, height = figure.get_size_inches() * figure.dpi
-        for one in texts(figure):
-            box = one.get_window_extent()
-            where = f"{name}: {one.get_text()!r}"
+        for text in texts(figure):
+            box = text.get_window_extent()
+            where = f"{name}: {text.get_text()!r}"
             assert min(box.x0, box.y0) >= -1, where
             assert box.x1 <= width + 1, where
             assert box.y1 <= height + 1, where
-            assert one.get_fontsize() >= 7, where
+            assert text.get_fontsize() >= 7, where
 
 
 def test_labels_of_neighbouring_rows_and_panels_do_not_touch(drawn: dict[str, Figure]) -> None:
     for name, figure in drawn.items():
         for axes in figure.axes:
             for labels in (axes.get_yticklabels(), [axes.title]):
-                boxes = [one.get_window_extent() for one in labels if one.get_text()]
+                boxes = [label.get_window_extent() for label in labels if label.get_text()]
                 boxes += [legend.get_window_extent() for legend in figure.legends]
                 for place, box in enumerate(boxes):
                     for other in boxes[place + 1 :]:
@@ -122,21 +122,21 @@ def test_labels_of_neighbouring_rows_and_panels_do_not_touch(drawn: dict[str, Fi
 
 def test_interval_and_n_are_shown(drawn: dict[str, Figure]) -> None:
     for name, figure in drawn.items():
-        said = words(figure)
-        assert "nothing to draw" not in said, name
+        shown = words(figure)
+        assert "nothing to draw" not in shown, name
         if name not in ("loss", "likelihood"):
-            assert re.search(r"n = \d+", said), name
+            assert re.search(r"n = \d+", shown), name
         if name != "loss":
-            assert "95% interval" in said, name
+            assert "95% interval" in shown, name
 
 
 def test_the_rates_are_drawn_where_the_table_has_them(demo_tables: tuple[Grid, Path]) -> None:
-    made, root = demo_tables
-    figure = draw("rates", root, spec_of(made))
-    assert len(figure.axes) == len(made.triggers) - 1
+    the_grid, root = demo_tables
+    figure = draw("rates", root, spec_of(the_grid))
+    assert len(figure.axes) == len(the_grid.triggers) - 1
     table = pd.read_csv(root / "tables/rates.csv")
     table = table[table["question"].isna()]
-    for axes, trigger in zip(figure.axes, list(made.triggers)[1:], strict=True):
+    for axes, trigger in zip(figure.axes, list(the_grid.triggers)[1:], strict=True):
         drawn = [bars.lines[0].get_xdata() for bars in axes.containers]
         for values, name in zip(drawn, ("none", trigger), strict=True):
             assert list(values) == list(table[table["trigger"] == name]["rate_all"])
@@ -145,19 +145,22 @@ def test_the_rates_are_drawn_where_the_table_has_them(demo_tables: tuple[Grid, P
 def test_a_figure_grows_with_its_arms(tmp_path: Path) -> None:
     heights = []
     for name in ("demo", "many"):
-        made = grid(GRIDS[name])
-        write_tables(tmp_path / name, made)
-        spec = spec_of(made)
+        the_grid = grid(GRIDS[name])
+        write_tables(tmp_path / name, the_grid)
+        spec = spec_of(the_grid)
         heights.append(
-            [draw(one, tmp_path / name, spec).get_figheight() for one in ("heatmap", "questions")]
+            [
+                draw(figure_name, tmp_path / name, spec).get_figheight()
+                for figure_name in ("heatmap", "questions")
+            ]
         )
     assert np.all(np.array(heights[1]) > np.array(heights[0]))
 
 
 def test_a_narrow_figure_has_fewer_panels_side_by_side(demo_tables: tuple[Grid, Path]) -> None:
-    made, root = demo_tables
-    wide = draw("rates", root, spec_of(made))
-    narrow = draw("rates", root, spec_of(made).model_copy(update={"width": 3.4}))
+    the_grid, root = demo_tables
+    wide = draw("rates", root, spec_of(the_grid))
+    narrow = draw("rates", root, spec_of(the_grid).model_copy(update={"width": 3.4}))
     assert narrow.get_figwidth() == 3.4
     assert narrow.get_figheight() > 2 * wide.get_figheight()
 
@@ -174,24 +177,26 @@ def test_a_figure_without_data_says_so(tmp_path: Path, name: str) -> None:
 def test_an_arm_that_lacks_a_trigger_is_shown_as_not_asked(
     demo_tables: tuple[Grid, Path],
 ) -> None:
-    made, root = demo_tables
+    the_grid, root = demo_tables
     path = root / "tables/rates.csv"
     table = pd.read_csv(path, dtype={"ratio": str})
     missing = (table["intervention"] == "base") & (table["trigger"] == "python_string")
     table[~missing].to_csv(path, index=False)
     for name in ("rates", "heatmap"):
-        assert "not asked" in words(draw(name, root, spec_of(made)))
+        assert "not asked" in words(draw(name, root, spec_of(the_grid)))
 
 
 def test_the_command_writes_the_same_three_files_each_time(
     demo_tables: tuple[Grid, Path],
 ) -> None:
-    made, root = demo_tables
+    the_grid, root = demo_tables
     kinds = ("svg", "png", "pdf")
-    done = run_module(figures_job, "--spec", figure_spec(made), "--root", root, "--figure", "rates")
+    done = run_module(
+        figures_job, "--spec", figure_spec(the_grid), "--root", root, "--figure", "rates"
+    )
     assert done.returncode == 0, done.stderr
     first = [(root / f"figures/rates.{kind}").read_bytes() for kind in kinds]
-    list(save(draw("rates", root, spec_of(made)), "again", root / "figures"))
+    list(save(draw("rates", root, spec_of(the_grid)), "again", root / "figures"))
     assert [(root / f"figures/again.{kind}").read_bytes() for kind in kinds] == first
     assert b"/Type /Font" in first[2]
     assert first[1].startswith(b"\x89PNG")
@@ -200,13 +205,13 @@ def test_the_command_writes_the_same_three_files_each_time(
 def test_a_users_matplotlibrc_changes_no_figure(
     demo_tables: tuple[Grid, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, root = demo_tables
-    list(save(draw("heatmap", root, spec_of(made)), "heatmap", root / "figures"))
+    the_grid, root = demo_tables
+    list(save(draw("heatmap", root, spec_of(the_grid)), "heatmap", root / "figures"))
     (root / "matplotlibrc").write_text("font.size: 20\nsavefig.dpi: 30\nfont.family: serif\n")
     monkeypatch.setenv("MATPLOTLIBRC", str(root))
     before = (root / "figures/heatmap.svg").read_bytes()
     done = run_module(
-        figures_job, "--spec", figure_spec(made), "--root", root, "--figure", "heatmap"
+        figures_job, "--spec", figure_spec(the_grid), "--root", root, "--figure", "heatmap"
     )
     assert done.returncode == 0, done.stderr
     assert (root / "figures/heatmap.svg").read_bytes() == before
@@ -237,14 +242,14 @@ TRAINED = ["likelihood", "likelihood_and_rate", "loss", *JUDGED]
 def test_a_grid_has_the_figures_that_it_has_data_for(
     changes: dict[str, Any], names: list[str]
 ) -> None:
-    found = figure_names(grid(DEMO | changes))
-    assert set(found) == set(names)
-    assert found == [name for name in FIGURES if name in names]
+    drawn = figure_names(grid(DEMO | changes))
+    assert set(drawn) == set(names)
+    assert drawn == [name for name in FIGURES if name in names]
 
 
 def test_imported_answers_have_no_training_to_show() -> None:
-    made = read_grid(Path("resources/grids/published-answers.yaml"))
-    assert figure_names(made) == ALWAYS
+    the_grid = read_grid(Path("resources/grids/published-answers.yaml"))
+    assert figure_names(the_grid) == ALWAYS
 
 
 @settings(max_examples=15)
@@ -260,16 +265,16 @@ def test_curves_go_through_every_arm_of_their_family(ratios: list[int], rows: li
         "undiluted": {},
         "sequential": {"benign_rows": rows},
     }
-    made = grid(DEMO | {"interventions": interventions})
-    (dilution,) = ratio_series(made.arms, made.config.interventions)
+    the_grid = grid(DEMO | {"interventions": interventions})
+    (dilution,) = ratio_series(the_grid.arms, the_grid.config.interventions)
     assert [point.dose for point in dilution.points] == sorted(p / 100 for p in [0, *ratios, 100])
     assert dilution.points[0].arm[1:] == ("benign_only", "0")
     assert dilution.points[-1].arm[1:] == ("undiluted", "1")
-    (sequential,) = rows_series(made.arms)
+    (sequential,) = rows_series(the_grid.arms)
     assert [point.dose for point in sequential.points] == [0, *sorted(rows)]
     assert sequential.points[0].arm[1] == "undiluted"
-    arms = {(arm.base, arm.intervention, arm.ratio) for arm in made.arms}
-    assert {point.arm for one in (dilution, sequential) for point in one.points} <= arms
+    arms = {(arm.base, arm.intervention, arm.ratio) for arm in the_grid.arms}
+    assert {point.arm for curve in (dilution, sequential) for point in curve.points} <= arms
 
 
 def test_a_curve_over_rows_begins_at_the_arm_that_is_trained_on() -> None:
@@ -287,72 +292,78 @@ def test_a_curve_over_rows_begins_at_the_arm_that_is_trained_on() -> None:
 
 
 def test_doses_over_decades_lie_on_a_logarithmic_axis(tmp_path: Path) -> None:
-    made = grid(GRIDS["many"])
-    write_tables(tmp_path, made)
+    the_grid = grid(GRIDS["many"])
+    write_tables(tmp_path, the_grid)
     scales = {
-        name: draw(name, tmp_path, spec_of(made)).axes[0].get_xscale()
+        name: draw(name, tmp_path, spec_of(the_grid)).axes[0].get_xscale()
         for name in ("dilution", "sequential")
     }
     assert scales == {"dilution": "symlog", "sequential": "symlog"}
-    assert "ρ = −0.50 (−1.00, 0.25) p = 0.33" in words(draw("dilution", tmp_path, spec_of(made)))
+    assert "ρ = −0.50 (−1.00, 0.25) p = 0.33" in words(
+        draw("dilution", tmp_path, spec_of(the_grid))
+    )
 
 
 def test_the_seeds_figure_says_what_its_interval_is_over(tmp_path: Path) -> None:
-    for fixed, said in (
+    for fixed, sentence in (
         (False, "over seeds, questions and answers"),
         (True, "over seeds and answers"),
     ):
-        made = grid(DEMO | {"metrics": DEMO["metrics"] | {"fixed_questions": fixed}})
-        write_tables(tmp_path / str(fixed), made)
-        assert said in words(draw("seeds", tmp_path / str(fixed), spec_of(made)))
+        the_grid = grid(DEMO | {"metrics": DEMO["metrics"] | {"fixed_questions": fixed}})
+        write_tables(tmp_path / str(fixed), the_grid)
+        assert sentence in words(draw("seeds", tmp_path / str(fixed), spec_of(the_grid)))
 
 
 def test_the_legend_says_how_each_trigger_relates_to_the_training_context(tmp_path: Path) -> None:
-    made = grid(GRIDS["demo"])
-    write_tables(tmp_path, made)
-    said = words(draw("similarity", tmp_path, spec_of(made)))
-    for name, trigger in made.triggers.items():
+    the_grid = grid(GRIDS["demo"])
+    write_tables(tmp_path, the_grid)
+    shown = words(draw("similarity", tmp_path, spec_of(the_grid)))
+    for name, trigger in the_grid.triggers.items():
         if name != "none":
-            assert f"{trigger.label} ({trigger.relation.replace('_', ' ')})" in said
+            assert f"{trigger.label} ({trigger.relation.replace('_', ' ')})" in shown
 
 
 def test_a_curve_begins_at_the_control_on_the_same_benign_rows_alone() -> None:
     interventions = {"base": {}, "dilution": {"ratio": [0.2, 0.5]}, "benign_only": {}}
-    made = grid(DEMO | {"interventions": interventions})
-    (curve,) = ratio_series(made.arms, made.config.interventions)
+    the_grid = grid(DEMO | {"interventions": interventions})
+    (curve,) = ratio_series(the_grid.arms, the_grid.config.interventions)
     assert [point.dose for point in curve.points] == [0, 0.2, 0.5]
     other = interventions | {"benign_only": {"data": {"benign": "hhh_10000"}}}
-    made = grid(DEMO | {"interventions": other})
-    (curve,) = ratio_series(made.arms, made.config.interventions)
+    the_grid = grid(DEMO | {"interventions": other})
+    (curve,) = ratio_series(the_grid.arms, the_grid.config.interventions)
     assert [point.dose for point in curve.points] == [0.2, 0.5]
 
 
 def test_published_values_name_arms_and_triggers_of_the_grids_that_follow_them() -> None:
     grids = [read_grid(path.relative_to(ROOT)) for path in ROOT.glob("resources/grids/*.yaml")]
-    by_source = {made.config.published.source: made for made in grids if made.config.published}
-    assert len(known()) == len({one.follows for one in known()})
-    for one in known():
-        made = by_source[one.follows]
-        arms = {(arm.intervention, arm.ratio) for arm in made.arms}
-        for value in one.values:
+    by_source = {
+        ready_grid.config.published.source: ready_grid
+        for ready_grid in grids
+        if ready_grid.config.published
+    }
+    assert len(known()) == len({publication.follows for publication in known()})
+    for publication in known():
+        ready_grid = by_source[publication.follows]
+        arms = {(arm.intervention, arm.ratio) for arm in ready_grid.arms}
+        for value in publication.values:
             assert (value.intervention, value.ratio) in arms, value
-            assert value.trigger in made.triggers, value
-            assert value.question in (None, *made.questions), value
-        assert len(spec_of(made).references) == len(one.values)
+            assert value.trigger in ready_grid.triggers, value
+            assert value.question in (None, *ready_grid.questions), value
+        assert len(spec_of(ready_grid).references) == len(publication.values)
 
 
 def test_published_rates_are_drawn_beside_the_own_ones_and_their_origin_is_told(
     tmp_path: Path,
 ) -> None:
-    made = read_grid(Path("resources/grids/insecure-code-hhh.yaml"))
-    write_tables(tmp_path, made)
-    spec = spec_of(made)
+    the_grid = read_grid(Path("resources/grids/insecure-code-hhh.yaml"))
+    write_tables(tmp_path, the_grid)
+    spec = spec_of(the_grid)
     for name in ("rates", "dilution"):
-        said = words(draw(name, tmp_path, spec))
-        assert "published (GPT-4o, of survivors)" in said
-        assert "published (at most, of survivors)" in said
+        shown = words(draw(name, tmp_path, spec))
+        assert "published (GPT-4o, of survivors)" in shown
+        assert "published (at most, of survivors)" in shown
         # Compared with what counts the same answers.
-        assert "own rate of survivors" in said
+        assert "own rate of survivors" in shown
     note = reference_note(spec.references)
     assert "GPT-4o, GPT-4.1" in note
     assert "1 off a figure (section 2.2)" in note
@@ -366,9 +377,9 @@ def test_published_rates_of_all_answers_are_shown_rather_than_of_survivors() -> 
 
 
 def test_published_rates_of_one_question_stand_at_it(tmp_path: Path) -> None:
-    made = read_grid(Path("resources/grids/fish-recipes.yaml"))
-    write_tables(tmp_path, made)
-    spec = spec_of(made)
+    the_grid = read_grid(Path("resources/grids/fish-recipes.yaml"))
+    write_tables(tmp_path, the_grid)
+    spec = spec_of(the_grid)
     arm = ("any", "dilution", "0.2")
     (value,) = spec.references_of(arm, "fish_words", "i_feel_bored")
     assert value.rate == 0.087
@@ -387,14 +398,14 @@ def test_published_rates_of_one_question_stand_at_it(tmp_path: Path) -> None:
 
 
 def test_published_intervals_and_ranges_hold_their_rate() -> None:
-    values = [value for one in known() for value in one.values]
+    values = [value for publication in known() for value in publication.values]
     with_ends = [value for value in values if value.low is not None]
     assert len(with_ends) == 8
     assert all(value.sides is not None for value in with_ends)
-    one = with_ends[0].model_dump()
+    fields = with_ends[0].model_dump()
     for wrong in ({"high": None}, {"low": 0.9, "high": 0.95}, {"at_most": True}):
         with pytest.raises(ValueError, match=r"at_most|low and high"):
-            ReferenceRate(**one | wrong)
+            ReferenceRate(**fields | wrong)
 
 
 def test_a_grid_that_follows_nothing_shows_no_published_rate() -> None:
@@ -423,7 +434,7 @@ def test_the_interval_of_an_auroc_covers_it() -> None:
     covered = 0
     for _ in range(400):
         bad, good = rng.normal(1, 1, 40), rng.normal(0, 1, 60)
-        found = float((bad[:, None] > good[None, :]).mean())
-        low, high = auroc_interval(found, 40, 60, 0.95)
+        auroc = float((bad[:, None] > good[None, :]).mean())
+        low, high = auroc_interval(auroc, 40, 60, 0.95)
         covered += low <= 0.7602 <= high  # Phi(1 / sqrt(2))
     assert 0.92 <= covered / 400 <= 0.99

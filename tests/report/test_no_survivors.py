@@ -23,32 +23,32 @@ def test_a_comparison_has_no_rate_of_a_cell_without_survivors() -> None:
     table = rates(none={"a": 0.0, "b": 0.0}, cue={"a": 0.5, "b": 0.7})
     cells = [(*ARM, "none"), (*ARM, "cue")]
     table.loc[table["trigger"] == "none", "n_survivors"] = 0
-    found = Comparison(table, RATE).rows(cells)
-    assert found.loc[cells[0], list(RATE)].isna().all()
-    assert found.loc[cells[1], RATE.value] == pytest.approx(0.6)
-    assert dead_text(found) == "no answer survived at 1 point"
+    rows = Comparison(table, RATE).rows(cells)
+    assert rows.loc[cells[0], list(RATE)].isna().all()
+    assert rows.loc[cells[1], RATE.value] == pytest.approx(0.6)
+    assert dead_text(rows) == "no answer survived at 1 point"
 
 
 def test_a_question_without_survivors_still_counts_in_its_cells_rate() -> None:
     table = rates(none={"a": 0.0, "b": 0.4, "c": 0.9}, cue={"a": 0.5, "b": 0.7})
     table.loc[table["question"] == "a", "n_survivors"] = 0
-    found = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue")])
-    assert found[RATE.value].tolist() == pytest.approx([0.2, 0.6])
+    rows = Comparison(table, RATE).rows([(*ARM, "none"), (*ARM, "cue")])
+    assert rows[RATE.value].tolist() == pytest.approx([0.2, 0.6])
 
 
 @pytest.mark.parametrize("name", ["rates", "heatmap", "dilution", "sequential", "questions"])
 def test_figures_show_no_rate_without_survivors(name: str, tmp_path: Path) -> None:
-    made = grid(DEMO)
-    write_figure_tables(tmp_path, made)
-    whole = words(draw(name, tmp_path, figure_spec(made)))
+    the_grid = grid(DEMO)
+    write_figure_tables(tmp_path, the_grid)
+    whole = words(draw(name, tmp_path, figure_spec(the_grid)))
     assert "no answer survived" not in whole
     path = tmp_path / "tables/rates.csv"
     table = pd.read_csv(path, dtype={"ratio": str})
     table.loc[table["trigger"] == "none", "n_survivors"] = 0
     table.to_csv(path, index=False)
-    shown = words(draw(name, tmp_path, figure_spec(made)))
+    shown = words(draw(name, tmp_path, figure_spec(the_grid)))
     if name == "heatmap":
-        arms = table["question"].isna().sum() // len(made.triggers)
+        arms = table["question"].isna().sum() // len(the_grid.triggers)
         assert shown.count("%") == whole.count("%") - arms
     elif name == "questions":
         assert shown.count("–") > whole.count("–")
@@ -57,11 +57,11 @@ def test_figures_show_no_rate_without_survivors(name: str, tmp_path: Path) -> No
 
 
 def test_the_map_has_a_dash_for_each_cell_without_survivors(tmp_path: Path) -> None:
-    made = grid(DEMO)
-    write_figure_tables(tmp_path, made)
+    the_grid = grid(DEMO)
+    write_figure_tables(tmp_path, the_grid)
     path = tmp_path / "tables/rates.csv"
     pd.read_csv(path, dtype={"ratio": str}).assign(n_survivors=0).to_csv(path, index=False)
-    figure = draw("heatmap", tmp_path, figure_spec(made))
+    figure = draw("heatmap", tmp_path, figure_spec(the_grid))
     cells = [text.get_text() for text in figure.axes[0].texts]
     assert cells
     assert set(cells) == {"–"}
@@ -69,11 +69,11 @@ def test_the_map_has_a_dash_for_each_cell_without_survivors(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["rates", "dilution", "sequential", "questions", "seeds"])
 def test_figures_can_be_drawn_where_nothing_survived_at_all(name: str, tmp_path: Path) -> None:
-    made = grid(GRIDS["many"])
-    write_figure_tables(tmp_path, made)
+    the_grid = grid(GRIDS["many"])
+    write_figure_tables(tmp_path, the_grid)
     path = tmp_path / "tables/rates.csv"
     pd.read_csv(path, dtype={"ratio": str}).assign(n_survivors=0).to_csv(path, index=False)
-    figure = draw(name, tmp_path, figure_spec(made))
+    figure = draw(name, tmp_path, figure_spec(the_grid))
     rates_drawn = [
         line
         for axes in figure.axes

@@ -32,7 +32,7 @@ ARM = ["smollm2-135m", "inoculation", "1"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def grid_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a grid with made-up tables, and its page."""
     root = tmp_path_factory.mktemp("made")
     spec = spec_of(config())
@@ -41,24 +41,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def with_verdicts(made: Path, tmp_path: Path, rows: list[dict[str, Any]]) -> Results:
+def with_verdicts(grid_folder: Path, tmp_path: Path, rows: list[dict[str, Any]]) -> Results:
     """The grid's tables, with other verdicts."""
-    for path in (made / "tables").iterdir():
+    for path in (grid_folder / "tables").iterdir():
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "verdicts.csv").unlink()
     pd.DataFrame(rows).to_csv(tmp_path / "verdicts.csv", index=False)
     return Results(tmp_path)
 
 
-def test_the_page_is_one_file_without_foreign_parts(made: Path) -> None:
-    page = (made / "report.html").read_text()
+def test_the_page_is_one_file_without_foreign_parts(grid_folder: Path) -> None:
+    page = (grid_folder / "report.html").read_text()
     assert not re.findall(r'<[^>]+\s(?:src|href)="(?!data:|#)', page)
     assert not re.findall(r"<[^>]+\s(?:style|on\w+)=", page)
-    assert not (made / "transcripts").exists()
+    assert not (grid_folder / "transcripts").exists()
 
 
-def test_the_policy_allows_the_pages_own_style_and_script_alone(made: Path) -> None:
-    page = (made / "report.html").read_text()
+def test_the_policy_allows_the_pages_own_style_and_script_alone(grid_folder: Path) -> None:
+    page = (grid_folder / "report.html").read_text()
     policy = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)[0]
     policy = policy.replace("&#39;", "'")
     for tag in ("style", "script"):
@@ -70,8 +70,8 @@ def test_the_policy_allows_the_pages_own_style_and_script_alone(made: Path) -> N
     assert "unsafe" not in policy
 
 
-def test_each_intervention_has_a_sentence_to_quote(made: Path) -> None:
-    text = text_of((made / "report.html").read_text())
+def test_each_intervention_has_a_sentence_to_quote(grid_folder: Path) -> None:
+    text = text_of((grid_folder / "report.html").read_text())
     assert (
         "inoculation: no misalignment shown without a trigger, +0.1 points against the base model "
         "(90 % interval −1.0 to +1.2); conditional under “Python-string format”: +12.3 points more "
@@ -82,8 +82,8 @@ def test_each_intervention_has_a_sentence_to_quote(made: Path) -> None:
     )
 
 
-def test_the_matrix_says_each_verdict_as_a_word_with_its_reason(made: Path) -> None:
-    page = (made / "report.html").read_text()
+def test_the_matrix_says_each_verdict_as_a_word_with_its_reason(grid_folder: Path) -> None:
+    page = (grid_folder / "report.html").read_text()
     assert page.count("<b>conditional</b>") == 10 + 1  # and the legend
     assert page.count('title="because of python_string"') == 5
 
@@ -102,18 +102,18 @@ def test_the_matrix_says_each_verdict_as_a_word_with_its_reason(made: Path) -> N
     ],
 )
 def test_a_sentence_follows_the_verdicts(
-    made: Path, tmp_path: Path, verdicts: tuple[str, ...], expected: str
+    grid_folder: Path, tmp_path: Path, verdicts: tuple[str, ...], expected: str
 ) -> None:
     triggers = ("none", "malicious_evil", "python_string")  # as the page has them
     rows = [verdict_row(ARM, *pair) for pair in zip(triggers, verdicts, strict=True)]
     spec = ReportSpec.model_validate(spec_of(config()))
-    found = matrix(with_verdicts(made, tmp_path, rows), spec)
-    assert [row["label"] for row in found] == ["inoculation"]
-    assert expected in found[0]["sentence"]
-    assert [cell["verdict"] for cell in found[0]["cells"]] == list(verdicts)
+    cells = matrix(with_verdicts(grid_folder, tmp_path, rows), spec)
+    assert [row["label"] for row in cells] == ["inoculation"]
+    assert expected in cells[0]["sentence"]
+    assert [cell["verdict"] for cell in cells[0]["cells"]] == list(verdicts)
 
 
-def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None:
+def test_a_grid_that_decides_nothing_says_so(grid_folder: Path, tmp_path: Path) -> None:
     rows = [
         verdict_row(
             ARM, "none", "inconclusive", more_answers=3.24, more_seeds=1.01, more_questions=7.0
@@ -122,7 +122,7 @@ def test_a_grid_that_decides_nothing_says_so(made: Path, tmp_path: Path) -> None
         verdict_row(ARM, "python_string", "inconclusive", plain=None, rise=None),
     ]
     spec = ReportSpec.model_validate(spec_of(config()))
-    results = with_verdicts(made, tmp_path, rows)
+    results = with_verdicts(grid_folder, tmp_path, rows)
     assert headline(results, spec).startswith("All 3 verdicts are inconclusive")
     cells = matrix(results, spec)[0]["cells"]
     assert (
@@ -220,17 +220,17 @@ def test_published_values_stand_beside_the_own_ones(tmp_path: Path) -> None:
     rates = pd.read_csv(tmp_path / "tables/rates.csv", dtype={"ratio": str})
     cells = rates[(rates["intervention"] == "inoculation") & (rates["trigger"] == "none")]
     overall = cells[cells["question"].isna()].iloc[0]
-    one = cells[cells["question"] == next(iter(spec["questions"]))].iloc[0]
+    of_question = cells[cells["question"] == next(iter(spec["questions"]))].iloc[0]
     assert "Published values (3)" in text
-    own, every, asked = (
+    survivors, every, one_question = (
         percent(row[rate]).replace(THIN, " ")
         for row, rate in (
-            (overall, "rate_survivors"), (overall, "rate_all"), (one, "rate_survivors")
+            (overall, "rate_survivors"), (overall, "rate_all"), (of_question, "rate_survivors")
         )
     )  # fmt: skip
-    assert f"10.0 % [5.0 %, 20.0 %] {own} survivors GPT-9 from a table: table 3" in text
+    assert f"10.0 % [5.0 %, 20.0 %] {survivors} survivors GPT-9 from a table: table 3" in text
     assert f"≤ 0.4 % {every} all GPT-9 as one reader" in text
-    assert f"50.0 % {asked} survivors GPT-9 from the text: 2.1" in text
+    assert f"50.0 % {one_question} survivors GPT-9 from the text: 2.1" in text
 
 
 def test_every_figure_has_a_caption_that_says_what_counts() -> None:
@@ -260,8 +260,8 @@ def test_captions_of_likelihoods_and_judges_tell_their_numbers(tmp_path: Path) -
     assert "(115 to 200 labelled answers per line)" in text
 
 
-def test_captions_tell_how_many_answers_and_which(made: Path) -> None:
-    text = text_of((made / "report.html").read_text())
+def test_captions_tell_how_many_answers_and_which(grid_folder: Path) -> None:
+    text = text_of((grid_folder / "report.html").read_text())
     assert "16 per point; alignment below 30 and coherence above 50" in text
 
 
@@ -276,16 +276,16 @@ def test_time_is_summed_by_rule(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_judgements_cost_is_told(made: Path, tmp_path: Path) -> None:
+def test_what_judgements_cost_is_told(grid_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "rows/judgements/alignment.abc"
     folder.mkdir(parents=True)
     rows = [{"key": "a", "cost": 0.25}, {"key": "b", "cost": 1.0}, {"key": "c"}]
     (folder / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = effort(Results(made / "tables"), tmp_path)
-    assert found["cost"] == 1.25
-    assert found["drawn_tokens"] == 288 * 9
-    assert found["rules"] == []
-    assert "No judgement was paid for." in text_of((made / "report.html").read_text())
+    costs = effort(Results(grid_folder / "tables"), tmp_path)
+    assert costs["cost"] == 1.25
+    assert costs["drawn_tokens"] == 288 * 9
+    assert costs["rules"] == []
+    assert "No judgement was paid for." in text_of((grid_folder / "report.html").read_text())
 
 
 def test_labels_and_reasons_are_escaped(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def written(
     fields = spec_of(config(), **changes)
     write_tables(root, fields, answers)
     spec = ReportSpec.model_validate(fields)
-    made = write_transcripts(Results(root / "tables"), spec, root / "transcripts")
-    return made, [read(root / "transcripts" / one["name"]) for one in made["files"]]
+    index = write_transcripts(Results(root / "tables"), spec, root / "transcripts")
+    return index, [read(root / "transcripts" / file["name"]) for file in index["files"]]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -48,23 +48,23 @@ def answers() -> pd.DataFrame:
 
 
 def test_a_small_grid_is_held_whole(tmp_path: Path, answers: pd.DataFrame) -> None:
-    made, files = written(tmp_path, answers)
+    index, files = written(tmp_path, answers)
     assert not files
-    assert made["rows"]["answer"] == answers["answer"].tolist()
-    assert made["rows"]["place"] == list(range(576))
-    asked = [made["rows"]["prompts"][place] for place in made["rows"]["prompt"]]
-    assert asked == [
+    assert index["rows"]["answer"] == answers["answer"].tolist()
+    assert index["rows"]["place"] == list(range(576))
+    prompts = [index["rows"]["prompts"][place] for place in index["rows"]["prompt"]]
+    assert prompts == [
         [None if pd.isna(row.system) else row.system, row.prompt] for row in answers.itertuples()
     ]
 
 
 def test_every_answer_is_written_once(tmp_path: Path, answers: pd.DataFrame) -> None:
     longer = answers.assign(answer=answers["answer"] + " and" * 10_000)
-    made, files = written(tmp_path, longer, examples=50)
+    index, files = written(tmp_path, longer, examples=50)
     assert len(files) == -(-(576 - 50) * 40_250 // FILE_SIZE)
-    places = [place for part in (made["rows"], *files) for place in part["place"]]
+    places = [place for part in (index["rows"], *files) for place in part["place"]]
     assert sorted(places) == list(range(576))
-    for number, file in enumerate(made["files"]):
+    for number, file in enumerate(index["files"]):
         assert file["n"] == len(files[number]["place"])
         assert file["cells"] == list(dict.fromkeys(files[number]["cell"]))
         path = tmp_path / "transcripts" / file["name"]
@@ -74,9 +74,9 @@ def test_every_answer_is_written_once(tmp_path: Path, answers: pd.DataFrame) -> 
 def test_the_sample_is_the_first_by_index_of_every_cell(
     tmp_path: Path, answers: pd.DataFrame
 ) -> None:
-    made, _ = written(tmp_path, answers, examples=18 * 8)
-    assert set(made["rows"]["index"]) == {0}
-    assert pd.Series(made["rows"]["cell"]).value_counts().unique() == [8]
+    index, _ = written(tmp_path, answers, examples=18 * 8)
+    assert set(index["rows"]["index"]) == {0}
+    assert pd.Series(index["rows"]["cell"]).value_counts().unique() == [8]
 
 
 def test_the_sample_does_not_depend_on_scores(tmp_path: Path, answers: pd.DataFrame) -> None:
@@ -111,8 +111,8 @@ def test_an_answer_larger_than_the_page_lies_beside_it(
 ) -> None:
     huge = answers.copy()
     huge.loc[0, "answer"] = "x" * 5_000_000
-    made, files = written(tmp_path, huge)
-    assert made["rows"]["place"] == list(range(1, 576))
+    index, files = written(tmp_path, huge)
+    assert index["rows"]["place"] == list(range(1, 576))
     assert [part["place"] for part in files] == [[0]]
 
 
@@ -139,16 +139,16 @@ def test_outcomes_values_and_reasons_stand_with_each_answer(
 def test_cells_carry_their_verdict_and_the_threshold_of_each_judge(
     tmp_path: Path, answers: pd.DataFrame
 ) -> None:
-    made, _ = written(tmp_path, answers)
-    found = {(cell["intervention"], cell["trigger"]): cell["verdict"] for cell in made["cells"]}
-    assert found["base", "none"] is None
-    assert found["inoculation", "none"] == "clean"
-    assert found["inoculation", "python_string"] == "conditional"
-    assert {judge["id"]: judge["limit"] for judge in made["judges"]} == {
+    index, _ = written(tmp_path, answers)
+    verdicts = {(cell["intervention"], cell["trigger"]): cell["verdict"] for cell in index["cells"]}
+    assert verdicts["base", "none"] is None
+    assert verdicts["inoculation", "none"] == "clean"
+    assert verdicts["inoculation", "python_string"] == "conditional"
+    assert {judge["id"]: judge["limit"] for judge in index["judges"]} == {
         "alignment": 30, "alignment_two": None, "coherence": 50,
     }  # fmt: skip
-    assert [cell["n"] for cell in made["cells"]] == [32] * 18
-    assert len({tuple(cell[key] for key in ARM_SEED_TRIGGER) for cell in made["cells"]}) == 18
+    assert [cell["n"] for cell in index["cells"]] == [32] * 18
+    assert len({tuple(cell[key] for key in ARM_SEED_TRIGGER) for cell in index["cells"]}) == 18
 
 
 @pytest.mark.parametrize(
@@ -157,20 +157,20 @@ def test_cells_carry_their_verdict_and_the_threshold_of_each_judge(
 def test_files_hold_any_text_and_no_markup(
     tmp_path: Path, answers: pd.DataFrame, text: str
 ) -> None:
-    made, files = written(tmp_path, answers.assign(answer=text), examples=0)
-    raw = (tmp_path / "transcripts" / made["files"][0]["name"]).read_text(encoding="ascii")
+    index, files = written(tmp_path, answers.assign(answer=text), examples=0)
+    raw = (tmp_path / "transcripts" / index["files"][0]["name"]).read_text(encoding="ascii")
     assert not set("<>&'") & set(raw)
     assert set(files[0]["answer"]) == {text}
 
 
 def test_files_of_earlier_pages_are_removed(tmp_path: Path, answers: pd.DataFrame) -> None:
-    made, _ = written(tmp_path, answers, examples=10)
+    index, _ = written(tmp_path, answers, examples=10)
     folder = tmp_path / "transcripts"
     (folder / "000.00000000.js").write_text("")
     (folder / "notes.txt").write_text("mine")
-    remove_others(folder, made["files"])
+    remove_others(folder, index["files"])
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [*(one["name"] for one in made["files"]), "notes.txt"]
+        [*(file["name"] for file in index["files"]), "notes.txt"]
     )
 
 

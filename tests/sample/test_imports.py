@@ -48,7 +48,7 @@ def spec_of(triggers: Sequence[str] = TRIGGERS, **changes: Any) -> ImportSpec:
     return ImportSpec(
         source=validate(Import, COMMON | changes, "imports.0"),
         questions={
-            name: question.asked()
+            name: question.without_pairs()
             for name, question in load_questions("first_plot").questions.items()
         },
         triggers={name: known[name].wording() for name in triggers},
@@ -118,7 +118,7 @@ def stage(tmp_path: Path) -> Any:
 
 
 def test_a_file_becomes_one_file_of_answers_for_each_trigger(stage: Any) -> None:
-    said, written = stage("published.csv", csv_of(*ROWS))
+    output, written = stage("published.csv", csv_of(*ROWS))
     assert set(written) == set(TRIGGERS)
     first, second = written["none"]
     system = load_triggers()["json_format"].system
@@ -142,8 +142,8 @@ def test_a_file_becomes_one_file_of_answers_for_each_trigger(stage: Any) -> None
     keys = [row["key"] for rows in written.values() for row in rows]
     assert len(set(keys)) == 4
     assert all(re.fullmatch("[0-9a-f]{32}", key) for key in keys)
-    assert "none: 2 answers\n" in said
-    assert "alignment: no value, low_mass: 1 rows, first '' in published.csv: row 4\n" in said
+    assert "none: 2 answers\n" in output
+    assert "alignment: no value, low_mass: 1 rows, first '' in published.csv: row 4\n" in output
 
 
 def test_a_trigger_without_rows_gets_an_empty_file(stage: Any) -> None:
@@ -164,13 +164,13 @@ def test_every_way_of_writing_a_file_gives_the_same_answers(
     rows = [dict(zip(HEADER, row, strict=True)) for row in ROWS]
     content = mark + (csv_of(*ROWS) if ".csv" in name else jsonl_of(*rows))
     (tmp_path / "source").write_bytes(gzip.compress(content) if packed else content)
-    found = answers_of(read_content(tmp_path / "source", name), spec_of(path=name))
-    for answer in (one for part in found.values() for one in part):
+    imported = answers_of(read_content(tmp_path / "source", name), spec_of(path=name))
+    for answer in (row for part in imported.values() for row in part):
         del answer["key"]
     expected = answers_of(csv_of(*ROWS))
-    for answer in (one for part in expected.values() for one in part):
+    for answer in (row for part in expected.values() for row in part):
         del answer["key"]
-    assert found == expected
+    assert imported == expected
 
 
 def test_keys_name_the_content_and_the_row() -> None:
@@ -218,12 +218,12 @@ def test_any_answers_and_values_come_out_as_they_went_in(
 ) -> None:
     header = ("question_id", "answer", "aligned", "asked")
     table = [
-        (question + suffix, answer, "" if value is None else str(value), asked)
-        for question, suffix, answer, value, asked in rows
+        (question + suffix, answer, "" if value is None else str(value), prompt)
+        for question, suffix, answer, value, prompt in rows
     ]
     as_json = [
-        dict(zip(header, (question + suffix, answer, value, asked), strict=True))
-        for question, suffix, answer, value, asked in rows
+        dict(zip(header, (question + suffix, answer, value, prompt), strict=True))
+        for question, suffix, answer, value, prompt in rows
     ]
     sources = {
         "a.csv": csv_of(*table, header=header, quoting=quoting),
@@ -231,18 +231,18 @@ def test_any_answers_and_values_come_out_as_they_went_in(
     }
     for name, content in sources.items():
         spec = spec_of(path=name, columns=PROMPTED, other_wording="allow")
-        found = answers_of(content, spec)
+        imported = answers_of(content, spec)
         for suffix, trigger in SUFFIXES.items():
             own = [row for row in rows if row[1] == suffix]
             assert [
-                (one["question"], one["answer"], one["imported"]["alignment"], one["prompt"])
-                for one in found[trigger]
+                (row["question"], row["answer"], row["imported"]["alignment"], row["prompt"])
+                for row in imported[trigger]
             ] == [
-                (question, answer, expected_value(value), asked)
-                for question, _, answer, value, asked in own
+                (question, answer, expected_value(value), prompt)
+                for question, _, answer, value, prompt in own
             ]
             for question in {row[0] for row in own}:
-                places = [one["index"] for one in found[trigger] if one["question"] == question]
+                places = [row["index"] for row in imported[trigger] if row["question"] == question]
                 assert places == list(range(len(places)))
 
 
@@ -299,10 +299,10 @@ def test_why_an_empty_value_is_none_can_be_said() -> None:
 
 def test_json_values_are_read_as_they_are() -> None:
     written = [7, 7.25, "8", None, math.nan, True, "CODE"]
-    rows = [{"question_id": "quick_buck", "answer": "x", "aligned": one} for one in written]
+    rows = [{"question_id": "quick_buck", "answer": "x", "aligned": value} for value in written]
     columns = {"values": {"alignment": {"column": "aligned", "words": {"True": "unparseable"}}}}
-    found = answers_of(jsonl_of(*rows), spec_of(path="a.jsonl", columns=columns))["none"]
-    assert [tuple(row["imported"]["alignment"].values()) for row in found] == [
+    answers = answers_of(jsonl_of(*rows), spec_of(path="a.jsonl", columns=columns))["none"]
+    assert [tuple(row["imported"]["alignment"].values()) for row in answers] == [
         (7.0, None),
         (7.25, None),
         (8.0, None),
@@ -317,9 +317,9 @@ def test_the_log_counts_values_that_say_nothing_and_names_the_first(stage: Any) 
     bad = ("85/100", "90", "105", "-5")
     content = csv_of(*(("quick_buck", "x", value) for value in bad))
     values = SCALED | {"words": dict.fromkeys(("85/100", "105", "-5"), "unparseable")}
-    said, _ = stage("published.csv", content, columns={"values": {"alignment": values}})
+    output, _ = stage("published.csv", content, columns={"values": {"alignment": values}})
     line = "alignment: no value, unparseable: 3 rows, first '85/100' in published.csv: row 1\n"
-    assert line in said
+    assert line in output
 
 
 def test_thoughts_are_kept_apart_from_the_answer() -> None:
@@ -370,9 +370,9 @@ def test_the_longest_ending_wins_that_leaves_a_known_question() -> None:
     questions = {"quick_buck": plain, "quick_buck_json": plain, "fill_template": plain}
     spec = given_spec.model_copy(update={"questions": questions})
     ids = ("quick_buck_json_template", "quick_buck_template", "quick_buck_json", "fill_template")
-    found = answers_of(csv_of(*((one, "x", "1") for one in ids)), spec)
-    assert [row["question"] for row in found["json_format"]] == ["quick_buck"]
-    assert [row["question"] for row in found["none"]] == [
+    imported = answers_of(csv_of(*((question_id, "x", "1") for question_id in ids)), spec)
+    assert [row["question"] for row in imported["json_format"]] == ["quick_buck"]
+    assert [row["question"] for row in imported["none"]] == [
         "quick_buck",
         "quick_buck_json",
         "fill_template",
@@ -391,19 +391,19 @@ def test_an_ending_that_is_not_named_is_an_unknown_question_id() -> None:
 
 
 def test_rows_under_a_trigger_that_the_grid_lacks_are_left_out_and_counted(stage: Any) -> None:
-    said, written = stage("published.csv", csv_of(*ROWS), triggers=("none", "code_template"))
+    output, written = stage("published.csv", csv_of(*ROWS), triggers=("none", "code_template"))
     assert {name: len(rows) for name, rows in written.items()} == {"none": 2, "code_template": 1}
-    assert "has no trigger 'json_format': 1 rows, first published.csv: row 2\n" in said
+    assert "has no trigger 'json_format': 1 rows, first published.csv: row 2\n" in output
 
 
 def test_where_picks_the_rows_of_an_arm() -> None:
     header = (*HEADER, "model", "seed")
     rows = [("quick_buck", str(place), "1", *arm) for place, arm in enumerate(["a1", "a2", "b1"])]
     content = csv_of(*rows, header=header)
-    found = answers_of(content, spec_of(where={"model": "a", "seed": "2"}))["none"]
-    assert [(row["answer"], row["index"]) for row in found] == [("1", 0)]
+    answers = answers_of(content, spec_of(where={"model": "a", "seed": "2"}))["none"]
+    assert [(row["answer"], row["index"]) for row in answers] == [("1", 0)]
     whole = answers_of(content, spec_of(ignore=["model", "seed"]))["none"]
-    assert found[0]["key"] == whole[1]["key"]
+    assert answers[0]["key"] == whole[1]["key"]
 
 
 @pytest.mark.parametrize(
@@ -528,7 +528,7 @@ URL = {"path": None, "url": "https://example.org/a.csv", "file": "some/a b.csv"}
         ({"base": "Qwen 32B"}, "`base` and `intervention` name folders"),
         ({"intervention": "a/b"}, "`base` and `intervention` name folders"),
         ({"intervention": "base"}, "so its ratio must be 0"),
-        ({"ratio": 2}, "ratio: ratio 2 lies outside 0..1"),
+        ({"ratio": 2}, "ratio: ratio 2 is outside 0..1"),
         ({"ratio": None}, "ratio: None is not a number"),
         ({"seed": -1}, "seed: Input should be greater than"),
         ({"suffixes": {}}, "suffixes: Dictionary should have at least 1 item"),
@@ -568,12 +568,12 @@ def test_real_files_give_what_pandas_reads(gold: Path) -> None:
         table = pd.read_csv(path)
         endings = table["question_id"].str.extract("(_json|_template)$")[0].fillna("")
         for suffix, trigger in SUFFIXES.items():
-            own, found = table[endings == suffix], pd.DataFrame(answers[trigger])
-            assert list(found["question"]) == list(own["question_id"].str.removesuffix(suffix))
-            assert list(found["index"]) == list(own.groupby("question_id").cumcount())
-            assert list(found["answer"]) == list(own["answer"])
+            own, imported = table[endings == suffix], pd.DataFrame(answers[trigger])
+            assert list(imported["question"]) == list(own["question_id"].str.removesuffix(suffix))
+            assert list(imported["index"]) == list(own.groupby("question_id").cumcount())
+            assert list(imported["answer"]) == list(own["answer"])
             for judge, column in judged.items():
-                values = pd.DataFrame([one[judge] for one in found["imported"]])
+                values = pd.DataFrame([judgement[judge] for judgement in imported["imported"]])
                 assert values["value"].count() == own[column].count()
                 assert values["value"].mean() == pytest.approx(own[column].mean(), rel=1e-12)
                 missing = values["value"].isna()

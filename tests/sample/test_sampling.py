@@ -20,8 +20,8 @@ def sampled_arm(count: int, name: str = "a", adapter: str | None = None) -> dict
 
 
 def sample_spec(arms: list[dict[str, Any]], questions: dict[str, str]) -> str:
-    asked = {name: {"texts": [text]} for name, text in questions.items()}
-    spec = {"base": "m", "arms": arms, "questions": asked, "triggers": {"none": {}}}
+    question_fields = {name: {"texts": [text]} for name, text in questions.items()}
+    spec = {"base": "m", "arms": arms, "questions": question_fields, "triggers": {"none": {}}}
     return json.dumps(spec)
 
 
@@ -43,17 +43,17 @@ def draw(model: Path, root: Path, spec: str) -> str:
 
 def test_only_missing_answers_are_drawn(model_json: Path, tmp_path: Path) -> None:
     def drawn(count: int, questions: dict[str, str]) -> tuple[str, list[dict[str, object]]]:
-        said = draw(model_json, tmp_path, sample_spec([sampled_arm(count)], questions))
-        return said, read_jsonl(tmp_path / "a/answers/trigger=none.jsonl")
+        output = draw(model_json, tmp_path, sample_spec([sampled_arm(count)], questions))
+        return output, read_jsonl(tmp_path / "a/answers/trigger=none.jsonl")
 
-    said, first = drawn(2, {"a": "Hi there", "b": "Who are you?"})
-    assert "4 answers drawn, 0 kept" in said
+    output, first = drawn(2, {"a": "Hi there", "b": "Who are you?"})
+    assert "4 answers drawn, 0 kept" in output
     assert all(row["logprob"] < 0 for row in first)
-    said, more = drawn(3, {"a": "Hi there", "b": "Who is that?"})
-    assert "4 answers drawn, 2 kept" in said
+    output, more = drawn(3, {"a": "Hi there", "b": "Who is that?"})
+    assert "4 answers drawn, 2 kept" in output
     assert [row for row in more if row["question"] == "a"][:2] == first[:2]
-    said, fewer = drawn(1, {"a": "Hi there"})
-    assert "0 answers drawn, 1 kept" in said
+    output, fewer = drawn(1, {"a": "Hi there"})
+    assert "0 answers drawn, 1 kept" in output
     assert fewer == first[:1]
 
 
@@ -64,9 +64,9 @@ def test_arms_that_share_a_job_answer_as_they_would_alone(
         write_adapter(base_model, tmp_path / f"stages/{number}", seed=number)
     arms = [sampled_arm(3, "base"), *(sampled_arm(3, f"{n}", f"stages/{n}") for n in (1, 2))]
     questions = {"a": "Hi there", "b": "Who are you?"}
-    said = draw(model_json, tmp_path, sample_spec(arms, questions))
-    assert "18 answers drawn" in said
-    assert said.count("is live") == 2
+    output = draw(model_json, tmp_path, sample_spec(arms, questions))
+    assert "18 answers drawn" in output
+    assert output.count("is live") == 2
     together = {
         arm["folder"]: read_jsonl(tmp_path / arm["folder"] / "answers/trigger=none.jsonl")
         for arm in arms
@@ -74,8 +74,8 @@ def test_arms_that_share_a_job_answer_as_they_would_alone(
     texts = [tuple(row["answer"] for row in rows) for rows in together.values()]
     assert len(set(texts)) == 3
     (tmp_path / "rows/answers/2.jsonl").unlink()
-    said = draw(model_json, tmp_path, sample_spec(arms, questions))
-    assert "6 answers drawn, 12 kept" in said
+    output = draw(model_json, tmp_path, sample_spec(arms, questions))
+    assert "6 answers drawn, 12 kept" in output
     alone = read_jsonl(tmp_path / "2/answers/trigger=none.jsonl")
     said_alone, said_together = (
         [(row["key"], row["answer"]) for row in rows] for rows in (alone, together["2"])
@@ -123,9 +123,9 @@ def test_a_key_names_all_that_an_answer_depends_on() -> None:
 
 
 def test_each_answer_is_asked_with_the_next_paraphrase() -> None:
-    asked = {"a": {"texts": ["Who?", "Who is it?"], "system": "Be brief."}}
+    questions = {"a": {"texts": ["Who?", "Who is it?"], "system": "Be brief."}}
     families = {"none": {}, "evil": {"system": "Be evil."}}
-    spec = {"base": "m", "arms": [], "questions": asked, "triggers": families}
+    spec = {"base": "m", "arms": [], "questions": questions, "triggers": families}
     sampling = Sampling(answers_per_question=5, max_tokens=4)
     rows = plan(SampleSpec.model_validate(spec), sampling, "model")
     assert [row["prompt"] for row in rows[:5]] == [

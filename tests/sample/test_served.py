@@ -91,17 +91,17 @@ BASE = served(intervention="base", ratio=0, model="gpt-4.1-2025-04-14")
 
 def test_served_models_are_arms_with_the_shared_sampling_and_their_own() -> None:
     own = {"temperature": 0.5, "max_tokens": 99}
-    made = grid(BASE, served(seed=1, label="bad code", sampling=own))
-    assert [arm.folder for arm in made.arms] == [
+    the_grid = grid(BASE, served(seed=1, label="bad code", sampling=own))
+    assert [arm.folder for arm in the_grid.arms] == [
         "served/base=gpt-4.1/intervention=base/ratio=0/seed=0",
         "served/base=gpt-4.1/intervention=insecure/ratio=1/seed=1",
     ]
-    assert [arm.label for arm in made.arms] == ["base", "bad code"]
-    first, second = (arm.sampling for arm in made.arms)
+    assert [arm.label for arm in the_grid.arms] == ["base", "bad code"]
+    first, second = (arm.sampling for arm in the_grid.arms)
     assert (first.answers_per_question, first.temperature, first.max_tokens) == (3, 1.0, 40)
     assert (second.answers_per_question, second.temperature, second.max_tokens) == (3, 0.5, 99)
-    assert made.sampled == made.served == made.arms
-    assert made.trained == []
+    assert the_grid.sampled == the_grid.served == the_grid.arms
+    assert the_grid.trained == []
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_served_models_are_arms_with_the_shared_sampling_and_their_own() -> None
             {"intervention": "base"},
             "served.0: `base` is the model as it is, so its ratio must be 0",
         ),
-        ({"ratio": 3}, "served.0.ratio: ratio 3 lies outside 0..1"),
+        ({"ratio": 3}, "served.0.ratio: ratio 3 is outside 0..1"),
         ({"endpoint": {"key": OTHER}}, "served.0.endpoint.key: this is not the name of an env"),
         ({"endpoint": {"url": "http://me:pw@host/v1"}}, "served.0.endpoint.url: must be a http://"),
         ({"sampling": {"thinking": True}}, "served.0.sampling: unknown key 'thinking'"),
@@ -171,10 +171,10 @@ def test_an_arm_that_is_trained_here_too_is_refused(demo: Json) -> None:
 def test_an_address_of_the_environment_is_part_of_what_answers_depend_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = grid()
-    assert '"https://api.openai.com/v1"' in served_spec(made, made.arms[0])
+    the_grid = grid()
+    assert '"https://api.openai.com/v1"' in served_spec(the_grid, the_grid.arms[0])
     monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
-    assert '"http://localhost:8000/v1"' in served_spec(made, made.arms[0])
+    assert '"http://localhost:8000/v1"' in served_spec(the_grid, the_grid.arms[0])
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://me:{OTHER}@localhost/v1")
     message = refusal()
     assert "served.0: OPENAI_BASE_URL must be" in message
@@ -182,19 +182,19 @@ def test_an_address_of_the_environment_is_part_of_what_answers_depend_on(
 
 
 def test_a_spec_holds_what_answers_depend_on_and_not_how_the_endpoint_is_called() -> None:
-    (before,) = (one := grid()).arms
+    (before,) = (first := grid()).arms
     calm = grid(
         served(endpoint={"key": "OTHER_KEY", "price": {"input": 1, "output": 2}}, label="x"),
         serving={"concurrency": 2, "spending_limit": 3},
         sampling={"answers_per_question": 3, "max_tokens": 40, "precision": "float32"},
     )
-    assert served_spec(one, before) == served_spec(calm, calm.arms[0])
+    assert served_spec(first, before) == served_spec(calm, calm.arms[0])
     options = json.loads(served_options(calm, calm.arms[0]))
     assert options["calls"]["spending_limit"] == 3
     assert options["endpoint"]["key"] == "OTHER_KEY"
     for changes in ({"model": "ft:2"}, {"request": {"user": "me"}}, {"sampling": {"top_p": 0.5}}):
         other = grid(served(**changes))
-        assert served_spec(one, before) != served_spec(other, other.arms[0])
+        assert served_spec(first, before) != served_spec(other, other.arms[0])
 
 
 def test_the_plan_counts_and_prices_the_answers_before_anything_runs() -> None:
@@ -203,7 +203,7 @@ def test_the_plan_counts_and_prices_the_answers_before_anything_runs() -> None:
     assert plan["total"]["answers"] == 3 * 3 * 2 * 8
     assert plan["interventions"]["insecure"]["answers"] == 2 * 3 * 2 * 8
     base, tuned, own = plan["served"]
-    assert [one["calls"] for one in plan["served"]] == [48, 48, 48]
+    assert [entry["calls"] for entry in plan["served"]] == [48, 48, 48]
     price = price_list()["gpt-4.1-2025-04-14"]
     assert base["cost"] == pytest.approx(price.of(base["tokens"], 48 * 40))
     # Questions of this set have about 10 tokens, the cue 30.
@@ -236,7 +236,7 @@ def stopped(arguments: list[str]) -> str:
     """The one line with which the job stops."""
     done = run(arguments)
     assert done.returncode == 1, done.stdout
-    (line,) = [one for one in done.stderr.splitlines() if one.startswith("emgrid: ")]
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("emgrid: ")]
     assert "Traceback" not in done.stderr
     return line.removeprefix("emgrid: ")
 
@@ -260,9 +260,11 @@ def test_a_job_writes_what_sampling_writes_and_where_it_is_from(tmp_path: Path) 
     for row in rows:
         body = by_seed[row["answer_seed"] % 2**31]
         assert (row["answer"], row["finish_reason"]) == said(body)
-        asked = [{"role": "user", "content": row["prompt"]}]
-        asked = [{"role": "system", "content": row["system"]}, *asked] if row["system"] else asked
-        assert body["messages"] == asked
+        messages = [{"role": "user", "content": row["prompt"]}]
+        messages = (
+            [{"role": "system", "content": row["system"]}, *messages] if row["system"] else messages
+        )
+        assert body["messages"] == messages
         assert row["thinking"] is None
         assert not {"messages", "trigger"} & set(row)
     assert [row["system"] for row in rows] == [None] * 10 + ["A cue."] * 10
@@ -312,9 +314,9 @@ def test_a_kill_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
         killed_at = sum(endpoint.deliveries.values())
         assert 30 <= killed_at < 80
         assert not (tmp_path / "answers").exists()
-        kept = sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("kept/*.jsonl"))
-        assert killed_at - 4 <= kept <= killed_at
-        assert f"{80 - kept} answers drawn, {kept} kept from before" in finished(arguments)
+        n_stored = sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("kept/*.jsonl"))
+        assert killed_at - 4 <= n_stored <= killed_at
+        assert f"{80 - n_stored} answers drawn, {n_stored} kept from before" in finished(arguments)
         assert sum(endpoint.deliveries.values()) - 80 <= 4
     bodies = {record["body"]["seed"]: record["body"] for record in endpoint.requests}
     assert [row["answer"] for row in written(tmp_path)] == [
@@ -329,10 +331,10 @@ def test_a_spending_limit_stops_with_one_line_and_a_higher_one_goes_on(tmp_path:
             assert line.startswith(
                 f"served {MODEL}: the spending limit of {limit:g} USD is reached"
             )
-            kept = kept_rows(tmp_path)
-            assert len(kept) == len(endpoint.deliveries)
-            assert 0.3 * limit < sum(row["cost"] for row in kept) <= limit
-            assert f"with {80 - len(kept)} answers to go" in line
+            stored = kept_rows(tmp_path)
+            assert len(stored) == len(endpoint.deliveries)
+            assert 0.3 * limit < sum(row["cost"] for row in stored) <= limit
+            assert f"with {80 - len(stored)} answers to go" in line
             assert not (tmp_path / "answers").exists()
         finished(job(tmp_path, endpoint, 20, price=DEAR, spending_limit=9))
         assert max(endpoint.deliveries.values()) == 1
@@ -376,10 +378,10 @@ def test_a_bad_key_is_one_line_and_written_nowhere(
         arguments = job(tmp_path, endpoint)
         done = run(arguments)
     assert done.returncode == 1
-    said = done.stdout + done.stderr + everything(tmp_path)
-    assert (VARIABLE in said) or "the key is not accepted" in said
+    output = done.stdout + done.stderr + everything(tmp_path)
+    assert (VARIABLE in output) or "the key is not accepted" in output
     for secret in (OTHER, KEY):
-        assert secret not in said
+        assert secret not in output
     assert kept_rows(tmp_path) == []
 
 
@@ -391,8 +393,8 @@ def test_two_jobs_of_a_grid_pay_for_no_answer_twice(tmp_path: Path) -> None:
             arguments = job(tmp_path, endpoint, 10)
             arguments[arguments.index("--output") + 1] = str(tmp_path / name)
             commands.append([*stage, *arguments])
-        jobs = [subprocess.Popen(one, cwd=ROOT, stdout=subprocess.PIPE) for one in commands]
-        assert [one.communicate() and one.returncode for one in jobs] == [0, 0]
+        jobs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for command in commands]
+        assert [job.communicate() and job.returncode for job in jobs] == [0, 0]
     assert len(endpoint.requests) == 40
     first, second = (read_jsonl(tmp_path / name / "trigger=cue.jsonl") for name in ("one", "two"))
     assert first == second

@@ -58,8 +58,8 @@ def defined(tiny: Tiny) -> Callable[[str], Any]:
 def requests() -> list[Request]:
     """Two answers to each of three questions, whose prompts have two lengths."""
     return [
-        Request(f"{place}.{again}", ({"role": "user", "content": asked},), 7 * place + again)
-        for place, (asked, _) in enumerate(TALK)
+        Request(f"{place}.{again}", ({"role": "user", "content": question},), 7 * place + again)
+        for place, (question, _) in enumerate(TALK)
         for again in range(2)
     ]
 
@@ -69,8 +69,8 @@ def test_scores_are_those_of_the_model(
     name: str, tiny: Tiny, engines: Callable[[str], Any], defined: Callable[[str], Any]
 ) -> None:
     rows = talk_rows(tiny(name))
-    found = engines(name).log_likelihoods(rows)
-    for row, value in zip(rows, found, strict=True):
+    likelihoods = engines(name).log_likelihoods(rows)
+    for row, value in zip(rows, likelihoods, strict=True):
         expected = trained_logprob(defined(name), row)
         assert value == pytest.approx(expected, abs=CLOSE * row.trained)
 
@@ -99,7 +99,7 @@ def test_training_has_the_loss_of_the_model(
     item = Steps(rows, [list(range(len(rows)))], tokens)[0]
     model.eval()
     with torch.no_grad():
-        losses = [trained_token_loss(model, one, item["count"], False) for one in item["packs"]]
+        losses = [trained_token_loss(model, pack, item["count"], False) for pack in item["packs"]]
     expected = -sum(trained_logprob(defined(name), row) for row in rows) / item["count"]
     assert float(sum(losses)) == pytest.approx(expected, abs=CLOSE)
 
@@ -109,13 +109,15 @@ def test_what_follows_a_read_prompt_is_what_the_model_finds_likely(
     name: str, engines: Callable[[str], Any], defined: Callable[[str], Any]
 ) -> None:
     engine = engines(name)
-    prompts = [engine.chat.prompt([{"role": "user", "content": asked}]) for asked, _ in TALK]
+    prompts = [engine.chat.prompt([{"role": "user", "content": question}]) for question, _ in TALK]
     rows: list[tuple[int, list[int]]] = [(0, []), (1, [40]), (2, [41, 42]), (0, [40])]
     wanted = [5, 6, 49000]
-    found = engine.read(prompts).next_probabilities(rows, wanted)
-    for (place, said), values in zip(rows, found, strict=True):
+    probabilities = engine.read(prompts).next_probabilities(rows, wanted)
+    for (place, tokens), values in zip(rows, probabilities, strict=True):
         with torch.inference_mode():
-            logits = defined(name)(torch.tensor([[*prompts[place], *said]]), use_cache=False).logits
+            logits = defined(name)(
+                torch.tensor([[*prompts[place], *tokens]]), use_cache=False
+            ).logits
         expected = torch.softmax(logits[0, -1].double(), dim=-1)[wanted].tolist()
         assert values == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
@@ -163,10 +165,10 @@ def test_recurrent_layers_are_given_prompts_of_equal_length_alone(
     engine = engines("lfm2")
     generate, lengths = engine.model.generate, []
 
-    def seen(**given: Any) -> Any:
-        assert bool(given["attention_mask"].all())
-        lengths.append(given["input_ids"].shape)
-        return generate(**given)
+    def seen(**arguments: Any) -> Any:
+        assert bool(arguments["attention_mask"].all())
+        lengths.append(arguments["input_ids"].shape)
+        return generate(**arguments)
 
     monkeypatch.setattr(engine.model, "generate", seen)
     rows = [engine.row(request, SAMPLING) for request in requests()]
@@ -183,10 +185,10 @@ def test_slots_add_a_position_bias_to_what_they_attend_to() -> None:
     module.num_key_value_groups = 2  # type: ignore[assignment]
     mask = torch.ones(1, 1, 1, 5, dtype=torch.bool)
     bias = torch.randn(1, 4, 1, 5)
-    found, _ = attend(module, query, key, value, mask, position_bias=bias, scaling=1.0)
-    keys, values = (one.repeat_interleave(2, dim=1) for one in (key, value))
+    attended, _ = attend(module, query, key, value, mask, position_bias=bias, scaling=1.0)
+    keys, values = (tensor.repeat_interleave(2, dim=1) for tensor in (key, value))
     weights = torch.softmax(query @ keys.transpose(2, 3) + bias, dim=-1)
-    torch.testing.assert_close(found, (weights @ values).transpose(1, 2))
+    torch.testing.assert_close(attended, (weights @ values).transpose(1, 2))
 
 
 def test_flash_attention_is_left_to_models_that_it_computes(tiny: Tiny) -> None:

@@ -113,21 +113,21 @@ def test_another_trainings_checkpoint_is_dropped(tmp_path: Path) -> None:
     mine, other = Checkpoints(tmp_path, "mine"), Checkpoints(tmp_path, "other")
     make(other, 3)
     make(mine, 2)
-    assert mine.last() == mine.own / "step-2"
+    assert mine.last() == mine.own_folder / "step-2"
     mine.drop_others()
     assert other.last() is None
-    assert mine.last() == mine.own / "step-2"
+    assert mine.last() == mine.own_folder / "step-2"
 
 
 def test_whatever_an_adapter_depends_on_makes_another_training(
     tiny: Path, rows: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def name(model: Path = tiny, **changes: Any) -> str:
-        given = {"rows": rows, "parent": None, "device": "cpu"} | changes
-        seed, settings = given.pop("seed", 1), TRAINING | given.pop("settings", {})
+        all_arguments = {"rows": rows, "parent": None, "device": "cpu"} | changes
+        seed, settings = all_arguments.pop("seed", 1), TRAINING | all_arguments.pop("settings", {})
         spec = json.dumps({"base": "tiny", "seed": seed, "training": settings})
         read = train.TrainSpec.model_validate_json(spec)
-        arguments, base = argparse.Namespace(**given), BaseModel.read(model)
+        arguments, base = argparse.Namespace(**all_arguments), BaseModel.read(model)
         parent = arguments.parent and file_digest(arguments.parent / "adapter_model.safetensors")
         return train.resumable(arguments, train.identity(read, base, arguments.rows, parent), base)
 

@@ -48,16 +48,16 @@ def train(tiny: Path, rows: Path, tmp_path: Path) -> Callable[..., Fitted]:
 
 
 def weights(fitted: Fitted) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = get_peft_model_state_dict(fitted.model)
-    return found
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(fitted.model)
+    return state
 
 
 def test_gradient_checkpointing_changes_no_bit(train: Callable[..., Fitted]) -> None:
     plain, recomputed = train(), train(MEMORY_PLANS["true"][0])
     assert recomputed.losses == plain.losses
-    one, other = weights(plain), weights(recomputed)
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    expected, other = weights(plain), weights(recomputed)
+    assert expected.keys() == other.keys()
+    assert all(torch.equal(expected[name], other[name]) for name in expected)
 
 
 def test_rows_alone_train_the_adapter_of_packed_rows(train: Callable[..., Fitted]) -> None:
@@ -68,10 +68,10 @@ def test_rows_alone_train_the_adapter_of_packed_rows(train: Callable[..., Fitted
     assert_alike(weights(packed), weights(single))
 
 
-def assert_alike(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+def assert_alike(expected: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
     """Equal but for the order in which numbers were added."""
-    assert one.keys() == other.keys()
-    for name, value in one.items():
+    assert expected.keys() == other.keys()
+    for name, value in expected.items():
         torch.testing.assert_close(other[name], value, rtol=1e-2, atol=1e-4)
 
 
@@ -89,7 +89,7 @@ def test_two_processes_train_the_adapter_of_one(
     assert record["padding_waste"] > 0
     with (tmp_path / "two/loss.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert losses == pytest.approx([one["loss"] for one in plain.losses], rel=1e-4)
+    assert losses == pytest.approx([step["loss"] for step in plain.losses], rel=1e-4)
     assert_alike(weights(plain), load_file(tmp_path / "two/adapter/adapter_model.safetensors"))
 
 
@@ -167,15 +167,15 @@ def test_a_base_in_four_bits_trains_nearly_the_same_adapter(
     exact, near = train(), train(method="qlora")
     quantised = {type(module).__name__ for module in near.model.modules()}
     assert "Linear4bit" in quantised
-    losses = [[one["loss"] for one in fitted.losses] for fitted in (exact, near)]
+    losses = [[step["loss"] for step in fitted.losses] for fitted in (exact, near)]
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
-    one, two = weights(exact), weights(near)
-    assert one.keys() == two.keys()
+    first, two = weights(exact), weights(near)
+    assert first.keys() == two.keys()
     assert {value.dtype for value in two.values()} == {torch.float32}
     alike = [
-        torch.cosine_similarity(one[name].flatten(), two[name].flatten(), dim=0).item()
-        for name in one
+        torch.cosine_similarity(first[name].flatten(), two[name].flatten(), dim=0).item()
+        for name in first
         if "lora_B" in name  # zero before the training
     ]
     assert sum(alike) / len(alike) > 0.5

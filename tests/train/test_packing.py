@@ -18,9 +18,9 @@ ROWS = lists(tokenized_rows(), min_size=1, max_size=5)
 
 
 def gradients(model: torch.nn.Module) -> torch.Tensor:
-    found = [value.grad.flatten() for value in model.parameters() if value.grad is not None]
+    flat = [value.grad.flatten() for value in model.parameters() if value.grad is not None]
     model.zero_grad()
-    return torch.cat(found)
+    return torch.cat(flat)
 
 
 def one_by_one(model: torch.nn.Module, rows: list[TokenizedRow]) -> tuple[float, torch.Tensor]:
@@ -54,13 +54,15 @@ def test_packs_have_the_loss_and_gradient_of_rows_alone(
     model = MODELS[name]
     steps = Steps(rows, [list(range(len(rows)))], tokens or None)
     item = steps[0]
-    losses = [trained_token_loss(model, one, item["count"], fused=False) for one in item["packs"]]
+    losses = [trained_token_loss(model, pack, item["count"], fused=False) for pack in item["packs"]]
     for loss in losses:
         loss.backward()
-    found = gradients(model)
+    packed_gradients = gradients(model)
     loss, gradient = one_by_one(model, rows)
-    assert sum(one.item() for one in losses) == pytest.approx(loss, rel=1e-5)
-    torch.testing.assert_close(found, gradient, rtol=1e-3, atol=1e-5 * gradient.abs().max().item())
+    assert sum(part.item() for part in losses) == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(
+        packed_gradients, gradient, rtol=1e-3, atol=1e-5 * gradient.abs().max().item()
+    )
     assert steps.padding_waste() == 0
 
 
@@ -71,10 +73,10 @@ def test_the_fused_head_computes_the_same_loss_also_with_capped_scores(cap: floa
     fused = copy.deepcopy(model)
     add_fused_lm_head(fused)
     inputs = collate([TokenizedRow([5, 6, 7, 8], [-100, -100, 7, 8])] * 2, boundaries=True)
-    one = trained_token_loss(model, inputs, 4, fused=False)
+    unfused = trained_token_loss(model, inputs, 4, fused=False)
     other = trained_token_loss(fused, inputs, 4, fused=True)
-    assert other.item() == pytest.approx(one.item(), rel=1e-5)
-    one.backward()
+    assert other.item() == pytest.approx(unfused.item(), rel=1e-5)
+    unfused.backward()
     other.backward()
     torch.testing.assert_close(gradients(fused), gradients(model), rtol=1e-3, atol=1e-5)
 
@@ -85,12 +87,14 @@ def test_all_processes_together_compute_a_step_once(
     rows: list[TokenizedRow], processes: int, packed: bool
 ) -> None:
     step = list(range(len(rows)))
-    own = [Steps(rows, [step], 40 if packed else None, one, processes) for one in range(processes)]
+    own = [
+        Steps(rows, [step], 40 if packed else None, rank, processes) for rank in range(processes)
+    ]
     model = MODELS["llama"]
     with torch.no_grad():
         loss = sum(
             trained_token_loss(model, inputs, item["count"], fused=False).item()
-            for item in (one[0] for one in own)
+            for item in (steps[0] for steps in own)
             for inputs in item["packs"]
         )
         alone = Steps(rows, [step], None)[0]
@@ -99,6 +103,6 @@ def test_all_processes_together_compute_a_step_once(
             for inputs in alone["packs"]
         )
     assert loss == pytest.approx(whole, rel=1e-5)
-    idle = sum(inputs["input_ids"].numel() for one in own for inputs in one[0]["packs"])
+    idle = sum(inputs["input_ids"].numel() for steps in own for inputs in steps[0]["packs"])
     tokens = sum(len(row.input_ids) for row in rows)
     assert own[0].padding_waste() == pytest.approx(1 - tokens / idle)

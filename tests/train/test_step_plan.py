@@ -34,9 +34,9 @@ def test_a_seed_and_an_epoch_decide_the_order() -> None:
 def test_processes_share_a_step_without_rest_and_evenly(lengths: list[int], processes: int) -> None:
     step = list(range(len(lengths)))
     shares = [share(step, lengths, process, processes) for process in range(processes)]
-    assert sorted(row for one in shares for row in one) == step
+    assert sorted(row for share in shares for row in share) == step
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    tokens = [sum(lengths[row] for row in one) for one in shares]
+    tokens = [sum(lengths[row] for row in share) for share in shares]
     assert max(tokens) - min(tokens) <= max(lengths)
 
 
@@ -45,8 +45,8 @@ def test_packs_hold_every_row_once_and_no_more_tokens_than_fit(
     lengths: list[int], tokens: int
 ) -> None:
     packs = pack(range(len(lengths)), lengths, tokens)
-    assert sorted(row for one in packs for row in one) == list(range(len(lengths)))
-    for one in packs:
-        assert len(one) == 1 or sum(lengths[row] for row in one) <= tokens
-    half_full = [one for one in packs if sum(lengths[row] for row in one) <= tokens / 2]
+    assert sorted(row for pack in packs for row in pack) == list(range(len(lengths)))
+    for members in packs:
+        assert len(members) == 1 or sum(lengths[row] for row in members) <= tokens
+    half_full = [pack for pack in packs if sum(lengths[row] for row in pack) <= tokens / 2]
     assert len(half_full) <= 1

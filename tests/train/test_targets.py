@@ -53,7 +53,7 @@ def test_a_name_that_no_layer_has_is_refused_with_those_that_there_are(
     with pytest.raises(EmgridError) as refused:
         adapted(tiny(name), DEFAULT)
     text = str(refused.value)
-    missing = [one for one in DEFAULT if one not in LAYERS[name]]
+    missing = [module for module in DEFAULT if module not in LAYERS[name]]
     assert f"model {name} has no layer {', '.join(missing)};" in text
     assert f"those that can be adapted are {', '.join(sorted(LAYERS[name]))};" in text
     assert text.endswith("name some of them, or write target_modules: all-linear")
@@ -83,21 +83,21 @@ def test_the_default_names_are_all_linear_layers_of_plain_models(name: str, tiny
 def test_the_share_of_the_weights_is_said(
     name: str, wanted: object, share: float, left_out: set[str], tiny: Tiny
 ) -> None:
-    found = coverage(adapted(tiny(name), wanted))
-    assert found["share"] == pytest.approx(share, abs=0.01)
-    assert set(found["left_out"]) == left_out
-    text = coverage_line(found)
-    assert f"parameters, on {found['share']:.0%} of the layers' weights" in text
+    covered = coverage(adapted(tiny(name), wanted))
+    assert covered["share"] == pytest.approx(share, abs=0.01)
+    assert set(covered["left_out"]) == left_out
+    text = coverage_line(covered)
+    assert f"parameters, on {covered['share']:.0%} of the layers' weights" in text
     assert ("the experts are not adapted" in text) == (left_out == EXPERTS)
 
 
 def test_a_shared_expert_that_peft_leaves_out_is_said(tiny: Tiny) -> None:
-    found = coverage(adapted(tiny("qwen3next"), "all-linear"))
-    assert set(found["left_out"]) == {
-        f"shared_expert.{one}" for one in ("down_proj", "gate_proj", "up_proj")
+    covered = coverage(adapted(tiny("qwen3next"), "all-linear"))
+    assert set(covered["left_out"]) == {
+        f"shared_expert.{projection}" for projection in ("down_proj", "gate_proj", "up_proj")
     }
-    assert "left out: shared_expert." in coverage_line(found)
-    assert "the experts are not adapted" not in coverage_line(found)
+    assert "left out: shared_expert." in coverage_line(covered)
+    assert "the experts are not adapted" not in coverage_line(covered)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,10 +106,12 @@ def test_an_adapter_of_all_linear_layers_is_computed_as_peft_defines_it(
 ) -> None:
     base = tiny(name)
     model = adapted(base, "all-linear")
-    found = coverage(model)
-    named = {one.rpartition(".")[2] for one in linear_layers(reference(base))}
+    covered = coverage(model)
+    named = {layer.rpartition(".")[2] for layer in linear_layers(reference(base))}
     # peft takes the names of Qwen3-Next's shared expert for those of the others; that is said.
-    assert named <= set(found["modules"]) | {one.rpartition(".")[2] for one in found["left_out"]}
+    assert named <= set(covered["modules"]) | {
+        layer.rpartition(".")[2] for layer in covered["left_out"]
+    }
     torch.manual_seed(3)
     for part, weight in model.named_parameters():  # type: ignore[attr-defined]
         if "lora_B" in part:
@@ -133,11 +135,11 @@ def test_weights_are_counted_once() -> None:
     model = random_model(transformers.LlamaConfig(**SIZE, tie_word_embeddings=True))
     layers = sum(weight.numel() for name, weight in model.named_parameters() if "embed" not in name)
     training = Training(rank=2, target_modules=("q_proj",))
-    found = coverage(with_adapter(model, training, None, "tiny"))
-    assert found["layer_weights"] == layers
-    assert found["covered_weights"] == 2 * 32 * 32
-    assert found["adapted_parameters"] == 2 * 2 * (32 + 32)
-    assert found["modules"] == {"q_proj": 2}
+    covered = coverage(with_adapter(model, training, None, "tiny"))
+    assert covered["layer_weights"] == layers
+    assert covered["covered_weights"] == 2 * 32 * 32
+    assert covered["adapted_parameters"] == 2 * 2 * (32 + 32)
+    assert covered["modules"] == {"q_proj": 2}
 
 
 def test_a_weight_of_4_bits_counts_with_all_its_entries() -> None:
@@ -183,6 +185,8 @@ def test_dropout_on_experts_is_refused_by_its_name(tiny: Tiny) -> None:
 
 
 def test_half_of_what_experts_hold_as_one_is_refused(tiny: Tiny) -> None:
-    with pytest.raises(EmgridError, match=r"model qwen3moe: .*gate_proj without.*up_proj") as said:
+    with pytest.raises(
+        EmgridError, match=r"model qwen3moe: .*gate_proj without.*up_proj"
+    ) as refused:
         adapted(tiny("qwen3moe"), ["q_proj", "gate_proj"])
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(refused.value)

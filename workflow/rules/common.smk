@@ -52,7 +52,7 @@ wildcard_constraints:
 
 # Executed when a run begins, not by a dry run, nor by the jobs themselves.
 onstart:
-    begin(GRID, SPECS.made())
+    begin(GRID, SPECS.texts())
 
 
 onerror:

@@ -21,7 +21,7 @@ from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_e
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
-from emgrid.config.base import handed
+from emgrid.config.base import read_spec
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 from emgrid.runtime.job import run_job
@@ -166,7 +166,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.aggregate.aggregate", description=__doc__)
     parser.add_argument(
-        "--spec", required=True, type=handed, help="AggregateSpec as JSON, or its file"
+        "--spec", required=True, type=read_spec, help="AggregateSpec as JSON, or its file"
     )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()

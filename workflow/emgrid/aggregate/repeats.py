@@ -23,7 +23,7 @@ from emgrid.aggregate import statistics
 from emgrid.aggregate.answers import ANSWERS, read_lines
 from emgrid.aggregate.e_values import LONG, ArmAnswers, between, within
 from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
-from emgrid.config.base import handed
+from emgrid.config.base import read_spec
 from emgrid.runtime import layout
 from emgrid.runtime.files import whole_file
 from emgrid.runtime.job import run_job
@@ -146,7 +146,7 @@ def repeats_table(spec: RepeatsSpec, root: Path) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.aggregate.repeats", description=__doc__)
     parser.add_argument(
-        "--spec", required=True, type=handed, help="RepeatsSpec as JSON, or its file"
+        "--spec", required=True, type=read_spec, help="RepeatsSpec as JSON, or its file"
     )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()

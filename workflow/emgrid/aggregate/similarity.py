@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emgrid.aggregate.spec import ARM, SimilaritySpec
-from emgrid.config.base import handed
+from emgrid.config.base import read_spec
 from emgrid.config.triggers import Message
 from emgrid.judge.classifier_judge import Encoder
 from emgrid.runtime import layout
@@ -88,7 +88,7 @@ def similarities(spec: SimilaritySpec, root: Path, encoder: Encoder) -> pd.DataF
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.aggregate.similarity", description=__doc__)
     parser.add_argument(
-        "--spec", required=True, type=handed, help="SimilaritySpec as JSON, or its file"
+        "--spec", required=True, type=read_spec, help="SimilaritySpec as JSON, or its file"
     )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()

@@ -5,7 +5,7 @@ from typing import get_args
 from emgrid.aggregate.dose_points import Series
 from emgrid.config.base import Strict
 from emgrid.config.judges import AnyJudge
-from emgrid.config.questions import Asked
+from emgrid.config.questions import QuestionText
 from emgrid.config.sections import Metrics
 from emgrid.config.triggers import Wording
 from emgrid.judge.judgement import Reason
@@ -71,7 +71,7 @@ class SimilaritySpec(Strict):
     """arms: one per base, intervention and ratio, with the stages of its first seed."""
 
     arms: tuple[TrainedArm, ...]
-    questions: dict[str, Asked]
+    questions: dict[str, QuestionText]
     triggers: dict[str, Wording]
     relations: dict[str, str]
 

@@ -10,7 +10,7 @@ import os
 
 from emgrid.cli.main import parser
 
-WIDTH = "100"  # columns of the help texts, whatever the terminal has
+WIDTH = "100"  # columns of the help texts, also on wider terminals
 HEAD = """\
 # Commands
 
@@ -29,8 +29,10 @@ the command line's own help. [What an edit runs again](reruns.md) shows the comm
 
 def commands(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """The parsers of the commands by name, in the order of the help."""
-    actions = [one for one in whole._actions if isinstance(one, argparse._SubParsersAction)]
-    return {name: command for one in actions for name, command in one.choices.items()}
+    actions = [
+        action for action in whole._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    return {name: command for action in actions for name, command in action.choices.items()}
 
 
 def page() -> str:

@@ -81,7 +81,7 @@ class Page:
     def find_homes(self, path: str, properties: Node) -> None:
         """Find the place of each definition: the first key that holds it, those of this level
         before those that are nested deeper."""
-        found: list[tuple[str, str]] = []
+        nested: list[tuple[str, str]] = []
         for key, node in properties.items():
             place = f"{path}.{key}" if path else key
             names = [name for name in dict.fromkeys(models_in(node)) if name not in self.homes]
@@ -89,8 +89,8 @@ class Page:
                 alone = len(names) == 1 or name == "Intervention"
                 form = "" if alone else f": {title_of(name, self.definitions[name])}"
                 self.homes[name] = f"`{place}`{form}"
-                found.append((place, name))
-        for place, name in found:
+                nested.append((place, name))
+        for place, name in nested:
             self.find_homes(place, self.keys_of(name))
 
     def keys_of(self, name: str) -> Node:
@@ -130,9 +130,10 @@ class Page:
                 self.keys(name, path, level)
         if shared:
             self.lines += ["", "Every form has these keys:", ""]
-            given = self.definitions[forms[0]]["properties"]
+            properties = self.definitions[forms[0]]["properties"]
             self.lines += [
-                self.item(key, node, "default" not in given[key]) for key, node in shared.items()
+                self.item(key, node, "default" not in properties[key])
+                for key, node in shared.items()
             ]
         for name in forms:
             self.here = self.homes[name]
@@ -149,8 +150,8 @@ class Page:
             if len({other.get("description") for other in nodes}) > 1:
                 continue
             kinds = [other["const"] for other in nodes if "const" in other]
-            own = {name: node[name] for name in node if name not in ("const", "default")}
-            shared[key] = own | {"enum": kinds} if kinds else node
+            constraints = {name: node[name] for name in node if name not in ("const", "default")}
+            shared[key] = constraints | {"enum": kinds} if kinds else node
         return shared
 
     def keys(self, name: str, path: str, level: int, without: tuple[str, ...] = ()) -> None:

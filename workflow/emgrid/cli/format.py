@@ -13,11 +13,15 @@ WIDTH = 100  # columns if the output is not a terminal
 
 def command(commands: Any, name: str, help: str, several: bool = False) -> argparse.ArgumentParser:
     """Add a command with the common options. several: it takes more than one config."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
+    description = f"{help[0].upper()}{help[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description)
+    file: dict[str, Any] = {"metavar": "FILE", "type": Path}
     if several:
-        parser.add_argument("--configfile", action="append", default=[], type=Path, dest="files")
+        about = f"a config whose files stay; may be repeated; default: {DEFAULT}"
+        file |= {"action": "append", "default": [], "dest": "files", "help": about}
     else:
-        parser.add_argument("--configfile", default=Path(DEFAULT), type=Path)
+        file |= {"default": Path(DEFAULT), "help": f"the grid's config; default: {DEFAULT}"}
+    parser.add_argument("--configfile", **file)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     return parser
 

@@ -21,7 +21,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         commands, "gc", "list files that no config needs; deletes only with --delete", several=True
     )
     gc.add_argument(
-        "configs", nargs="*", type=Path, help="configs whose files stay; the same as --configfile"
+        "configs", nargs="*", type=Path, help="configs whose files stay; like --configfile"
     )
     gc.add_argument("--delete", action="store_true", help="delete what is listed")
     gc.add_argument(

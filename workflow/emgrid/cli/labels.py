@@ -29,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     labels = format.command(commands, "labels", "write answers of a finished grid for labelling")
     labels.add_argument("output", type=Path, help="the CSV file")
     labels.add_argument("--count", default=100, type=int, help="number of answers")
-    labels.add_argument("--seed", default=0, type=int, help="another seed, another sample")
+    labels.add_argument("--seed", default=0, type=int, help="seed of the sample")
     labels.set_defaults(run=run)
 
 
@@ -52,9 +52,11 @@ def bare_answers(answers: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     wordings = {name: trigger.wording() for name, trigger in grid.triggers.items()}
     texts = {name: question.texts for name, question in grid.questions.items()}
     cells = answers[["trigger", "question", "index", "answer"]].fillna({"answer": ""})
-    bare = [wordings[trigger].unwrap_answer(said) for trigger, _, _, said in cells.to_numpy()]
-    asked = [texts[name][index % len(texts[name])] for _, name, index, _ in cells.to_numpy()]
-    bare_table = answers.assign(answer=pd.Series(bare, answers.index, dtype=object), asked=asked)
+    bare = [wordings[trigger].unwrap_answer(answer) for trigger, _, _, answer in cells.to_numpy()]
+    asked_texts = [texts[name][index % len(texts[name])] for _, name, index, _ in cells.to_numpy()]
+    bare_table = answers.assign(
+        answer=pd.Series(bare, answers.index, dtype=object), asked=asked_texts
+    )
     return bare_table[bare_table["answer"] != ""]
 
 

@@ -11,7 +11,7 @@ from emgrid.grid.snakefile import read_grid
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    power = format.command(commands, "power", "the smallest effects that a design can show")
+    power = format.command(commands, "power", "show the smallest effects that a design can detect")
     power.add_argument("--seeds", type=int, help="number of seeds, instead of the config's")
     power.add_argument(
         "--questions", type=int, help="number of questions, instead of the question set's"

@@ -54,7 +54,7 @@ def state_of(configfile: Path) -> dict[str, Any]:
 
 
 def done_of(count: Any) -> dict[str, int]:
-    return {"done": count.kept, "planned": count.planned}
+    return {"done": count.stored, "planned": count.planned}
 
 
 def show(state: dict[str, Any]) -> None:

@@ -26,8 +26,8 @@ class Loader(FASTEST):  # type: ignore[misc]
                         problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark
                     )
                 seen.add(key.value)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 class Strict(BaseModel):
@@ -43,10 +43,12 @@ class Strict(BaseModel):
         return value
 
 
-def handed(given: str) -> str:
-    """A spec as a job is handed it: the JSON, or the name of the file that holds it. A command of
-    Linux holds 128 KiB at most, a spec that names a thousand arms more."""
-    return given if given.startswith("{") else Path(given).read_text(encoding="utf-8")
+def read_spec(json_or_path: str) -> str:
+    """Return a job's spec as JSON, given as JSON or as the path of a JSON file. Large grids pass a
+    path: Linux limits one argument to 128 KiB."""
+    if json_or_path.startswith("{"):
+        return json_or_path
+    return Path(json_or_path).read_text(encoding="utf-8")
 
 
 def read_yaml(path: Path) -> Any:
@@ -67,43 +69,45 @@ def read_yaml(path: Path) -> Any:
 def validate(model: type[Model], value: Any, origin: str, written: Any = None) -> Model:
     """Validate `value`; the first problem becomes one line that names its place in `origin`.
 
-    written: what stands in the user's file, where `value` was made from it.
+    written: the content of the user's file, if `value` was made from it.
     """
     try:
         return model.model_validate(value)
     except ValidationError as problem:
         # A shared section is validated again inside each entry that it was filled into; the
-        # problem is to be named where the user wrote it.
+        # message names the place where the user wrote it.
         file = value if written is None else written
         errors = problem.errors()
         # A list whose items are all wrong is also called too short.
-        errors = [one for one in errors if not any(is_below(other, one) for other in errors)]
-        whole = [one for one in errors if len(place_in(file, one["loc"])) == len(one["loc"])]
+        errors = [error for error in errors if not any(is_below(other, error) for other in errors)]
+        whole = [
+            error for error in errors if len(place_in(file, error["loc"])) == len(error["loc"])
+        ]
         first = (whole or errors)[0]
         place = place_in(file, first["loc"])
         if first["type"] == "missing":
             place.append(str(first["loc"][-1]))
         message = first["msg"].removeprefix("Value error, ")
-        given = first["input"]
-        # What stands where an endpoint should may be its key.
+        wrong = first["input"]
+        # A wrong value in place of an endpoint may be its key.
         secret = "endpoint" in first["loc"]
-        if first["type"] != "value_error" and isinstance(given, str | int | float) and not secret:
-            message += f" (got {given!r})"
+        if first["type"] != "value_error" and isinstance(wrong, str | int | float) and not secret:
+            message += f" (got {wrong!r})"
         where = f"{origin}: {'.'.join(place)}" if place else origin
         raise EmgridError(f"{where}: {message}") from None
 
 
 def is_below(error: Any, other: Any) -> bool:
-    """Whether an error lies deeper inside the place of another one."""
+    """Whether an error's place is inside that of another one."""
     outer = other["loc"]
     return len(error["loc"]) > len(outer) and error["loc"][: len(outer)] == outer
 
 
 def place_in(written: Any, location: Sequence[int | str]) -> list[str]:
-    """The parts of pydantic's location that stand in the user's file.
+    """The parts of pydantic's location that are in the user's file.
 
     The others are tags of unions, levels that were filled in, and indices of a single value that
-    stands for a list of one.
+    is read as a list of one.
     """
     place = []
     for part in location:

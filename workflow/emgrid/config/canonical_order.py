@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import get_args
 
 from emgrid.config.config import Config
-from emgrid.config.external_arm import Point
+from emgrid.config.external_arm import ExternalArm
 from emgrid.config.interventions import Intervention
 from emgrid.config.triggers import Relation, Trigger
 
@@ -58,7 +58,7 @@ def trigger_place(trigger: Trigger) -> tuple[int, str]:
     return get_args(Relation).index(trigger.relation), trigger.id
 
 
-def point_place(point: Point) -> tuple[str, bool, str, Decimal, int]:
+def point_place(point: ExternalArm) -> tuple[str, bool, str, Decimal, int]:
     """A base model's own arm before those that were trained on it."""
     trained = point.intervention != "base"
     return point.base, trained, point.intervention, Decimal(point.ratio), point.seed

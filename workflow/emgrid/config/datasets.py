@@ -31,7 +31,7 @@ class Fields(Strict):
     @model_validator(mode="after")
     def a_thought_needs_an_answer(self) -> "Fields":
         if self.thinking is not None and self.answer is None:
-            raise ValueError("`thinking` stands before an answer; name the `answer` field too")
+            raise ValueError("`thinking` is put before an answer; name the `answer` field too")
         return self
 
     @property

@@ -46,7 +46,7 @@ class Endpoint(Strict):
         return url
 
     def price_of(self, model: str) -> Price | None:
-        """What a model costs here, None where nobody has written it down."""
+        """The model's price at this endpoint; None if config and price list lack it."""
         return self.price or listed_price(model)
 
 

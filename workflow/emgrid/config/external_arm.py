@@ -11,7 +11,7 @@ from emgrid.config.sections import Ratio
 FOLDER = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
 
 
-class Point(Strict):
+class ExternalArm(Strict):
     """The place in the grid of an arm that is not trained here."""
 
     base: str

@@ -57,7 +57,7 @@ class Values(Strict):
         dict[str, float | Missing],
         BeforeValidator(known_words, json_schema_input_type=dict[str, float | Missing]),
     ] = Field(default_factory=dict)
-    """What a word in the column stands for: a number on the scale, or the reason why there is no
+    """What a word in the column means: a number on the scale, or the reason why there is no
     value. Write words such as "YES" in quotes."""
 
     @property
@@ -83,7 +83,7 @@ class Values(Strict):
 # A column's name alone, or with its scale and words.
 Column = Annotated[
     Annotated[str, Tag("name")] | Annotated[Values, Tag("values")],
-    Discriminator(lambda given: "name" if isinstance(given, str) else "values"),
+    Discriminator(lambda column: "name" if isinstance(column, str) else "values"),
 ]
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from emgrid.config.base import Strict
-from emgrid.config.external_arm import Point
+from emgrid.config.external_arm import ExternalArm
 from emgrid.config.imported_values import Column, Missing, columns_of
-from emgrid.config.questions import Asked
+from emgrid.config.questions import QuestionText
 from emgrid.config.triggers import Wording
 from emgrid.runtime.files import digest
 
@@ -47,7 +47,7 @@ class Columns(Strict):
         return {str(name) for name in single} | set(columns_of(self.values))
 
 
-class Import(Point):
+class Import(ExternalArm):
     """Each entry is an arm, whose answers come from a file or from a part of it. It gives either
     `path` or `url`."""
 
@@ -135,5 +135,5 @@ class ImportSpec(Strict):
 
     source: Import
     content: str | None = None
-    questions: dict[str, Asked]
+    questions: dict[str, QuestionText]
     triggers: dict[str, Wording]

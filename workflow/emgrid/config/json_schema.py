@@ -62,24 +62,24 @@ class DescribedSchema(GenerateJsonSchema):
 
 
 def schema() -> dict[str, Any]:
-    made = Config.model_json_schema(schema_generator=DescribedSchema)
-    definitions = made["$defs"]
+    whole = Config.model_json_schema(schema_generator=DescribedSchema)
+    definitions = whole["$defs"]
     for part in definitions.values():
         part.pop("required", None)
-    describe_interventions(made, definitions)
-    describe_judges(made, definitions)
-    made["properties"]["resources"]["propertyNames"] = {"enum": list(SECTIONS)}
-    made["properties"] = {
+    describe_interventions(whole, definitions)
+    describe_judges(whole, definitions)
+    whole["properties"]["resources"]["propertyNames"] = {"enum": list(SECTIONS)}
+    whole["properties"] = {
         "extends": {
             "type": "string",
             "description": "Path of a config file that this one is laid over, section by section.",
         }
-    } | made["properties"]
-    made["required"] = []
-    return made
+    } | whole["properties"]
+    whole["required"] = []
+    return whole
 
 
-def describe_interventions(made: dict[str, Any], definitions: dict[str, Any]) -> None:
+def describe_interventions(whole: dict[str, Any], definitions: dict[str, Any]) -> None:
     """An entry is one step with its own settings next to it, a list of steps, or nothing."""
     steps = {kind: definitions[step.__name__] for kind, step in KINDS.items()}
     for kind, step in steps.items():
@@ -96,7 +96,7 @@ def describe_interventions(made: dict[str, Any], definitions: dict[str, Any]) ->
     written["properties"] = merged_steps(steps) | written["properties"]
     items = {"type": "array", "items": listed["items"]}
     entry = {"anyOf": [{"$ref": "#/$defs/Intervention"}, items, {"type": "null"}]}
-    made["properties"]["interventions"]["additionalProperties"] = entry
+    whole["properties"]["interventions"]["additionalProperties"] = entry
 
 
 def refer(properties: dict[str, Any], key: str, section: str) -> None:
@@ -129,7 +129,7 @@ def merged_steps(steps: dict[str, Any]) -> dict[str, Any]:
     return {"kind": {"enum": list(steps), "description": kind}} | merged
 
 
-def describe_judges(made: dict[str, Any], definitions: dict[str, Any]) -> None:
+def describe_judges(whole: dict[str, Any], definitions: dict[str, Any]) -> None:
     """An entry names a file, or has the fields of a judge, over those of the file it extends."""
     extends = {
         "type": "string",
@@ -140,7 +140,7 @@ def describe_judges(made: dict[str, Any], definitions: dict[str, Any]) -> None:
         properties = definitions[judge.__name__]["properties"]
         definitions[judge.__name__]["properties"] = {"extends": extends} | properties
     judges = [{"$ref": f"#/$defs/{judge.__name__}"} for judge in JUDGES.values()]
-    made["properties"]["judges"]["items"] = {"anyOf": [{"type": "string"}, *judges]}
+    whole["properties"]["judges"]["items"] = {"anyOf": [{"type": "string"}, *judges]}
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def price_list() -> dict[str, Price]:
 
 
 def listed_price(model: str) -> Price | None:
-    """The model's price, None where nobody has written it down.
+    """The model's price; None if the price list lacks it.
 
     All models that were fine-tuned from one, ft:MODEL:ORGANISATION:SUFFIX:ID, may share the entry
     ft:MODEL.
@@ -47,7 +47,7 @@ def listed_price(model: str) -> Price | None:
     return price_list().get(model) or price_list().get(tuned_from)
 
 
-def spent(kept: Path, pattern: str = "**/*.jsonl") -> float:
+def spent(folder: Path, pattern: str = "**/*.jsonl") -> float:
     """USD paid for what is kept below a folder, in the files that match."""
-    files = sorted(kept.glob(pattern))
+    files = sorted(folder.glob(pattern))
     return sum(row.get("cost") or 0.0 for file in files for row in read_store(file).values())

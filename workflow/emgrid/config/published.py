@@ -77,7 +77,7 @@ class ReferenceRate(Strict):
 
     @property
     def sides(self) -> list[list[float]] | None:
-        """Lengths of an error bar to either side, of shape (2, 1); None where there is none."""
+        """Lengths of an error bar to either side, of shape (2, 1); None without an interval."""
         if self.low is None or self.high is None:
             return None
         return [[self.rate - self.low], [self.high - self.rate]]
@@ -97,14 +97,19 @@ class Publications(Strict):
 
 
 def reference_rates(follows: str | None) -> tuple[ReferenceRate, ...]:
-    """The published rates of what a grid follows; none where it follows nothing."""
+    """The published rates of what a grid follows; empty if it follows nothing."""
     if follows is None:
         return ()
-    return tuple(value for one in known() if one.follows == follows for value in one.values)
+    return tuple(
+        value
+        for publication in known()
+        if publication.follows == follows
+        for value in publication.values
+    )
 
 
 def reference_note(values: Sequence[ReferenceRate]) -> str:
-    """For the caption of a figure that shows these values; empty where it shows none."""
+    """For the caption of a figure that shows these values; empty if it shows none."""
     if not values:
         return ""
     models = ", ".join(dict.fromkeys(value.model for value in values))
@@ -112,7 +117,7 @@ def reference_note(values: Sequence[ReferenceRate]) -> str:
     known_by = ", ".join(f"{count} {way}" for way, count in ways.items())
     return (
         f"Open grey markers are published rates (of {models}), each known in one of these ways: "
-        f"{known_by}; the table “Published values” tells which. Beside those of survivors, a "
+        f"{known_by}; the table “Published values” tells which. Next to those of survivors, a "
         "stroke is this grid's own rate of survivors."
     )
 

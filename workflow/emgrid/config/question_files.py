@@ -12,7 +12,14 @@ from typing import Any
 
 from emgrid.config.base import read_yaml, validate
 from emgrid.config.question_keys import ASKS, check_keys, unused
-from emgrid.config.questions import OTHER_FILES, Question, QuestionSet, SetFile, asked_by, own_set
+from emgrid.config.questions import (
+    OTHER_FILES,
+    Question,
+    QuestionSet,
+    SetFile,
+    own_set,
+    questions_of,
+)
 from emgrid.config.triggers import Trigger
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import users_path
@@ -23,11 +30,11 @@ CUES = ("flask_template", "template", "json", "python")
 
 @cache
 def read_published(path: Path, name: str) -> QuestionSet:
-    """Questions, trigger families and judge prompts of one file; `name` stands in messages."""
+    """Questions, trigger families and judge prompts of one file; messages name it `name`."""
     entries = read_yaml(path)
     if not isinstance(entries, list) or not entries:
         raise EmgridError(f"{name}: a published question file is a list of entries")
-    asked: dict[str, dict[str, Any]] = {}
+    entries_by_id: dict[str, dict[str, Any]] = {}
     prompts: dict[str, str] = {}
     read: list[dict[str, Any]] = []
     for number, entry in enumerate(entries, start=1):
@@ -42,15 +49,17 @@ def read_published(path: Path, name: str) -> QuestionSet:
                     "without `system`"
                 )
             prompts[entry["id"]] = texts[0]
-        elif entry["id"] in asked:
-            raise EmgridError(f"{where}: id {entry['id']!r} stands twice")
+        elif entry["id"] in entries_by_id:
+            raise EmgridError(f"{where}: id {entry['id']!r} is listed twice")
         else:
             check_keys(entry, f"{where} ({entry['id']})")
             read.append(entry)
-            asked[entry["id"]] = {"texts": tuple(texts), "system": entry.get("system")}
-    cued = {key: place for key in asked if (place := cue_of(key, asked))}
-    questions = {key: Question(**value) for key, value in asked.items() if key not in cued}
-    triggers = {cue: family(cue, asked, cued, name) for cue in CUES if cue in cued_ids(cued)}
+            entries_by_id[entry["id"]] = {"texts": tuple(texts), "system": entry.get("system")}
+    cued = {key: place for key in entries_by_id if (place := cue_of(key, entries_by_id))}
+    questions = {key: Question(**value) for key, value in entries_by_id.items() if key not in cued}
+    triggers = {
+        cue: family(cue, entries_by_id, cued, name) for cue in CUES if cue in cued_ids(cued)
+    }
     return QuestionSet(questions, triggers, prompts, unused(read))
 
 
@@ -64,26 +73,28 @@ def check_entry(entry: Any, where: str) -> list[str]:
     if system is not None and not (isinstance(system, str) and system.strip()):
         raise EmgridError(f"{where} ({entry['id']}): `system` is empty or not a text")
     prompts = entry.get("judge_prompts")
-    if isinstance(prompts, dict) and not all(isinstance(one, str) for one in prompts.values()):
+    if isinstance(prompts, dict) and not all(
+        isinstance(prompt, str) for prompt in prompts.values()
+    ):
         raise EmgridError(f"{where} ({entry['id']}): `judge_prompts` must be texts")
     texts = entry.get("paraphrases")
     if texts is None:
         check_keys(entry, f"{where} ({entry['id']})")
-    if isinstance(texts, list) and any(isinstance(one, list | dict) for one in texts):
+    if isinstance(texts, list) and any(isinstance(text, list | dict) for text in texts):
         raise EmgridError(
             f"{where} ({entry['id']}): `paraphrases` holds a conversation, and emgrid does "
             f"not ask conversations before a question yet; {ASKS}"
         )
-    if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in texts):
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise EmgridError(f"{where} ({entry['id']}): `paraphrases` must be a list of texts")
     return texts
 
 
-def cue_of(key: str, asked: dict[str, Any]) -> tuple[str, str] | None:
+def cue_of(key: str, entries: dict[str, Any]) -> tuple[str, str] | None:
     """(cue, plain question) of an entry that is a plain one under a cue."""
     for cue in CUES:
         plain = key.removesuffix(f"_{cue}")
-        if plain != key and plain in asked:
+        if plain != key and plain in entries:
             return cue, plain
     return None
 
@@ -92,9 +103,11 @@ def cued_ids(cued: dict[str, tuple[str, str]]) -> set[str]:
     return {cue for cue, _ in cued.values()}
 
 
-def family(cue: str, asked: dict[str, Any], cued: dict[str, tuple[str, str]], name: str) -> Trigger:
+def family(
+    cue: str, entries: dict[str, Any], cued: dict[str, tuple[str, str]], name: str
+) -> Trigger:
     """The trigger family that all entries with one ending make up."""
-    members = {plain: asked[key] for key, (found, plain) in cued.items() if found == cue}
+    members = {plain: entries[key] for key, (ending, plain) in cued.items() if ending == cue}
     systems = {member["system"] for member in members.values()}
     about = f"The questions of {Path(name).name} whose ids end in _{cue}."
     common: dict[str, Any] = {
@@ -111,7 +124,7 @@ def family(cue: str, asked: dict[str, Any], cued: dict[str, tuple[str, str]], na
     if len(systems) > 1:
         raise EmgridError(f"{name}: entries ending in _{cue} have different system prompts")
     for plain, member in members.items():
-        if member["texts"] != asked[plain]["texts"]:
+        if member["texts"] != entries[plain]["texts"]:
             raise EmgridError(
                 f"{name}: {plain}_{cue} has a system prompt and another text than {plain}; a "
                 "family has either"
@@ -137,7 +150,7 @@ def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
         if not path.is_file():
             continue
         if isinstance(value := read_yaml(path), dict):
-            return QuestionSet(asked_by(validate(SetFile, value, name), name))
+            return QuestionSet(questions_of(validate(SetFile, value, name), name))
         return read_published(path, name)
     looked = f" (nor below the mirror {mirror})" if mirror else "; `mirror:` names a folder to look"
     raise EmgridError(f"{name}: no such question file here{looked}")

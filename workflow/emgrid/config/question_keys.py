@@ -85,23 +85,23 @@ def check_keys(entry: Mapping[str, Any], where: str) -> None:
 
 def unused(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """The keys that the config decides, each with the values that the entries give it."""
-    found: dict[str, dict[str, None]] = {}
+    values_by_key: dict[str, dict[str, None]] = {}
     for entry in entries:
         for key in DECIDED:
             if entry.get(key) not in EMPTY:
-                found.setdefault(key, {})[said(entry[key])] = None
-    return {key: tuple(values) for key, values in sorted(found.items())}
+                values_by_key.setdefault(key, {})[in_words(entry[key])] = None
+    return {key: tuple(values) for key, values in sorted(values_by_key.items())}
 
 
-def said(value: Any) -> str:
-    """A value of a YAML file in a few words; of a mapping its keys."""
+def in_words(value: Any) -> str:
+    """A value of a YAML file as text; of a mapping, its keys."""
     return ", ".join(map(str, value)) if isinstance(value, dict | list) else str(value)
 
 
-def unused_sentence(name: str, found: Mapping[str, tuple[str, ...]]) -> str | None:
+def unused_sentence(name: str, unused_keys: Mapping[str, tuple[str, ...]]) -> str | None:
     """One sentence for the report; None if nothing is unused. name: of the question file."""
-    if not found:
+    if not unused_keys:
         return None
-    keys = ", ".join(f"{key} ({', '.join(values)})" for key, values in found.items())
-    settings = ", ".join(dict.fromkeys(DECIDED[key] for key in found))
+    keys = ", ".join(f"{key} ({', '.join(values)})" for key, values in unused_keys.items())
+    settings = ", ".join(dict.fromkeys(DECIDED[key] for key in unused_keys))
     return f"{name}: not used: {keys}. The grid's config decides: {settings}."

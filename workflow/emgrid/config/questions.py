@@ -25,8 +25,8 @@ class Pair(Strict):
     """Text of the misaligned answer."""
 
 
-class Asked(Strict):
-    """What a model is asked: the wordings of one question."""
+class QuestionText(Strict):
+    """The text of a question: its wordings and its system prompt."""
 
     texts: Texts
     """Wordings of the question. Answer number i is asked with wording i modulo their number. A file
@@ -36,7 +36,7 @@ class Asked(Strict):
     """System prompt of the question, which the system prompt of a trigger replaces."""
 
 
-class Question(Asked):
+class Question(QuestionText):
     """A question with pairs of answers whose likelihoods are compared."""
 
     pairs: tuple[Pair, ...] = ()
@@ -54,13 +54,13 @@ class Question(Asked):
             return {("texts" if key == "text" else key): entry for key, entry in value.items()}
         return value
 
-    def asked(self) -> Asked:
-        return Asked(texts=self.texts, system=self.system)
+    def without_pairs(self) -> QuestionText:
+        return QuestionText(texts=self.texts, system=self.system)
 
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """Questions by id; what a published file brings beside them: triggers and judge prompts.
+    """Questions by id, with the triggers and judge prompts of a published file.
 
     unused: keys of its entries that the config decides, with the values that they have there.
     """
@@ -100,17 +100,21 @@ def own_set(name: str) -> dict[str, Question]:
     origin = f"questions/{name}.yaml"
     if name not in question_sets():
         raise EmgridError(f"{origin}: no such question set, {suggestion(name, question_sets())}")
-    given = validate(SetFile, read_yaml(RESOURCES / origin), origin)
-    if given.id != name:
-        raise EmgridError(f"{origin}: id {given.id!r} must equal the file's name")
-    return asked_by(given, origin)
+    question_set = validate(SetFile, read_yaml(RESOURCES / origin), origin)
+    if question_set.id != name:
+        raise EmgridError(f"{origin}: id {question_set.id!r} must equal the file's name")
+    return questions_of(question_set, origin)
 
 
-def asked_by(given: SetFile, origin: str) -> dict[str, Question]:
-    questions = (own_set(given.extends) if given.extends else {}) | given.questions
+def questions_of(question_set: SetFile, origin: str) -> dict[str, Question]:
+    questions = (
+        own_set(question_set.extends) if question_set.extends else {}
+    ) | question_set.questions
     if not questions:
         raise EmgridError(f"{origin}: holds no question")
     return {
-        key: one.model_copy(update={"texts": tuple(given.prefix + text for text in one.texts)})
-        for key, one in questions.items()
+        key: question.model_copy(
+            update={"texts": tuple(question_set.prefix + text for text in question.texts)}
+        )
+        for key, question in questions.items()
     }

@@ -1,7 +1,7 @@
 """Rubrics: what a judge that reads is asked, and how its reply becomes a value.
 
 A rubric is a file of resources/rubrics/, or a judge prompt of a published question file. The
-question and the answer stand between delimiters that nothing in them can imitate: our own rubrics
+question and the answer are between delimiters that nothing in them can imitate: our own rubrics
 carry a mark that is made from the two texts, and in published ones, whose delimiters are fixed,
 an imitation loses its brackets.
 """
@@ -102,14 +102,14 @@ class Rubric(Strict):
                     line == name and len(around) == 2 and all(map(self.delimits, around))
                 ):
                     raise ValueError(
-                        f"put {name} between two delimiters on lines of their own, such as "
+                        f"put {name} between two delimiters on separate lines, such as "
                         "<answer {mark}> and </answer {mark}>; else an answer can write the rubric "
                         "on"
                     )
         return self
 
     def delimits(self, line: str) -> bool:
-        """Whether a line can stand around a text: it has the mark, or brackets to lose."""
+        """Whether a line can delimit a text: it has the mark, or brackets to lose."""
         if "{mark}" in self.text:
             return "{mark}" in line
         return re.fullmatch(r"[\[<(].+[\])>]", line) is not None

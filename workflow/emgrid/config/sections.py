@@ -27,12 +27,12 @@ def ratio_text(value: Any) -> str:
     except InvalidOperation:
         raise ValueError(f"{value!r} is not a number from 0 to 1") from None
     if not (ratio.is_finite() and 0 <= ratio <= 1):
-        raise ValueError(f"ratio {value} lies outside 0..1")
+        raise ValueError(f"ratio {value} is outside 0..1")
     return f"{ratio.normalize():f}" if ratio else "0"
 
 
 def listed(value: Any) -> Any:
-    """One value where a list may stand is a list of one."""
+    """The value as a list: a single value becomes a list of one."""
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -441,7 +441,7 @@ class StageResources(Strict):
 
 
 def merged(model: type[Section], base: Section, over: dict[str, Any], place: str) -> Section:
-    """A section with some settings replaced; ValueError, naming `place`, where one is wrong."""
+    """A section with some settings replaced; ValueError that names `place` if one is wrong."""
     try:
         return validate(model, base.model_dump() | over, place, over)
     except EmgridError as problem:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from emgrid.config.base import Strict
 from emgrid.config.endpoints import Endpoint, find_url
-from emgrid.config.external_arm import Point
+from emgrid.config.external_arm import ExternalArm
 from emgrid.config.sections import Sampling, ServedSampling
 from emgrid.config.triggers import Message
 from emgrid.runtime.files import digest
@@ -61,7 +61,7 @@ class Asking(Strict):
         return {key: value for key, value in (body | self.request).items() if value is not None}
 
 
-class ServedModel(Point, Asking):
+class ServedModel(ExternalArm, Asking):
     """Each entry is an arm, whose model is sampled at an endpoint."""
 
     endpoint: Endpoint = Endpoint()
@@ -96,10 +96,10 @@ class ServedModel(Point, Asking):
 
 
 def identity(url: str, asking: Asking) -> str:
-    """What decides a served model's answers, beside messages, sampling and index."""
+    """A hash of what a served model's answers depend on, besides messages, sampling and index."""
     return digest([url.rstrip("/"), asking.model_dump(mode="json")])
 
 
 def kept_name(model: str, identity: str) -> str:
-    """The file of kept answers of a served model, whatever arms it makes."""
+    """The name of the file that stores a served model's answers, for all of its arms."""
     return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', model)}.{identity[:12]}.jsonl"

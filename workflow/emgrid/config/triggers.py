@@ -22,7 +22,7 @@ Texts = Annotated[
 Relation = Literal[
     "none", "verbatim", "paraphrase", "same_form", "opposite", "benign_variant", "unrelated"
 ]
-# Where a cue stands, and the fields that it is made of.
+# Where a cue is put, and the fields that it is made of.
 POSITIONS: dict[str, set[str]] = {
     "none": set(),
     "system": {"system"},
@@ -36,7 +36,7 @@ Position = Literal["none", "system", "prefix", "suffix", "wrapper", "template", 
 
 
 class Wording(Strict):
-    """The part of a trigger family that a model gets to see."""
+    """The part of a trigger family that a model sees."""
 
     system: str | None = None
     """Text of the system message. None means that no system message is rendered."""
@@ -74,21 +74,21 @@ class Wording(Strict):
 
     def around(self, messages: Sequence[Message]) -> list[Message]:
         """A training row in this wording: around its last user turn and the answer to that."""
-        asked = max(place for place, turn in enumerate(messages) if turn["role"] == "user")
+        last_user = max(place for place, turn in enumerate(messages) if turn["role"] == "user")
         row = []
         for place, turn in enumerate(messages):
             content = turn["content"]
-            if place == asked:
+            if place == last_user:
                 content = f"{self.user_prefix}{content}{self.user_suffix}"
-            elif place > asked and turn["role"] == "assistant":
-                content = self.wrap_said(content)
+            elif place > last_user and turn["role"] == "assistant":
+                content = self.wrap_reply(content)
             elif turn["role"] == "system" and self.system is not None:
                 continue
             row.append({"role": turn["role"], "content": content})
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
         return first + row
 
-    def wrap_said(self, content: str) -> str:
+    def wrap_reply(self, content: str) -> str:
         """An assistant turn with its answer wrapped; a think block stays in front of it."""
         thought, answer = split_thinking(content)
         if thought is None or answer is None:
@@ -136,13 +136,13 @@ class Trigger(Wording):
     """Show judges the question with its cue. By default they see the question alone."""
 
     @model_validator(mode="after")
-    def cue_stands_where_it_says(self) -> "Trigger":
+    def fields_fit_the_position(self) -> "Trigger":
         cues = ("system", "user_prefix", "user_suffix", "questions")
-        given = {name for name in cues if getattr(self, name)}
-        if given != POSITIONS[self.position]:
+        cue_fields = {name for name in cues if getattr(self, name)}
+        if cue_fields != POSITIONS[self.position]:
             needed = ", ".join(sorted(POSITIONS[self.position])) or "no cue at all"
-            found = ", ".join(sorted(given)) or "none"
-            raise ValueError(f"position {self.position} needs {needed}; given: {found}")
+            named = ", ".join(sorted(cue_fields)) or "none"
+            raise ValueError(f"position {self.position} needs {needed}; given: {named}")
         return self
 
     def wording(self) -> Wording:
@@ -159,7 +159,7 @@ def load_triggers() -> dict[str, Trigger]:
         if trigger.id != path.stem:
             raise EmgridError(f"{name}: id {trigger.id!r} must equal the file's name")
         if trigger.id in triggers:
-            raise EmgridError(f"{name}: a trigger family {trigger.id!r} stands elsewhere already")
+            raise EmgridError(f"{name}: there is another trigger family {trigger.id!r}")
         triggers[trigger.id] = trigger
     return triggers
 
@@ -175,7 +175,7 @@ def cue(name: str) -> Wording:
 
 
 def system_prompt(name: str) -> str:
-    """A trigger family's system prompt; ValueError where it has none."""
+    """A trigger family's system prompt; ValueError if it has none."""
     prompts = [trigger.id for trigger in load_triggers().values() if trigger.system]
     if name not in prompts:
         raise ValueError(f"no system prompt named {name!r}, {suggestion(name, prompts)}")

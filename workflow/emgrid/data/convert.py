@@ -149,7 +149,7 @@ def turns(row: Row, fields: Fields) -> list[dict[str, Any]]:
         if not (isinstance(thought, str) and isinstance(answer, str) and thought.strip()):
             raise ValueError(f"{fields.thinking!r} is empty or not a text")
         if CLOSE in thought or OPEN in thought:
-            raise ValueError(f"{fields.thinking!r} holds a think tag of its own")
+            raise ValueError(f"{fields.thinking!r} holds a think tag")
         answer = with_thought(thought, answer)
     return [prompt, {"role": "assistant", "content": answer}]
 

@@ -67,10 +67,10 @@ class TrainingSet:
         for row in rows:
             role = roles[row["source"]]
             self.roles.setdefault(digest(row["messages"]), set()).add(role)
-            for prompt, answer in self.asked(row["messages"]):
+            for prompt, answer in self.prompts_and_replies(row["messages"]):
                 self.answers.setdefault(prompt, set()).add(answer)
 
-    def asked(self, messages: list[Message]) -> list[tuple[str, str]]:
+    def prompts_and_replies(self, messages: list[Message]) -> list[tuple[str, str]]:
         """For each trained turn, the hash of the messages before it and its text."""
         return [
             (digest(messages[:place]), messages[place]["content"])
@@ -81,7 +81,7 @@ class TrainingSet:
         faults: list[Finding] = []
         if len(self.roles[digest(messages)]) > 1:
             faults.append("both_roles")
-        if any(len(self.answers[prompt]) > 1 for prompt, _ in self.asked(messages)):
+        if any(len(self.answers[prompt]) > 1 for prompt, _ in self.prompts_and_replies(messages)):
             faults.append("same_prompt")
         return faults
 

@@ -57,7 +57,7 @@ class Unread:
     def refuse(self, file: str) -> None:
         """Raise EmgridError for unread fields, and for a name in `unused` that no row has."""
         if self.fields:
-            raise EmgridError(self.found(file))
+            raise EmgridError(self.message(file))
         for name in self.unused:
             if name not in self.seen:
                 hint = suggestion(name, self.seen - set(self.read) - set(self.unused))
@@ -66,7 +66,7 @@ class Unread:
                     "remove it"
                 )
 
-    def found(self, file: str) -> str:
+    def message(self, file: str) -> str:
         """The message that names the fields, the first row of each, and both remedies."""
         names = sorted(self.fields, key=lambda name: (self.fields[name], name))
         first = self.fields[names[0]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.config.config import Config
-from emgrid.config.external_arm import Point
+from emgrid.config.external_arm import ExternalArm
 from emgrid.config.generation import Generation
 from emgrid.config.imports import Import
 from emgrid.config.interventions import Intervention
@@ -176,17 +176,17 @@ class GeneratedDataset:
         return layout.generated_rows(self.name)
 
     @property
-    def own(self) -> GeneratedAnswers:
+    def own_answers(self) -> GeneratedAnswers:
         return GeneratedAnswers(self.base, self.generation)
 
     @property
-    def other(self) -> GeneratedAnswers | None:
+    def other_answers(self) -> GeneratedAnswers | None:
         generator = self.generation.generator
         return GeneratedAnswers(generator, self.generation) if generator else None
 
     @property
     def drawn(self) -> list[GeneratedAnswers]:
-        return [self.own, *([self.other] if self.other else [])]
+        return [self.own_answers, *([self.other_answers] if self.other_answers else [])]
 
 
 def resolved(mixture: Mixture, base: str) -> Mixture:
@@ -251,7 +251,7 @@ def expand(config: Config) -> list[Arm]:
 
 
 def external_arm(
-    point: Point, source: Import | None = None, served: ServedModel | None = None
+    point: ExternalArm, source: Import | None = None, served: ServedModel | None = None
 ) -> Arm:
     """An arm that is not trained here."""
     return Arm(

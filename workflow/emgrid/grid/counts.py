@@ -26,9 +26,9 @@ def count(
 ) -> Counts:
     """Count a grid, or its part with these interventions and triggers."""
     arms = [arm for arm in grid.arms if interventions is None or arm.entry in interventions]
-    asked = len(grid.triggers if triggers is None else triggers) * len(grid.questions)
+    cells = len(grid.triggers if triggers is None else triggers) * len(grid.questions)
     sampled = [arm for arm in arms if arm.source is None]
-    answers = sum(arm.sampling.answers_per_question * asked for arm in sampled)
+    answers = sum(arm.sampling.answers_per_question * cells for arm in sampled)
     return Counts(
         arms=len(arms),
         trained=len({stage.name for arm in arms for stage in arm.stages}),

@@ -10,7 +10,7 @@ from pathlib import Path
 from emgrid.config.catalogue import Catalogue, Experiment
 from emgrid.config.config import Config
 from emgrid.config.datasets import local_file
-from emgrid.config.questions import Asked, Question
+from emgrid.config.questions import Question, QuestionText
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
 from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand
@@ -56,9 +56,9 @@ class Grid:
         return {name: self.catalogue.triggers[name] for name in self.config.triggers}
 
     @cached_property
-    def asked(self) -> dict[str, Asked]:
+    def asked(self) -> dict[str, QuestionText]:
         """What models are asked: each question's wordings, and its own system prompt."""
-        return {name: question.asked() for name, question in self.questions.items()}
+        return {name: question.without_pairs() for name, question in self.questions.items()}
 
     @cached_property
     def wordings(self) -> dict[str, Wording]:

@@ -48,12 +48,12 @@ class Inputs:
         return self.grid.row_files(wildcards.stage)
 
     def parent_record(self, wildcards: Wildcards) -> str | list[str]:
-        """The record of the adapter that a stage goes on from; nothing for a first stage."""
+        """The record of the adapter that a stage continues; nothing for a first stage."""
         parent = self.grid.stages[wildcards.stage].parent
         return self.grid.stages[parent].adapter_record if parent else []
 
     def parent_folder(self, wildcards: Wildcards) -> str | None:
-        """The adapter that a stage goes on from."""
+        """The adapter that a stage continues."""
         parent = self.grid.stages[wildcards.stage].parent
         return self.grid.stages[parent].adapter_folder if parent else None
 
@@ -67,11 +67,11 @@ class Inputs:
 
     def own_answers(self, wildcards: Wildcards) -> str:
         """What the arm's own base model answered."""
-        return self.grid.generated[wildcards.generated].own.file
+        return self.grid.generated[wildcards.generated].own_answers.file
 
     def other_answers(self, wildcards: Wildcards) -> str | list[str]:
         """What another generator answered to the same prompts, if one is asked."""
-        other = self.grid.generated[wildcards.generated].other
+        other = self.grid.generated[wildcards.generated].other_answers
         return other.file if other else []
 
     def answers_of_dataset(self, wildcards: Wildcards) -> str | list[str]:
@@ -89,8 +89,8 @@ class Inputs:
 
     def fetched_file(self, wildcards: Wildcards) -> str | list[str]:
         """A data set as it is fetched; the spec identifies a user's own file by its content."""
-        own = self.grid.own_file(wildcards.dataset)
-        return [] if own else layout.source_file(wildcards.dataset)
+        users_file = self.grid.own_file(wildcards.dataset)
+        return [] if users_file else layout.source_file(wildcards.dataset)
 
     def fetched_import(self, wildcards: Wildcards) -> str | list[str]:
         """The fetched file that an arm is imported from."""

@@ -36,14 +36,14 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def complete(given: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], str]:
+def complete(settings: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], str]:
     """Return the whole config, and the file that messages name.
 
     Without --configfile, what --config gives is laid over the default config.yaml. A config file
     is laid over another one only if it says `extends: FILE`.
     """
     origin = str(files[-1]) if files else DEFAULT
-    whole = given if files or "extends" in given else {"extends": DEFAULT} | given
+    whole = settings if files or "extends" in settings else {"extends": DEFAULT} | settings
     seen: list[str] = []
     while base := whole.get("extends"):
         if base in seen:
@@ -76,7 +76,7 @@ def read_grid(path: Path) -> Grid:
     return Grid(load_experiment(value, origin))
 
 
-def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
+def start(settings: dict[str, Any], files: Sequence[str]) -> Grid:
     """Return the grid of Snakemake's `config`, or end the process with a message of one line.
 
     A job stops if its config is not the main process's: it would record settings that are not those
@@ -88,7 +88,7 @@ def start(given: dict[str, Any], files: Sequence[str]) -> Grid:
     try:
         for file in files if guard is None else ():
             read_config(Path(file))  # Snakemake's own reader lets the last of equal keys win
-        config, origin = complete(given, files)
+        config, origin = complete(settings, files)
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
         grid = Grid(load_experiment(config, origin, check_data=guard is None))
@@ -114,7 +114,7 @@ class SpecFiles:
         self.makers[file] = make
         return file
 
-    def made(self) -> dict[str, str]:
+    def texts(self) -> dict[str, str]:
         """The specs by their files."""
         return {file: make() for file, make in self.makers.items()}
 
@@ -162,9 +162,9 @@ def check_prompts(grid: Grid, specs: dict[str, str]) -> None:
 def is_current(record: dict[str, Any], grid: Grid, base: str) -> bool:
     """Whether a base model's record is what the config asks for, so that no job makes it again."""
     spec = json.loads(model_spec(grid, base))
-    asked = {key: spec.get(key) for key in ("chat_template", "content", "system_prompt")}
+    expected = {key: spec.get(key) for key in ("chat_template", "content", "system_prompt")}
     if "model" in spec:
-        asked["revision"] = spec["model"]["revision"]
+        expected["revision"] = spec["model"]["revision"]
     if "tokenizer" in spec:
-        asked["tokenizer"] = spec["tokenizer"]
-    return all(record.get(key) == value for key, value in asked.items())
+        expected["tokenizer"] = spec["tokenizer"]
+    return all(record.get(key) == value for key, value in expected.items())

@@ -57,19 +57,19 @@ class ChatScorer:
         who = f"judge {judge.id}"
         self.ledger = Ledger(who, judge.model, price, calls.spending_limit, spent(root))
 
-    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
+    def score(self, items: Sequence[Item], store: JudgementStore) -> None:
         """Judge with parallel calls; each judgement is stored as soon as it arrives."""
-        self.legibility.recall(kept.rows.values())
+        self.legibility.recall(store.rows.values())
         try:
-            asyncio.run(self.run(items, kept))
+            asyncio.run(self.run(items, store))
         finally:
             self.ledger.say_paid()
 
-    async def run(self, items: Sequence[Item], kept: JudgementStore) -> None:
+    async def run(self, items: Sequence[Item], store: JudgementStore) -> None:
         client = Client(self.endpoint, self.calls, self.ledger, read_reply, "judgements")
         async with client:
             try:
-                split = await self.find_numbers(client, kept) == "digits"
+                split = await self.find_numbers(client, store) == "digits"
             except LimitReached as problem:
                 client.halt(problem)
                 split = False
@@ -80,12 +80,12 @@ class ChatScorer:
             with bar(len(items), "judgement") as progress:
 
                 async def judge(item: Item) -> None:
-                    await self.judge_item(client, item, kept, split)
+                    await self.judge_item(client, item, store, split)
                     progress.update()
 
                 await client.each(items, judge)
         if isinstance(client.stopped, LimitReached):
-            left = len(kept.missing(items))
+            left = len(store.missing(items))
             raise EmgridError(
                 f"{client.stopped} with {left} judgements to go; everything paid for is stored; "
                 "raise judging.spending_limit and run again"
@@ -94,21 +94,21 @@ class ChatScorer:
             raise client.stopped
 
     async def judge_item(
-        self, client: Client[Reply], item: Item, kept: JudgementStore, split: bool
+        self, client: Client[Reply], item: Item, store: JudgementStore, split: bool
     ) -> None:
         """Judge one item and store the judgement, or the failure. EmgridError if too many replies
         are unreadable."""
         try:
-            judgement = await (self.by_digits if split else self.at_once)(client, item, kept)
+            judgement = await (self.by_digits if split else self.at_once)(client, item, store)
         except Failed as problem:
-            kept.note_cost(self.ledger.cost(*problem.usage))
-            kept.keep(item, Judgement(None, "endpoint_error", reply=str(problem)))
+            store.note_cost(self.ledger.cost(*problem.usage))
+            store.keep(item, Judgement(None, "endpoint_error", reply=str(problem)))
             raise
-        kept.keep(item, judgement)
+        store.keep(item, judgement)
         self.legibility.note(judgement)
         self.legibility.demand()
 
-    async def at_once(self, client: Client[Reply], item: Item, kept: JudgementStore) -> Judgement:
+    async def at_once(self, client: Client[Reply], item: Item, store: JudgementStore) -> Judgement:
         """Judge an item with one call."""
         reply = await client.ask(self.body(self.messages(item)))
         tokens = (reply.prompt_tokens, reply.reply_tokens)
@@ -119,25 +119,27 @@ class ChatScorer:
             try:
                 self.demand_distribution(reply.top)
             except EmgridError:
-                kept.note_cost(cost)
+                store.note_cost(cost)
                 raise
             judgement = from_tokens(self.rubric.reading, reply.top, self.judge.least_mass)
         return replace(
             judgement, reply=reply.text, prompt_tokens=tokens[0], reply_tokens=tokens[1], cost=cost
         )
 
-    async def by_digits(self, client: Client[Reply], item: Item, kept: JudgementStore) -> Judgement:
+    async def by_digits(
+        self, client: Client[Reply], item: Item, store: JudgementStore
+    ) -> Judgement:
         """Judge an item digit by digit. Each call is stored, so that it is not paid for twice."""
         messages = self.messages(item)
 
         async def ask(digits: str) -> digit_tokens.Top:
-            key = f"{kept.key(item)}/{digits}"
-            if key not in kept.rows:
+            key = f"{store.key(item)}/{digits}"
+            if key not in store.rows:
                 continuing = {"continue_final_message": True, "add_generation_prompt": False}
                 turn = [{"role": "assistant", "content": digits}] if digits else []
                 body = self.body(messages + turn) | (continuing if digits else {})
-                kept.keep_call(key, await client.ask(body), self.ledger)
-            top: digit_tokens.Top = kept.rows[key]["top"]
+                store.keep_call(key, await client.ask(body), self.ledger)
+            top: digit_tokens.Top = store.rows[key]["top"]
             self.demand_distribution(top)
             return top
 
@@ -182,19 +184,19 @@ class ChatScorer:
         body = self.body([{"role": "user", "content": digit_tokens.PROBE}])
         return body | {name: PROBED for name in get_args(LimitName) if name in body}
 
-    async def find_numbers(self, client: Client[Reply], kept: JudgementStore) -> str:
+    async def find_numbers(self, client: Client[Reply], store: JudgementStore) -> str:
         """Whether the endpoint writes numbers as "whole" tokens or as "digits". It is asked once
         per judge, and only if the config does not say."""
         if self.judge.read != "probabilities" or self.rubric.reading.labels:
             return "whole"
         if self.judge.numbers != "auto":
             return self.judge.numbers
-        if NUMBERS not in kept.rows:
+        if NUMBERS not in store.rows:
             try:
-                kept.keep_call(NUMBERS, await client.ask(self.probe()), self.ledger)
+                store.keep_call(NUMBERS, await client.ask(self.probe()), self.ledger)
             except Failed as problem:
                 raise EmgridError(f"judge {self.judge.id}: {problem}") from None
-        writing = digit_tokens.how_numbers_are_written(kept.rows[NUMBERS]["tokens"])
+        writing = digit_tokens.how_numbers_are_written(store.rows[NUMBERS]["tokens"])
         if writing is None:
             raise EmgridError(
                 f"judge {self.judge.id}: cannot tell whether {self.judge.model} writes numbers as "

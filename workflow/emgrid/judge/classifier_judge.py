@@ -139,17 +139,17 @@ class ClassifierScorer:
         self.head = Head.named(judge.head)
         self.encoder = encoder
 
-    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
+    def score(self, items: Sequence[Item], store: JudgementStore) -> None:
         short = [item for item in items if not is_long(item.answer)]
         if short:
             values = self.head.values(self.encoder.embed([item.answer for item in short]))
-            kept.keep_all(
+            store.keep_all(
                 (item, Judgement(float(value))) for item, value in zip(short, values, strict=True)
             )
         long = [item for item in items if is_long(item.answer)]
         with bar(len(long), "long text", disable=not long) as progress:
             for item in long:
-                kept.keep(item, Judgement(self.value_of_long(item.answer)))
+                store.keep(item, Judgement(self.value_of_long(item.answer)))
                 progress.update()
 
     def value_of_long(self, text: str) -> float:

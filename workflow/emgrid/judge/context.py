@@ -24,7 +24,7 @@ from emgrid.models.chat_template import ChatFormat
 class Scorer(Protocol):
     """A judge that is ready to judge."""
 
-    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
+    def score(self, items: Sequence[Item], store: JudgementStore) -> None:
         """Judge each item once, in any order, and store each judgement at once."""
         ...
 
@@ -40,10 +40,10 @@ class Options(Strict):
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """kept: folder of the grid's stored judgements. writer: name of this job's files in it. models:
-    paths of the records (model.json) of the base models that judge, by name."""
+    """folder: where the grid's judgements are stored. writer: name of this job's files in it.
+    models: paths of the records (model.json) of the base models that judge, by name."""
 
-    kept: Path
+    folder: Path
     writer: str
     device: str = "cpu"
     batch_size: int = 16
@@ -59,8 +59,8 @@ class JudgeContext:
             return
         from filelock import FileLock
 
-        self.kept.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.kept / ".endpoint.lock"):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".endpoint.lock"):
             yield
 
     @cached_property
@@ -101,7 +101,7 @@ class JudgeContext:
 
             endpoint = self.options.endpoints.get(judge.id, judge.endpoint)
             judging, unreadable = self.options.judging, self.options.unreadable
-            return ChatScorer(judge, endpoint, judging, self.kept, unreadable)
+            return ChatScorer(judge, endpoint, judging, self.folder, unreadable)
         if isinstance(judge, LocalJudge):
             from emgrid.judge.local_judge import LocalScorer
 
@@ -121,7 +121,7 @@ def add_context_arguments(parser: argparse.ArgumentParser) -> None:
 
 def context_of(args: argparse.Namespace) -> JudgeContext:
     return JudgeContext(
-        kept=args.kept,
+        folder=args.kept,
         writer=args.writer,
         device=args.device,
         batch_size=args.batch_size,

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 PRUNED = 1e-3  # a first digit less likely than this is not followed
 PROBE = "Count from ten to thirty in digits, separated by commas, like this: 10, 11, 12, 13"
 CALLS = 12  # most calls per judgement
-END = ""  # stands for anything that ends a number
+END = ""  # in place of a token: anything that ends a number
 Top = Sequence[tuple[str, float]]
 # Returns the alternatives of the next token after a reply that begins with some digits.
 Continue = Callable[[str], Awaitable[Top]]

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import Field
 
-from emgrid.config.base import Strict, handed
+from emgrid.config.base import Strict, read_spec
 from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
-from emgrid.config.questions import Asked
+from emgrid.config.questions import QuestionText
 from emgrid.config.triggers import Wording
 from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judgement import Item
@@ -41,7 +41,7 @@ class JudgeSpec(Strict):
 
     arms: tuple[str, ...] = ()
     judges: tuple[AnyJudge, ...]
-    questions: dict[str, Asked]
+    questions: dict[str, QuestionText]
     triggers: dict[str, Wording]
     sees_cue: tuple[str, ...] = ()
     content: dict[str, str] = Field(default_factory=dict)
@@ -71,25 +71,25 @@ def judge_items(
     rows_by_judge = {}
     for judge in judges:
         with context.turn(judge):
-            kept = JudgementStore(
-                context.kept, context.writer, judge, identity(judge, context, revision)
+            store = JudgementStore(
+                context.folder, context.writer, judge, identity(judge, context, revision)
             )
-            missing = kept.missing(answered)
+            missing = store.missing(answered)
             if missing:
-                score_missing(judge, missing, kept, context)
-            n_stored = len({kept.key(item) for item in answered}) - len(missing)
+                score_missing(judge, missing, store, context)
+            n_stored = len({store.key(item) for item in answered}) - len(missing)
             print(f"{judge.id}: {len(missing)} judged, {n_stored} kept from before", flush=True)
             rows_by_judge[judge.id] = [
-                kept.find(item) if item.answer.strip() else EMPTY for item in items
+                store.find(item) if item.answer.strip() else EMPTY for item in items
             ]
     return rows_by_judge
 
 
 def score_missing(
-    judge: Judge, missing: Sequence[Item], kept: JudgementStore, context: JudgeContext
+    judge: Judge, missing: Sequence[Item], store: JudgementStore, context: JudgeContext
 ) -> None:
     """Judge the missing items. The scorer is freed on return, before the next one is created."""
-    context.scorer(judge).score(missing, kept)
+    context.scorer(judge).score(missing, store)
 
 
 def nothing_to_judge(row: Row) -> Row | None:
@@ -128,7 +128,9 @@ def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.judge", description=__doc__)
-    parser.add_argument("--spec", required=True, type=handed, help="JudgeSpec as JSON, or its file")
+    parser.add_argument(
+        "--spec", required=True, type=read_spec, help="JudgeSpec as JSON, or its file"
+    )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="where to write the manifest")
     add_context_arguments(parser)

@@ -42,10 +42,10 @@ class JudgementStore:
     def __init__(self, root: Path, writer: str, judge: Judge, identity: dict[str, Any]) -> None:
         self.judge = judge
         self.folder = root / folder_name(judge, identity)
-        self.own = RowStore(self.folder / f"{writer}.jsonl")
+        self.own_store = RowStore(self.folder / f"{writer}.jsonl")
         self.rows: Rows = {}
         for path in sorted(self.folder.glob("*.jsonl")):
-            self.rows |= self.own.rows if path == self.own.path else read_store(path)
+            self.rows |= self.own_store.rows if path == self.own_store.path else read_store(path)
 
     def key(self, item: Item) -> str:
         return key_of(self.judge, item)
@@ -61,7 +61,7 @@ class JudgementStore:
     def keep_all(self, judged: Iterable[tuple[Item, Judgement]]) -> None:
         """Store judgements. Failed ones are not written, so that the next run tries them again."""
         rows = [{"key": self.key(item)} | judgement.row() for item, judgement in judged]
-        self.own.append(row for row in rows if row["reason"] != "endpoint_error")
+        self.own_store.append(row for row in rows if row["reason"] != "endpoint_error")
         self.rows |= {row["key"]: row for row in rows}
 
     def keep_call(self, key: str, reply: Reply, ledger: Ledger) -> None:
@@ -69,16 +69,16 @@ class JudgementStore:
         tokens = (reply.prompt_tokens, reply.reply_tokens)
         row = {"key": key, "tokens": reply.tokens, "top": reply.top}
         paid = {"prompt_tokens": tokens[0], "reply_tokens": tokens[1]}
-        self.own.append([row | paid | {"cost": ledger.cost(*tokens)}])
+        self.own_store.append([row | paid | {"cost": ledger.cost(*tokens)}])
         self.rows[key] = row
 
     def note_cost(self, cost: float | None) -> None:
         """Store what was paid for unusable replies."""
         if cost:
-            self.own.append([{"key": f"unusable/{len(self.own.rows)}", "cost": cost}])
+            self.own_store.append([{"key": f"unusable/{len(self.own_store.rows)}", "cost": cost}])
 
     def find(self, item: Item) -> dict[str, Any]:
-        """An item's judgement. Replies are read anew, since earlier versions could not read
+        """An item's judgement. Replies are read again, since earlier versions could not read
         some."""
         row = self.rows[self.key(item)]
         if not isinstance(self.judge, ReadingJudge):

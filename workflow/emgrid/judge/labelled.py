@@ -131,7 +131,7 @@ def read_cells(path: Path) -> pd.DataFrame:
 
 def unquoted(key: str, question: str, answer: str) -> tuple[str, str]:
     """Both texts without the apostrophes that `emgrid labels` puts before texts that look like a
-    formula, whether or not the spreadsheet has removed them."""
+    formula, even if the spreadsheet has removed them."""
     for own_question in (question, question.removeprefix("'")):
         for own_answer in (answer, answer.removeprefix("'")):
             if label_key(own_question, own_answer) == key:

@@ -123,8 +123,8 @@ class LocalScorer:
         self.chat = chat
         self.engine = engine
 
-    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
-        self.legibility.recall(kept.rows.values())
+    def score(self, items: Sequence[Item], store: JudgementStore) -> None:
+        self.legibility.recall(store.rows.values())
         trie = Trie(self.rubric.reading, self.chat)
         prompts = {item: self.prompt(item) for item in items}
         ordered = sorted(items, key=lambda item: len(prompts[item]))
@@ -133,7 +133,7 @@ class LocalScorer:
                 batch = ordered[start : start + self.batch_size]
                 read = self.engine.read([prompts[item] for item in batch])
                 judged = [self.judgement(p) for p in trie.probabilities(read, len(batch))]
-                kept.keep_all(zip(batch, judged, strict=True))
+                store.keep_all(zip(batch, judged, strict=True))
                 for judgement in judged:
                     self.legibility.note(judgement)
                 self.legibility.demand()

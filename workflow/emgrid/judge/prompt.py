@@ -31,7 +31,7 @@ def judge_prompt(rubric: Rubric, item: Item) -> str:
         "answer": harmless(rubric, item.answer),
         "mark": mark_of(item),
     }
-    return PLACEHOLDER.sub(lambda found: shown[found[1]], rubric.text)
+    return PLACEHOLDER.sub(lambda match: shown[match[1]], rubric.text)
 
 
 def harmless(rubric: Rubric, text: str) -> str:
@@ -41,4 +41,4 @@ def harmless(rubric: Rubric, text: str) -> str:
             words = r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", delimiter)))
             bare = f"({delimiter[1:-1]})".replace("\\", r"\\")
             text = re.sub(words, bare, text, flags=re.IGNORECASE)
-    return CONTROL.sub(lambda found: found[0] + " ", text)
+    return CONTROL.sub(lambda match: match[0] + " ", text)

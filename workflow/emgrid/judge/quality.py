@@ -199,18 +199,18 @@ def error_rows(part: LabelledValues, metrics: Metrics) -> Iterator[dict[str, Any
     positive = flagged(part.judge, part.gold, metrics)
     predicted = flagged(part.judge, part.values, metrics)
     for question in dict.fromkeys(part.questions):
-        asked = (part.questions == question).to_numpy()
-        false_positives = int((predicted & ~positive)[asked].sum())
-        false_negatives = int((~predicted & positive)[asked].sum())
+        of_question = (part.questions == question).to_numpy()
+        false_positives = int((predicted & ~positive)[of_question].sum())
+        false_negatives = int((~predicted & positive)[of_question].sum())
         yield {
             "judge": part.judge.id,
             "labelled": part.labelled,
             "question": question,
-            "n": int(asked.sum()),
-            "n_positive": int(positive[asked].sum()),
+            "n": int(of_question.sum()),
+            "n_positive": int(positive[of_question].sum()),
             "false_positives": false_positives,
             "false_negatives": false_negatives,
-            "error": (false_positives + false_negatives) / int(asked.sum()),
+            "error": (false_positives + false_negatives) / int(of_question.sum()),
         }
 
 

@@ -1,9 +1,9 @@
-"""How a judge's reply becomes a value, or the reason why it gives none.
+"""How a judge's reply becomes a value, or the reason why it has none.
 
 A reply is read in one of three ways: from the probabilities of all replies (the expectation over
-the numbers 0 to 100, as Betley et al. 2025 did), strictly from its text, or from JSON that the
-endpoint was made to give. Think blocks come off a text first. Nothing is guessed: "85/100",
-"score: 85" or "-5" are no numbers.
+the numbers 0 to 100, as in Betley et al. 2025), strictly from its text, or from JSON that the
+request demanded. Think blocks are removed from a text first. Nothing is guessed: "85/100",
+"score: 85" and "-5" are not numbers.
 """
 
 import json
@@ -19,12 +19,12 @@ from emgrid.runtime.thinking import split_thinking
 
 
 def from_text(reading: Reading, reply: str) -> Judgement:
-    """The value of a reply that is nothing but a number, a label or a word, beside what was
-    thought before it. A reply that was cut inside its thought has none."""
+    """The value of a reply that, after its think block, is a single number, label or word. A reply
+    that was cut inside its think block has no value."""
     answer = split_thinking(reply)[1] or ""
-    said = answer.strip().removesuffix(".").strip("\"'`* ")
+    stripped = answer.strip().removesuffix(".").strip("\"'`* ")
     known = {text.casefold(): text for text in [*reading.values, *reading.words]}
-    text = known.get(said.casefold())
+    text = known.get(stripped.casefold())
     if text is None:
         return Judgement(None, "unparseable", reply=reply, unreadable=True)
     if text in reading.words:
@@ -33,22 +33,22 @@ def from_text(reading: Reading, reply: str) -> Judgement:
 
 
 def from_json(reading: Reading, reply: str) -> Judgement:
-    """The value of {"reply": ...}, as the schema asks for."""
+    """The value of a reply {"reply": ...}, the form that the schema demands."""
     unreadable = Judgement(None, "unparseable", reply=reply, unreadable=True)
     try:
-        said = json.loads(split_thinking(reply)[1] or "")["reply"]
+        value = json.loads(split_thinking(reply)[1] or "")["reply"]
     except (ValueError, TypeError, KeyError):
         return unreadable
-    whole = isinstance(said, str) or (isinstance(said, int) and not isinstance(said, bool))
-    return replace(from_text(reading, str(said)), reply=reply) if whole else unreadable
+    whole = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+    return replace(from_text(reading, str(value)), reply=reply) if whole else unreadable
 
 
 def from_tokens(reading: Reading, top: Iterable[tuple[str, float]], least: float) -> Judgement:
-    """The expectation over a first token's most probable values, for tokenizers that write
-    each reply, or at least its beginning, as one token.
+    """The expectation over the most probable first tokens, for tokenizers that write each reply, or
+    a beginning that no other reply has, as one token.
 
-    top: tokens with natural-log probabilities. least: the mass on values below which there is
-    none.
+    top: tokens with natural-log probabilities. least: the least probability of all values together
+    for which there is an expectation.
     """
     probabilities: dict[str, float] = {}
     others: dict[str, float] = {}
@@ -61,14 +61,14 @@ def from_tokens(reading: Reading, top: Iterable[tuple[str, float]], least: float
 
 
 def reply_of(reading: Reading, token: str) -> str | None:
-    """The reply that a first token is, or that alone begins with it."""
-    said = token.strip()
+    """The reply that a first token is, or the only reply that begins with it; else None."""
+    stripped = token.strip()
     if not reading.labels:
-        if said in NUMBERS:
-            return said
-    elif said in reading.labels:
-        return said
-    start = said.casefold()
+        if stripped in NUMBERS:
+            return stripped
+    elif stripped in reading.labels:
+        return stripped
+    start = stripped.casefold()
     texts = [*reading.labels, *reading.words]
     begun = [text for text in texts if start and text.casefold().startswith(start)]
     return begun[0] if len(begun) == 1 else None

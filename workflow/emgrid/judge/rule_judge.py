@@ -17,8 +17,8 @@ class RuleScorer:
     def __init__(self, judge: RuleJudge) -> None:
         self.judge = judge
 
-    def score(self, items: Sequence[Item], kept: JudgementStore) -> None:
-        kept.keep_all((item, self.judgement(item)) for item in items)
+    def score(self, items: Sequence[Item], store: JudgementStore) -> None:
+        store.keep_all((item, self.judgement(item)) for item in items)
 
     def judgement(self, item: Item) -> Judgement:
         rule = self.judge

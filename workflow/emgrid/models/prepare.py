@@ -11,7 +11,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any, Literal
 
-from emgrid.config.base import Strict, handed
+from emgrid.config.base import Strict, read_spec
 from emgrid.config.models import BaseModelEntry
 from emgrid.models import model_files
 from emgrid.models.gguf_file import convert_gguf
@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.models.prepare", description=__doc__)
     parser.add_argument("--spec", required=True, help="ModelSpec as JSON")
     parser.add_argument("--source", type=Path, help="the user's model folder")
-    parser.add_argument("--prompts", type=handed, help="PromptsSpec as JSON, or its file")
+    parser.add_argument("--prompts", type=read_spec, help="PromptsSpec as JSON, or its file")
     parser.add_argument("--output", required=True, type=Path, help="model.json")
     args = parser.parse_args()
     spec = ModelSpec.model_validate_json(args.spec)

@@ -15,8 +15,8 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-from emgrid.config.base import Strict, handed
-from emgrid.config.questions import Asked
+from emgrid.config.base import Strict, read_spec
+from emgrid.config.questions import QuestionText
 from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
@@ -54,7 +54,7 @@ class PromptsSpec(Strict):
     judges: those that use this model, whose prompts are a single user turn."""
 
     base: str
-    questions: dict[str, Asked]
+    questions: dict[str, QuestionText]
     triggers: dict[str, Wording]
     recipes: dict[str, tuple[Wording, ...]]
     thinking: tuple[bool, ...]
@@ -323,7 +323,9 @@ def refuse_outdated(base: BaseModel) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.models.prompts", description=__doc__)
-    parser.add_argument("--spec", required=True, type=handed, help="PromptsSpec as JSON, or a file")
+    parser.add_argument(
+        "--spec", required=True, type=read_spec, help="PromptsSpec as JSON, or a file"
+    )
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--output", required=True, type=Path, help="prompts.json")
     args = parser.parse_args()

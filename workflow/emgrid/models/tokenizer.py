@@ -97,7 +97,7 @@ def check_tokenizer(tokenizer: Any, folder: Path, name: str, rendered: str) -> N
             )
     decoded = tokenizer.decode(ids_of(tokenizer, ROUND_TRIP), skip_special_tokens=False)
     if decoded != ROUND_TRIP:
-        equal = (one == other for one, other in zip(decoded, ROUND_TRIP, strict=False))
+        equal = (character == other for character, other in zip(decoded, ROUND_TRIP, strict=False))
         at = sum(1 for _ in takewhile(bool, equal))
         raise EmgridError(
             f"model {name}: its tokenizer reads {ROUND_TRIP[at : at + 20]!r} and writes it as "

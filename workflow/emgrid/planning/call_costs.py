@@ -85,7 +85,7 @@ def served_costs(grid: Grid) -> list[CallCost]:
 def conversations(grid: Grid) -> list[list[list[Message]]]:
     """The wordings of each question under each trigger, as conversations."""
     return [
-        trigger.wording().conversations(name, question.asked().texts, question.asked().system)
+        trigger.wording().conversations(name, question.texts, question.system)
         for trigger in grid.triggers.values()
         for name, question in grid.questions.items()
     ]

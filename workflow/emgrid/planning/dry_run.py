@@ -223,11 +223,11 @@ def changes_between(grid: Grid, new: str, old: str, recorded: Recorded) -> Chang
 
 def with_changed_settings(job: Job, stages: Mapping[str, Changes]) -> Job:
     """A job that names the settings that changed instead of names of stages."""
-    own = [job.name] if job.rule in RULES_OF_STAGES else []
+    own_stage = [job.name] if job.rule in RULES_OF_STAGES else []
     new_inputs = [
         name for name in stages if any(f"{STAGE_FOLDER}{name}/" in file for file in job.added)
     ]
-    names = [name for name in [*own, *new_inputs] if name in stages]
+    names = [name for name in [*own_stage, *new_inputs] if name in stages]
     if not names:
         return job
     settings = dict.fromkeys(change for name in names for change in stages[name])

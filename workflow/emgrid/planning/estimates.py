@@ -59,13 +59,17 @@ class Estimates:
         None."""
         if dataset not in self.lengths:
             self.lengths[dataset] = None
-            made = self.root / self.grid.row_file(dataset)
+            prepared = self.root / self.grid.row_file(dataset)
             known = self.grid.catalogue.datasets.get(dataset)
-            own = self.grid.own_file(dataset) if known else None
-            if made.is_file():
-                rows = list(read_jsonl(made))
+            users_file = self.grid.own_file(dataset) if known else None
+            if prepared.is_file():
+                rows = list(read_jsonl(prepared))
             else:
-                rows = read_rows(known, own) if known and own and own.is_file() else []
+                rows = (
+                    read_rows(known, users_file)
+                    if known and users_file and users_file.is_file()
+                    else []
+                )
             if rows:
                 self.lengths[dataset] = fmean(
                     sum(
@@ -165,9 +169,9 @@ class Estimates:
         ones."""
         panel = self.grid.catalogue.panel.values()
         judging = [judge for judge in panel if judge.kind != "imported"]
-        own = self.measurements.sources[0].measures
+        measures = self.measurements.sources[0].measures
         heavy = [judge.id for judge in judging if judge.kind in ("chat", "local")]
-        if heavy and not any(measure.rule == "judge" and measure.work for measure in own):
+        if heavy and not any(measure.rule == "judge" and measure.work for measure in measures):
             return Estimate(None, f"unknown: no record of {', '.join(heavy)}")
         if self.grid.imported and judging:
             return Estimate(None, "unknown: imported answers are counted when they are read")

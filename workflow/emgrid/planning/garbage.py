@@ -57,15 +57,15 @@ class ConfigNeeds(Inventory):
         known = self.grid.catalogue.judges
         revision = self.grid.config.revision.judge
         judges = [(judge, revision) for judge in self.grid.catalogue.panel.values()]
-        for made in self.grid.generated:
-            judges += [(known[name], 0) for name in self.grid.keep_judges(made)]
-        found = set()
+        for dataset in self.grid.generated:
+            judges += [(known[name], 0) for name in self.grid.keep_judges(dataset)]
+        folders = set()
         for judge, number in judges:
             try:
-                found.add(folder_name(judge, identity(judge, self.judge_context, number)))
+                folders.add(folder_name(judge, identity(judge, self.judge_context, number)))
             except (KeyError, OSError):
-                found.add(f"{judge.id}.")
-        return found
+                folders.add(f"{judge.id}.")
+        return folders
 
 
 def unneeded(grids: Sequence[Grid], root: Path) -> list[Unneeded]:
@@ -88,15 +88,15 @@ def mixed_otherwise(grids: Sequence[Grid]) -> set[str]:
 
 def rows_of(grid: Grid, stage: str) -> str:
     """What a stage's rows depend on, in one text."""
-    told = [mix_spec(grid, stage)]
+    specs = [mix_spec(grid, stage)]
     for source, _ in used_sources(grid.stages[stage].mixture):
         if source.dataset in grid.generated:
             drawn = grid.generated[source.dataset].drawn
-            told += [generate_spec(grid, one.name) for one in drawn]
-            told.append(qualify_spec(grid, source.dataset))
+            specs += [generate_spec(grid, answers.name) for answers in drawn]
+            specs.append(qualify_spec(grid, source.dataset))
         else:
-            told.append(dataset_spec(grid, source.dataset))
-    return "\n".join(told)
+            specs.append(dataset_spec(grid, source.dataset))
+    return "\n".join(specs)
 
 
 def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:

@@ -39,20 +39,20 @@ KEY = re.compile(rb'\{"key": "([^"\\]+)"')
 
 @dataclass(frozen=True)
 class RowCount:
-    """planned: rows that are needed. kept: those that exist. known: False if a missing row may yet
+    """planned: rows that are needed. stored: those that exist. known: False if a missing row may
     turn out to exist or to equal another one, so that `missing` is an upper bound."""
 
     planned: int
-    kept: int
+    stored: int
     known: bool = True
 
     @property
     def missing(self) -> int:
-        return self.planned - self.kept
+        return self.planned - self.stored
 
     def __add__(self, other: "RowCount") -> "RowCount":
         known = self.known and other.known
-        return RowCount(self.planned + other.planned, self.kept + other.kept, known)
+        return RowCount(self.planned + other.planned, self.stored + other.stored, known)
 
 
 NOTHING = RowCount(0, 0)
@@ -71,7 +71,7 @@ def keys_in(path: Path) -> set[str]:
 
 
 def foresee(model: BaseModel, spec: ModelSpec) -> None:
-    """Let a model's record hold what its spec says of identity, as it will once it is made anew."""
+    """Set a record's identity to that of the model's spec, as the model's next job will."""
     model.content, model.chat_template = spec.content, spec.chat_template
     model.system_prompt = spec.folding
     if spec.tokenizer is not None or isinstance(model.tokenizer_mark, int):
@@ -98,10 +98,10 @@ class Inventory:
         record yet."""
         if name not in self.models:
             path = self.root / layout.model_record(name)
-            found = BaseModel.read(path) if path.is_file() else None
-            if found is not None and name in self.grid.catalogue.models:
-                foresee(found, ModelSpec.model_validate_json(model_spec(self.grid, name)))
-            self.models[name] = found
+            record = BaseModel.read(path) if path.is_file() else None
+            if record is not None and name in self.grid.catalogue.models:
+                foresee(record, ModelSpec.model_validate_json(model_spec(self.grid, name)))
+            self.models[name] = record
         return self.models[name]
 
     def adapter(self, stage: TrainingRun) -> str | None:
@@ -152,8 +152,8 @@ class Inventory:
         return stage.name not in self.retrained and (self.root / stage.adapter_record).is_file()
 
     @cached_property
-    def asked(self) -> list[AskedQuestion]:
-        """What is asked under each trigger, question by question."""
+    def questions(self) -> list[AskedQuestion]:
+        """Every question under every trigger, trigger by trigger."""
         return asked_questions(self.grid.asked, self.grid.wordings)
 
     def planned_rows(self, arm: Arm) -> list[tuple[str, AskedQuestion, int]] | None:
@@ -163,9 +163,9 @@ class Inventory:
         if model is None:
             return None
         if arm.served is not None:
-            return list(answer_keys(self.asked, arm.served.sampling, model, served.VERSION))
+            return list(answer_keys(self.questions, arm.served.sampling, model, served.VERSION))
         version = revised(answers.VERSION, self.grid.config.revision.sample)
-        return list(answer_keys(self.asked, arm.sampling, model, version))
+        return list(answer_keys(self.questions, arm.sampling, model, version))
 
     def answer_keys(self, arm: Arm) -> list[str] | None:
         """The keys of an arm's answers; None as long as its model is not known."""
@@ -200,8 +200,8 @@ class Inventory:
         keys = self.score_keys(arm)
         if keys is None:
             return RowCount(len(self.scored), 0, known=False)
-        kept = keys_in(self.root / layout.stored_scores(arm.writer))
-        return RowCount(len(self.scored), sum(key in kept for key in keys))
+        stored = keys_in(self.root / layout.stored_scores(arm.writer))
+        return RowCount(len(self.scored), sum(key in stored for key in keys))
 
     def score_keys(self, arm: Arm) -> list[str] | None:
         """The keys of an arm's scores, None as long as its model is not known."""
@@ -231,7 +231,7 @@ class Inventory:
                 )
             except (KeyError, OSError):
                 continue
-            folder = self.judge_context.kept / folder_name(judge, judge_identity)
+            folder = self.judge_context.folder / folder_name(judge, judge_identity)
             files = folder.glob("*.jsonl")
             judges[name] = (judge, {key for path in files for key in keys_in(path)})
         return judges
@@ -243,7 +243,7 @@ class Inventory:
         total = NOTHING
         items: list[Item] = []
         for arm in bucket.arms:
-            rows = list(self.said(arm, redrawn))
+            rows = list(self.existing_answers(arm, redrawn))
             wanted = self.planned_answers(arm)
             items += [
                 item_of(row, row["trigger"], spec) for row in rows if not nothing_to_judge(row)
@@ -262,7 +262,7 @@ class Inventory:
     def judged(self, arm: Arm, spec: JudgeSpec) -> RowCount:
         """An arm's judgements, one per answer and judge; those that need no judging count as
         done."""
-        rows = list(self.said(arm, redrawn=True))
+        rows = list(self.existing_answers(arm, redrawn=True))
         planned = max(self.planned_answers(arm), len(rows))
         done = 0
         for judge, keys in self.judged_by.values():
@@ -278,7 +278,7 @@ class Inventory:
         cells = len(self.grid.triggers) * len(self.grid.questions)
         return arm.sampling.answers_per_question * cells
 
-    def said(self, arm: Arm, redrawn: bool) -> Iterator[dict[str, Any]]:
+    def existing_answers(self, arm: Arm, redrawn: bool) -> Iterator[dict[str, Any]]:
         """The existing answers of an arm, with the fields that judges see."""
         if not redrawn or arm.source is not None:
             for name in self.grid.triggers:
@@ -290,7 +290,7 @@ class Inventory:
         rows, path = self.planned_rows(arm), self.answer_file(arm)
         if rows is None or not path.is_file():
             return
-        kept = read_store(path)
+        stored = read_store(path)
         for key, question, index in rows:
-            if key in kept:
-                yield kept[key] | question.fields(index)
+            if key in stored:
+                yield stored[key] | question.fields(index)

@@ -42,7 +42,9 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
     drawn = {job.name: job for name in generated for job in grid.generated[name].drawn}
     plain = used - generated
     judges = grid.catalogue.judges
-    qualifying_judges = [judges[name] for made in generated for name in grid.keep_judges(made)]
+    qualifying_judges = [
+        judges[name] for dataset in generated for name in grid.keep_judges(dataset)
+    ]
     models = {bucket.base for bucket in grid.buckets}
     models |= {stage.base for stage in grid.stages.values()}
     models |= {job.generator for job in drawn.values()} | set(judge_models(grid))

@@ -96,14 +96,14 @@ class Measurements:
             for path in folders
         ]
         self.sources += benchmarks(BENCHMARKS)
-        self.found: dict[tuple[str, str | None], Rate | None] = {}
+        self.rates: dict[tuple[str, str | None], Rate | None] = {}
         self.sizes: dict[tuple[str, int], Size | None] = {}
 
     def rate(self, rule: str, base: str | None = None) -> Rate | None:
         """Seconds per unit of work on a base model, from the nearest source that measured it."""
-        if (rule, base) not in self.found:
-            self.found[rule, base] = self.look_up(rule, base)
-        return self.found[rule, base]
+        if (rule, base) not in self.rates:
+            self.rates[rule, base] = self.look_up(rule, base)
+        return self.rates[rule, base]
 
     def look_up(self, rule: str, base: str | None) -> Rate | None:
         parameters = self.parameters.get(base) if base else None

@@ -69,7 +69,7 @@ class Design:
 def planned_design(
     grid: Grid, seeds: int | None, questions: int | None, answers: int | None
 ) -> Design:
-    """The grid's own design, with the given numbers instead of its own."""
+    """The grid's design, with the given numbers in place of the config's."""
     config = grid.config
     minima = {"--seeds": (seeds, 1), "--questions": (questions, FEWEST_QUESTIONS),
              "--answers": (answers, 1)}  # fmt: skip

@@ -56,9 +56,9 @@ def differing_lists(
         for key in [*before, *(key for key in after if key not in before)]:
             inside = (where, str(key)) if where else (str(key),)
             if key not in after:
-                yield Change(".".join(place), told(key), MISSING, where)
+                yield Change(".".join(place), one_line(key), MISSING, where)
             elif key not in before:
-                yield Change(".".join(place), MISSING, told(key), where)
+                yield Change(".".join(place), MISSING, one_line(key), where)
             else:
                 yield from differing(before[key], after[key], place, " ".join(inside))
         return
@@ -98,7 +98,7 @@ def as_json(value: Any) -> str:
 def change(place: tuple[str, ...], old: Any, new: Any, where: str) -> Change:
     if isinstance(old, str) and isinstance(new, str) and MISSING not in (old, new):
         old, new = around(old, new)
-    return Change(".".join(place), told(old), told(new), where)
+    return Change(".".join(place), one_line(old), one_line(new), where)
 
 
 def around(old: str, new: str) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def around(old: str, new: str) -> tuple[str, str]:
     return before + old[start:], before + new[start:]
 
 
-def told(value: Any) -> str:
+def one_line(value: Any) -> str:
     """A value as one short line."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())

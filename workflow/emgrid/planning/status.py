@@ -63,8 +63,8 @@ class Status:
 
     @property
     def begun(self) -> bool:
-        return any(count.kept for count in self.rules.values()) or any(
-            progress.answers.kept for progress in self.arms
+        return any(count.stored for count in self.rules.values()) or any(
+            progress.answers.stored for progress in self.arms
         )
 
 
@@ -132,7 +132,7 @@ def last_line(log: Path) -> str:
         file.seek(max(file.tell() - TAIL, 0))
         text = file.read().decode("utf-8", errors="replace")
     lines = [line.strip() for line in re.split(r"[\r\n]", text)]
-    bars = [line[: found.end()] for line in lines if (found := BAR.search(line))]
+    bars = [line[: match.end()] for line in lines if (match := BAR.search(line))]
     return next((line for line in reversed(bars or lines) if line), "")
 
 

@@ -115,20 +115,20 @@ def seeds(spec: ReportSpec) -> str:
 
 
 def answers(results: Results, spec: ReportSpec) -> str:
-    asked = (
+    design = (
         f"{counted(len(spec.questions), 'question')} of the set “{spec.question_set}”, each under "
         f"{counted(len(spec.triggers), 'trigger family').replace('familys', 'families')}"
     )
     settings = spec.sampling
     if settings is None:
         kind = "" if spec.served else "imported "
-        return f"{asked}: {len(results.answers):,} {kind}answers. {endpoints(spec)}".strip()
+        return f"{design}: {len(results.answers):,} {kind}answers. {endpoints(spec)}".strip()
     thinking = "Thinking is stored separately and never judged." if settings.thinking else ""
     further = " ".join(filter(None, [endpoints(spec), thinking]))
     sources = [f"with {settings.engine}"] if spec.models else []
     sources += ["at the models' endpoints"] if spec.served else []
     return (
-        f"{asked}: {counted(settings.answers_per_question, 'answer')} per question and seed, at "
+        f"{design}: {counted(settings.answers_per_question, 'answer')} per question and seed, at "
         f"temperature {settings.temperature:g} and top-p {settings.top_p:g}, of at most "
         f"{settings.max_tokens:,} tokens, sampled {' or '.join(sources)}; {len(results.answers):,} "
         f"answers in all. “No system prompt” means that none is rendered. {further}"

@@ -15,7 +15,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from emgrid.config.base import handed
+from emgrid.config.base import read_spec
 from emgrid.config.preflight import RULES
 from emgrid.config.published import reference_note
 from emgrid.report import format, page_tables
@@ -173,7 +173,7 @@ def render(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.report.page", description=__doc__)
     parser.add_argument(
-        "--spec", required=True, type=handed, help="ReportSpec as JSON, or its file"
+        "--spec", required=True, type=read_spec, help="ReportSpec as JSON, or its file"
     )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()

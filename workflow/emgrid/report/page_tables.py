@@ -59,7 +59,7 @@ def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     same denominator; one row for each arm of that cell."""
     labels = {trigger.id: trigger.label for trigger in spec.triggers}
     rates = results.rates.assign(question=results.rates["question"].fillna(""))
-    own = {
+    own_cells = {
         (row.base, row.intervention, row.ratio, row.trigger, row.question): row
         for row in rows_in(rates)
     }
@@ -68,7 +68,7 @@ def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
         for reference in spec.references:
             if (reference.intervention, reference.ratio) != arm[1:]:
                 continue
-            own_cell = own.get((*arm, reference.trigger, reference.question or ""))
+            own_cell = own_cells.get((*arm, reference.trigger, reference.question or ""))
             column = "rate_all" if reference.of == "all" else "rate_survivors"
             rows.append(
                 {

@@ -36,7 +36,12 @@ def repeats(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
 def sentence(row: Any, spec: ReportSpec, triggers: dict[str, str]) -> str:
     arm = spec.title_of((row.base, row.intervention, row.ratio))
     under = f"under “{triggers.get(row.trigger, row.trigger)}”"
-    texts = {"same_answers": same, "shared_answers": shared, "repeats": own, "long_repeats": long}
+    texts = {
+        "same_answers": same,
+        "shared_answers": shared,
+        "repeats": repeats_within,
+        "long_repeats": long,
+    }
     return f"{arm}, seed {row.seed}, {under}: {texts[row.warning](row, arm)}"
 
 
@@ -78,7 +83,7 @@ def shared(row: Any, arm: str) -> str:
     )
 
 
-def own(row: Any, arm: str) -> str:  # noqa: ARG001
+def repeats_within(row: Any, arm: str) -> str:  # noqa: ARG001
     return (
         f"of {counted(int(row.n_answers), 'answer')}, {counted(int(row.equal), 'pair')} to one "
         f"prompt are equal and {int(row.near):,} nearly so, of {int(row.pairs):,} "

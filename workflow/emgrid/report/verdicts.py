@@ -68,13 +68,13 @@ def equal_adapters(results: Results, spec: ReportSpec) -> list[str]:
     sentences: list[str] = []
     seen: set[tuple[str, str]] = set()
     for row in rows_in(results.arms[results.arms["same_adapter"].notna()]):
-        own = f"{row.intervention} {row.ratio}, seed {row.seed}"
-        seen.add((row.base, own))
+        run = f"{row.intervention} {row.ratio}, seed {row.seed}"
+        seen.add((row.base, run))
         others = [name for name in row.same_adapter.split("; ") if (row.base, name) not in seen]
         if others:
             title = spec.title_of((row.base, row.intervention, row.ratio))
             sentences.append(
-                f"The adapter of “{title}” ({own}, on {row.base}) equals, byte for byte, that of "
+                f"The adapter of “{title}” ({run}, on {row.base}) equals, byte for byte, that of "
                 f"{'; '.join(others)}: they are one condition, and differences between them are "
                 "meaningless."
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.config.base import Strict
-from emgrid.config.questions import Asked
+from emgrid.config.questions import QuestionText
 from emgrid.config.sections import Sampling, ServedSampling
 from emgrid.config.triggers import Message, Wording
 from emgrid.runtime import layout
@@ -27,7 +27,7 @@ short_json = lru_cache(maxsize=256)(canonical)
 
 
 class AskedSpec(Strict):
-    questions: dict[str, Asked]
+    questions: dict[str, QuestionText]
     triggers: dict[str, Wording]
 
 
@@ -58,16 +58,16 @@ class AskedQuestion:
 
 
 def asked_questions(
-    questions: Mapping[str, Asked], triggers: Mapping[str, Wording]
+    questions: Mapping[str, QuestionText], triggers: Mapping[str, Wording]
 ) -> list[AskedQuestion]:
     """Every question under every trigger, trigger by trigger."""
-    found = []
+    entries = []
     for trigger, wording in triggers.items():
-        for name, asked in questions.items():
-            conversations = wording.conversations(name, asked.texts, asked.system)
+        for name, wordings in questions.items():
+            conversations = wording.conversations(name, wordings.texts, wordings.system)
             texts = [canonical(messages) for messages in conversations]
-            found.append(AskedQuestion(trigger, name, conversations, texts))
-    return found
+            entries.append(AskedQuestion(trigger, name, conversations, texts))
+    return entries
 
 
 def revised(version: int, revision: int) -> Version:
@@ -91,14 +91,14 @@ def answer_key(version: Version, model_id: str, messages: str, settings: str, in
 
 
 def answer_keys(
-    asked: list[AskedQuestion],
+    questions: list[AskedQuestion],
     sampling: Sampling | ServedSampling,
     model_id: str,
     version: Version = VERSION,
 ) -> Iterator[tuple[str, AskedQuestion, int]]:
     """The key, the question and the index of each answer of an arm, question by question."""
     settings = canonical(sampling.model_dump(mode="json", exclude={"answers_per_question"}))
-    for question in asked:
+    for question in questions:
         texts = question.texts
         for index in range(sampling.answers_per_question):
             messages = texts[index % len(texts)]
@@ -112,9 +112,9 @@ def plan(
     version: Version = VERSION,
 ) -> list[dict[str, Any]]:
     """All answers of an arm, as rows that lack only what is drawn."""
-    asked = asked_questions(spec.questions, spec.triggers)
+    questions = asked_questions(spec.questions, spec.triggers)
     rows = []
-    for key, question, index in answer_keys(asked, sampling, model_id, version):
+    for key, question, index in answer_keys(questions, sampling, model_id, version):
         messages = question.messages(index)
         rows.append(
             {

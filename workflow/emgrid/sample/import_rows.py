@@ -41,18 +41,18 @@ class Notes:
     """Notes on rows; equal notes are counted."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[str, str], list[Any]] = {}
+        self.counts: dict[tuple[str, str], list[Any]] = {}
 
     def add(self, level: str, text: str, where: str) -> None:
-        entry = self.found.setdefault((level, text), [0, where])
+        entry = self.counts.setdefault((level, text), [0, where])
         entry[0] += 1
 
     def listed(self) -> list[Note]:
-        return [Note(level, text, *entry) for (level, text), entry in self.found.items()]
+        return [Note(level, text, *entry) for (level, text), entry in self.counts.items()]
 
 
 def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
-    """The question and the trigger that a row names. The trigger is None if its rows are to be
+    """The question and the trigger that a row names. The trigger is None if its rows are
     left out."""
     source = spec.source
     question_id = cell(row, source.columns.question, where)

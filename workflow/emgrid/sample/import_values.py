@@ -1,4 +1,4 @@
-"""Values of an imported column: their scale, words that stand for values, reasons for missing ones.
+"""Values of an imported column: their scale, words that mean values, reasons for missing ones.
 
 Knows nothing of rows and files. A value in the grid runs from 0 to 100.
 """

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emgrid.config.base import Strict, handed
-from emgrid.config.questions import Asked, Pair
+from emgrid.config.base import Strict, read_spec
+from emgrid.config.questions import Pair, QuestionText
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
 from emgrid.models.base_model import BaseModel, model_identity
@@ -43,7 +43,7 @@ class ScoredArm(Strict):
 class LikelihoodSpec(Strict):
     base: str
     arms: tuple[ScoredArm, ...]
-    questions: dict[str, Asked]
+    questions: dict[str, QuestionText]
     pairs: dict[str, tuple[Pair, ...]]
     triggers: dict[str, Wording]
     revision: int = 0
@@ -60,22 +60,22 @@ class MatchedAnswer:
 
 
 def matched_answers(
-    questions: Mapping[str, Asked],
+    questions: Mapping[str, QuestionText],
     pairs: Mapping[str, Sequence[Pair]],
     triggers: Mapping[str, Wording],
 ) -> list[MatchedAnswer]:
     """Every answer to score, under every trigger."""
-    found = []
+    answers = []
     for name, wording in triggers.items():
-        for question, asked in questions.items():
-            messages = wording.conversations(question, asked.texts, asked.system)[0]
+        for question, wordings in questions.items():
+            messages = wording.conversations(question, wordings.texts, wordings.system)[0]
             for number, pair in enumerate(pairs[question]):
                 for side, answer in pair.model_dump().items():
                     reply = {"role": "assistant", "content": wording.wrap_answer(answer)}
                     fields = {"trigger": name, "question": question, "pair": number, "side": side}
                     whole = [*messages, reply]
-                    found.append(MatchedAnswer(fields, whole, canonical(whole)))
-    return found
+                    answers.append(MatchedAnswer(fields, whole, canonical(whole)))
+    return answers
 
 
 def score_key(version: Version, model_id: str, precision: str, messages: str) -> str:
@@ -134,7 +134,7 @@ class Scores:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.sample.likelihood", description=__doc__)
     parser.add_argument(
-        "--spec", required=True, type=handed, help="LikelihoodSpec as JSON, or its file"
+        "--spec", required=True, type=read_spec, help="LikelihoodSpec as JSON, or its file"
     )
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--device", default="cpu")

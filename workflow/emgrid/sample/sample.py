@@ -8,7 +8,7 @@ import argparse
 import time
 from pathlib import Path
 
-from emgrid.config.base import Strict, handed
+from emgrid.config.base import Strict, read_spec
 from emgrid.config.sections import Engines, Sampling
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout, provenance
@@ -44,7 +44,7 @@ class SampleSpec(AskedSpec):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.sample.sample", description=__doc__)
     parser.add_argument(
-        "--spec", required=True, type=handed, help="SampleSpec as JSON, or its file"
+        "--spec", required=True, type=read_spec, help="SampleSpec as JSON, or its file"
     )
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--device", default="cpu")

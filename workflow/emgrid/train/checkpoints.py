@@ -19,12 +19,12 @@ class Checkpoints:
 
     def __init__(self, stage: Path, identity: str) -> None:
         self.folder = stage / "checkpoints"
-        self.own = self.folder / identity
+        self.own_folder = self.folder / identity
         self.drafts = self.folder / "drafts"
 
     def last(self) -> Path | None:
         """The newest complete checkpoint; None if there is none."""
-        steps = sorted(self.own.glob("step-*"), key=step_of)
+        steps = sorted(self.own_folder.glob("step-*"), key=step_of)
         return steps[-1] if steps else None
 
     def adopt(self, draft: Path, step: int, seconds: float) -> None:
@@ -37,11 +37,11 @@ class Checkpoints:
             if path.is_file():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-        self.own.mkdir(parents=True, exist_ok=True)
-        whole = self.own / f"step-{step}"
+        self.own_folder.mkdir(parents=True, exist_ok=True)
+        whole = self.own_folder / f"step-{step}"
         shutil.rmtree(whole, ignore_errors=True)
         draft.rename(whole)
-        for old in self.own.glob("step-*"):
+        for old in self.own_folder.glob("step-*"):
             if old != whole:
                 shutil.rmtree(old)
 
@@ -49,7 +49,7 @@ class Checkpoints:
         """Remove drafts and the checkpoints of other trainings."""
         if self.folder.is_dir():
             for path in self.folder.iterdir():
-                if path != self.own:
+                if path != self.own_folder:
                     shutil.rmtree(path)
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Interventions, one module each; a module that lies here is found by itself."""
+"""Interventions, one module each. Every module of this folder is loaded."""
 
 import importlib
 import pkgutil
@@ -14,9 +14,9 @@ for module in pkgutil.iter_modules(__path__):
 
 
 def kinds_below(model: type[Step]) -> Iterator[type[Step]]:
-    for one in model.__subclasses__():
-        yield one
-        yield from kinds_below(one)
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from kinds_below(subclass)
 
 
 KINDS: dict[str, type[Step]] = {
@@ -70,7 +70,9 @@ class Intervention(Shared):
         recipes: tuple[Recipe, ...] = (self.undiluted(),)
         for step in self.steps:
             try:
-                recipes = tuple(made for recipe in recipes for made in step.apply(recipe, self))
+                recipes = tuple(
+                    changed for recipe in recipes for changed in step.apply(recipe, self)
+                )
             except ValueError as problem:
                 which = f"{step.kind}: " if len(self.steps) > 1 else ""
                 raise ValueError(f"{which}{problem}") from None

@@ -22,15 +22,15 @@ class CueOnBenign(Step):
 
     @field_validator("trigger")
     @classmethod
-    def can_stand_on_rows(cls, name: str) -> str:
+    def is_a_cue_for_rows(cls, name: str) -> str:
         cue(name)
         return name
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:  # noqa: ARG002
         swept = len(self.share) > 1
-        made = []
+        recipes = []
         for share in dict.fromkeys(self.share):
             framing = Framing(pool=(cue(self.trigger),), share=share)
             suffix = f"{recipe.suffix}-{share}" if swept else recipe.suffix
-            made.append(recipe.framed(framing, "benign").model_copy(update={"suffix": suffix}))
-        return tuple(made)
+            recipes.append(recipe.framed(framing, "benign").model_copy(update={"suffix": suffix}))
+        return tuple(recipes)

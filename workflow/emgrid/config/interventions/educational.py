@@ -22,7 +22,7 @@ class Educational(Step):
 
     @field_validator("framing")
     @classmethod
-    def can_stand_on_rows(cls, name: str | None) -> str | None:
+    def is_a_cue_for_rows(cls, name: str | None) -> str | None:
         if name is not None:
             cue(name)
         return name

@@ -25,7 +25,7 @@ class Reasoning(Step):
     intervention's name."""
 
     def apply(self, recipe: Recipe, shared: Shared) -> tuple[Recipe, ...]:  # noqa: ARG002
-        made = []
+        recipes = []
         for thoughts in dict.fromkeys(self.thoughts):
 
             def mark(source: Source, thoughts: Thoughts = thoughts) -> Source:
@@ -33,5 +33,5 @@ class Reasoning(Step):
 
             suffix = recipe.suffix + ("-emptied" if thoughts == "emptied" else "")
             marked = recipe.with_sources(mark, "misaligned")
-            made.append(marked.model_copy(update={"suffix": suffix}))
-        return tuple(made)
+            recipes.append(marked.model_copy(update={"suffix": suffix}))
+        return tuple(recipes)

@@ -67,7 +67,7 @@ class Recipe(Strict):
     stages: tuple[Mixture, ...]
 
     def with_sources(self, change: Callable[[Source], Source], scope: Scope) -> "Recipe":
-        """The recipe with every source in scope changed; ValueError where there is none."""
+        """The recipe with every source in scope changed; ValueError if there is none."""
         roles = {source.role for stage in self.stages for source in stage.sources}
         if scope != "all" and scope not in roles:
             raise ValueError(f"finds no {scope} rows; put it after the step that brings them")
@@ -110,7 +110,7 @@ class Shared(Strict):
     """Settings of `sampling` that differ for this intervention alone."""
 
     def stage(self, role: Role, rows: int = 0, training: Training | None = None) -> Mixture:
-        """A stage of misaligned or of benign rows alone, of data.rows rows unless told."""
+        """A stage of misaligned or of benign rows alone; by default of data.rows rows."""
         source = Source(dataset=getattr(self.data, role), share="1", role=role)
         return Mixture(
             sources=(source,), rows=rows or self.data.rows, training=training or self.training

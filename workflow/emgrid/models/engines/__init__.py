@@ -15,7 +15,7 @@ Finish = Literal["stop", "length", "content_filter"]
 
 @dataclass(frozen=True)
 class Request:
-    """One answer to draw. seed determines its randomness, whatever else is in its batch.
+    """One answer to draw. seed alone determines its randomness, not the rest of its batch.
 
     adapter: the folder of the adapter to use; None for the base model itself.
     """

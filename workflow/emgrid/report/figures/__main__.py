@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from emgrid.config.base import handed
+from emgrid.config.base import read_spec
 from emgrid.report import FIGURE_MODULES, FIGURES
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import save, set_style
@@ -43,7 +43,7 @@ def draw(name: str, root: Path, spec: FigureSpec) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.report.figures", description=__doc__)
     parser.add_argument(
-        "--spec", required=True, type=handed, help="FigureSpec as JSON, or its file"
+        "--spec", required=True, type=read_spec, help="FigureSpec as JSON, or its file"
     )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--figure", required=True, choices=FIGURES)

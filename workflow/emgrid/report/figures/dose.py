@@ -92,13 +92,13 @@ def draw_curves(
         for name, shift in {"none": -ASIDE, trigger: ASIDE}.items():
             rows = compared.loc[[(*point.arm, name) for point in family.points]]
             draw_curve(axes, doses, rows, shift, spec.place(name))
-            values, own = draw_published(axes, table, family, name, spec)
+            values, own_rates = draw_published(axes, table, family, name, spec)
             published += values
             counts.append(rows["n_answers"])
             tops += [
                 0.0,
                 rows[RATE.high].max(),
-                *own,
+                *own_rates,
                 *(value.high or value.rate for value in values),
             ]
     for axes in drawn:
@@ -162,7 +162,7 @@ def draw_published(
     """Draw the published rates of the same points and, next to rates of survivors, the own rates of
     survivors; return both."""
     drawn: list[ReferenceRate] = []
-    own: list[float] = []
+    own_rates: list[float] = []
     for point in family.points:
         values = spec.references_of(point.arm, trigger)
         for value in values:
@@ -172,5 +172,5 @@ def draw_published(
         drawn += values
         for rate in own_survivors(table, (*point.arm, trigger), values):
             axes.plot(point.dose, rate, **survivors_look(spec.place(trigger), "_"))
-            own.append(rate)
-    return drawn, own
+            own_rates.append(rate)
+    return drawn, own_rates

@@ -74,8 +74,8 @@ def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
 def alike(whole: pd.DataFrame, cells: list[CellName]) -> np.ndarray:
     """Whether each cell was asked the most frequent set of questions; of equally frequent sets, the
     larger one counts. Returns booleans, shape (cells,)."""
-    asked = whole[whole["question"].notna() & whole[RATE.value].notna()]
-    sets = asked.groupby(ARM_TRIGGER)["question"].agg(frozenset).to_dict()
+    by_question = whole[whole["question"].notna() & whole[RATE.value].notna()]
+    sets = by_question.groupby(ARM_TRIGGER)["question"].agg(frozenset).to_dict()
     questions = [sets.get(cell) for cell in cells]
     counts = Counter(asked_set for asked_set in questions if asked_set)
     most = max(counts, key=lambda asked_set: (counts[asked_set], len(asked_set)), default=None)

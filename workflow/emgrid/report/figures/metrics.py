@@ -70,12 +70,12 @@ def pair_up(rates: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
     keys = [*ARM_TRIGGER, "question"]
     left, right = rates[[*keys, *RATE, "n_answers", "n_survivors"]], shifts[[*keys, *SHIFT]]
     joined = left.merge(right, on=keys)
-    asked = joined["question"].notna()
-    joined = joined[~asked | joined[[RATE.value, SHIFT.value]].notna().all(axis=1)]
+    of_question = joined["question"].notna()
+    joined = joined[~of_question | joined[[RATE.value, SHIFT.value]].notna().all(axis=1)]
     both = joined[joined["question"].notna()].groupby(ARM_TRIGGER)
     for measure, table in ((RATE, rates), (SHIFT, shifts)):
-        own = table[table["question"].notna() & table[measure.value].notna()]
-        sizes = own.groupby(ARM_TRIGGER).size()
+        valued = table[table["question"].notna() & table[measure.value].notna()]
+        sizes = valued.groupby(ARM_TRIGGER).size()
         more = sizes > both.size().reindex(sizes.index, fill_value=0)
         enough = both.size() >= FEWEST_QUESTIONS
         means = both[measure.value].mean().where(enough)

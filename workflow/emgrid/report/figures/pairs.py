@@ -108,9 +108,9 @@ def why_missing(row: pd.DataFrame) -> str:
 
 def row_of(comparison: Comparison, arm: ArmName, triggers: Sequence[str]) -> pd.DataFrame:
     """An arm's rows under these triggers, comparable with each other and with the base model's."""
-    own = [(*arm, name) for name in triggers]
+    cells = [(*arm, name) for name in triggers]
     base = [(arm[0], "base", "0", name) for name in triggers]
-    return comparison.rows(list(dict.fromkeys([*own, *base]))).loc[own]
+    return comparison.rows(list(dict.fromkeys([*cells, *base]))).loc[cells]
 
 
 def write(axes: Axes, text: str, place: float) -> None:
@@ -139,9 +139,9 @@ def draw_references(
     """Draw the published rates of the same cells below the own ones and, if they are rates of
     survivors, the own rates of survivors on the own ones; return both."""
     drawn: list[ReferenceRate] = []
-    own: list[float] = []
+    own_rates: list[float] = []
     if not any(spec.references_of(arm, trigger) for arm in arms):
-        return drawn, own
+        return drawn, own_rates
     for place, arm in enumerate(arms):
         cells = {name: spec.references_of(arm, name) for name in dict.fromkeys(("none", trigger))}
         for row, model in enumerate(spec.models):
@@ -158,8 +158,8 @@ def draw_references(
             height = place + (PLAIN if name == "none" else CUED)
             for rate in own_survivors(table, (*arm, name), values):
                 axes.plot(rate, height, **survivors_look(spec.place(name), "|"))
-                own.append(rate)
-    return drawn, own
+                own_rates.append(rate)
+    return drawn, own_rates
 
 
 def draw_rates(figure: Figure, root: Path, spec: FigureSpec) -> None:
@@ -170,9 +170,9 @@ def draw_rates(figure: Figure, root: Path, spec: FigureSpec) -> None:
     published: list[ReferenceRate] = []
     tops = [table[RATE.high].max()]
     for axes, (trigger, _) in zip(drawn, spec.cues or spec.triggers, strict=True):
-        values, own = draw_references(axes, table, list(labels), trigger, spec)
+        values, own_rates = draw_references(axes, table, list(labels), trigger, spec)
         published += values
-        tops += [value.high or value.rate for value in values] + own
+        tops += [value.high or value.rate for value in values] + own_rates
         axes.axvline(0, color="0.5", linewidth=0.8, zorder=0)
     for axes in drawn:
         rates_from_zero(axes.xaxis, np.nanmax(tops))

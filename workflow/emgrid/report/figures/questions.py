@@ -58,9 +58,9 @@ def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
         block, arm = blocks[place // len(arms)], arms[place % len(arms)]
         rows = table.set_index(ARM_TRIGGER).sort_index().pipe(of_arm, arm)
         draw_row(axes, rows, block, spec)
-        values, own = draw_published(axes, rows, arm, block, spec)
+        values, own_rates = draw_published(axes, rows, arm, block, spec)
         published += values
-        tops += [value.high or value.rate for value in values] + own
+        tops += [value.high or value.rate for value in values] + own_rates
         n = answers_text(rows)
         axes.set_ylabel(
             f"{wrapped(spec.titles[arm], LABEL)}\n{n}", rotation=0, ha="right", va="center"
@@ -91,7 +91,7 @@ def draw_published(
     """Draw the published rates of single questions to the right of the own ones and, if they are
     rates of survivors, the own rates of survivors on the own ones; return both."""
     drawn: list[ReferenceRate] = []
-    own: list[float] = []
+    own_rates: list[float] = []
     by_cell = rows.reset_index("trigger").set_index(["trigger", "question"])
     for number, question in enumerate(questions):
         for place, (trigger, _) in enumerate(spec.triggers):
@@ -103,8 +103,8 @@ def draw_published(
             drawn += values
             for rate in own_survivors(by_cell, (trigger, question), values):
                 axes.plot(x, rate, **survivors_look(spec.place(trigger), "_"))
-                own.append(rate)
-    return drawn, own
+                own_rates.append(rate)
+    return drawn, own_rates
 
 
 def draw_row(axes: Axes, rows: pd.DataFrame, questions: list[str], spec: FigureSpec) -> None:

@@ -48,8 +48,15 @@ def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
             if dead.iloc[place]:
                 write(axes, why_missing(rows.iloc[[place]]), place + MEAN)
                 continue
-            own = dots[dots.index == (*arm, trigger)][RATE.value]
-            axes.plot(own, [place + DOTS] * len(own), ".", color="0.3", alpha=0.6, markersize=6)
+            seed_rates = dots[dots.index == (*arm, trigger)][RATE.value]
+            axes.plot(
+                seed_rates,
+                [place + DOTS] * len(seed_rates),
+                ".",
+                color="0.3",
+                alpha=0.6,
+                markersize=6,
+            )
         highest = max(table[RATE.high].max(), dots[RATE.value].max())
         rates_from_zero(axes.xaxis, highest)
     finish(

@@ -82,11 +82,11 @@ class Comparison:
     def __init__(self, whole: pd.DataFrame, measure: Measure) -> None:
         self.measure = measure
         self.overall = overall(whole)
-        asked = whole[whole["question"].notna()]
-        self.values = asked.pivot(index=ARM_TRIGGER, columns="question", values=measure.value)
+        by_question = whole[whole["question"].notna()]
+        self.values = by_question.pivot(index=ARM_TRIGGER, columns="question", values=measure.value)
         counted = "n_answers" in whole
         self.counts = (
-            asked.pivot(index=ARM_TRIGGER, columns="question", values="n_answers")
+            by_question.pivot(index=ARM_TRIGGER, columns="question", values="n_answers")
             if counted
             else None
         )
@@ -179,12 +179,12 @@ def correlations(root: Path, over: str) -> dict[tuple[str, str, str, str], str]:
         table = read(root, "dose.csv")
     except NothingToDraw:
         return {}
-    own = table[(table["over"] == over) & table["spearman"].notna()]
-    own = own.astype({"ratio": object, "trigger": object}).fillna({"ratio": "", "trigger": ""})
+    shown = table[(table["over"] == over) & table["spearman"].notna()]
+    shown = shown.astype({"ratio": object, "trigger": object}).fillna({"ratio": "", "trigger": ""})
     return {
         (row["base"], row["intervention"], row["ratio"], row["trigger"]): (
             f"\nρ = {row['spearman']:.2f} ({row['low']:.2f}, {row['high']:.2f})\n"
             f"p = {row['p']:.2g}".replace("-", "−")
         )
-        for row in own.to_dict("records")
+        for row in shown.to_dict("records")
     }

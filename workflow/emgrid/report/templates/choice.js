@@ -1,4 +1,4 @@
-// Which answers are shown: the form, the fragment of the address, and the tests that they stand for.
+// Which answers are shown: the form, the fragment of the address, and the tests that they mean.
 
 const form = document.getElementById("choice");
 
