@@ -51,7 +51,8 @@ def ask(
 def main(python: str) -> None:
     """Be `python` for a grid: the status of the forked job, or the real program."""
     words = sys.argv[1:]
-    if words[:1] == ["-m"] and words[1].startswith(("emgrid.", "snakemake")):
+    forked = ("emgrid.", "snakemake", "support.")
+    if words[:1] == ["-m"] and words[1].startswith(forked):
         path = os.path.join(os.path.dirname(sys.argv[0]), "socket")  # noqa: PTH118, PTH120
         status = ask(path, words, os.getcwd(), dict(os.environ), (0, 1, 2))  # noqa: PTH109
         if status is not None and status < 0:

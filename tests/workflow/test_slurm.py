@@ -18,7 +18,7 @@ from emgrid.config.question_files import load_questions
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_config
 from emgrid.runtime.slurm import ending
-from support import warm
+from support import impatient, warm
 from support.reruns import STANDIN, config_of
 from support.slurm import Slurm, require, slurm, wait_until
 
@@ -27,6 +27,7 @@ QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-st
 QUICK += ["--latency-wait", "10"]
 # What this cluster, which has neither accounts nor accounting, needs in the profile.
 SITE = ["--slurm-no-account", "--slurm-status-command", "squeue"]
+TESTS = Path(__file__).parents[1]
 PATIENCE = 180.0  # seconds without anything new in the log
 # What the profile sets before each job, so that a run's own jobs can be forked (see warm.py).
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
@@ -62,11 +63,12 @@ class Run:
         self.folder = folder
         self.snakefile = snakefile
         self.python = str(warm.python(**OFFLINE)) if forked else sys.executable
-        self.environment = cluster.environment | (OFFLINE if forked else {})
+        path = os.pathsep.join([str(TESTS), cluster.environment.get("PYTHONPATH", "")])
+        self.environment = cluster.environment | {"PYTHONPATH": path} | (OFFLINE if forked else {})
         self.log = folder / "log"
 
     def begin(self, *options: str) -> subprocess.Popen[bytes]:
-        command = [self.python, "-m", "snakemake", "-s", str(self.snakefile)]
+        command = [self.python, "-m", impatient.__name__, "-s", str(self.snakefile)]
         command += ["--directory", str(self.folder)]
         command += ["--profile", str(ROOT / "workflow/profiles/slurm"), *SITE, *QUICK, *options]
         with self.log.open("wb") as output:
