@@ -43,6 +43,10 @@ class GridRun:
         """Run Snakemake; its jobs, too, are processes that need not import."""
         return warm.run(self.command(*options, config=config)[1:], env=self.env)
 
+    def start(self, *options: str) -> warm.Started:
+        """Start Snakemake as `snakemake` does, and tell nothing of what it says."""
+        return warm.Started(self.command(*options)[1:], self.env)
+
     def cold(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and its jobs as a user does."""
         command = self.command(*options)

@@ -18,6 +18,8 @@ from emgrid.runtime.files import read_json, write_json, write_jsonl
 from hypothesis import strategies
 from safetensors.torch import load_file, save_file
 
+from support import warm
+
 TRAINING = {
     "rank": 2,
     "dropout": 0.1,
@@ -91,11 +93,15 @@ def command(
     launcher: str = "python",
     **settings: object,
 ) -> subprocess.Popen[str]:
-    """Start to train as the rule does, with stdout and stderr in one pipe."""
+    """Start to train as the rule does, with stdout and stderr in one pipe.
+
+    Without a launcher the job is forked; see warm.py.
+    """
     spec = {"base": "tiny", "seed": 1, "training": TRAINING | settings}
     words = [*launcher.split(), "-m", "emgrid.train.train", "--spec", json.dumps(spec)]
     words += ["--model", str(model), "--rows", str(rows), "--output", str(folder)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    folders = (warm.python().parent, Path(sys.executable).parent, os.environ["PATH"])
+    path = os.pathsep.join(map(str, folders))
     return subprocess.Popen(
         [*words, *map(str, options)],
         stdout=subprocess.PIPE,

@@ -3,12 +3,15 @@
 A test would spend most of a job's time on importing torch, transformers or pandas. `run` starts a
 job as `python -m MODULE` does, with its own arguments, environment, folder, outputs and exit
 status, but from a process that has imported the libraries (see warm_server.py), and nothing of
-emgrid. A job that would differ there is a real process: if the environment holds what libraries
-read while they are imported, or if weights have 4 bits.
+emgrid. `python` is a program that does so, for what starts its jobs itself. A job that would differ
+there is a real process: if the environment holds what libraries read while they are imported, or if
+weights have 4 bits.
 """
 
 import atexit
+import contextlib
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -18,7 +21,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from support.warm_client import ask
+from support.warm_client import answer_of, ask, connect
 
 HERE = Path(__file__).parent
 # What `python` is to a grid whose jobs are forked, too.
@@ -31,8 +34,11 @@ warm_client.main({sys.executable!r})
 
 
 @cache
-def server() -> Path:
-    """The socket of the process that forks; it ends with this one."""
+def server(*variables: tuple[str, str]) -> Path:
+    """The socket of the process that forks; it ends with this one.
+
+    variables: of its environment, besides those of this process.
+    """
     folder = Path(tempfile.mkdtemp(prefix="emgrid-warm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "socket"
@@ -47,12 +53,20 @@ def server() -> Path:
         pass_fds=(listener.fileno(),),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(variables),
         start_new_session=True,
     )
     listener.close()
     atexit.register(process.communicate)  # the end of its stdin ends it
     return path
+
+
+def python(**variables: str) -> Path:
+    """A program that forks jobs of emgrid and Snakemakes, and otherwise is the real `python`.
+
+    variables: what libraries read while they are imported, if jobs have it in their environment.
+    """
+    return server(*sorted(variables.items())).parent / "python"
 
 
 def run(
@@ -76,3 +90,30 @@ def run(
             file.seek(0)
             said.append(file.read().decode().replace("\r\n", "\n").replace("\r", "\n"))
     return subprocess.CompletedProcess(command, status, *said)
+
+
+class Started:
+    """A forked job in its own process group, with what subprocess.Popen knows of a process."""
+
+    def __init__(self, words: list[str], env: Mapping[str, str]) -> None:
+        with open(os.devnull, "r+b") as null:  # noqa: PTH123
+            files = (null.fileno(),) * 3
+            self.connection = connect(
+                str(server()), words, str(Path.cwd()), dict(env), files, group=True
+            )
+        self.pid = int.from_bytes(self.connection.recv(8), sys.byteorder)
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The job's exit status. Raises TimeoutExpired if it runs on for so many seconds."""
+        if self.returncode is None:
+            if not select.select([self.connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            self.returncode = answer_of(self.connection)
+        assert self.returncode is not None
+        return self.returncode

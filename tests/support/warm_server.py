@@ -38,7 +38,7 @@ LIBRARIES = (
 )
 # Variables that libraries read while they are imported.
 READ = ("PYTHON", "LD_", "HF_", "TRANSFORMERS_", "TORCH", "TOKENIZERS_", "MPL", "VLLM_")
-NOT_READ = ("PYTHONPATH", "TORCHELASTIC_")
+NOT_READ = ("PYTHONPATH", "PYTHONUNBUFFERED", "TORCHELASTIC_")
 
 
 def read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
@@ -54,11 +54,13 @@ STARTED_WITH = read_by_imports(os.environ)
 
 @dataclass(frozen=True)
 class Asked:
-    """A job. words: what follows `python`; files: its stdin, stdout and stderr."""
+    """A job. words: what follows `python`; files: its stdin, stdout and stderr. group: whether it
+    has its own process group, and its process id is answered first."""
 
     words: list[str]
     cwd: str
     env: dict[str, str]
+    group: bool
     files: list[int]
 
     @property
@@ -134,6 +136,8 @@ class Server:
             return None
         pid = None if asked.has_to_be_real else os.fork()
         if pid == 0:
+            if asked.group:
+                os.setpgid(0, 0)
             self.leave(connection)
             return asked
         for file in asked.files:
@@ -141,6 +145,9 @@ class Server:
         if pid is None:
             answer(connection, None)
         else:
+            if asked.group:
+                os.setpgid(pid, pid)
+                connection.sendall(pid.to_bytes(8, sys.byteorder))
             self.jobs[pid] = connection
             self.events.register(connection, selectors.EVENT_READ)
         return None
@@ -190,7 +197,11 @@ def become(asked: Asked, python: str) -> None:
     paths = [one for one in asked.env.get("PYTHONPATH", "").split(os.pathsep) if one]
     sys.path[:] = [asked.cwd, *paths, *(one for one in sys.path if one not in before)]
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)))
+    raw = io.FileIO(1, "w", closefd=False)
+    if asked.env.get("PYTHONUNBUFFERED"):
+        sys.stdout = io.TextIOWrapper(raw, write_through=True)  # type: ignore[type-var]
+    else:
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw))
     sys.stderr = io.TextIOWrapper(
         io.BufferedWriter(io.FileIO(2, "w", closefd=False)),
         errors="backslashreplace",

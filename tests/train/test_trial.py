@@ -24,6 +24,7 @@ from emgrid.runtime.files import read_json, write_json
 from emgrid.sample import sample
 from emgrid.train import trial, trial_spec, tryout
 from safetensors.torch import load_file, save_file
+from support import warm
 from support.architectures import write_model
 from support.run import run_module, small_config
 from support.training import command, write_rows
@@ -40,6 +41,12 @@ Tiny = Callable[[str], Path]
 def tiny(model_json: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     folder = tmp_path_factory.mktemp("tiny")
     return cache(lambda name: write_model(model_json, folder / name, name))
+
+
+@pytest.fixture(autouse=True)
+def forked_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `ensure` starts need not import the libraries; see support/warm.py."""
+    monkeypatch.setattr(sys, "executable", str(warm.python()))
 
 
 def wanted(use: dict[str, Any] = USE, **training: Any) -> trial_spec.Trial:

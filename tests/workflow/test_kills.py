@@ -21,6 +21,7 @@ from support.fake_endpoint import FakeEndpoint
 from support.needs import lacking
 from support.reruns import QuickGrid, config_of
 from support.serving import MODEL, VARIABLE, serving
+from support.warm import Started
 
 KILLS = 50
 CALLS = 2  # at one time
@@ -53,7 +54,7 @@ def unbroken(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     return grid
 
 
-def jobs_of(process: subprocess.Popen[bytes]) -> list[int]:
+def jobs_of(process: Started) -> list[int]:
     """The stages that a Snakemake has started."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -75,7 +76,7 @@ def kept_keys(grid: QuickGrid) -> set[str]:
     return {key for path in paths for key in read_store(path)}
 
 
-def end_at(process: subprocess.Popen[bytes], chance: random.Random) -> None:
+def end_at(process: Started, chance: random.Random) -> None:
     """Kill at a random moment after the first job has started: all, or one job alone."""
     while process.poll() is None and not jobs_of(process):
         select.select([], [], [], 0.02)
@@ -102,12 +103,9 @@ def test_fifty_kills_change_no_table_and_repeat_nothing(
     delivered = endpoint.deliveries.total()
     grid, rounds = QuickGrid(tmp_path / "0", config), 1
     for kill in range(KILLS):
-        process = subprocess.Popen(
-            grid.command(*TARGETS), env=grid.env, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        noted = len(grid.computed())
         known = kept_keys(grid)
+        noted = len(grid.computed())
+        process = grid.start(*TARGETS)
         end_at(process, chance)
         again = {words[1] for words in grid.computed()[noted:] if words[0] == "answer"} & known
         assert not again, f"kill {kill}: drawn though kept"
@@ -142,16 +140,14 @@ def test_a_second_run_of_one_results_folder_is_refused(
 ) -> None:
     """The first is stopped in the midst of a job, and goes on when the second has ended."""
     grid, target = QuickGrid(tmp_path, config), "tables/preflight.csv"
-    with subprocess.Popen(
-        grid.command(target), env=grid.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as first:
-        while first.poll() is None and not jobs_of(first):
-            select.select([], [], [], 0.02)
-        first.send_signal(signal.SIGSTOP)
-        second = grid.snakemake(target)
-        planned = grid.snakemake("-n", target)
-        first.send_signal(signal.SIGCONT)
-        assert first.wait() == 0
+    first = grid.start(target)
+    while first.poll() is None and not jobs_of(first):
+        select.select([], [], [], 0.02)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = grid.snakemake(target)
+    planned = grid.snakemake("-n", target)
+    os.kill(first.pid, signal.SIGCONT)
+    assert first.wait() == 0
     assert second.returncode != 0
     line = next(one for one in second.stderr.splitlines() if one.startswith("emgrid: "))
     assert f"results/quick: already being run by process {first.pid} on " in line

@@ -1,6 +1,8 @@
 """Grids on a real SLURM: the profile as a site would use it, on a made-up node with two GPUs."""
 
+import contextlib
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from emgrid.config.question_files import load_questions
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.runtime.slurm import ending
+from support import impatient, warm
 from support.reruns import STANDIN, config_of
 from support.slurm import Slurm, require, slurm, wait_until
 
@@ -24,7 +27,10 @@ QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-st
 QUICK += ["--latency-wait", "10"]
 # What this cluster, which has neither accounts nor accounting, needs in the profile.
 SITE = ["--slurm-no-account", "--slurm-status-command", "squeue"]
-PATIENCE = 180.0  # seconds
+TESTS = Path(__file__).parents[1]
+PATIENCE = 180.0  # seconds without anything new in the log
+# What the profile sets before each job, so that a run's own jobs can be forked (see warm.py).
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +46,35 @@ def heed_interrupts() -> None:
 
 
 class Run:
-    """Snakemake with the SLURM profile, in its own folder."""
+    """Snakemake with the SLURM profile, in its own folder.
 
-    def __init__(self, cluster: Slurm, folder: Path, snakefile: Path = ROOT / "Snakefile") -> None:
+    forked: whether it and its jobs need not import the libraries. A forked Snakemake gets no
+    SIGINT, and its jobs' memory is not SLURM's.
+    """
+
+    def __init__(
+        self,
+        cluster: Slurm,
+        folder: Path,
+        snakefile: Path = ROOT / "Snakefile",
+        forked: bool = True,
+    ) -> None:
         self.cluster = cluster
         self.folder = folder
         self.snakefile = snakefile
+        self.python = str(warm.python(**OFFLINE)) if forked else sys.executable
+        path = os.pathsep.join([str(TESTS), cluster.environment.get("PYTHONPATH", "")])
+        self.environment = cluster.environment | {"PYTHONPATH": path} | (OFFLINE if forked else {})
         self.log = folder / "log"
 
     def begin(self, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "snakemake", "-s", str(self.snakefile)]
+        command = [self.python, "-m", impatient.__name__, "-s", str(self.snakefile)]
         command += ["--directory", str(self.folder)]
         command += ["--profile", str(ROOT / "workflow/profiles/slurm"), *SITE, *QUICK, *options]
         with self.log.open("wb") as output:
             self.main = subprocess.Popen(
                 command,
-                env=self.cluster.environment,
+                env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 preexec_fn=heed_interrupts,
@@ -66,12 +85,15 @@ class Run:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def end(self, main: subprocess.Popen[bytes]) -> tuple[int, str]:
-        try:
-            return main.wait(PATIENCE), self.told()
-        except subprocess.TimeoutExpired:
-            main.kill()
-            main.wait()
-            pytest.fail(f"no end after {PATIENCE:.0f} s: {self.told()[-4000:]}")
+        """The exit status and the log of a run, which may take any time as long as its log
+        grows."""
+        before = None
+        while before != (before := self.told()):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return main.wait(PATIENCE), self.told()
+        main.kill()
+        main.wait()
+        pytest.fail(f"nothing new in {PATIENCE:.0f} s: {self.told()[-4000:]}")
 
     def states(self, comment: str) -> list[str]:
         """What became of each job of a rule, in the order in which they were submitted."""
@@ -141,7 +163,7 @@ def ended_jobs(
 ) -> Iterator[tuple[Run, subprocess.Popen[bytes]]]:
     """Jobs that are cancelled, preempted, and exceed their time and memory; they go on while other
     tests run, since SLURM takes a minute to see that a minute is over."""
-    run = Run(cluster, tmp_path_factory.mktemp("ended"), ROOT / "tests/support/slurm_jobs.smk")
+    run = Run(cluster, tmp_path_factory.mktemp("ended"), ROOT / "tests/support/slurm_jobs.smk", False)
     main = run.begin()
     run.wait((run.folder / "cancelled.1").exists, "nothing to cancel")
     cluster.call("scancel", run.newest("rule_cancelled"))
@@ -284,9 +306,10 @@ def test_a_wrong_partition_is_named(cluster: Slurm, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_cancels_the_jobs_of_a_run(closed: Slurm, tmp_path: Path) -> None:
-    run = Run(closed, tmp_path)
+    run = Run(closed, tmp_path, forked=False)
     main = run.begin("--configfile", str(short_grid(tmp_path)), "--", JUDGED)
-    run.wait(lambda: run.states(WAITING) == ["PENDING"], "no job waits")
+    run.wait(lambda: "submitted with SLURM jobid" in run.told(), "no job was submitted")
+    assert run.states(WAITING) == ["PENDING"]
     main.send_signal(signal.SIGINT)
     code, _ = run.end(main)
     assert code != 0
@@ -370,15 +393,16 @@ def test_a_grid_that_trains_runs_through_slurm(
     cluster: Slurm, tmp_path: Path, model_json: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every stage of the default grid, of which none computes anything (see standin/)."""
-    monkeypatch.setitem(cluster.environment, "PYTHONPATH", str(STANDIN))
+    path = os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setitem(cluster.environment, "PYTHONPATH", path)
     config = config_of(model_json.parent)
     config["interventions"] = {"base": {}, "sequential": {"benign_rows": 8}}
     costly = ("train", "sample", "likelihood", "judge")
     config["resources"] = {stage: {"mem_mb": 1000, "runtime": 7} for stage in costly}
-    path = tmp_path / "grid.yaml"
-    path.write_text(yaml.safe_dump(config))
+    file = tmp_path / "grid.yaml"
+    file.write_text(yaml.safe_dump(config))
     run = Run(cluster, tmp_path)
-    code, told = run.end(run.begin("--configfile", str(path)))
+    code, told = run.end(run.begin("--configfile", str(file)))
     assert code == 0, told[-4000:]
     assert (tmp_path / "results/quick/report.html").stat().st_size > 10_000
     for rule in costly:

@@ -105,7 +105,7 @@ def test_a_traceback_is_on_stderr(folder: Path) -> None:
 
 
 def shim(name: str) -> list[str]:
-    return [str(warm.server().parent / "python"), "-m", name]
+    return [str(warm.python()), "-m", name]
 
 
 def test_python_of_a_grid_forks_stages_and_runs_all_else(folder: Path) -> None:
