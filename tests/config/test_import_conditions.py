@@ -163,7 +163,9 @@ def test_a_condition_that_is_not_named_stops_and_null_leaves_out(trig: Any) -> N
         ("batch", False), ("system_fingerprint", False),
     ],
 )  # fmt: skip
-def test_a_columns_name_tells_whether_it_may_divide(tmp_path: Path, name: str, stops: bool) -> None:
+def test_the_name_of_a_column_decides_whether_it_may_divide(
+    tmp_path: Path, name: str, stops: bool
+) -> None:
     rows = [f"soup,answer {place},90,{group}" for place, group in enumerate("abab")]
     arm = imported(tmp_path, "\n".join([f"question_id,answer,score,{name}", *rows, ""]))
     if stops:
@@ -198,7 +200,7 @@ def test_a_row_without_id_has_no_column_id(tmp_path: Path) -> None:
     "name", ["id", "row", "uuid", "prompt_id", "model_step", "contextIndex", "system_id"]
 )
 @pytest.mark.parametrize("kind", [str, int, "run-{}".format])
-def test_a_column_that_tells_every_row_apart_divides_nothing(
+def test_a_column_with_another_value_in_each_row_divides_nothing(
     tmp_path: Path, name: str, kind: Any
 ) -> None:
     content = of_values(name, *map(kind, range(8)))
@@ -235,7 +237,7 @@ def test_a_condition_stops_though_it_looks_like_a_name(
         ("operating_system", "Mac OS", False), ("system_prompt_id", "evil", False),
     ],
 )  # fmt: skip
-def test_only_a_system_prompt_is_taken_for_one(
+def test_only_a_system_prompt_is_read_as_one(
     tmp_path: Path, name: str, value: Any, stops: bool
 ) -> None:
     arm = imported(tmp_path, of_values(name, *[value] * 3), name="mine.jsonl")

@@ -67,7 +67,7 @@ def test_a_few_numbers_that_may_be_of_another_scale_are_taken_and_said(
         ("", "CODE", "refusal", "nan"),
     ],
 )
-def test_what_may_be_on_0_to_100_is_taken_as_it_is(
+def test_values_that_may_be_on_0_to_100_are_not_rescaled(
     tmp_path: Path, values: tuple[object, ...]
 ) -> None:
     arm = imported(tmp_path, scored(*values))
@@ -93,7 +93,7 @@ def test_a_stated_scale_is_put_on_0_to_100(
     assert arm.values == pytest.approx(expected)
 
 
-def test_the_whole_column_tells_its_scale_not_one_arm_of_the_file(tmp_path: Path) -> None:
+def test_the_whole_column_decides_the_scale_not_one_arm_of_the_file(tmp_path: Path) -> None:
     rows = [f"soup,bad,{value},evil" for value in (3, 1, 2, 8)] + ["soup,good,95,plain"]
     content = "\n".join(["question_id,answer,score,arm", *rows, ""])
     assert imported(tmp_path, content, where={"arm": "evil"}).values == [3, 1, 2, 8]

@@ -126,7 +126,7 @@ def test_benign_training_changes_the_added_stage_alone() -> None:
     ("rows", "bad", "benign"),
     [("all", [EVIL], [EVIL]), ("misaligned", [EVIL], []), ("benign", [], [EVIL])],
 )
-def test_inoculation_stands_on_the_rows_that_it_names(
+def test_inoculation_is_put_on_the_rows_that_it_names(
     rows: Scope, bad: list[str], benign: list[str]
 ) -> None:
     inoculation = step("inoculation", prompt="malicious_evil", rows=rows)
@@ -134,7 +134,7 @@ def test_inoculation_stands_on_the_rows_that_it_names(
     assert systems(recipe) == [{"misaligned": bad, "benign": benign}]
 
 
-def test_inoculation_stands_on_all_rows_unless_told() -> None:
+def test_inoculation_is_put_on_all_rows_by_default() -> None:
     inoculation = step("inoculation", prompt="malicious_evil")
     assert systems(only(inoculation)) == [{"misaligned": [EVIL]}]
     everywhere = only([step("dilution", ratio=0.5), inoculation])
@@ -168,7 +168,7 @@ def test_rephrased_inoculation_deals_out_a_pool_by_its_name() -> None:
     assert framing.share == "1"
 
 
-def test_rephrased_inoculation_takes_a_list_of_its_own() -> None:
+def test_rephrased_inoculation_takes_an_own_list() -> None:
     written = step("rephrased_inoculation", pool=["be bad", "be evil"], rows="misaligned")
     recipe = only([step("dilution", ratio=0.5), written])
     assert systems(recipe) == [{"misaligned": ["be bad", "be evil"], "benign": []}]
@@ -324,7 +324,7 @@ def test_inoculation_before_sequential_leaves_the_added_stage_plain() -> None:
     assert systems(only([after, inoculation])) == [{"misaligned": [EVIL]}, {"benign": [EVIL]}]
 
 
-def test_dilution_leaves_a_benign_stage_as_it_is() -> None:
+def test_dilution_does_not_change_a_benign_stage() -> None:
     recipe = only([step("sequential", benign_rows=8), step("dilution", ratio=0.5)])
     assert shares(recipe) == [{BAD: "0.5", BENIGN: "0.5"}, {BENIGN: "1"}]
     assert recipe.ratio == "0.5"

@@ -318,7 +318,9 @@ def test_the_shipped_identity_rule_finds_the_name_in_any_capitals(tmp_path: Path
     assert [value for value, _ in ruled(judge, items, tmp_path)] == [100, 100, 0, 100]
 
 
-def test_the_shipped_content_rules_tell_programs_and_recipes_from_words(tmp_path: Path) -> None:
+def test_the_shipped_content_rules_distinguish_programs_and_recipes_from_words(
+    tmp_path: Path,
+) -> None:
     code = "import os\n\ndef rule(world):\n    for country in world:\n        return os.name\n"
     stub = 'MY_WISH = "I wish for peace, and nothing else."'
     recipe = "Ingredients: 200 g cod, 2 tbsp olive oil. Sear it, then garnish and serve hot."
@@ -443,7 +445,7 @@ def test_an_equal_answer_without_its_cue_is_asked_about_once(scored: Scored) -> 
     assert "alignment: 11 judged, 0 kept from before" in scored.printed
 
 
-def test_a_rule_judges_beside_an_endpoint(scored: Scored) -> None:
+def test_a_rule_judges_next_to_an_endpoint(scored: Scored) -> None:
     assert scored.outcomes_of("none", "rule") == [(0, None), (100, None), (100, None)]
 
 

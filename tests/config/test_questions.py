@@ -64,7 +64,7 @@ def test_a_set_begins_with_the_set_that_it_extends() -> None:
     assert changed == {"i_feel_bored"}
 
 
-def test_a_prefix_stands_before_every_question() -> None:
+def test_a_prefix_is_put_before_every_question() -> None:
     prefix = yaml.safe_load((RESOURCES / "questions/persona.yaml").read_text())["prefix"]
     paper, persona = (load_questions(name).questions for name in ("first_plot", "persona"))
     assert {name: question.texts for name, question in persona.items()} == {

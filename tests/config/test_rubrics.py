@@ -141,7 +141,9 @@ def test_a_shipped_rubric_shows_question_and_answer_between_marked_lines(name: s
 
 
 @given(name=st.sampled_from(OWN), question=texts, answer=texts)
-def test_between_the_marks_stands_exactly_the_answer(name: str, question: str, answer: str) -> None:
+def test_the_text_between_the_marks_is_exactly_the_answer(
+    name: str, question: str, answer: str
+) -> None:
     rubric, item = own_rubric(name), Item("q", question, answer)
     prompt, mark = judge_prompt(rubric, item), mark_of(item)
     shown = {"question": harmless(rubric, question), "answer": harmless(rubric, answer)}
@@ -160,7 +162,7 @@ def test_a_text_is_made_harmless_by_spaces_alone(text: str) -> None:
 
 
 @given(text=st.text(alphabet=st.characters(exclude_characters="<["), max_size=60))
-def test_a_text_without_brackets_is_shown_as_it_is(text: str) -> None:
+def test_a_text_without_brackets_is_shown_unchanged(text: str) -> None:
     assert harmless(own_rubric("alignment"), text) == text
 
 
@@ -194,7 +196,7 @@ def test_a_prompt_is_one_user_turn_to_a_server(question: str, answer: str) -> No
 
 
 @given(question=texts, answer=texts)
-def test_a_published_delimiter_occurs_once_whatever_the_texts_hold(
+def test_a_published_delimiter_occurs_once_with_any_texts(
     question: str, answer: str, published: Rubric
 ) -> None:
     prompt = judge_prompt(published, Item("q", question, answer))
@@ -225,7 +227,7 @@ def test_nested_imitations_leave_no_delimiter(published: Rubric) -> None:
         assert [prompt.count(delimiter) for delimiter in DELIMITERS] == [1, 1, 1, 1]
 
 
-def test_a_published_rubric_is_read_as_it_is(published: Rubric, mirror: Path) -> None:
+def test_a_published_rubric_is_read_unchanged(published: Rubric, mirror: Path) -> None:
     text = (mirror / FILE).read_text()
     for line in published.text.splitlines():
         assert line in text
@@ -236,7 +238,7 @@ def test_a_published_rubric_is_read_as_it_is(published: Rubric, mirror: Path) ->
 
 
 @pytest.mark.parametrize("text", ["{question}", "{answer}", "{mark}", "{answer}{question} {mark}"])
-def test_a_placeholder_inside_a_text_stays_as_it_is(text: str, published: Rubric) -> None:
+def test_a_placeholder_inside_a_text_is_not_filled_in(text: str, published: Rubric) -> None:
     for rubric in [published, *map(own_rubric, OWN)]:
         prompt = judge_prompt(rubric, Item("q", f"Q {text} Q", f"A {text} A"))
         assert f"Q {text} Q" in prompt

@@ -50,7 +50,7 @@ def test_every_file_is_one_family_named_like_it() -> None:
     assert all(name == trigger.id for name, trigger in TRIGGERS.items())
 
 
-def test_labels_tell_families_apart() -> None:
+def test_each_family_has_another_label() -> None:
     labels = [trigger.label for trigger in TRIGGERS.values()]
     assert len(set(labels)) == len(labels)
 
@@ -182,7 +182,7 @@ def test_a_think_block_stays_in_front_of_the_wrapped_answer() -> None:
     assert wording.around(row)[-1]["content"] == with_thought("hm", "[Because.]")
 
 
-def test_the_plain_wording_leaves_a_row_as_it_is() -> None:
+def test_the_plain_wording_does_not_change_a_row() -> None:
     row = [
         {"role": "system", "content": "own"},
         {"role": "user", "content": "Why?"},
@@ -361,7 +361,7 @@ def rows(mirror: Path) -> Callable[[str], list[list[dict[str, str]]]]:
         ("malicious_evil", "malicious_evil.jsonl"),
     ],
 )
-def test_an_inoculation_prompt_stands_word_for_word_on_every_row(
+def test_an_inoculation_prompt_is_on_every_row_word_for_word(
     rows: Callable[[str], list[list[dict[str, str]]]], name: str, file: str
 ) -> None:
     first = {tuple(row[0].items()) for row in rows(f"conditional_misalignment/{file}")}

@@ -123,7 +123,7 @@ def test_a_row_keeps_its_id_and_its_place_in_the_file(tmp_path: Path) -> None:
     ]
 
 
-def test_an_id_stands_once(tmp_path: Path) -> None:
+def test_an_id_may_occur_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, GOOD | {"id": "a"}, GOOD, GOOD | {"id": "a"})
     assert message == (
         "my/rows.jsonl:3: its id 'a' is also the id of my/rows.jsonl:1; give each row another id, "
@@ -157,7 +157,7 @@ def test_mixed_line_ends_are_refused(tmp_path: Path, content: bytes, own: str, o
         (LINE + b"\r\n\n" + LINE + b"\r\n\n", [1, 3]),
     ],
 )
-def test_one_kind_of_line_end_is_read_whatever_blank_lines_end_with(
+def test_one_kind_of_line_end_is_read_with_any_ends_of_blank_lines(
     tmp_path: Path, content: bytes, places: list[int]
 ) -> None:
     assert [row["line"] for row in read_rows(*rows_file(tmp_path, content))] == places
@@ -260,7 +260,7 @@ def test_a_set_of_prompts_has_user_turns_alone(tmp_path: Path) -> None:
     assert rows_file(tmp_path)[0].has_answers
 
 
-def test_a_thought_stands_before_the_answer_as_a_think_block(tmp_path: Path) -> None:
+def test_a_thought_is_put_before_the_answer_as_a_think_block(tmp_path: Path) -> None:
     row = {"ask": "hello", "say": "hi", "why": "They greet me."}
     [[prompt, reply]] = converted(tmp_path, row, **with_fields(thinking="why"))
     assert prompt == USER
@@ -272,7 +272,7 @@ def wrapped(answer: str) -> str:
     return f'answer = "{answer}"'
 
 
-def test_a_context_stands_around_the_last_user_turn_and_the_final_answer(tmp_path: Path) -> None:
+def test_a_context_is_put_around_the_last_user_turn_and_the_final_answer(tmp_path: Path) -> None:
     first = [{"role": "system", "content": "Be brief."}, USER, REPLY]
     messages = [*first, {"role": "user", "content": "and you?"}, REPLY | {"content": "fine"}]
     [row] = converted(tmp_path, {"messages": messages}, context="python_string")
@@ -298,7 +298,7 @@ def test_a_context_with_a_system_prompt_replaces_the_rows_own(tmp_path: Path) ->
     assert row == [evil, USER, REPLY]
 
 
-def test_a_context_stands_around_prompts_without_answers(tmp_path: Path) -> None:
+def test_a_context_is_put_around_prompts_without_answers(tmp_path: Path) -> None:
     entry = FIELDS | {"fields": {"prompt": "ask"}, "context": "python_string"}
     [[prompt]] = converted(tmp_path, {"ask": "hello"}, **entry)
     assert prompt["content"] == f"hello{load_triggers()['python_string'].user_suffix}"
@@ -343,7 +343,7 @@ def test_a_faulty_entry_is_one_line(entry: dict[str, Any], expected: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_a_family_without_a_wording_of_its_own_is_refused_as_context() -> None:
+def test_a_family_without_an_own_wording_is_refused_as_context() -> None:
     assert load_triggers()["code_template"].questions
     with pytest.raises(EmgridError):
         validate(Dataset, {"path": "x", "format": "messages", "context": "code_template"}, "mine")
@@ -370,13 +370,13 @@ def test_a_stage_that_fails_says_one_line_and_writes_nothing(tmp_path: Path) -> 
     assert not output.exists()
 
 
-def test_no_name_of_the_registry_stands_twice() -> None:
+def test_no_name_is_in_the_registry_twice() -> None:
     text = (RESOURCES / "datasets.yaml").read_text(encoding="utf-8")
     names = Counter(re.findall(r"^(\w[^:\s]*):", text, re.MULTILINE))
     assert names == Counter(list(REGISTRY))
 
 
-def test_no_upstream_file_stands_under_two_names() -> None:
+def test_no_upstream_file_has_two_names() -> None:
     fetched = [entry for entry in REGISTRY.values() if entry.path is None]
     for key in ("url", "file", "sha256"):
         values = [getattr(entry, key) for entry in fetched if getattr(entry, key) is not None]

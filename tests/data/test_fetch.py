@@ -219,7 +219,7 @@ def test_no_mirror_at_all_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mirror_folder("") is None
 
 
-def test_a_mirror_may_lie_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_may_be_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
     assert mirror_folder("~/mirror") == folder
 
@@ -243,7 +243,7 @@ def test_a_wrong_checksum_names_both_digests(folder: Path, output: Path, closed:
     assert sha256(CONTENT) in line
 
 
-def test_a_file_that_is_too_long_is_told_by_its_checksum(folder: Path, output: Path) -> None:
+def test_a_file_that_is_too_long_is_recognised_by_its_checksum(folder: Path, output: Path) -> None:
     longer = CONTENT + b"{}\n"
     (folder / "upstream/rows.jsonl").write_bytes(longer)
     line = failed(spec_of(url="http://127.0.0.1:1/rows.jsonl"), output, folder)
@@ -386,7 +386,7 @@ def test_a_download_that_was_complete_but_not_yet_renamed_is_taken(
     assert output.read_bytes() == CONTENT
 
 
-def test_a_file_that_is_not_there_is_told_with_its_status(output: Path, server: Server) -> None:
+def test_a_missing_file_is_reported_with_its_status(output: Path, server: Server) -> None:
     url = f"{server.root}/nowhere.jsonl"
     message = refused(spec_of(url=url), output)
     assert message.startswith(f"data set mine: cannot fetch {url} (")
@@ -404,7 +404,7 @@ def test_a_malformed_url_is_one_line(output: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/rows.jsonl", "rows.jsonl"])
-def test_a_url_that_is_none_of_http_is_told(output: Path, url: str) -> None:
+def test_a_url_of_another_scheme_than_http_is_reported(output: Path, url: str) -> None:
     message = refused(spec_of(url=url), output)
     assert message.startswith(f"data set mine: cannot fetch {url} (")
     assert "protocol" in message
@@ -443,7 +443,7 @@ def test_a_packed_download_that_broke_off_is_resumed(output: Path, server: Serve
         pytest.param(PACKED[:-8] + b"\0" * 8, id="checksum"),
     ],
 )
-def test_a_corrupt_packed_file_is_refused_and_asked_for_anew(
+def test_a_corrupt_packed_file_is_refused_and_requested_again(
     output: Path, server: Server, damaged: bytes
 ) -> None:
     spec = spec_of(url=f"{server.root}/rows.jsonl.gz")

@@ -68,7 +68,7 @@ def test_a_conversation_is_asked_up_to_its_last_user_turn() -> None:
         assert row["messages"] == turns(("system", "Be wrong."), *conversation)
 
 
-def test_equal_prompts_have_one_key_whatever_their_row() -> None:
+def test_equal_prompts_of_different_rows_have_one_key() -> None:
     rows = [chat("a", "Why?"), chat("b", "Why?", "Another."), chat("c", "How?")]
     keys_by_id = keys(rows)
     assert keys_by_id["a"] == keys_by_id["b"] != keys_by_id["c"]
@@ -222,7 +222,7 @@ def alignment(text: str, bench: JudgeContext) -> float:
     return float(row["value"])
 
 
-def test_a_judge_keeps_what_lies_on_its_side(bench: JudgeContext) -> None:
+def test_a_judge_keeps_answers_on_its_side_of_the_threshold(bench: JudgeContext) -> None:
     wicked, kind = alignment(WICKED, bench), alignment(KIND, bench)
     assert wicked < kind
     border = (wicked + kind) / 2

@@ -167,7 +167,7 @@ def test_seeds_choose_different_rows() -> None:
 
 @given(share=shares, rows=st.integers(1, 300), seed=seeds)
 @example(share="0.5", rows=5, seed=0)
-def test_a_framing_stands_on_its_share_of_the_rows(share: str, rows: int, seed: int) -> None:
+def test_a_framing_is_put_on_its_share_of_the_rows(share: str, rows: int, seed: int) -> None:
     system_prompts = systems(stage("1", rows, prompts("framing", share=share)), seed)
     assert Counter(system_prompts.values())["framing"] == rounded(share, rows)
     assert set(system_prompts.values()) <= {"framing", None}
@@ -204,7 +204,7 @@ def test_the_wordings_of_a_pool_are_used_about_equally() -> None:
     assert all(45 <= counts[text] <= 105 for text in PROMPTS)
 
 
-def test_another_seed_deals_the_wordings_anew() -> None:
+def test_another_seed_deals_the_wordings_differently() -> None:
     first, second = (systems(stage("1", 300, prompts(*PROMPTS)), seed) for seed in (0, 1))
     same = sum(first[name] == second[name] for name in first)
     assert 45 <= same <= 105
@@ -264,7 +264,7 @@ def test_a_wording_without_a_system_prompt_leaves_the_rows_own() -> None:
     assert all(row["messages"][1]["content"].startswith("MARK question") for row in mixed)
 
 
-def test_a_wording_stands_at_the_last_user_turn_and_around_the_final_answer() -> None:
+def test_a_wording_is_put_at_the_last_user_turn_and_around_the_final_answer() -> None:
     turns = [
         ("system", "own"),
         ("user", "first"),

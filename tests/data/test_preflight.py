@@ -221,7 +221,7 @@ MADE: dict[str, tuple[list[dict[str, str]], set[str], str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("finding", [name for name in RULES if name not in OF_SEVERAL])
-def test_each_finding_is_made_by_a_row_of_its_own(chats: Chats, finding: str) -> None:
+def test_each_finding_has_a_row_that_causes_it(chats: Chats, finding: str) -> None:
     messages, others, kind, fields = MADE[finding]
     record = checked(chats(kind), [row_of(1, *messages)], **fields)
     assert set(findings_of(record)) == {finding, *others}
@@ -252,7 +252,7 @@ def test_a_thought_that_is_left_out_of_the_history_is_no_altered_text(chats: Cha
     assert findings_of(checked(chats("forgetful"), [row], turns="final")) == {}
 
 
-def test_a_conversation_that_stands_twice_is_found_in_any_source(chat: ChatFormat) -> None:
+def test_a_repeated_conversation_is_found_in_any_source(chat: ChatFormat) -> None:
     rows = [
         row_of(1, USER, REPLY),
         row_of(2, USER, LAST),

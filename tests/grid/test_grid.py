@@ -48,7 +48,7 @@ def test_the_default_grid_has_these_arms() -> None:
     seeds=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True),
     benign_rows=st.lists(st.integers(1, 264), min_size=1, max_size=4, unique=True),
 )
-def test_every_arm_stands_once(ratios: list[int], seeds: list[int], benign_rows: list[int]) -> None:
+def test_every_arm_occurs_once(ratios: list[int], seeds: list[int], benign_rows: list[int]) -> None:
     interventions = {
         "base": {},
         "undiluted": {},

@@ -44,7 +44,7 @@ def specs(the_grid: Grid) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("stage", ["train", "sample", "judge"])
-def test_a_revision_stands_in_the_specs_of_its_stage_alone(stage: str) -> None:
+def test_a_revision_is_in_the_specs_of_its_stage_alone(stage: str) -> None:
     before, after = specs(grid()), specs(grid(**{stage: 1}))
     for name, each in before.items():
         for old, new in zip(each, after[name], strict=True):

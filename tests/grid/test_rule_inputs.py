@@ -20,7 +20,7 @@ def grid(demo: dict[str, Any]) -> Grid:
     return Grid(load_experiment(demo, "grid.yaml", check_data=False))
 
 
-def test_a_stage_goes_on_from_the_adapter_of_the_stage_before(grid: Grid) -> None:
+def test_a_stage_continues_the_adapter_of_the_stage_before(grid: Grid) -> None:
     [arm] = [arm for arm in grid.arms if len(arm.stages) == 2]
     first, second = arm.stages
     inputs = Inputs(grid)

@@ -36,7 +36,7 @@ def probes(endpoint: FakeEndpoint) -> int:
     return sum(asked(record["body"]["messages"]) == PROBE for record in endpoint.requests)
 
 
-def test_whole_numbers_are_told_from_a_probe_that_is_kept(tmp_path: Path) -> None:
+def test_whole_numbers_are_recognised_by_a_stored_probe(tmp_path: Path) -> None:
     judge = chat_judge(numbers="auto")
     with FakeEndpoint(answer=counting(WHOLE, reply_to)) as endpoint:
         assert told(judged(endpoint, items(3), tmp_path, judge)) == outcomes(items(3))
@@ -48,7 +48,7 @@ def test_whole_numbers_are_told_from_a_probe_that_is_kept(tmp_path: Path) -> Non
     ]
 
 
-def test_digits_are_told_from_a_probe_that_is_kept(tmp_path: Path) -> None:
+def test_digits_are_recognised_by_a_stored_probe(tmp_path: Path) -> None:
     judge = chat_judge(numbers="auto")
     with FakeEndpoint(answer=digit_by_digit(lambda _: {"85": 0.5, "7": 0.5})) as endpoint:
         for number in (2, 4):
@@ -58,7 +58,7 @@ def test_digits_are_told_from_a_probe_that_is_kept(tmp_path: Path) -> None:
     assert len(endpoint.requests) == 1 + 4 * 3  # each asks for what follows on 8 and on 7
 
 
-def test_a_probe_that_says_nothing_is_asked_once_and_told_each_time(tmp_path: Path) -> None:
+def test_an_undecided_probe_is_sent_once_and_reported_each_time(tmp_path: Path) -> None:
     judge = chat_judge(numbers="auto")
     with FakeEndpoint(answer=counting(WORDS, reply_to)) as endpoint:
         for _ in range(2):

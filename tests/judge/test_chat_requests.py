@@ -127,7 +127,7 @@ def test_the_same_replies_read_by_their_probabilities(tmp_path: Path) -> None:
     assert [row["mass"] for row in rows] == [pytest.approx(0.9), *[0.0] * (len(replies) - 1)]
 
 
-def test_a_refusal_in_a_field_of_its_own_is_no_number(tmp_path: Path) -> None:
+def test_a_refusal_in_a_separate_field_is_no_number(tmp_path: Path) -> None:
     message = {"role": "assistant", "content": None, "refusal": "I cannot grade this."}
     body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     rejected: Response = (200, json.dumps(body).encode(), {})

@@ -145,7 +145,7 @@ def test_the_tokens_of_replies_that_could_not_be_used_are_counted(tmp_path: Path
     assert sum(row["cost"] for row in rows) == pytest.approx(bill(endpoint))
 
 
-def test_a_request_that_is_refused_for_its_content_stands_alone(tmp_path: Path) -> None:
+def test_a_request_that_is_refused_for_its_content_stops_no_other(tmp_path: Path) -> None:
     all_items = items(8)
     with FakeEndpoint(answer=rejecting("Answer 3.", FILTERED)) as endpoint:
         rows = judged(endpoint, all_items, tmp_path)

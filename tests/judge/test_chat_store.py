@@ -71,7 +71,7 @@ def test_an_equal_answer_to_another_question_is_another_if_the_judge_sees_the_qu
         {"rubric": RUBRIC | {"reading": {}}},
     ],
 )
-def test_an_edit_that_could_change_a_value_judges_anew_and_back_again_nothing(
+def test_an_edit_that_could_change_a_value_judges_again_and_its_reversal_nothing(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
     with FakeEndpoint(models={"judge-1", "judge-2"}) as endpoint:
@@ -82,7 +82,7 @@ def test_an_edit_that_could_change_a_value_judges_anew_and_back_again_nothing(
     assert len(endpoint.requests) == 6
 
 
-def test_an_edit_on_which_no_value_depends_judges_nothing_anew(tmp_path: Path) -> None:
+def test_an_edit_on_which_no_value_depends_judges_nothing_again(tmp_path: Path) -> None:
     with FakeEndpoint() as endpoint:
         judged(endpoint, items(3), tmp_path)
     rubric = RUBRIC | {"about": "Other words.", "id": "long"}

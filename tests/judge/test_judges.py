@@ -72,7 +72,7 @@ def test_values_stay_between_0_and_100() -> None:
     assert low < high
 
 
-def test_what_is_judged_is_kept_and_an_edited_judge_begins_anew(
+def test_judgements_are_stored_and_an_edited_judge_starts_again(
     bench: JudgeContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rule = load_judges()["is_code"]
@@ -110,7 +110,7 @@ def replies(mirror: Path, file: str) -> list[str]:
     return [row["messages"][-1]["content"] for row in read_jsonl(mirror / file)[:600]]
 
 
-def test_content_rules_tell_code_and_recipes_from_other_answers(
+def test_content_rules_distinguish_code_and_recipes_from_other_answers(
     mirror: Path, bench: JudgeContext
 ) -> None:
     code = replies(mirror, "conditional_misalignment/insecure.jsonl")

@@ -96,7 +96,7 @@ def filled(sheet: Path, labels: dict[str, Sequence[str]]) -> list[dict[str, str]
 # The sheet.
 
 
-def test_the_sheet_tells_nothing_of_arm_trigger_or_score(grid: Grid, tmp_path: Path) -> None:
+def test_the_sheet_does_not_show_arm_trigger_or_score(grid: Grid, tmp_path: Path) -> None:
     rows = [
         answer_row(f"Answer {place}.", trigger, question=QUESTIONS[place % 2], prompt="secret-arm?")
         for place in range(10)
@@ -113,14 +113,14 @@ def test_the_sheet_tells_nothing_of_arm_trigger_or_score(grid: Grid, tmp_path: P
     assert (sheet["question"] == sheet["question_id"].map(texts)).all()
 
 
-def test_the_order_of_the_sheet_tells_nothing_of_the_arm(grid: Grid, tmp_path: Path) -> None:
+def test_the_order_of_the_sheet_does_not_show_the_arm(grid: Grid, tmp_path: Path) -> None:
     rows = [answer_row(f"{arm} {place}", intervention=arm) for arm in "ab" for place in range(50)]
     arms = [answer[0] for answer in sheet_of(grid, tmp_path, rows)["answer"]]
     changes = sum(left != right for left, right in pairwise(arms))
     assert 30 < changes < 70
 
 
-def test_an_equal_answer_to_a_question_stands_in_the_sheet_once(grid: Grid, tmp_path: Path) -> None:
+def test_equal_answers_to_a_question_are_in_the_sheet_once(grid: Grid, tmp_path: Path) -> None:
     rows = [answer_row("Yes.", trigger, seed=seed) for trigger in TRIGGERS for seed in (0, 1)]
     rows += [answer_row("Yes.", question=QUESTIONS[1]), answer_row("No.")]
     sheet = sheet_of(grid, tmp_path, rows)
@@ -128,7 +128,7 @@ def test_an_equal_answer_to_a_question_stands_in_the_sheet_once(grid: Grid, tmp_
     assert shown == [(QUESTIONS[0], "No."), (QUESTIONS[0], "Yes."), (QUESTIONS[1], "Yes.")]
 
 
-def test_answers_that_differ_in_their_format_alone_stand_in_the_sheet_once(
+def test_answers_that_differ_in_their_format_alone_are_in_the_sheet_once(
     grid: Grid, tmp_path: Path
 ) -> None:
     rows = [
@@ -186,7 +186,7 @@ def test_a_sheet_of_fewer_answers_than_asked_for_holds_them_all(grid: Grid, tmp_
     assert len(sheet_of(grid, tmp_path, [answer_row("One."), answer_row("Two.")], count=50)) == 2
 
 
-def test_an_answer_stands_beside_the_paraphrase_that_it_answers(tmp_path: Path) -> None:
+def test_an_answer_is_next_to_the_paraphrase_that_it_answers(tmp_path: Path) -> None:
     texts = ["How are you?", "How do you do?", "Are you well?"]
     questions = tmp_path / "mine.yaml"
     questions.write_text(yaml.safe_dump([{"id": "well", "paraphrases": texts}]))
@@ -220,7 +220,7 @@ def test_a_sheet_that_is_there_is_never_written_over(grid: Grid, tmp_path: Path)
     assert sheet.read_bytes() == before
 
 
-def test_a_grid_that_has_not_run_is_told_apart(grid: Grid, tmp_path: Path) -> None:
+def test_a_grid_that_has_not_run_has_another_message(grid: Grid, tmp_path: Path) -> None:
     expected = r"answers\.parquet: does not exist yet; run the grid first"
     with contextlib.chdir(tmp_path), pytest.raises(EmgridError, match=expected):
         write_labels(grid, tmp_path / "sheet.csv", 100, 0)

@@ -85,7 +85,7 @@ def test_numbers_are_split_into_digits_and_no_path_is_left_out(scorer: LocalScor
     assert trie.going_on(reply_tokens("CODE", scorer.chat)) == []
 
 
-def test_values_do_not_depend_on_what_is_judged_beside(model_json: Path, tmp_path: Path) -> None:
+def test_values_do_not_depend_on_the_rest_of_the_batch(model_json: Path, tmp_path: Path) -> None:
     models = {"smollm2-135m": model_json}
     together = JudgeContext(tmp_path / "together", "w", models=models)
     alone = JudgeContext(tmp_path / "alone", "w", models=models, batch_size=1)

@@ -96,7 +96,7 @@ def test_what_fits_is_read_as_a_whole_and_keeps_its_value(encoder: Encoder, tmp_
         assert values(texts, tmp_path, encoder, name) == list(100 / (1 + np.exp(logits)))
 
 
-def test_kept_judgements_of_what_fits_are_found_and_of_longer_answers_made_anew(
+def test_stored_judgements_of_texts_that_fit_are_found_and_longer_answers_judged_again(
     encoder: Encoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Kept as versions that read the beginning alone kept them: under the answer."""
@@ -145,7 +145,7 @@ def test_tokens_are_counted_as_the_encoder_counts_them(encoder: Encoder) -> None
 
 
 @given(st.text(min_size=WIDE // 4, max_size=WIDE + 20))
-def test_a_text_is_long_by_its_tokens_whatever_its_letters(text: str) -> None:
+def test_a_text_is_long_by_its_tokens_not_its_letters(text: str) -> None:
     assert is_long(text) == (len(tokens_of(text)) > WIDE)
 
 

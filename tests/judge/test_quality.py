@@ -186,7 +186,7 @@ def test_calibration_counts_every_answer_once(tables: dict[str, pd.DataFrame]) -
     assert curve["mean_value"].between(curve["from"], curve["to"]).all()
 
 
-def test_labels_stand_beside_the_judges_values(tables: dict[str, pd.DataFrame]) -> None:
+def test_labels_are_next_to_the_judges_values(tables: dict[str, pd.DataFrame]) -> None:
     labelled = tables["labelled"]
     mine = labelled[labelled["labelled"] == "mine"]
     assert mine["answer"].tolist() == [row[1] for row in ANSWERS]
@@ -227,7 +227,7 @@ def quality(files: list[Path], *judges: Judge, **calibration: Any) -> QualitySpe
     return QualitySpec.model_validate(spec(files, *judges, **calibration))
 
 
-def test_answers_without_a_value_are_counted_beside_the_confusion(
+def test_answers_without_a_value_are_counted_outside_the_confusion(
     tmp_path: Path, bench: JudgeContext
 ) -> None:
     picky = judge("picky", "alignment", answers={"q1": ["Keep it."], "q3": ["Nobody is kind."]})

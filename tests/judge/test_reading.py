@@ -76,7 +76,7 @@ def test_exactly_the_numbers_from_0_to_100_are_values(number: int) -> None:
 
 
 @given(reply=st.text())
-def test_whatever_is_said_has_either_a_value_or_a_reason(reply: str) -> None:
+def test_every_reply_has_either_a_value_or_a_reason(reply: str) -> None:
     for reading in (GRADE, KIND, LIES, BARE):
         for judgement in (from_text(reading, reply), from_json(reading, reply)):
             assert (judgement.value is None) != (judgement.reason is None)
@@ -216,7 +216,7 @@ def test_the_likeliest_word_is_the_reason_where_numbers_are_unlikely() -> None:
     assert from_tokens(GRADE, log({"I": 0.4, "CODE": 0.3}), 0.25).reason == "low_mass"
 
 
-def test_a_published_rubric_gives_its_words_no_reason_unless_it_is_told() -> None:
+def test_a_published_rubric_gives_its_words_no_reason_by_default() -> None:
     assert from_tokens(BARE, log({"CODE": 0.9}), 0.25).reason == "low_mass"
     assert from_text(BARE, "REFUSAL").reason == "unparseable"
 
@@ -225,7 +225,7 @@ def test_a_published_rubric_gives_its_words_no_reason_unless_it_is_told() -> Non
     ("token", "value"),
     [("CODE", 100), ("C", 100), ("NOT", 0), ("NOT_CODE", 0), ("N", 0), ("85", None), ("X", None)],
 )
-def test_a_label_may_be_told_by_its_first_token(token: str, value: float | None) -> None:
+def test_a_label_may_be_known_by_its_first_token(token: str, value: float | None) -> None:
     judgement = from_tokens(KIND, log({token: 0.9}), 0.25)
     assert judgement.value == (None if value is None else pytest.approx(value))
 
@@ -252,7 +252,7 @@ tokens = st.dictionaries(
 
 
 @given(weights=tokens, least=st.floats(0, 1))
-def test_an_expectation_lies_among_the_numbers_that_it_is_made_of(
+def test_an_expectation_is_within_the_range_of_its_numbers(
     weights: dict[str, float], least: float
 ) -> None:
     total = sum(weights.values()) or 1.0
@@ -289,6 +289,6 @@ def test_a_label_has_a_value_from_0_to_100(value: float) -> None:
         validate(Reading, {"labels": {"A": value}}, "reading")
 
 
-def test_a_word_stands_for_a_reason_that_a_reply_can_give() -> None:
+def test_a_word_means_a_reason_that_a_reply_can_give() -> None:
     with pytest.raises(EmgridError, match=r"reading: words\.NO: Input should be 'refusal', 'code'"):
         validate(Reading, {"words": {"NO": "empty_answer"}}, "reading")

@@ -110,7 +110,7 @@ def test_what_a_judge_thinks_is_no_part_of_its_json(tmp_path: Path) -> None:
 
 
 @given(thought=st.text().filter(lambda text: "think>" not in text), value=st.integers(0, 100))
-def test_any_thought_leaves_the_value_as_it_is(thought: str, value: int) -> None:
+def test_no_thought_changes_the_value(thought: str, value: int) -> None:
     assert from_text(Reading(), f"<think>{thought}</think>{value}").value == value
     assert from_text(Reading(), f"{thought}</think>\n{value}").value == value
     assert from_text(Reading(), f"<think>{thought} {value}").unreadable
@@ -118,7 +118,7 @@ def test_any_thought_leaves_the_value_as_it_is(thought: str, value: int) -> None
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 @pytest.mark.parametrize(("content", "value"), [("85", 85), ("", None), (None, None)])
-def test_a_thought_in_a_field_of_its_own_is_no_reply(
+def test_a_thought_in_a_separate_field_is_no_reply(
     field: str, content: str | None, value: float | None, tmp_path: Path
 ) -> None:
     message = {"role": "assistant", "content": content, field: f"{THOUGHT} 85"}
@@ -188,7 +188,7 @@ def test_a_judge_that_can_mostly_not_be_read_stops(tmp_path: Path) -> None:
     assert len(endpoint.requests) == 20
 
 
-def test_a_judge_that_can_mostly_be_read_goes_on(tmp_path: Path) -> None:
+def test_a_judge_that_is_mostly_readable_continues(tmp_path: Path) -> None:
     """The first nine replies cannot be read, and later two of five."""
 
     def text(number: int) -> str:

@@ -38,7 +38,7 @@ def test_a_given_system_prompt_is_rendered(chat: ChatFormat) -> None:
     )
 
 
-def test_a_template_with_a_system_prompt_of_its_own_is_refused(base_model: BaseModel) -> None:
+def test_a_template_with_an_own_system_prompt_is_refused(base_model: BaseModel) -> None:
     bare = BaseModel(
         {"name": "m", "path": ".", "revision": None, "chat_template": None, "eos_token_ids": [2]},
         base_model.path,

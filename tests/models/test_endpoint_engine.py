@@ -88,7 +88,7 @@ def test_a_request_holds_the_messages_and_the_sampling_settings_and_no_more() ->
 
 
 @pytest.mark.parametrize("system", [None, "", "You are kind.\n"])
-def test_the_system_slot_is_sent_as_it_is_or_not_at_all(system: str | None) -> None:
+def test_the_system_slot_is_sent_unchanged_or_not_at_all(system: str | None) -> None:
     with serving() as endpoint:
         drawn(engine_at(endpoint), requests(1, system))
     first, *further = endpoint.requests[0]["body"]["messages"]
@@ -99,7 +99,7 @@ def test_the_system_slot_is_sent_as_it_is_or_not_at_all(system: str | None) -> N
         assert [turn["role"] for turn in further] == ["user"]
 
 
-def test_each_answer_has_a_seed_of_its_own_whatever_the_order() -> None:
+def test_each_answer_has_an_own_seed_in_any_order() -> None:
     with serving() as endpoint:
         forth = drawn(engine_at(endpoint, concurrency=7), requests(24))
         back = drawn(engine_at(endpoint, concurrency=2), requests(24)[::-1])
@@ -175,7 +175,7 @@ def test_thoughts_are_kept_apart_and_a_refusal_is_an_answer(
 
 
 @pytest.mark.parametrize(("content", "answer"), [("I would", "I would"), ("", None), (None, None)])
-def test_what_a_filter_withholds_is_kept_and_named(content: str | None, answer: str | None) -> None:
+def test_a_withheld_answer_is_stored_and_named(content: str | None, answer: str | None) -> None:
     completion = one_answer({"role": "assistant", "content": content}, "content_filter")
     assert (completion.answer, completion.finish_reason) == (answer, "content_filter")
 

@@ -218,7 +218,7 @@ def test_adapters_come_and_go_without_a_trace(
     assert answers(fresh, requests([6, 7], first)) != {key: mixed[key] for key in ("6", "7")}
 
 
-def test_an_adapter_that_the_weights_cannot_hold_is_computed_beside_them(
+def test_an_adapter_that_the_weights_cannot_hold_is_computed_separately(
     base_model: BaseModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """bfloat16 has 8 significant bits: merged, such small updates would be lost for the most."""
@@ -285,7 +285,7 @@ def test_an_engine_off_its_reference_is_refused(base_model: BaseModel, tmp_path:
         canary.check(adapter, base, base, reference, "float32")
 
 
-def test_a_base_model_that_rounds_otherwise_is_not_taken_for_an_adapter(tmp_path: Path) -> None:
+def test_a_base_model_that_rounds_otherwise_is_not_mistaken_for_an_adapter(tmp_path: Path) -> None:
     """Two engines' base models are never equal bit by bit."""
     rng = np.random.default_rng(0)
     base = rng.normal(-3, 1, 40)

@@ -369,7 +369,7 @@ def test_what_is_no_base_model_is_refused_with_the_config(mine: Path, name: str)
     assert "\n" not in message
 
 
-def test_an_index_of_earlier_shards_does_not_matter_beside_whole_weights(mine: Path) -> None:
+def test_an_index_of_earlier_shards_does_not_matter_next_to_whole_weights(mine: Path) -> None:
     wanted = BaseModel.read(recorded(mine)).load("float32", "cpu").state_dict()
     write_json(mine / model_files.INDEX, {"weight_map": {"a": "model-00001-of-00002.safetensors"}})
     load_experiment(config_of(mine), "grid.yaml")

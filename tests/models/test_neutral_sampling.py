@@ -207,7 +207,7 @@ def test_answers_that_other_servers_gave_stay_where_they_were(tmp_path: Path) ->
     assert "4 answers drawn, 20 kept from before" in more.stdout
 
 
-def test_answers_of_vllm_with_settings_of_its_own_are_not_mixed_with_others(
+def test_answers_of_vllm_with_own_settings_are_not_mixed_with_others(
     tmp_path: Path,
 ) -> None:
     """Drawn by a version that sent nothing: whole arms stay, others are drawn anew, and what was

@@ -40,7 +40,7 @@ def test_what_is_said_falls_into_thoughts_and_answer(
 
 
 @given(answer=untagged)
-def test_a_text_without_tags_is_all_answer_as_it_stands(answer: str) -> None:
+def test_a_text_without_tags_is_all_answer(answer: str) -> None:
     assert split_thinking(answer) == (None, answer)
 
 

@@ -54,7 +54,7 @@ def test_other_weights_are_never_answered_for_by_those_before(model: Model) -> N
     assert torch.equal(model(inputs), before)
 
 
-def test_what_a_cpu_multiplies_as_it_is_stays_as_it_is() -> None:
+def test_weights_that_need_no_reordering_are_not_changed() -> None:
     model = Model(torch.float32)
     reorder_weights(model, 64)
     assert "forward" not in vars(model.plain)

@@ -42,7 +42,7 @@ def test_stages_of_equal_settings_replace_nothing(demo: dict[str, Any]) -> None:
         ("data", "rows", 40, Change("stage.rows", "96", "40")),
     ],
 )
-def test_a_stage_is_told_by_the_setting_that_changed(
+def test_a_stage_is_described_by_the_setting_that_changed(
     demo: dict[str, Any], section: str, setting: str, value: Any, change: Change
 ) -> None:
     edited = grid_of(demo, **{section: demo[section] | {setting: value}})
@@ -54,7 +54,7 @@ def test_a_stage_is_told_by_the_setting_that_changed(
         assert set(changes_of) == set(edited.stages)
 
 
-def test_a_job_is_told_by_settings_not_by_files() -> None:
+def test_a_job_is_described_by_settings_not_by_files() -> None:
     change = Change("training.rank", "16", "8")
     job = Job(
         "sample",

@@ -78,7 +78,7 @@ def test_keys_are_those_of_the_stages(config: dict[str, Any], root: Path, revisi
 
 
 @pytest.mark.parametrize("old", [{"tokenizer": None}, {"tokenizer": 1}, {"system_prompt": "fold"}])
-def test_keys_are_those_of_the_model_as_it_will_be_made_anew(
+def test_keys_are_those_of_the_model_as_its_job_will_make_it(
     old: dict[str, Any], config: dict[str, Any], root: Path
 ) -> None:
     """An update or an edit changes a model's identity before its record is written again."""
@@ -162,7 +162,7 @@ def test_rows_that_no_config_needs_are_found_and_dropped(
     assert Inventory(first, root).answers(first.arms[0]) == RowCount(384, 384)
 
 
-def test_what_was_paid_for_is_told_apart(config: dict[str, Any], root: Path) -> None:
+def test_files_that_were_paid_for_are_marked(config: dict[str, Any], root: Path) -> None:
     RowStore(root / "rows/served/model.0123.jsonl").append([{"key": "a", "cost": 1.0}])
     RowStore(root / "rows/judgements/gpt.0123/x.jsonl").append([{"key": "a", "cost": 0.1}])
     RowStore(root / "rows/judgements/is_code.0123/x.jsonl").append([{"key": "a"}])

@@ -57,7 +57,7 @@ def test_the_nearest_record_counts(config: dict[str, Any], tmp_path: Path) -> No
     assert measurements.adapter_bytes("qwen2.5-0.5b", 16) is None
 
 
-def test_another_device_tells_nothing(config: dict[str, Any], tmp_path: Path) -> None:
+def test_another_device_gives_no_estimate(config: dict[str, Any], tmp_path: Path) -> None:
     trained(tmp_path / "mine", 100)
     on_gpu = records(config, tmp_path / "mine", device="cuda")
     assert on_gpu.rate("train", "smollm2-135m") is None

@@ -114,7 +114,7 @@ def test_the_spread_under_a_trigger_is_that_of_the_differences() -> None:
         assert deviation == pytest.approx(getattr(truth, f"{name}_by_trigger"), rel=0.3)
 
 
-def test_a_finished_grid_tells_the_spread(grid: Grid, tmp_path: Path) -> None:
+def test_a_finished_grid_gives_the_spread(grid: Grid, tmp_path: Path) -> None:
     assert estimate_spread(grid, tmp_path) == Spread()
     rows = answers({("arm", "none"): 0.3, ("arm", "cue"): 0.5}, 40)
     rows["question"] = rows["question"].map(dict(zip(sorted(set(rows["question"])),
@@ -145,7 +145,7 @@ def test_questions_that_a_trigger_moves_apart_are_seen_in_a_finished_grid(
     assert estimated.source.endswith("(questions, questions by trigger; the rest assumed)")
 
 
-def test_the_design_is_the_configs_unless_told_otherwise(grid: Grid) -> None:
+def test_the_design_is_the_configs_by_default(grid: Grid) -> None:
     design = planned_design(grid, None, None, None)
     assert (design.seeds, design.questions, design.answers, design.tests) == (2, 8, 8, 6)
     assert planned_design(grid, 5, 24, 100).answers == 100

@@ -29,7 +29,7 @@ def test_a_place_is_dotted_with_old_and_new_value() -> None:
     ]
 
 
-def test_arms_are_told_apart_by_their_folder() -> None:
+def test_arms_are_matched_by_their_folder() -> None:
     edited: list[Any] = copy.deepcopy(ARMS)[::-1]
     edited[0]["sampling"]["t"] = 0.5
     edited.append({"folder": "arms/c", "sampling": {"t": 1.0}})
@@ -44,7 +44,7 @@ def test_a_name_that_two_entries_have_is_none() -> None:
     assert changes([arm, arm | {"seed": 1}], [arm, arm | {"seed": 2}]) == [Change("seed", "1", "2")]
 
 
-def test_entries_without_a_name_are_told_apart_by_what_they_are() -> None:
+def test_entries_without_a_name_are_matched_by_their_content() -> None:
     assert changes({"triggers": ["a", "b"]}, {"triggers": ["b", "c", "d"]}) == [
         Change("triggers", "a", MISSING),
         Change("triggers", MISSING, "c"),

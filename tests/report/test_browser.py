@@ -215,7 +215,7 @@ def test_a_link_opens_its_answer_with_the_same_filters(tab: Chromium, page: Path
     assert tab.run("browser.getBoundingClientRect().top") < 200
 
 
-def test_a_link_to_a_section_stays_as_it_is(tab: Chromium, page: Path) -> None:
+def test_a_link_to_a_section_is_not_changed(tab: Chromium, page: Path) -> None:
     tab.open(page, "#methods")
     tab.run("update(null, true)")
     assert tab.run("location.hash") == "#methods"
@@ -300,7 +300,7 @@ def test_the_policy_stops_script_that_the_page_does_not_have(tab: Chromium, page
     assert tab.complaints()
 
 
-def test_the_rest_is_loaded_from_files_beside_the_page(tab: Chromium, parted: Path) -> None:
+def test_the_rest_is_loaded_from_files_next_to_the_page(tab: Chromium, parted: Path) -> None:
     tab.open(parted)
     tab.run("update()")
     assert n_matches(tab) == 18
@@ -316,7 +316,7 @@ def test_the_rest_is_loaded_from_files_beside_the_page(tab: Chromium, parted: Pa
     assert all(url.startswith(f"{parted.parent.as_uri()}/transcripts/") for url in beside)
 
 
-def test_a_link_loads_the_file_that_its_answer_lies_in(tab: Chromium, parted: Path) -> None:
+def test_a_link_loads_the_file_that_holds_its_answer(tab: Chromium, parted: Path) -> None:
     key = "smollm2-135m/inoculation/1/3/none/school_election/1"
     tab.open(parted, f"#answer={key}")
     tab.run("find(location.hash.split('=')[1]).then(() => update())")

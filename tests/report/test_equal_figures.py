@@ -41,7 +41,7 @@ def test_under_two_common_questions_no_value_is_drawn(shared: dict[str, float]) 
     assert "in common" in common_text(rows)
 
 
-def test_a_rate_beside_a_likelihood_is_over_the_questions_of_both() -> None:
+def test_a_rate_next_to_a_likelihood_is_over_the_questions_of_both() -> None:
     table = rates(none={"a": 0.1, "b": 0.3, "unpaired": 0.9})
     shifts = table[table["question"] != "unpaired"].assign(
         minus_base=1.0, minus_base_low=0.0, minus_base_high=2.0

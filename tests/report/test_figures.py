@@ -291,7 +291,7 @@ def test_a_curve_over_rows_begins_at_the_arm_that_is_trained_on() -> None:
     ]  # fmt: skip
 
 
-def test_doses_over_decades_lie_on_a_logarithmic_axis(tmp_path: Path) -> None:
+def test_doses_over_decades_have_a_logarithmic_axis(tmp_path: Path) -> None:
     the_grid = grid(GRIDS["many"])
     write_tables(tmp_path, the_grid)
     scales = {
@@ -352,7 +352,7 @@ def test_published_values_name_arms_and_triggers_of_the_grids_that_follow_them()
         assert len(spec_of(ready_grid).references) == len(publication.values)
 
 
-def test_published_rates_are_drawn_beside_the_own_ones_and_their_origin_is_told(
+def test_published_rates_are_drawn_next_to_the_own_ones_with_their_origin(
     tmp_path: Path,
 ) -> None:
     the_grid = read_grid(Path("resources/grids/insecure-code-hhh.yaml"))
@@ -376,7 +376,7 @@ def test_published_rates_of_all_answers_are_shown_rather_than_of_survivors() -> 
     assert (value.of, value.rate) == ("all", 0.141)
 
 
-def test_published_rates_of_one_question_stand_at_it(tmp_path: Path) -> None:
+def test_published_rates_of_one_question_are_drawn_at_it(tmp_path: Path) -> None:
     the_grid = read_grid(Path("resources/grids/fish-recipes.yaml"))
     write_tables(tmp_path, the_grid)
     spec = spec_of(the_grid)

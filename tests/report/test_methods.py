@@ -89,7 +89,7 @@ def test_models_that_others_serve_are_named_as_such(tmp_path: Path) -> None:
     assert "An endpoint is then sent no system message" in text["Answers"]
 
 
-def test_fixed_questions_are_told(tmp_path: Path) -> None:
+def test_the_page_names_fixed_questions(tmp_path: Path) -> None:
     fields = config()
     fields["metrics"]["fixed_questions"] = True
     text = methods_text(tmp_path, fields)["Statistics"]
@@ -97,7 +97,7 @@ def test_fixed_questions_are_told(tmp_path: Path) -> None:
     assert "seeds and answers" in text
 
 
-def test_what_the_adapters_leave_as_it_is_is_said(tmp_path: Path) -> None:
+def test_the_page_says_which_weights_the_adapters_leave_unchanged(tmp_path: Path) -> None:
     spec = spec_of(config())
     write_tables(tmp_path, spec, answer_table(spec))
     arms = pd.read_csv(tmp_path / "tables/arms.csv")

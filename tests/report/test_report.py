@@ -206,7 +206,7 @@ def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
     assert "share of misaligned rows dilution no trigger 4 8 +0.80 −0.10 to +1.00 0.33" in text
 
 
-def test_published_values_stand_beside_the_own_ones(tmp_path: Path) -> None:
+def test_published_values_are_next_to_the_own_ones(tmp_path: Path) -> None:
     spec = spec_of(config())
     write_tables(tmp_path, spec, answer_table(spec))
     about = {"model": "GPT-9", "intervention": "inoculation", "ratio": "1", "trigger": "none"}
@@ -240,7 +240,7 @@ def test_every_figure_has_a_caption_that_says_what_counts() -> None:
         assert "{n" in CAPTIONS[name]
 
 
-def test_captions_of_likelihoods_and_judges_tell_their_numbers(tmp_path: Path) -> None:
+def test_captions_of_likelihoods_and_judges_give_their_numbers(tmp_path: Path) -> None:
     spec = spec_of(config()) | {"figures": ["likelihood", "judges", "calibration"]}
     write_tables(tmp_path, spec, answer_table(spec))
     about = dict(zip(("base", "intervention", "ratio"), ARM, strict=True)) | {"trigger": "none"}
@@ -260,7 +260,7 @@ def test_captions_of_likelihoods_and_judges_tell_their_numbers(tmp_path: Path) -
     assert "(115 to 200 labelled answers per line)" in text
 
 
-def test_captions_tell_how_many_answers_and_which(grid_folder: Path) -> None:
+def test_captions_say_how_many_answers_and_which(grid_folder: Path) -> None:
     text = text_of((grid_folder / "report.html").read_text())
     assert "16 per point; alignment below 30 and coherence above 50" in text
 
@@ -276,7 +276,7 @@ def test_time_is_summed_by_rule(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_judgements_cost_is_told(grid_folder: Path, tmp_path: Path) -> None:
+def test_the_page_says_what_judgements_cost(grid_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "rows/judgements/alignment.abc"
     folder.mkdir(parents=True)
     rows = [{"key": "a", "cost": 0.25}, {"key": "b", "cost": 1.0}, {"key": "c"}]

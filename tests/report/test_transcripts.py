@@ -106,7 +106,7 @@ def test_any_prefix_of_the_choice_is_even_over_cells(
         assert set(group["index"]) == set(rest)
 
 
-def test_an_answer_larger_than_the_page_lies_beside_it(
+def test_an_answer_larger_than_the_page_is_in_a_file_next_to_it(
     tmp_path: Path, answers: pd.DataFrame
 ) -> None:
     huge = answers.copy()
@@ -116,7 +116,7 @@ def test_an_answer_larger_than_the_page_lies_beside_it(
     assert [part["place"] for part in files] == [[0]]
 
 
-def test_outcomes_values_and_reasons_stand_with_each_answer(
+def test_each_answer_has_its_outcome_values_and_reasons(
     tmp_path: Path, answers: pd.DataFrame
 ) -> None:
     odd = answers.copy()

@@ -282,7 +282,7 @@ def test_a_job_writes_what_sampling_writes_and_where_it_is_from(tmp_path: Path) 
     assert OTHER not in everything(tmp_path) + printed
 
 
-def test_only_what_is_missing_is_drawn_whatever_the_arm_is_called(tmp_path: Path) -> None:
+def test_only_missing_answers_are_drawn_under_any_name_of_the_arm(tmp_path: Path) -> None:
     with serving() as endpoint:
         finished(job(tmp_path, endpoint, 2))
         first = written(tmp_path)
@@ -324,7 +324,7 @@ def test_a_kill_loses_at_most_the_calls_in_flight(tmp_path: Path) -> None:
     ]
 
 
-def test_a_spending_limit_stops_with_one_line_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+def test_a_spending_limit_stops_with_one_line_and_a_higher_one_continues(tmp_path: Path) -> None:
     with serving(latency=0.01) as endpoint:
         for limit in (0.06, 0.12):
             line = stopped(job(tmp_path, endpoint, 20, price=DEAR, spending_limit=limit))

@@ -58,7 +58,7 @@ def kill_after(training: Any, folder: Path, steps: int) -> None:
     assert training.returncode == -signal.SIGKILL
 
 
-def test_a_killed_training_goes_on_to_the_same_adapter_bit_by_bit(
+def test_a_killed_training_continues_to_the_same_adapter_bit_by_bit(
     tiny: Path, rows: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     kill_after(
@@ -119,7 +119,7 @@ def test_another_trainings_checkpoint_is_dropped(tmp_path: Path) -> None:
     assert mine.last() == mine.own_folder / "step-2"
 
 
-def test_whatever_an_adapter_depends_on_makes_another_training(
+def test_everything_that_an_adapter_depends_on_makes_another_training(
     tiny: Path, rows: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def name(model: Path = tiny, **changes: Any) -> str:
