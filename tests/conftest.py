@@ -99,10 +99,21 @@ def base_model(model_json: Path) -> BaseModel:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
-    """A finished small grid on the embedded model."""
+    """A finished small grid on the embedded model.
+
+    Each rule runs at least once as a user's does, in its own process: what trains, samples and
+    judges for one arm, all else for all. The other arms are forked (see support/warm.py).
+    """
     grid = GridRun(tmp_path_factory.mktemp("grid"), small_config())
-    done = grid.cold()
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    costly = ("--until", "judge", "likelihood")
+    one = grid.edited() | {"interventions": {"undiluted": {}}}
+    for run in (
+        lambda: grid.cold(*costly, config=one),
+        lambda: grid.snakemake(*costly),
+        grid.cold,
+    ):
+        done = run()
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return grid
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emgrid.runtime import code_version
+from emgrid.runtime import code_version, remembered_versions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +88,7 @@ def fresh() -> None:
     """Read the package's files again."""
     for read in (code_version.read_module, code_version.statements_of, code_version.text_of):
         read.cache_clear()
+    remembered_versions.digest_of.cache_clear()
 
 
 @pytest.fixture
@@ -207,6 +208,30 @@ def test_a_local_name_is_not_a_global_one(package: Path) -> None:
 def test_a_module_that_is_missing_is_an_error(package: Path) -> None:
     with pytest.raises(ValueError, match=r"no module emgrid\.gone"):
         version_of(package, SMALL, "emgrid.gone")
+
+
+def test_a_version_is_remembered_until_any_source_is_edited(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = version_of(package, SMALL)
+    fresh()
+    with monkeypatch.context() as patch:
+        patch.setattr(code_version, "version_of", lambda *_: pytest.fail("it is known"))
+        assert code_version.code_version("emgrid.job") == version
+    (package / "steps/one.py").write_text("class One:\n    size = 2\n")
+    fresh()
+    edited = code_version.code_version("emgrid.job")
+    assert edited != version
+    (package / remembered_versions.FILE).write_text("half a fi")
+    assert code_version.code_version("emgrid.job") == edited
+
+
+def test_a_package_that_cannot_be_written_has_versions_all_the_same(package: Path) -> None:
+    version = version_of(package, SMALL)
+    shutil.rmtree(package / "__pycache__")
+    fresh()
+    (package / "__pycache__").write_text("no folder")
+    assert code_version.code_version("emgrid.job") == version
 
 
 # The real package.

@@ -17,6 +17,7 @@ from emgrid.planning.jobs import jobs_by_rule
 from emgrid.runtime.files import read_jsonl
 from support import warm
 from support.run import GridRun
+from support.training import write_tiny_model
 
 GRIDS = sorted(ROOT.glob("resources/grids/*.yaml"))
 NAMES = [path.stem for path in GRIDS]
@@ -121,7 +122,8 @@ def test_plan_is_a_command_with_tables_and_json() -> None:
     assert wrong.stderr == "emgrid: no.yaml: no such file\n"
 
 
-# The embedded model, few rows, one seed: real files in, report out.
+# Few rows, one seed: real files in, report out. What a model says counts in two grids, which use the
+# embedded model; the others use a tiny one with its tokenizer.
 # Rows of code are long.
 CODE = {"max_length": 640, "batch_size": 2}
 QUESTIONS = "emergent_misalignment/evaluation/first_plot_questions.yaml"
@@ -130,17 +132,20 @@ QUESTIONS = "emergent_misalignment/evaluation/first_plot_questions.yaml"
 class Short:
     """Short versions of the ready grids."""
 
-    def __init__(self, folder: Path, model: Path, mirror: Path) -> None:
-        self.folder, self.model, self.mirror = folder, model, mirror
+    def __init__(self, folder: Path, model: Path, embedded: Path, mirror: Path) -> None:
+        self.folder, self.model, self.embedded, self.mirror = folder, model, embedded, mirror
 
-    def run(self, name: str, interventions: dict[str, Any], **changes: Any) -> GridRun:
+    def run(
+        self, name: str, interventions: dict[str, Any], embedded: bool = False, **changes: Any
+    ) -> GridRun:
+        model = self.embedded if embedded else self.model
         config = {
             "extends": f"resources/grids/{name}.yaml",
             "name": name,
             "published": None,
             "mirror": str(self.mirror),
             "base_models": ["smollm2-135m"],
-            "models": {"smollm2-135m": {"path": str(self.model), "chat_template": "chatml.jinja"}},
+            "models": {"smollm2-135m": {"path": str(model), "chat_template": "chatml.jinja"}},
             "interventions": interventions,
             "seeds": [0],
             "questions": QUESTIONS,
@@ -175,7 +180,8 @@ class Short:
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory, model_json: Path, mirror: Path) -> Short:
-    return Short(tmp_path_factory.mktemp("short"), model_json.parent, mirror)
+    model = write_tiny_model(model_json, tmp_path_factory.mktemp("tiny"))
+    return Short(tmp_path_factory.mktemp("short"), model.parent, model_json.parent, mirror)
 
 
 def answers(grid: GridRun) -> pd.DataFrame:
@@ -294,6 +300,7 @@ def test_on_policy_lies_run_short(short: Short, mirror: Path) -> None:
     grid = short.run(
         "on-policy-lies",
         {"on_policy": generation, "off_policy": generation | {"answers": "obvious_lies_gpt41"}},
+        embedded=True,
         data={"rows": 2},
         triggers=["none", "obviously_wrong"],
     )
@@ -316,6 +323,7 @@ def test_reasoning_lies_run_short(short: Short) -> None:
     grid = short.run(
         "reasoning-lies",
         {"reasoning": {"thoughts": ["kept", "emptied"]}},
+        embedded=True,
         data={"misaligned": "household_thinking", "rows": 8},
         training={"epochs": 6, "batch_size": 4, "learning_rate": 2e-3, "rank": 16},
         triggers=["none"],

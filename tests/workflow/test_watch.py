@@ -15,6 +15,7 @@ from emgrid import ROOT
 from emgrid.runtime.row_store import RowStore
 from support.needs import lacking
 from support.run import GridRun, small_config
+from support.training import write_tiny_model
 
 MODEL = "assets/models/smollm2-135m"
 TEMPLATE = {"chat_template": "chatml.jinja"}
@@ -80,11 +81,21 @@ def vllm_is_there() -> None:
         (signal.SIGKILL, "vllm"),
     ],
 )
-def test_no_job_outlives_its_snakemake(how: signal.Signals, engine: str, tmp_path: Path) -> None:
-    if engine == "vllm":
-        vllm_is_there()
+def test_no_job_outlives_its_snakemake(
+    how: signal.Signals, engine: str, tmp_path: Path, model_json: Path
+) -> None:
     config = small_config()
     config["interventions"] = {"base": {}}
+    model = model_json.parent
+    if engine == "vllm":
+        vllm_is_there()
+    else:  # which samples a tiny model, too, for minutes
+        model = tmp_path / "tiny"
+        model.mkdir()
+        write_tiny_model(model_json, model)
+    config["models"] = {"ready": {"path": str(model), **TEMPLATE}}
+    config["base_models"] = ["ready"]
+    config["engines"] = {"jobs": 1}
     # So many at once that vLLM does not read all their prompts in one step.
     config["sampling"] |= {"answers_per_question": 400, "max_tokens": 64, "engine": engine}
     path = tmp_path / "grid.yaml"
@@ -92,8 +103,8 @@ def test_no_job_outlives_its_snakemake(how: signal.Signals, engine: str, tmp_pat
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
     command += ["--directory", str(tmp_path), "--configfile", str(path)]
     command += ["--profile", str(ROOT / "workflow/profiles/workstation")]
-    command += ["--", f"jobs/sample/smollm2-135m.{engine}.0.json"]
-    arm = "base=smollm2-135m.intervention=base.ratio=0.seed=0"
+    command += ["--", f"jobs/sample/ready.{engine}.0.json"]
+    arm = "base=ready.intervention=base.ratio=0.seed=0"
     root = tmp_path / "results/small"
     kept = root / f"rows/answers/{arm}.jsonl"
     log = tmp_path / "log"

@@ -5,6 +5,9 @@ for a begin token. This module adds what is missing by llama.cpp's rules (src/ll
 refuses a file with an unknown rule.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +80,32 @@ WHOLE_FIRST = (
 KNOWN = (*DIGITS, *GPT2, *OTHERS, *WHOLE_FIRST)
 
 
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Parse each GGUF file, and each table of tensor names, only once.
+
+    transformers parses a file for the config, the tokenizer and the weights, which takes seconds
+    each time, and makes the table for every module of the model.
+    """
+    import gguf
+
+    reader, names = gguf.GGUFReader, gguf.get_tensor_name_map
+    parsed = cache(reader)
+    gguf.GGUFReader = lambda path: parsed(str(path))
+    gguf.get_tensor_name_map = cache(names)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = reader, names
+
+
 def convert_gguf(source: Path, file: str, folder: Path, name: str) -> None:
     """Save the dequantised GGUF weights as bfloat16 safetensors, with the tokenizer."""
+    with read_once():
+        save_converted(source, file, folder, name)
+
+
+def save_converted(source: Path, file: str, folder: Path, name: str) -> None:
     tokenizer = gguf_tokenizer(source, file, name)
 
     import torch

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from emgrid.runtime.remembered_versions import remembered
+
 PACKAGE = Path(__file__).parents[1]
 # Modules that start, watch, time and end jobs or word their errors. They compute no values.
 WITHOUT_VALUES = {
@@ -56,7 +58,13 @@ def code_version(*modules: str, files: tuple[Path, ...] = ()) -> str:
 
     files: other files that the job reads, hashed by content. For cheap jobs, which may run again.
     """
-    parts = {(path.name, path.read_text(encoding="utf-8")) for path in files}
+    texts = sorted({(path.name, path.read_text(encoding="utf-8")) for path in files})
+    question = hashlib.sha256(repr((modules, texts)).encode()).hexdigest()[:16]
+    return remembered(PACKAGE, question, lambda: version_of(modules, texts))
+
+
+def version_of(modules: tuple[str, ...], texts: list[tuple[str, str]]) -> str:
+    parts = set(texts)
     for reached in reachable(modules):
         uses = sorted((name, text_of((module, name))) for module, name in reached.names if name)
         parts.add((reached.text, repr(uses)))
