@@ -22,7 +22,7 @@ from support.shared import shared
 WORKFLOW = Path(__file__).parent / "workflow"
 # With these, both halves of `make test` take about as long.
 ENGINES = {"test_vllm_engine", "test_vllm_judge"}
-OTHER_HALF = {"test_benchmarks", "test_slurm", "test_warm"}
+OTHER_HALF = {"test_benchmarks", "test_warm"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -99,21 +99,10 @@ def base_model(model_json: Path) -> BaseModel:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
-    """A finished small grid on the embedded model.
-
-    Each rule runs at least once as a user's does, in its own process: what trains, samples and
-    judges for one arm, all else for all. The other arms are forked (see support/warm.py).
-    """
+    """A finished small grid on the embedded model."""
     grid = GridRun(tmp_path_factory.mktemp("grid"), small_config())
-    costly = ("--until", "judge", "likelihood")
-    one = grid.edited() | {"interventions": {"undiluted": {}}}
-    for run in (
-        lambda: grid.cold(*costly, config=one),
-        lambda: grid.snakemake(*costly),
-        grid.cold,
-    ):
-        done = run()
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    done = grid.cold()
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return grid
 
 

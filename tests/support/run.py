@@ -47,11 +47,9 @@ class GridRun:
         """Start Snakemake as `snakemake` does, and tell nothing of what it says."""
         return warm.Started(self.command(*options)[1:], self.env)
 
-    def cold(
-        self, *options: str, config: dict[str, Any] | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def cold(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and its jobs as a user does."""
-        command = self.command(*options, config=config)
+        command = self.command(*options)
         return subprocess.run(command, capture_output=True, text=True, check=False, env=self.env)
 
     def command(self, *options: str, config: dict[str, Any] | None = None) -> list[str]:

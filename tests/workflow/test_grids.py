@@ -122,8 +122,8 @@ def test_plan_is_a_command_with_tables_and_json() -> None:
     assert wrong.stderr == "emgrid: no.yaml: no such file\n"
 
 
-# Few rows, one seed: real files in, report out. What a model says counts in two grids, which use the
-# embedded model; the others use a tiny one with its tokenizer.
+# Few rows, one seed: real files in, report out. What a model says counts in two grids, which use
+# the embedded model; the others use a tiny one with its tokenizer.
 # Rows of code are long.
 CODE = {"max_length": 640, "batch_size": 2}
 QUESTIONS = "emergent_misalignment/evaluation/first_plot_questions.yaml"

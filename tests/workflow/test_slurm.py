@@ -163,7 +163,9 @@ def ended_jobs(
 ) -> Iterator[tuple[Run, subprocess.Popen[bytes]]]:
     """Jobs that are cancelled, preempted, and exceed their time and memory; they go on while other
     tests run, since SLURM takes a minute to see that a minute is over."""
-    run = Run(cluster, tmp_path_factory.mktemp("ended"), ROOT / "tests/support/slurm_jobs.smk", False)
+    run = Run(
+        cluster, tmp_path_factory.mktemp("ended"), ROOT / "tests/support/slurm_jobs.smk", False
+    )
     main = run.begin()
     run.wait((run.folder / "cancelled.1").exists, "nothing to cancel")
     cluster.call("scancel", run.newest("rule_cancelled"))
