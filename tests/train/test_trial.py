@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import torch
-from emgrid.config.config import Config
 from emgrid.config.sections import Training
 from emgrid.grid.grid import Grid
+from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.train import trial_use
 from emgrid.models.engines.transformers import TransformersEngine
 from emgrid.runtime.errors import EmgridError
@@ -220,7 +220,7 @@ def test_jobs_at_a_time_try_a_model_once(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_a_grid_says_how_its_bases_are_used() -> None:
-    grid = Grid(Config.model_validate(small_config()))
+    grid = Grid(load_experiment(small_config(), "grid.yaml", check_data=False))
     use = trial_spec.Use.model_validate_json(trial_use(grid, "smollm2-135m"))
     assert [(one.engine, one.precision) for one in use.samplers] == [("transformers", "auto")]
     assert use.scores == grid.has_pairs
