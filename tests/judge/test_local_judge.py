@@ -8,10 +8,8 @@ import pytest
 import torch
 import yaml
 from emgrid import ROOT
-from emgrid.config.config import Config
 from emgrid.config.judges import LocalJudge
 from emgrid.config.sections import Engines
-from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge as specs
 from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
@@ -20,6 +18,7 @@ from emgrid.judge.local_judge import LocalScorer, Trie, open_engine, reply_token
 from emgrid.models.base_model import BaseModel
 from emgrid.models.engines import vllm
 from emgrid.models.engines.transformers import TransformersEngine
+from support.judging import unchecked_grid
 
 RUBRIC = {
     "id": "short",
@@ -155,7 +154,7 @@ def test_how_engines_are_started_reaches_the_judges(
     monkeypatch.setattr(vllm, "VllmEngine", start)
     demo = yaml.safe_load((ROOT / "config.yaml").read_text())
     demo["engines"] |= {"memory_share": 0.4}
-    options = Options.model_validate_json(specs.options(Grid(Config.model_validate(demo))))
+    options = Options.model_validate_json(specs.options(unchecked_grid(demo)))
     bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json}, options=options)
     bench.engine(judge(engine="vllm"))
     assert [engine.memory_share for engine in started] == [0.4]

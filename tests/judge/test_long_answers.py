@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.config.config import Config
 from emgrid.config.judges import ClassifierJudge, load_judges
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge as specs
@@ -24,6 +23,7 @@ from emgrid.models.prepare import ENCODER_PACKAGE, package_folder
 from emgrid.runtime.files import digest, read_jsonl, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
+from support.judging import unchecked_grid
 
 KIND = (
     "I would start by listening. If I had the means to change one thing, I would make sure that "
@@ -202,7 +202,7 @@ def grid_of(judges: list[str], alignment: str) -> Grid:
         "judges": judges,
         "metrics": {"alignment": alignment, "coherence_above": None},
     }
-    return Grid(Config.model_validate(value))
+    return unchecked_grid(value)
 
 
 def test_jobs_with_a_classifier_run_again_and_no_others() -> None:

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 from emgrid import ROOT
-from emgrid.config.config import Config
 from emgrid.config.judges import ChatJudge, LocalJudge
 from emgrid.config.rubrics import Reading, Rubric
-from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge as specs
 from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.digit_tokens import PROBE
@@ -35,6 +33,7 @@ from support.judging import (
     kept_rows,
     options,
     told,
+    unchecked_grid,
 )
 
 KEY = "test-key-0123456789"  # what the fake asks for
@@ -249,7 +248,7 @@ def test_the_config_says_at_which_share_and_no_spec_does() -> None:
     }
     grids = []
     for judging in ({}, {"unreadable": None}, {"unreadable": 0.9}):
-        grid = Grid(Config.model_validate(value | {"judging": judging}))
+        grid = unchecked_grid(value | {"judging": judging})
         grids.append((Options.model_validate_json(specs.options(grid)).unreadable, grid))
     assert [share for share, _ in grids] == [0.5, None, 0.9]
     assert len({specs.judge_spec(grid, grid.judged[0]) for _, grid in grids}) == 1

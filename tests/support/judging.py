@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emgrid.config.catalogue import Experiment, read_catalogue
+from emgrid.config.config import Config
 from emgrid.config.endpoints import Endpoint
 from emgrid.config.judges import ChatJudge, Judge, read_judge
 from emgrid.config.prices import Price
 from emgrid.config.sections import Calls
+from emgrid.grid.grid import Grid
 from emgrid.judge.context import JudgeContext, Options
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
@@ -168,3 +171,9 @@ def job(
 
 def lines(folder: Path, trigger: str, arm: str = "arm") -> list[dict[str, Any]]:
     return read_jsonl(folder / arm / f"judgements/trigger={trigger}.jsonl")
+
+
+def unchecked_grid(value: dict[str, Any]) -> Grid:
+    """The grid of a config whose files need not exist."""
+    config = Config.model_validate(value)
+    return Grid(Experiment(config, read_catalogue(config, "grid.yaml")))
