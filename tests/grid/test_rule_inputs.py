@@ -1,11 +1,13 @@
 """What the rule files look up in a grid, without Snakemake."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from emgrid import ROOT
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.rule_inputs import Inputs, bucket_records, folder_above, option, options
@@ -86,3 +88,12 @@ def test_an_arm_is_found_by_its_folder(grid: Grid) -> None:
         assert arm.folder == layout.arm_folder(**arm.cell)
         assert grid.arm(**arm.cell) is arm
         assert arm.writer == layout.arm_name(**arm.cell)
+
+
+def test_rule_files_ask_grids_and_inputs_for_what_they_have(grid: Grid) -> None:
+    files = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
+    text = "\n".join(path.read_text() for path in files)
+    for name, value in (("GRID", grid), ("INPUTS", Inputs(grid)), ("SPECS", SpecFiles())):
+        attributes = set(re.findall(rf"\b{name}\.(\w+)", text))
+        assert attributes
+        assert [each for each in attributes if not hasattr(value, each)] == []

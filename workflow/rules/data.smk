@@ -78,7 +78,9 @@ rule dataset:
             "source", GRID.own_file(wildcards.dataset) or input.fetched
         ),
         # Which fields are unused on purpose changes what is refused, and no row.
-        unused=lambda wildcards: options("unused", GRID.known_datasets[wildcards.dataset].unused),
+        unused=lambda wildcards: options(
+            "unused", GRID.catalogue.datasets[wildcards.dataset].unused
+        ),
     params:
         spec=lambda wildcards: data_specs.dataset_spec(GRID, wildcards.dataset),
         version=convert.VERSION,
