@@ -79,7 +79,7 @@ def test_an_edit_of_a_figure_draws_that_figure_again(
     edited: str, old: str, again: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A remembered version would be that of the files, which the edit does not reach.
-    monkeypatch.setattr(code_version, "remembered", lambda package, question, compute: compute())
+    monkeypatch.setattr(code_version, "remembered", lambda *about: about[-1]())
     before = {name: figure_version(name) for name in FIGURES}
     read = Path.read_text
 
