@@ -108,7 +108,8 @@ def test_one_engine_answers_for_three_adapters_as_transformers_does(
 SWAPPED = """
 from emgrid.sample import sample
 from emgrid.models.engines.vllm import VllmEngine
-from emgrid.runtime.errors import EmgridError, run_job
+from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.job import run_job
 
 prove = VllmEngine.prove
 
