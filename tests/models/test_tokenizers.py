@@ -176,9 +176,10 @@ def test_texts_of_the_grid_have_the_ids_of_the_gguf_files_own_rule(tokenizer: An
     assert [text for text in texts if ids_of(tokenizer, text) != expected_ids(text)] == []
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=60))
 def test_any_text_has_the_ids_of_the_gguf_files_own_rule(tokenizer: Any, text: str) -> None:
-    """A begin or end token is no text, so a text that holds one is left out."""
+    """A begin or end token is no text, so a text that holds one is left out. Characters that Python
+    does not know yet may be letters to a library of a later Unicode version."""
     if "<" not in text:
         assert ids_of(tokenizer, text) == expected_ids(text)
 
