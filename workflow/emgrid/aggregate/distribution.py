@@ -31,7 +31,8 @@ class Distribution:
 
     def level(self, value: Floats | float) -> Floats:
         """The normal quantile of the cumulative probability of values."""
-        return along(self.values, self.levels, value)
+        levels: Floats = along(self.values, self.levels, value)
+        return levels
 
     def below(self, value: float) -> float:
         """The probability of a value of at most this."""
@@ -80,9 +81,10 @@ def along(places: Floats, heights: Floats, at: Floats | float) -> Floats:
     far = max(places.size // 8, 1)
     ahead = (heights[-1] - heights[-1 - far]) / (places[-1] - places[-1 - far])
     behind = (heights[far] - heights[0]) / (places[far] - places[0])
-    inside: Floats = np.interp(at, places, heights)
+    inside = np.interp(at, places, heights)
     beyond = np.maximum(at - places[-1], 0) * ahead + np.minimum(at - places[0], 0) * behind
-    return inside + beyond
+    found: Floats = inside + beyond
+    return found
 
 
 def places(values: Floats, weights: Floats) -> Floats:

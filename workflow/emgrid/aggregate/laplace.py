@@ -131,33 +131,27 @@ class Curvature:
         back = np.einsum("crqn,crn->cqn", self.weights, solved)
         return Effects(solved, known - self.of_questions(back))
 
-    def covariance(self, slopes: Floats) -> Floats:
-        """Covariance, shape (2, 2, problems), of the sum over questions of slopes times m plus the
-        effect of the question, in the two cells. slopes: shape (2, questions, problems)."""
-        solved = []
-        for cell in (0, 1):
-            form = np.zeros_like(slopes)
-            form[cell] = slopes[cell]
-            rows = np.zeros((2, self.weights.shape[1], slopes.shape[-1]))
-            rows[cell, 0] = slopes[cell].sum(axis=0)
-            solved.append(self.solve(rows, form))
-        return np.array(
+    def along(self, mode: Effects, rows: Floats, questions: Floats) -> tuple[Floats, Floats]:
+        """Of two linear forms of the effects: their covariance, shape (2, 2, problems), and the
+        negative third derivative of the log likelihood along each, all else at its best, shape (2,
+        problems). rows, questions: the forms' coefficients, of the shapes of effects with the two
+        forms in front."""
+        solved = [self.solve(*form) for form in zip(rows, questions, strict=True)]
+        covariance = np.array(
             [
                 [
-                    (slopes[cell] * (each.rows[cell, :1] + each.questions[cell])).sum(axis=0)
+                    (row * each.rows).sum((0, 1)) + (part * each.questions).sum((0, 1))
                     for each in solved
                 ]
-                for cell in (0, 1)
+                for row, part in zip(rows, questions, strict=True)
             ]
         )
-
-    def covariance_of_mean(self) -> Floats:
-        """Covariance of the mean m in the two cells, shape (2, 2, problems): they come last in the
-        factor, so that its last block alone gives it."""
-        one, both, two = self.factor[-2, -2], self.factor[-1, -2], self.factor[-1, -1]
-        across = -both / (one * two**2)
-        first = (1 + (both / two) ** 2) / one**2
-        return np.array([[first, across], [across, 1 / two**2]])
+        bends = self.weights[:, 1:] * (1 - 2 * expit(mode.odds()))
+        thirds = [
+            (bends * (each.odds() / covariance[cell, cell]) ** 3).sum(axis=(0, 1, 2))
+            for cell, each in enumerate(solved)
+        ]
+        return covariance, np.array(thirds)
 
 
 def curvature(weights: Floats, by_row: Precision, by_question: Precision) -> Curvature:

@@ -31,12 +31,15 @@ def logit_mean(centre: Floats, spread: Floats) -> Floats:
     return mean
 
 
-def interpolate(table: Floats, rows: NDArray[np.int64], at: Floats) -> Floats:
-    """Values of the rows of a table over even log-odds, continued linearly outside it.
+def interpolate(
+    table: Floats, rows: NDArray[np.int64], at: Floats, reach: float = REACH, step: float = STEP
+) -> Floats:
+    """Values of the rows of a table over even points from -reach to reach, continued linearly
+    outside it.
 
-    table: shape (spreads, log-odds). rows: the row of each value, broadcast against `at`.
+    table: shape (rows, points). rows: the row of each value, broadcast against `at`.
     """
-    place = (at + REACH) / STEP
+    place = (at + reach) / step
     left = np.clip(place.astype(np.int64), 0, table.shape[1] - 2)
     start = rows * table.shape[1] + left
     flat = table.ravel()

@@ -19,32 +19,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logit, ndtr
+from scipy.special import logit
 
-from emgrid.aggregate.distribution import Distribution, places, tabulated
+from emgrid.aggregate.distribution import Distribution
 from emgrid.aggregate.error_parts import error_parts
 from emgrid.aggregate.laplace import Curvature, Effects, Reading, fit
 from emgrid.aggregate.logit_normal import LogitNormal, logit_normal
 from emgrid.aggregate.mixed_model import Floats, Grid, Integers, Priors, Tables
+from emgrid.aggregate.mixture import Mixture
 from emgrid.aggregate.statistics import Counts
 
 # Pairs that are solved together: more do not fit into a processor's cache.
 TOGETHER = 8
-# Nodes of less weight than this change no quantile that a table holds.
-NEGLIGIBLE = 1e-5
 # Half the step of a numerical derivative in log-odds.
 NEAR = 0.1
 PRIORS = Priors()
 Key = tuple[tuple[bool, ...], tuple[int, ...], bytes]
-COARSE = np.linspace(-4, 4, 5)
-FINE = np.linspace(-3.75, 3.75, 7)
-
-
-def deviate_weights(deviates: Floats) -> Floats:
-    """Weights of evenly spaced normal deviates, which sum to one."""
-    heights = np.exp(-(deviates**2) / 2)
-    weights: Floats = heights / heights.sum()
-    return weights
 
 
 @dataclass(frozen=True)
@@ -92,76 +82,6 @@ def pooled(counts: Counts) -> Counts:
         each.sum(axis=0, keepdims=True) for each in (counts.successes, counts.trials)
     )
     return Counts(successes, trials)
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """The posterior of two rates at each node: normal centres of log-odds, whose logit-normal means
-    (spreads: rows of `link`) are the rates.
-
-    weights: shape (nodes,). centres, rows: shape (2, nodes). covariance: shape (2, 2, nodes).
-    """
-
-    weights: Floats
-    centres: Floats
-    covariance: Floats
-    link: LogitNormal
-    rows: Integers
-
-    def kept(self) -> "Mixture":
-        """The mixture without nodes of negligible weight."""
-        keep = self.weights > NEGLIGIBLE
-        weights = self.weights[keep]
-        return Mixture(
-            weights / weights.sum(),
-            self.centres[:, keep],
-            self.covariance[:, :, keep],
-            self.link,
-            self.rows[:, keep],
-        )
-
-    def nodes(self, deviates: Floats) -> tuple[Floats, Floats, Floats]:
-        """Cell 0's rate at normal deviates of its centre, and the mean and standard deviation of
-        the centre of cell 1 given it; shapes (deviates, nodes), the same, (nodes,)."""
-        (own, both), (_, other) = self.covariance
-        moved = deviates[:, None] * np.sqrt(own)
-        rates = self.link.mean(self.centres[0] + moved, self.rows[0])
-        left = np.sqrt(other - both**2 / own)
-        return rates, self.centres[1] + both / own * moved, left
-
-    def rate(self, cell: int) -> Distribution:
-        """The posterior of the rate of one cell."""
-        deviation = np.sqrt(self.covariance[cell, cell])
-        centre, rows = self.centres[cell], self.rows[cell]
-        sample = self.link.mean(centre + FINE[:, None] * deviation, rows)
-        weights = deviate_weights(FINE)[:, None] * self.weights
-
-        def tail(at: Floats, sign: int) -> Floats:
-            away = (self.link.centre(at[:, None], rows) - centre) / deviation
-            found: Floats = ndtr(sign * away) @ self.weights
-            return found
-
-        return tabulated(places(sample.ravel(), weights.ravel()), tail, 1.0)
-
-    def rise(self) -> Distribution:
-        """The posterior of the rate of cell 1 less that of cell 0."""
-        rates, centres, left = self.nodes(FINE)
-        weights = (deviate_weights(FINE)[:, None] * self.weights).ravel()
-
-        def tail(at: Floats, sign: int) -> Floats:
-            away = (self.link.centre(rates + at[:, None, None], self.rows[1]) - centres) / left
-            found: Floats = ndtr(sign * away.reshape(at.size, -1)) @ weights
-            return found
-
-        return tabulated(self.places(), tail, 1.0)
-
-    def places(self) -> Floats:
-        """Values at which to tabulate the rise."""
-        rates, centres, left = self.nodes(COARSE)
-        ahead = self.link.mean(centres + COARSE[:, None, None] * left, self.rows[1])
-        deviates = deviate_weights(COARSE)
-        weights = deviates[:, None, None] * deviates[:, None] * self.weights
-        return places((ahead - rates).ravel(), weights.ravel())
 
 
 @dataclass(frozen=True)
@@ -213,7 +133,7 @@ def stacked(pairs: Sequence[Pair]) -> Tables:
 @dataclass(frozen=True)
 class Scale:
     """How centres of the model become rates: logit-normal means, for each cell and node the row of
-    the spread, shape (2, nodes). `read` gives centres and their covariance."""
+    the spread, shape (2, nodes). `read` gives centres, their covariance and the mean m."""
 
     link: LogitNormal
     rows: Integers
@@ -226,7 +146,10 @@ def population(grid: Grid, trained: tuple[bool, bool]) -> Scale:
     link = logit_normal(tuple(spreads.tolist()))
 
     def read(mode: Effects, bent: Curvature, _: Integers) -> tuple[Floats, ...]:
-        return mode.rows[:, 0], bent.covariance_of_mean()
+        rows = np.zeros((2, *mode.rows.shape))
+        rows[[0, 1], [0, 1], 0] = 1
+        none = np.zeros((2, *mode.questions.shape))
+        return mode.rows[:, 0], *bent.along(mode, rows, none), mode.rows[:, 0]
 
     return Scale(link, np.arange(spreads.size).reshape(2, -1), read)
 
@@ -236,18 +159,21 @@ def questions_at_hand(tables: Tables, grid: Grid, trained: tuple[bool, bool]) ->
     normal, with the delta method's covariance."""
     nodes = grid.log_masses.size
     by_seeds = np.sqrt(grid.of_seeds(trained)).ravel()
-    seeds, rows = logit_normal(tuple(by_seeds.tolist())), np.arange(2 * nodes).reshape(2, nodes)
+    seeds, spreads = logit_normal(tuple(by_seeds.tolist())), np.arange(2 * nodes).reshape(2, nodes)
     asked = (tables.trials.sum(axis=1) > 0).astype(float)
     shares = asked / asked.sum(axis=1, keepdims=True)
 
     def read(mode: Effects, bent: Curvature, places: Integers) -> tuple[Floats, ...]:
         odds = mode.rows[:, :1] + mode.questions
-        at = rows[:, None, places % nodes]
+        at = spreads[:, None, places % nodes]
         low, rates, high = (seeds.mean(odds + move, at) for move in (-NEAR, 0, NEAR))
         share = shares[..., places // nodes]
         means = (share * rates).sum(axis=1, keepdims=True)
         slopes = share * (high - low) / (2 * NEAR) / (means * (1 - means))
-        return logit(means[:, 0]), bent.covariance(slopes)
+        rows, questions = (np.zeros((2, *each.shape)) for each in (mode.rows, mode.questions))
+        for cell in (0, 1):
+            questions[cell, cell], rows[cell, cell, 0] = slopes[cell], slopes[cell].sum(axis=0)
+        return logit(means[:, 0]), *bent.along(mode, rows, questions), mode.rows[:, 0]
 
     return Scale(logit_normal((0.0,)), np.zeros((2, nodes), dtype=np.int64), read)
 
@@ -260,11 +186,16 @@ def solve_together(
     trained = tables.trained_cells()
     grid = priors.grid(any(trained))
     scale = questions_at_hand(tables, grid, trained) if fixed else population(grid, trained)
-    weights, centres, covariance = fit(tables, grid, priors, scale.read)
-    parts = error_parts(tables, grid, weights, centres, fixed)
+    weights, centres, covariance, thirds, means = fit(tables, grid, priors, scale.read)
+    parts = error_parts(tables, grid, weights, means, fixed)
     for pair in range(len(pairs)):
         mixture = Mixture(
-            weights[pair], centres[:, pair], covariance[:, :, pair], scale.link, scale.rows
+            weights[pair],
+            centres[:, pair],
+            covariance[:, :, pair],
+            thirds[:, pair],
+            scale.link,
+            scale.rows,
         ).kept()
         rise = mixture.rise()
         answers, seeds, questions = parts[:, pair] / parts[:, pair].sum() * rise.error**2
