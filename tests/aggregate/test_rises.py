@@ -201,8 +201,9 @@ def test_zero_counts_exclude_the_rates_that_they_should() -> None:
     above = 1 - np.cumsum(density) / density.sum()
     for rate in (0.0002, 0.001, 0.004, 0.01):
         expected = np.interp(np.log(rate / (1 - rate)), means, above)
-        assert found.above(rate) == pytest.approx(expected, abs=0.015)
-    assert found.above(0.03) < 0.002
+        # A normal centre would have 0.2 too much at first, and 50 times as much in the end.
+        assert found.above(rate) == pytest.approx(expected, abs=0.06)
+        assert found.above(rate) < 2 * expected
 
 
 def test_a_few_nodes_of_the_spreads_are_enough() -> None:

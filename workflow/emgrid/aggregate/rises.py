@@ -7,8 +7,8 @@ p is the posterior probability of a fall (one-sided), twice the smaller of that 
 (two-sided), so that p and interval cannot contradict each other. If both cells are of trained arms,
 or neither is, the two spreads are equal, and the rise has the sign of the shift of the log-odds.
 
-With fixed questions the rates are means over the questions at hand: their posterior is normal on
-the log-odds, with the delta method's variance, at each node.
+With fixed questions the rates are means over the questions at hand: their posterior at each node is
+that of their logits, with the delta method's variance.
 
 A difference of two rises (an arm's under a trigger, less the base model's) takes the two posteriors
 as independent. They share the questions, which usually moves both alike, so that this errs to the
