@@ -1,0 +1,335 @@
+"""Newton's method and Laplace's approximation for the mixed logistic model of `mixed_model`.
+
+A problem is one pair at one node of the grid. Arrays hold the problems in their last axis, and the
+two cells in their first. Problems that are solved leave the arrays.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from emgrid.aggregate.mixed_model import (
+    UNTRAINED,
+    Flags,
+    Floats,
+    Grid,
+    Integers,
+    Priors,
+    Tables,
+    precision,
+)
+
+# Newton's step is shortened to at most this (log-odds). A problem is solved after a step below
+# CLOSE, since the error is of the order of the square of the last step.
+LONGEST_STEP, CLOSE, MOST_STEPS = 3.0, 0.03, 60
+
+
+@dataclass
+class Effects:
+    """Effects of rows, shape (2, 1 + seeds, problems), whose first row is the mean m, and of
+    questions, shape (2, questions, problems)."""
+
+    rows: Floats
+    questions: Floats
+
+    def odds(self) -> Floats:
+        """Log-odds of each cell, shape (2, seeds, questions, problems)."""
+        odds: Floats = (self.rows[:, :1] + self.rows[:, 1:])[:, :, None] + self.questions[:, None]
+        return odds
+
+    def of(self, problems: Flags) -> "Effects":
+        return Effects(self.rows[..., problems], self.questions[..., problems])
+
+    def repeated(self, times: int) -> "Effects":
+        """Each problem so often in a row."""
+        return Effects(
+            np.repeat(self.rows, times, axis=-1), np.repeat(self.questions, times, axis=-1)
+        )
+
+    def plus(self, step: "Effects", share: Floats) -> "Effects":
+        return Effects(self.rows + share * step.rows, self.questions + share * step.questions)
+
+
+@dataclass
+class Precision:
+    """Precisions of pairs of effects in the two cells: of each alone, and between them; both of
+    shape (effects, problems)."""
+
+    own: Floats
+    across: Floats
+
+    def times(self, effects: Floats) -> Floats:
+        """The matrices times effects, shape (2, effects, problems)."""
+        return np.stack(
+            [
+                self.own * effects[0] + self.across * effects[1],
+                self.across * effects[0] + self.own * effects[1],
+            ]
+        )
+
+    def of(self, problems: Flags) -> "Precision":
+        return Precision(self.own[:, problems], self.across[:, problems])
+
+
+def factorise(matrix: Floats) -> Floats:
+    """Cholesky factors of symmetric matrices, shape (n, n, problems), in their lower triangles, in
+    place."""
+    for column in range(matrix.shape[0]):
+        np.sqrt(matrix[column, column], out=matrix[column, column])
+        below = matrix[column + 1 :, column]
+        below /= matrix[column, column]
+        for row in range(below.shape[0]):
+            matrix[column + 1 + row, column + 1 : column + 2 + row] -= below[row] * below[: row + 1]
+    return matrix
+
+
+def substitute(factor: Floats, right: Floats) -> Floats:
+    """x of L L' x = right, for the factor of `factorise`, in place. right: (n, problems)."""
+    for row in range(factor.shape[0]):
+        right[row] /= factor[row, row]
+        right[row + 1 :] -= factor[row + 1 :, row] * right[row]
+    for row in reversed(range(factor.shape[0])):
+        right[row] /= factor[row, row]
+        right[:row] -= factor[row, :row] * right[row]
+    return right
+
+
+@dataclass
+class Curvature:
+    """The negative second derivative of the log posterior, in parts.
+
+    weights: of rows and questions, shape (2, 1 + seeds, questions, problems), where row 0 sums the
+    seeds. own, across: the inverse of the questions' 2x2 blocks, shapes (2, questions, problems)
+    and (questions, problems). factor: of the Schur complement over seeds in cell 0, seeds in cell
+    1, mean in both. log_determinant: of the whole, shape (problems,).
+    """
+
+    weights: Floats
+    own: Floats
+    across: Floats
+    factor: Floats
+    log_determinant: Floats
+
+    def of(self, problems: Flags) -> "Curvature":
+        names = ("weights", "own", "across", "factor", "log_determinant")
+        return Curvature(*(getattr(self, name)[..., problems] for name in names))
+
+    def of_questions(self, effects: Floats) -> Floats:
+        """The inverse of the questions' blocks times effects, shape (2, questions, problems)."""
+        return self.own * effects + self.across * effects[::-1]
+
+    def solve(self, rows: Floats, questions: Floats) -> Effects:
+        """The inverse of the whole, times a vector of the shape of the effects."""
+        known = self.of_questions(questions)
+        right = rows - np.einsum("crqn,cqn->crn", self.weights, known)
+        seeds = right.shape[1] - 1
+        flat = substitute(self.factor, np.concatenate([*right[:, 1:], right[:, 0]]))
+        by_seed = flat[: 2 * seeds].reshape(2, seeds, -1)
+        solved = np.concatenate([flat[2 * seeds :, None], by_seed], axis=1)
+        back = np.einsum("crqn,crn->cqn", self.weights, solved)
+        return Effects(solved, known - self.of_questions(back))
+
+    def along(self, mode: Effects, rows: Floats, questions: Floats) -> tuple[Floats, Floats]:
+        """Of two linear forms of the effects: their covariance, shape (2, 2, problems), and the
+        negative third derivative of the log likelihood along each, all else at its best, shape (2,
+        problems). rows, questions: the forms' coefficients, of the shapes of effects with the two
+        forms in front."""
+        solved = [self.solve(*form) for form in zip(rows, questions, strict=True)]
+        covariance = np.array(
+            [
+                [
+                    (row * each.rows).sum((0, 1)) + (part * each.questions).sum((0, 1))
+                    for each in solved
+                ]
+                for row, part in zip(rows, questions, strict=True)
+            ]
+        )
+        bends = self.weights[:, 1:] * (1 - 2 * expit(mode.odds()))
+        thirds = [
+            (bends * (each.odds() / covariance[cell, cell]) ** 3).sum(axis=(0, 1, 2))
+            for cell, each in enumerate(solved)
+        ]
+        return covariance, np.array(thirds)
+
+
+def curvature(weights: Floats, by_row: Precision, by_question: Precision) -> Curvature:
+    """The curvature of binomial weights n p (1 - p), shape (2, seeds, questions, problems), under
+    priors."""
+    weights = np.concatenate([weights.sum(axis=1, keepdims=True), weights], axis=1)
+    blocks = by_question.own + weights[:, 0]
+    determinant = blocks[0] * blocks[1] - by_question.across**2
+    own, across = blocks[::-1] / determinant, -by_question.across / determinant
+    factor = factorise(schur_complement(weights, own, across, by_row))
+    logs = np.log(determinant).sum(axis=0) + 2 * np.log(np.einsum("iin->in", factor)).sum(axis=0)
+    return Curvature(weights, own, across, factor, logs)
+
+
+def schur_complement(weights: Floats, own: Floats, across: Floats, by_row: Precision) -> Floats:
+    """What is left of the curvature for the rows, shape (2 * rows, 2 * rows, problems), once the
+    questions are eliminated; for the order of rows and the arguments see `Curvature`."""
+    rows = weights.shape[1]
+    seeds = rows - 1
+    places = [[2 * seeds + cell, *range(cell * seeds, (cell + 1) * seeds)] for cell in (0, 1)]
+    complement = np.empty((2 * rows, 2 * rows, weights.shape[-1]))
+    for ahead, behind in ((0, 0), (1, 0), (1, 1)):
+        same = ahead == behind
+        inverse = own[ahead] if same else across
+        part = -np.einsum("rqn,tqn->rtn", weights[ahead] * inverse, weights[behind])
+        diagonal = np.einsum("rrn->rn", part)
+        diagonal += by_row.own if same else by_row.across
+        if same:
+            by_rows = weights[ahead].sum(axis=1)
+            diagonal += by_rows
+            part[1:, 0] += by_rows[1:]
+            part[0, 1:] += by_rows[1:]
+        complement[np.ix_(places[ahead], places[behind])] = part
+        complement[np.ix_(places[behind], places[ahead])] = np.swapaxes(part, 0, 1)
+    return complement
+
+
+@dataclass
+class Problems:
+    """Counts, shape (2, seeds, questions, problems), the mean of the prior of m, the precisions of
+    rows and questions, and the logarithm of the prior at zero effects, shape (problems,)."""
+
+    successes: Floats
+    trials: Floats
+    mean: float
+    by_row: Precision
+    by_question: Precision
+    log_prior: Floats
+
+    def of(self, problems: Flags) -> "Problems":
+        return Problems(
+            self.successes[..., problems],
+            self.trials[..., problems],
+            self.mean,
+            self.by_row.of(problems),
+            self.by_question.of(problems),
+            self.log_prior[problems],
+        )
+
+    def start(self) -> Effects:
+        """No effect of any seed or question; the mean from the pooled answers of each cell."""
+        pooled = (self.successes.sum(axis=(1, 2)) + 0.5) / (self.trials.sum(axis=(1, 2)) + 1)
+        cells, seeds, questions, number = self.trials.shape
+        rows = np.zeros((cells, 1 + seeds, number))
+        rows[:, 0] = logit(pooled)
+        return Effects(rows, np.zeros((cells, questions, number)))
+
+    def from_prior(self, effects: Effects) -> Floats:
+        """Rows less their prior mean."""
+        apart = effects.rows.copy()
+        apart[:, 0] -= self.mean
+        return apart
+
+    def step(self, effects: Effects) -> tuple[Effects, Curvature]:
+        """Newton's step, and the curvature before it."""
+        rates = expit(effects.odds())
+        expected = self.trials * rates
+        bent = curvature(expected * (1 - rates), self.by_row, self.by_question)
+        residuals = self.successes - expected
+        by_question = residuals.sum(axis=1)
+        rows = np.concatenate(
+            [by_question.sum(axis=1, keepdims=True), residuals.sum(axis=2)], axis=1
+        )
+        rows -= self.by_row.times(self.from_prior(effects))
+        return bent.solve(rows, by_question - self.by_question.times(effects.questions)), bent
+
+    def log_evidence(self, effects: Effects, bent: Curvature) -> Floats:
+        """Logarithm of Laplace's approximation to prior mass times marginal likelihood, up to a
+        constant of each pair, shape (problems,)."""
+        odds = effects.odds()
+        likelihood = self.successes * odds - self.trials * np.logaddexp(0, odds)
+        apart = self.from_prior(effects)
+        penalty = (apart * self.by_row.times(apart)).sum(axis=(0, 1))
+        penalty += (effects.questions * self.by_question.times(effects.questions)).sum(axis=(0, 1))
+        found: Floats = (
+            likelihood.sum(axis=(0, 1, 2)) + self.log_prior - (penalty + bent.log_determinant) / 2
+        )
+        return found
+
+
+def problems(tables: Tables, grid: Grid, priors: Priors) -> Problems:
+    """All pairs at all nodes; nodes vary fastest."""
+    nodes, pairs = grid.log_masses.size, tables.trials.shape[-1]
+    fixed = np.broadcast_to([priors.mean_spread, priors.shift_spread], (nodes, 2))
+    seeds = [grid.seeds if known else np.full((nodes, 2), UNTRAINED) for known in tables.trained]
+    by_row = Precision(*np.stack([precision(each) for each in [fixed, *seeds]], axis=1))
+    by_question = Precision(*precision(grid.questions)[:, None])
+    number = tables.trials.shape[2]
+    log_prior = grid.log_masses + sum(
+        np.log(each.own**2 - each.across**2).sum(axis=0) / 2 * times
+        for each, times in ((by_row, 1), (by_question, number))
+    )
+    rows, questions = (
+        Precision(np.tile(each.own, pairs), np.tile(each.across, pairs))
+        for each in (by_row, by_question)
+    )
+    return Problems(
+        np.repeat(tables.successes, nodes, axis=-1),
+        np.repeat(tables.trials, nodes, axis=-1),
+        priors.mean,
+        rows,
+        questions,
+        np.tile(log_prior, pairs),
+    )
+
+
+# What is read off a mode and its curvature, for some problems: arrays whose last axis they are.
+Reading = Callable[[Effects, Curvature, Integers], tuple[Floats, ...]]
+
+
+def modes(left: Problems, effects: Effects, read: Reading) -> list[Floats]:
+    """The logarithm of the evidence of each problem, and what `read` reads off its mode, from a
+    start. Solved problems leave once they are a fifth of the rest."""
+    places = np.arange(left.log_prior.size)
+    found: list[Floats] = []
+    for steps in range(1, MOST_STEPS + 1):
+        step, bent = left.step(effects)
+        longest = np.maximum(
+            np.abs(step.rows).max(axis=(0, 1)), np.abs(step.questions).max(axis=(0, 1))
+        )
+        effects = effects.plus(
+            step, np.minimum(1, LONGEST_STEP / np.maximum(longest, LONGEST_STEP))
+        )
+        done = (longest < CLOSE) | (steps == MOST_STEPS)
+        if not done.all() and done.mean() < 0.2:
+            continue
+        mode, bent = (effects, bent) if done.all() else (effects.of(done), bent.of(done))
+        evidence = (left if done.all() else left.of(done)).log_evidence(mode, bent)
+        results = [evidence, *read(mode, bent, places[done])]
+        if not found:
+            found = [np.empty((*each.shape[:-1], places.size)) for each in results]
+        for all_, some in zip(found, results, strict=True):
+            all_[..., places[done]] = some
+        if done.all():
+            break
+        places, left, effects = places[~done], left.of(~done), effects.of(~done)
+    return found
+
+
+def fit(tables: Tables, grid: Grid, priors: Priors, read: Reading) -> list[Floats]:
+    """The weight of each node, shape (pairs, nodes), which sum to one for each pair, and what
+    `read` reads off the modes, with pairs and nodes as last axes.
+
+    Coarser grids are solved first; their modes are the starts of the finer ones.
+    """
+
+    def effects(mode: Effects, _: Curvature, __: Integers) -> tuple[Floats, ...]:
+        return mode.rows, mode.questions
+
+    centre, coarse = grid.coarser()
+    some = problems(tables, centre, priors)
+    start, solved = some.start(), 1
+    for finer in (centre, coarse):
+        some = problems(tables, finer, priors)
+        _, *near = modes(some, start.repeated(finer.log_masses.size // solved), effects)
+        start, solved = Effects(*near), finer.log_masses.size
+    nodes = grid.log_masses.size
+    found = modes(problems(tables, grid, priors), start.repeated(nodes // solved), read)
+    evidence, *others = (each.reshape(*each.shape[:-1], -1, nodes) for each in found)
+    weights = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    return [weights / weights.sum(axis=1, keepdims=True), *others]
