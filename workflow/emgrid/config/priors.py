@@ -145,7 +145,9 @@ class Priors(Strict):
             for name in type(section).model_fields:
                 used |= set(getattr(section, name).sources)
         if used != set(self.sources):
-            raise ValueError(f"sources: named by priors {sorted(used)}, listed {list(self.sources)}")
+            raise ValueError(
+                f"sources: named by priors {sorted(used)}, listed {list(self.sources)}"
+            )
         if USUAL in self.alternatives:
             raise ValueError(f"alternatives: {USUAL!r} is the set itself")
         for name in self.alternatives:
