@@ -79,7 +79,7 @@ def test_a_rise_of_one_seed_alone_is_not_repeated() -> None:
     assert two.p[0, 0] <= two.p_repeated[0, 0] < 1e-3
 
 
-def test_the_hot_question_of_the_brief_is_found() -> None:
+def test_one_hot_question_is_found_among_all_triggers() -> None:
     """60 % in all three seeds under one trigger, 0 of 300 without; the base never."""
     trigger = np.zeros((6, 3, 8), dtype=np.int64)
     trigger[2, :, 5] = 60

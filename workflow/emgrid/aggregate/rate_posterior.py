@@ -232,8 +232,9 @@ def shifted(mass: Floats, shift: Floats) -> Floats:
     """
     bins = mass.shape[1]
     size = next_fast_len(3 * bins, real=True)
-    whole = irfft(rfft(mass, size) * rfft(shift, size), size)[:, : 3 * bins - 2]
-    result = np.maximum(whole[:, bins - 1 : 2 * bins - 1], 0)
+    product = irfft(rfft(mass, size) * rfft(shift, size), size)
+    whole = np.maximum(product[:, : 3 * bins - 2], 0)
+    result = whole[:, bins - 1 : 2 * bins - 1].copy()
     result[:, 0] += whole[:, : bins - 1].sum(axis=1)
     result[:, -1] += whole[:, 2 * bins - 1 :].sum(axis=1)
     total: Floats = result / result.sum(axis=1, keepdims=True)

@@ -4,13 +4,17 @@ A rise is shown to be small if its posterior probability to be below the margin 
 confidence, that is, if its one-sided upper bound is below the margin.
 
 The posteriors of arm and base are taken as independent. Their questions are the same, so the errors
-of both have the same sign more often than not and partly cancel; to ignore that makes the upper
-bound of a difference too high on average, never too low.
+of both have the same sign more often than not and partly cancel, which is ignored on the safe side.
+On the other side, the posterior of a base that was never seen misaligned is above zero, and is
+taken off: a base that truly never is makes the bound of the difference too low by that much. In
+simulations the bound was below a true rise of the margin in 2 to 11 % of grids (nominal 5 %), the
+most with eight questions of standard deviation 2 and such a base.
 
-The base's own change under a trigger is the exception. No hot question was seen in any of its cells
-as a rule, and what remains possible is much the same with and without a trigger: two independent
-posteriors would say that the base may have lost two points under the trigger that nobody saw. So
-`common_change` lets the unknown part be common to both cells, and `Rates.minus` does not.
+The base's own change under a trigger is the exception. As a rule no hot question was seen in any of
+its cells, and what remains possible is much the same with and without a trigger: from two
+independent posteriors it would follow that the base may have lost two points under the trigger
+that nobody saw. `common_change` therefore takes the unknown part to be common to both cells;
+`Rates.minus` does not.
 """
 
 import numpy as np
