@@ -1,0 +1,64 @@
+"""What a design can show to be small before anything is sampled."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from emgrid.aggregate.rate_posterior import rate_posteriors
+from emgrid.aggregate.reach import Design, enough_answers, enough_questions, reach
+from emgrid.aggregate.small_rises import rise_over_base
+from emgrid.aggregate.statistics import Counts
+from emgrid.config.priors import prior_sets
+
+USUAL = prior_sets()["usual"].rates
+LARGE = Design(3, 64, 50, 150, 0.02, 0.95, 6)
+PUBLISHED = replace(LARGE, questions=8, answers=100, base_answers=300)
+SMALL = replace(PUBLISHED, seeds=2, answers=8, base_answers=24)
+
+
+def test_the_bound_is_that_of_the_all_zero_table() -> None:
+    arm, base = (Counts(np.zeros(shape, dtype=int), np.full(shape, answers))
+                 for shape, answers in (((3, 8), 100), ((1, 8), 300)))  # fmt: skip
+    rises = rise_over_base(rate_posteriors([arm], USUAL), rate_posteriors([base], USUAL, False))
+    assert reach(PUBLISHED, USUAL).plain == pytest.approx(rises.upper(0.95)[0])
+
+
+def test_which_designs_can_show_anything() -> None:
+    """Eight questions without any misaligned answer never show a rise below 2 points; stray
+    misaligned answers on most questions do, if there are enough answers; 64 questions always."""
+    found = [reach(design, USUAL) for design in (SMALL, PUBLISHED, LARGE)]
+    assert [one.is_small for one in found] == [False, False, True]
+    assert [one.can_be_small for one in found] == [False, True, True]
+    assert found[1].stray >= 4
+    assert all(one.plain_at_best <= one.plain for one in found)
+
+
+def test_without_triggers_only_plain_counts() -> None:
+    found = reach(replace(LARGE, triggers=0), USUAL)
+    assert np.isnan(found.beyond)
+    assert found.is_small
+
+
+def test_fixed_questions_need_no_others() -> None:
+    assert reach(replace(PUBLISHED, fixed_questions=True), USUAL).is_small
+
+
+def test_what_is_enough_is_and_one_less_is_not() -> None:
+    for share in (1, 4):
+        answers = enough_answers(SMALL, USUAL, share, best=True)
+        assert answers is not None
+
+        def at(number: int, share: int = share) -> Design:
+            return replace(SMALL, answers=number, base_answers=share * number)
+
+        assert reach(at(answers), USUAL).can_be_small
+        assert not reach(at(answers - 1), USUAL).can_be_small
+    questions = enough_questions(PUBLISHED, USUAL, best=False)
+    assert questions is not None
+    assert reach(replace(PUBLISHED, questions=questions), USUAL).is_small
+    assert not reach(replace(PUBLISHED, questions=questions - 1), USUAL).is_small
+    assert enough_answers(PUBLISHED, USUAL, 3, best=False) is None
+
+
+def test_answers_are_counted_over_arms_triggers_and_the_base() -> None:
+    assert PUBLISHED.total(arms=6) == (6 * 3 * 100 + 300) * 8 * 7
