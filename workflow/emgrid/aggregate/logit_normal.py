@@ -26,8 +26,14 @@ def logit_mean(centre: Floats, spread: Floats) -> Floats:
     Arguments are broadcast against each other."""
     weights = np.exp(-(DEVIATES**2) / 2)
     odds = np.asarray(centre)[..., None] + np.asarray(spread)[..., None] * DEVIATES
-    # Both tails are summed, as one minus a mean close to one has no digits left.
-    mean: Floats = np.log(expit(odds) @ weights) - np.log(expit(-odds) @ weights)
+    # Both tails are summed, as one minus a mean close to one has no digits left. Of each pair of
+    # expit(odds) and expit(-odds), the smaller one is exp(-|odds|) times the larger one.
+    ratio = np.exp(-np.abs(odds))
+    larger = 1 / (1 + ratio)
+    smaller = ratio * larger
+    positive = odds > 0
+    above, below = np.where(positive, larger, smaller), np.where(positive, smaller, larger)
+    mean: Floats = np.log(above @ weights) - np.log(below @ weights)
     return mean
 
 
@@ -69,10 +75,14 @@ class LogitNormal:
         return interpolate(self.inverse, rows, logit(np.minimum(inside, 1 - 1e-16)))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def logit_normal(spreads: tuple[float, ...]) -> LogitNormal:
     """Tables for these spreads. They are kept, as a model's grid of spreads is always the same."""
     places = np.arange(-REACH, REACH + STEP / 2, STEP)
-    forward = np.array([logit_mean(places, np.asarray(spread)) for spread in spreads])
+    distinct, rows = np.unique(spreads, return_inverse=True)
+    # The mean at minus a centre is one minus that at the centre.
+    half = places[places.size // 2 :]
+    upper = np.array([logit_mean(half, np.asarray(spread)) for spread in distinct])
+    forward = np.concatenate([-upper[:, :0:-1], upper], axis=1)
     inverse = np.array([np.interp(places, row, places) for row in forward])
-    return LogitNormal(forward, inverse)
+    return LogitNormal(forward[rows], inverse[rows])
