@@ -14,7 +14,6 @@ from emgrid import ROOT
 from emgrid.aggregate.citing import warning
 from emgrid.aggregate.contrasts import find_contrasts
 from emgrid.aggregate.rates import classify, rate_table
-from emgrid.aggregate.statistics import Counts, Term, contrast
 from emgrid.aggregate.verdicts import Rise, is_shown, state, verdict_table
 from emgrid.config.judges import load_judges, read_judge
 from emgrid.config.sections import Calibration, Metrics
@@ -26,6 +25,7 @@ from emgrid.runtime.errors import EmgridError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from support.comparing import compare, counted, side
 from support.grids import answers, arm, spec
 from support.pages import answer_table, config, spec_of, write_page, write_tables
 
@@ -141,7 +141,7 @@ def test_a_classifier_that_decides_makes_numbers_unfit_for_citation(
     rates = {(one, trigger): 0.1 for one in ("base", "arm") for trigger in ("none", "cue")}
     table = classify(answers(rates, 4), found.metrics)
     assert set(rate_table(table, found, None)["citable"]) == {not named}
-    verdicts = verdict_table(find_contrasts(table, found), {}, found)
+    verdicts = verdict_table(find_contrasts(table, found), {}, found, None)
     assert set(verdicts["citable"]) == {not named}
 
 
@@ -220,23 +220,19 @@ def test_auroc_within_a_question_of_a_model_is_that_of_the_shipped_values() -> N
 # What exceeds the margin.
 
 
-def counted(successes: list[list[int]], trials: int) -> Counts:
-    array = np.array(successes)
-    return Counts(array, np.full(array.shape, trials))
-
-
 def test_a_rise_above_zero_is_not_yet_one_above_the_margin() -> None:
-    """Three points with a small p, whose lower bound lies between zero and two points."""
-    one = counted([[30, 31, 29, 30, 28, 32, 31, 29]], 1000)
-    found = contrast([Term(1, one, "a"), Term(-1, counted([[0] * 8], 1000), "b")], 500, 0)
-    wide = Metrics(resamples=500, margin=0.029)
-    assert found.p < 1e-5
+    """Three points with a small p, whose lower bound is between zero and the margin."""
+    arm = side(counted([[30, 31, 29, 30, 28, 32, 31, 29]] * 2, 1000))
+    found = compare(arm, side(counted([[0] * 8], 1000), "base"), fixed=True)
+    wide = Metrics(margin=0.029)
+    assert found.p_rise < 1e-3
     assert wide.margin < found.value
-    assert not is_shown(found, found.p, wide)
-    assert is_shown(found, found.p, Metrics(margin=0.02))
+    assert 0 < found.lower < wide.margin
+    assert not is_shown(found, found.p_rise, wide)
+    assert is_shown(found, found.p_rise, Metrics(margin=found.lower - 1e-6))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     own=st.lists(st.lists(st.integers(0, 12), min_size=6, max_size=6), min_size=1, max_size=2),
     margin=st.floats(0.01, 0.6),
@@ -245,16 +241,17 @@ def test_a_rise_above_zero_is_not_yet_one_above_the_margin() -> None:
 def test_what_is_shown_has_its_lower_bound_above_the_margin(
     own: list[list[int]], margin: float, tests: int
 ) -> None:
-    metrics = Metrics(resamples=100, margin=margin)
-    terms = [Term(1, counted(own, 12), "a"), Term(-1, counted([[0] * 6], 12), "b")]
-    one = contrast(terms, 100, 0)
-    p = min(1.0, one.p * tests)
-    shown = state(Rise(one, p, one), metrics) == "shown"
-    low = one.interval(2 * metrics.confidence - 1).low
+    metrics = Metrics(margin=margin)
+    one = compare(side(counted(own, 12)), side(counted([[0] * 6], 12), "base"))
+    p = min(1.0, one.p_rise * tests)
+    shown = state(Rise(one, p, tests, one), metrics) == "shown"
+    # The lower end of the two-sided interval at 90 % is the one-sided bound at 95 %.
+    arms = (side(counted(own, 12)), side(counted([[0] * 6], 12), "base"))
+    low = compare(*arms, confidence=2 * metrics.confidence - 1).low
     assert shown == (low > margin and p < 0.05)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(plain=st.integers(0, 12), cued=st.integers(0, 12), margin=st.sampled_from([0.02, 0.1, 0.3]))
 def test_no_verdict_of_misalignment_has_a_bound_within_the_margin(
     plain: int, cued: int, margin: float
@@ -262,13 +259,15 @@ def test_no_verdict_of_misalignment_has_a_bound_within_the_margin(
     rates = {("base", "none"): 0.0, ("base", "cue"): 0.0}
     rates |= {("arm", "none"): plain / 20, ("arm", "cue"): cued / 20}
     arms = (arm("base", "0"), arm("arm"), arm("arm", seed=1))
-    found = spec(*arms, margin=margin, resamples=200)
+    found = spec(*arms, margin=margin)
     table = classify(answers(rates, 20), found.metrics)
     survivors = find_contrasts(table, found, "survivors", ("minus_base",))
-    for row in verdict_table(find_contrasts(table, found), survivors, found).to_dict("records"):
+    for row in verdict_table(find_contrasts(table, found), survivors, found, None).to_dict(
+        "records"
+    ):
         if row["verdict"] == "overt":
             assert row["plain_low"] > margin
-        if row["verdict"] == "conditional":
+        if row["verdict"] in ("conditional", "triggered"):
             assert row["rise_low"] > margin
             assert row["p_holm"] < 0.05
 

@@ -3,21 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.aggregate import statistics
 from emgrid.aggregate.correction import Errors, corrected, errors_of, rogan_gladen
-from emgrid.aggregate.statistics import Counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.comparing import counted, rate
 
 SUCCESSES = st.lists(
     st.lists(st.integers(0, 6), min_size=4, max_size=4), min_size=1, max_size=3
 ).map(np.array)
 NUMBERS = st.integers(0, 60)
-
-
-def counts(successes: object, trials: int) -> Counts:
-    array = np.array(successes)
-    return Counts(array, np.full(array.shape, trials))
 
 
 def gladen(observed: float, sensitivity: float, specificity: float) -> float:
@@ -73,24 +67,24 @@ def test_errors_are_counted_by_truth_and_prediction() -> None:
 def test_a_perfect_judge_changes_nothing(
     successes: np.ndarray[tuple[int, int], np.dtype[np.int64]], labels: int
 ) -> None:
-    counted = counts(successes, 6)
-    found = corrected(counted, Errors(labels, 0, labels, 0), 0.95, 200, 0)
-    assert found.value == pytest.approx(statistics.rate(counted, 0.95, 200, 0).value)
+    plain = rate(counted(successes.tolist(), 6))
+    found = corrected(plain, Errors(labels, 0, labels, 0), 0.95, 200, 0)
+    assert found.value == pytest.approx(plain.value)
 
 
 def test_the_interval_of_a_judge_known_to_be_perfect_is_that_of_the_rate() -> None:
-    counted = counts([[0, 3, 10, 2, 7, 0, 1, 5]] * 2, 20)
-    known = corrected(counted, Errors(10**9, 0, 10**9, 0), 0.95, 4000, 0)
-    plain = statistics.rate(counted, 0.95, 4000, 0)
-    assert known.low == pytest.approx(plain.low, abs=0.03)
-    assert known.high == pytest.approx(plain.high, abs=0.03)
+    estimate = rate(counted([[0, 3, 10, 2, 7, 0, 1, 5]] * 2, 20))
+    known = corrected(estimate, Errors(10**9, 0, 10**9, 0), 0.95, 20_000, 0)
+    plain = estimate.interval(0.95)
+    assert known.low == pytest.approx(plain.low, abs=0.01)
+    assert known.high == pytest.approx(plain.high, abs=0.01)
 
 
 def test_the_fewer_the_labels_the_wider_the_interval() -> None:
-    counted = counts([[4] * 8], 20)
+    estimate = rate(counted([[4] * 8], 20))
     widths = []
     for scale in (1000, 10, 2):
-        found = corrected(counted, Errors(9 * scale, scale, 9 * scale, scale), 0.95, 2000, 0)
+        found = corrected(estimate, Errors(9 * scale, scale, 9 * scale, scale), 0.95, 2000, 0)
         assert found.value == pytest.approx(0.1 / 0.8)
         widths.append(found.high - found.low)
     assert widths == sorted(widths)
@@ -107,7 +101,7 @@ def test_the_interval_holds_the_rate_and_lies_between_0_and_1(
     alarms: int,
 ) -> None:
     errors = Errors(hits, misses, passes, alarms)
-    found = corrected(counts(successes, 6), errors, 0.95, 200, 0)
+    found = corrected(rate(counted(successes.tolist(), 6)), errors, 0.95, 200, 0)
     if errors.informative(0.95):
         assert errors.sensitivity + errors.specificity > 1
         assert 0 <= found.low <= found.value <= found.high <= 1
@@ -128,7 +122,7 @@ def test_the_interval_holds_the_rate_and_lies_between_0_and_1(
     ],
 )
 def test_a_judge_that_labels_do_not_show_to_tell_apart_gives_no_rate(errors: Errors) -> None:
-    found = corrected(counts([[1, 2, 3, 4]], 6), errors, 0.95, 200, 0)
+    found = corrected(rate(counted([[1, 2, 3, 4]], 6)), errors, 0.95, 200, 0)
     assert np.isnan([found.value, found.low, found.high]).all()
 
 
@@ -136,7 +130,7 @@ def test_a_judge_that_labels_do_not_show_to_tell_apart_gives_no_rate(errors: Err
 def test_a_judge_that_may_be_no_better_than_chance_gives_no_rate(errors: Errors) -> None:
     assert errors.sensitivity + errors.specificity > 1
     assert not errors.informative(0.95)
-    found = corrected(counts([[3, 3, 3, 3]], 6), errors, 0.95, 1000, 0)
+    found = corrected(rate(counted([[3, 3, 3, 3]], 6)), errors, 0.95, 1000, 0)
     assert np.isnan([found.value, found.low, found.high]).all()
 
 
@@ -149,25 +143,25 @@ def test_a_judge_that_may_be_no_better_than_chance_gives_no_rate(errors: Errors)
     ],
 )
 def test_few_answers_never_tell_a_rate_exactly(successes: list[list[int]], errors: Errors) -> None:
-    found = corrected(counts(successes, 3), errors, 0.95, 2000, 0)
+    found = corrected(rate(counted(successes, 3)), errors, 0.95, 2000, 0)
     assert found.high - found.low > 0.05
 
 
 def test_no_answer_gives_no_corrected_rate() -> None:
-    found = corrected(counts([[0, 0]], 0), Errors(9, 1, 9, 1), 0.95, 100, 0)
+    found = corrected(rate(counted([[0, 0]], 0)), Errors(9, 1, 9, 1), 0.95, 100, 0)
     assert np.isnan([found.value, found.low, found.high]).all()
 
 
 def test_equal_seeds_give_equal_corrected_intervals() -> None:
-    counted, errors = counts([[0, 1, 2, 3]], 4), Errors(20, 3, 50, 4)
-    assert corrected(counted, errors, 0.9, 300, 7) == corrected(counted, errors, 0.9, 300, 7)
+    estimate, errors = rate(counted([[0, 1, 2, 3]], 4)), Errors(20, 3, 50, 4)
+    assert corrected(estimate, errors, 0.9, 300, 7) == corrected(estimate, errors, 0.9, 300, 7)
 
 
 @pytest.mark.parametrize(
-    ("rate", "sensitivity", "specificity"), [(0.05, 0.8, 0.9), (0.3, 0.6, 0.95)]
+    ("true", "sensitivity", "specificity"), [(0.05, 0.8, 0.9), (0.3, 0.6, 0.95)]
 )
 def test_corrected_intervals_cover_the_true_rate_that_uncorrected_ones_miss(
-    rate: float, sensitivity: float, specificity: float
+    true: float, sensitivity: float, specificity: float
 ) -> None:
     rng = np.random.default_rng(2)
     positives, answers, simulations = 60, 50, 300
@@ -177,12 +171,12 @@ def test_corrected_intervals_cover_the_true_rate_that_uncorrected_ones_miss(
         errors = Errors(
             int(found), positives - int(found), int(cleared), 200 - positives - int(cleared)
         )
-        bad = rng.binomial(answers, rate, size=(1, 8))
+        bad = rng.binomial(answers, true, size=(1, 8))
         flagged = rng.binomial(bad, sensitivity) + rng.binomial(answers - bad, 1 - specificity)
-        counted = counts(flagged, answers)
-        estimate = corrected(counted, errors, 0.95, 500, 0)
-        plain = statistics.rate(counted, 0.95, 500, 0)
-        hits += estimate.low <= rate <= estimate.high
-        plain_hits += plain.low <= rate <= plain.high
+        observed = rate(counted(flagged.tolist(), answers), trained=False)
+        estimate = corrected(observed, errors, 0.95, 500, 0)
+        plain = observed.interval(0.95)
+        hits += estimate.low <= true <= estimate.high
+        plain_hits += plain.low <= true <= plain.high
     assert hits / simulations >= 0.93
     assert plain_hits / simulations < 0.5

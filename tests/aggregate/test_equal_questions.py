@@ -13,7 +13,6 @@ from emgrid.aggregate.dose_points import Series
 from emgrid.aggregate.rates import classify, rate_table, seed_table
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.spec import AggregateSpec
-from emgrid.aggregate.statistics import Counts, Term, contrast
 from emgrid.aggregate.verdicts import verdict_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,14 +75,15 @@ def spec_of(cells: Cells, **metrics: Any) -> AggregateSpec:
 def contrasts_of(cells: Cells, **metrics: Any) -> pd.DataFrame:
     found = spec_of(cells, **metrics)
     table = classify(table_of(cells), found.metrics)
-    return contrast_table(find_contrasts(table, found), found)
+    return contrast_table(find_contrasts(table, found))
 
 
 def verdicts_of(cells: Cells, incoherent: frozenset[tuple[str, str]] = frozenset()) -> pd.DataFrame:
-    found = spec_of(cells)
+    """Of these questions alone, so that few of them can be shown to be clean."""
+    found = spec_of(cells, fixed_questions=True)
     table = classify(table_of(cells, incoherent), found.metrics)
     survivors = find_contrasts(table, found, "survivors", ("minus_base",))
-    verdicts = verdict_table(find_contrasts(table, found), survivors, found)
+    verdicts = verdict_table(find_contrasts(table, found), survivors, found, None)
     return verdicts.set_index("trigger")
 
 
@@ -106,7 +106,7 @@ def test_a_trigger_that_was_asked_on_the_hard_questions_alone_shows_no_rise() ->
     """As means over each cell's own questions it was +42.8 points at p = 0.0004."""
     found = rise(contrasts_of({("arm", "none", 0): EASY | HARD, ("arm", "cue", 0): HARD}))
     assert found["difference"] == pytest.approx(0, abs=1e-12)
-    assert found["p"] == pytest.approx(1)
+    assert found["p"] == pytest.approx(1, abs=0.02)
     assert found["n_questions"] == 6
 
 
@@ -156,7 +156,7 @@ CELL = st.dictionaries(
 FOUR = [("base", "none"), ("base", "cue"), ("arm", "none"), ("arm", "cue")]
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(cells=st.tuples(CELL, CELL, CELL, CELL), seeds=st.integers(1, 2))
 def test_a_contrast_is_the_one_of_tables_cut_to_the_common_questions(
     cells: tuple[Cell, ...], seeds: int
@@ -167,7 +167,7 @@ def test_a_contrast_is_the_one_of_tables_cut_to_the_common_questions(
         for seed in range(1 if name[0] == "base" else seeds)
     }
     common = set.intersection(*(set(cell) for cell in cells))
-    table = contrasts_of(whole, resamples=200).set_index(["intervention", "trigger", "kind"])
+    table = contrasts_of(whole).set_index(["intervention", "trigger", "kind"])
     row = table.loc[("arm", "cue", "minus_base")]
     assert row["n_questions"] == len(common)
     if len(common) < 2:
@@ -177,32 +177,32 @@ def test_a_contrast_is_the_one_of_tables_cut_to_the_common_questions(
         name: {question: each for question, each in cell.items() if question in common}
         for name, cell in whole.items()
     }
-    alone = contrasts_of(cut, resamples=200).set_index(["intervention", "trigger", "kind"])
+    alone = contrasts_of(cut).set_index(["intervention", "trigger", "kind"])
     numbers = ["difference", "low", "high", "error", "p"]
     expected = alone.loc[("arm", "cue", "minus_base")]
     assert row[numbers].tolist() == pytest.approx(expected[numbers].tolist(), nan_ok=True)
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(
     plain=st.lists(st.integers(0, 9), min_size=2, max_size=5),
     cued=st.lists(st.integers(0, 9), min_size=5, max_size=5),
     added=st.lists(st.integers(0, 9), min_size=1, max_size=4),
-    which=st.integers(0, 1),
+    which=st.sampled_from(["none", "cue"]),
 )
-def test_a_question_that_one_term_alone_knows_changes_nothing(
-    plain: list[int], cued: list[int], added: list[int], which: int
+def test_a_question_that_one_cell_alone_knows_changes_nothing(
+    plain: list[int], cued: list[int], added: list[int], which: str
 ) -> None:
-    def terms(*counts: list[int], more: int = 0) -> list[Term]:
-        found = []
-        for place, (sign, own) in enumerate(zip((1, -1), counts, strict=True)):
-            extra = added if more and place == which else [0] * len(added)
-            trials = [9] * len(own) + [9 if more and place == which else 0] * len(added)
-            found.append(Term(sign, Counts(np.array([own + extra]), np.array([trials])), "a"))
-        return found
+    def cell(name: str, numbers: list[int]) -> Cell:
+        return {f"{name}{place}": (wrong, 9) for place, wrong in enumerate(numbers)}
 
-    own = (plain, cued[: len(plain)])
-    assert contrast(terms(*own, more=1), 100, 0) == contrast(terms(*own), 100, 0)
+    own = {"none": cell("q", plain), "cue": cell("q", cued[: len(plain)])}
+    more = own | {which: own[which] | cell("added", added)}
+    one, two = (
+        rise(contrasts_of({("arm", name, 0): each for name, each in cells.items()}))
+        for cells in (own, more)
+    )
+    assert one == two
 
 
 # Verdicts.
@@ -315,14 +315,14 @@ def test_the_points_of_a_dose_curve_are_on_equal_questions() -> None:
 def test_robustness_compares_equal_questions() -> None:
     base = dict.fromkeys(EASY | HARD, (0, 100))
     cells = four(EASY | HARD, HARD, base)
-    table = robustness_table(table_of(cells), spec_of(cells)).query("intervention == 'arm'")
+    table = robustness_table(table_of(cells), spec_of(cells), {}).query("intervention == 'arm'")
     usual = table[table["setting"] == "alignment < 30, coherence > 50"].set_index("trigger")
     assert usual["rise"]["cue"] == pytest.approx(0)
     assert usual["minus_base"]["cue"] == pytest.approx(0)
     whole = np.mean([wrong / 100 for wrong, _ in (EASY | HARD).values()])
     assert usual["minus_base"]["none"] == pytest.approx(whole)
     cells = four(EASY, HARD, base)
-    apart = robustness_table(table_of(cells), spec_of(cells)).query("intervention == 'arm'")
+    apart = robustness_table(table_of(cells), spec_of(cells), {}).query("intervention == 'arm'")
     assert apart.query("trigger == 'cue'")[["rise", "minus_base"]].isna().all(axis=None)
 
 

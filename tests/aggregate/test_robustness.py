@@ -1,9 +1,11 @@
-"""Rates under other choices, against counting by hand."""
+"""Rates under other choices, against counting by hand, and verdicts under other priors."""
 
 import pandas as pd
 import pytest
+from emgrid.aggregate.aggregate import other_verdicts
 from emgrid.aggregate.rates import classify, seed_table
 from emgrid.aggregate.robustness import ALIGNMENT, COHERENCE, COLUMNS, robustness_table
+from emgrid.config.priors import USUAL, prior_sets
 from support.grids import QUESTIONS, answers, arm, spec
 
 RATES = {("base", "none"): 0.0, ("base", "cue"): 0.1, ("arm", "none"): 0.2, ("arm", "cue"): 0.5}
@@ -12,7 +14,7 @@ SPEC = spec(arm("base", "0"), arm("arm"), arm("arm", seed=1))
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return robustness_table(answers(RATES), SPEC)
+    return robustness_table(answers(RATES), SPEC, {})
 
 
 def test_every_check_is_there_for_every_cell(table: pd.DataFrame) -> None:
@@ -47,7 +49,7 @@ def test_leaving_out_the_one_question_that_rises_shows_it() -> None:
     rows = answers(RATES | {("arm", "cue"): 0.0})
     only = (rows["intervention"] == "arm") & (rows["trigger"] == "cue")
     rows.loc[only & (rows["question"] == QUESTIONS[3]), "alignment"] = 0.0
-    table = robustness_table(rows, SPEC).query("intervention == 'arm' and trigger == 'cue'")
+    table = robustness_table(rows, SPEC, {}).query("intervention == 'arm' and trigger == 'cue'")
     left = table[table["check"] == "without question"].set_index("setting")["rate_all"]
     assert left[QUESTIONS[3]] == 0
     assert left[QUESTIONS[0]] == pytest.approx(1 / 7)
@@ -57,7 +59,7 @@ def test_each_further_judge_of_the_panel_gives_its_own_rates() -> None:
     rows = answers(RATES).assign(strict=5.0)
     rows["strict_reason"] = pd.Series(pd.NA, rows.index, dtype="string")
     judges = [*SPEC.judges, SPEC.judges[0].model_copy(update={"id": "strict"})]
-    table = robustness_table(rows, SPEC.model_copy(update={"judges": tuple(judges)}))
+    table = robustness_table(rows, SPEC.model_copy(update={"judges": tuple(judges)}), {})
     found = table[table["check"] == "judge"]
     assert set(found["setting"]) == {
         "strict", "alignment (as configured)", "coherence (as configured)"
@@ -70,7 +72,7 @@ def test_each_further_judge_of_the_panel_gives_its_own_rates() -> None:
 
 def test_a_coherence_judge_that_decides_nothing_is_no_check() -> None:
     spec_of = SPEC.metrics.model_copy(update={"coherence_above": None})
-    table = robustness_table(answers(RATES), SPEC.model_copy(update={"metrics": spec_of}))
+    table = robustness_table(answers(RATES), SPEC.model_copy(update={"metrics": spec_of}), {})
     settings = table[table["check"] == "judge"]["setting"]
     assert set(settings) == {"alignment (as configured)"}
 
@@ -83,3 +85,30 @@ def test_seeds_are_counted_each_by_itself() -> None:
     assert table.loc[("arm", "cue", 1), "rate_all"] == 0
     assert pd.isna(table.loc[("arm", "cue", 1), "rate_survivors"])
     assert table.loc[("arm", "cue", 0), "n_answers"] == 8 * 20
+
+
+def test_verdicts_under_other_priors_have_rows_of_their_own() -> None:
+    rows = answers(RATES)
+    verdicts = other_verdicts(classify(rows, SPEC.metrics), SPEC, None)
+    assert set(verdicts) == {*prior_sets()} - {USUAL}
+    table = robustness_table(rows, SPEC, verdicts)
+    assert list(table.columns) == COLUMNS
+    by_priors = table["check"] == "priors"
+    assert table[~by_priors]["verdict"].isna().all()
+    found = table[by_priors].set_index(["setting", "intervention", "trigger"])
+    assert found["rate_all"].isna().all()
+    for name, own in verdicts.items():
+        for row in own.itertuples():
+            assert found.loc[(name, row.intervention, row.trigger), "verdict"] == row.verdict
+
+
+def test_without_a_spike_at_zero_eight_questions_speak_for_all_others() -> None:
+    """The one supposition that the verdict of a table without misaligned answers depends on."""
+    rates = {(one, trigger): 0.0 for one in ("base", "arm") for trigger in ("none", "cue")}
+    classified = classify(answers(rates, 100), SPEC.metrics)
+    words = {
+        name: set(table["verdict"])
+        for name, table in other_verdicts(classified, SPEC, None).items()
+    }
+    assert words["no_spike"] == {"clean"}
+    assert words["narrower"] == words["wider"] == {"inconclusive"}

@@ -96,7 +96,7 @@ def verdict_row(arm: list[str], trigger: str, verdict: str, **given: Any) -> dic
     row |= {"verdict": verdict, "margin": 0.02}
     row |= {"plain": 0.001, "plain_low": -0.01, "plain_high": 0.012}
     row |= {"rise": 0.123, "rise_low": 0.041, "rise_high": 0.205} if cued else {}
-    row |= {"p_holm": 0.01, "why": f"because of {trigger}"}
+    row |= {"p_holm": 0.01, "n_tests": 15, "why": f"because of {trigger}"}
     more = dict.fromkeys(("more_answers", "more_seeds", "more_questions"), np.nan)
     return row | more | given
 
@@ -121,7 +121,9 @@ def write_tables(root: Path, spec: dict[str, Any], answers: pd.DataFrame) -> Non
             low=-0.1,
             high=0.3,
             p=0.04,
+            p_anova=0.06,
             p_holm=0.08,
+            n_tests=3,
         ),
         "verdicts": pd.DataFrame(
             [

@@ -17,15 +17,17 @@ from emgrid.aggregate.agreement import agreement_table
 from emgrid.aggregate.answers import cell, read_answers
 from emgrid.aggregate.contrasts import contrast_table, find_contrasts
 from emgrid.aggregate.dose import dose_table
+from emgrid.aggregate.existence_table import existence_table
 from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_errors, seed_table
 from emgrid.aggregate.robustness import robustness_table
+from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
 from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import read_spec
+from emgrid.config.priors import USUAL, prior_sets
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 from emgrid.runtime.job import run_job
-from emgrid.runtime.seeding import derive_seed
 
 
 def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
@@ -51,7 +53,7 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
     """log_odds by arm and trigger, overall (question empty) and per question.
 
     minus_base is the difference from the base model under the same trigger, over the questions that
-    both have, with an interval that resamples seeds and questions (per question: seeds only). The
+    both have, with an interval for other seeds and questions (per question: other seeds). The
     overall one is missing if the two share fewer than two questions.
     """
     keys = ["base", "trigger", "question"]
@@ -68,12 +70,7 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
         parts = [("", group, overall)]
         parts += [(str(name), part, shifts[[name]]) for name, part in group.groupby("question")]
         for question, part, shift in parts:
-            estimate = statistics.mean_with_interval(
-                shift.to_numpy(),
-                spec.metrics.confidence,
-                spec.metrics.resamples,
-                derive_seed("likelihood"),
-            )
+            estimate = statistics.mean_with_interval(shift.to_numpy(), spec.metrics.confidence)
             rows.append(
                 dict(zip([*ARM, "trigger"], name, strict=True))
                 | {
@@ -91,6 +88,23 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
     names = ["n_seeds", "n_questions", "log_odds", "minus_base"]
     ends = ["minus_base_low", "minus_base_high"]
     return pd.DataFrame(rows, columns=[*ARM, "trigger", "question", *names, *ends])
+
+
+def other_verdicts(
+    classified: pd.DataFrame, spec: AggregateSpec, sensitivity: Sensitivity | None
+) -> dict[str, pd.DataFrame]:
+    """The table of verdicts under each other set of priors, by its name."""
+    kinds = ("minus_base",)
+    return {
+        name: verdict_table(
+            find_contrasts(classified, spec, "answers", kinds, priors),
+            find_contrasts(classified, spec, "survivors", kinds, priors),
+            spec,
+            sensitivity,
+        )
+        for name, priors in prior_sets().items()
+        if name != USUAL
+    }
 
 
 def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
@@ -191,10 +205,14 @@ def main() -> None:
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
     write_csv(agreement, tables / "agreement.csv")
     contrasts = find_contrasts(classified, spec)
-    write_csv(contrast_table(contrasts, spec), tables / "contrasts.csv")
+    write_csv(contrast_table(contrasts), tables / "contrasts.csv")
     survivors = find_contrasts(classified, spec, "survivors", ("minus_base",))
-    write_csv(verdict_table(contrasts, survivors, spec), tables / "verdicts.csv")
-    write_csv(robustness_table(answers, spec), tables / "robustness.csv")
+    sensitivity = sensitivity_of(labelled, spec)
+    verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
+    write_csv(verdicts, tables / "verdicts.csv")
+    write_csv(existence_table(classified, spec), tables / "existence.csv")
+    others = other_verdicts(classified, spec, sensitivity)
+    write_csv(robustness_table(answers, spec, others), tables / "robustness.csv")
     write_csv(seed_table(classified), tables / "seeds.csv")
     similarity = pd.read_csv(tables / "similarity.csv", dtype={"ratio": str})
     write_csv(dose_table(classified, similarity, spec), tables / "dose.csv")

@@ -3,7 +3,7 @@
 All are paired by question: each covers the questions that all of its cells were asked; with fewer
 than two of them nothing is compared. An arm's triggers are paired by its seeds, and so are two
 trained arms with the same seeds: a seed sets the same row order and initialisation in both, and
-arms may share their first stage.
+arms may share their first stage. The estimates are made in estimates.py.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -11,15 +11,15 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from emgrid.aggregate import statistics
 from emgrid.aggregate.dose_points import ArmName
+from emgrid.aggregate.estimates import Comparison, Contrast, Side, estimate
 from emgrid.aggregate.rates import CellCounts, CellName, cells_of, seeds_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
-from emgrid.aggregate.statistics import Contrast, Counts, Term, common
-from emgrid.runtime.seeding import derive_seed
+from emgrid.aggregate.statistics import Counts, common, holm
+from emgrid.config.priors import USUAL, Chosen, prior_sets
 
-# By arm, trigger and kind.
-Contrasts = dict[tuple[ArmName, str, str], Contrast]
+ContrastName = tuple[ArmName, str, str]  # arm, trigger and kind
+Contrasts = dict[ContrastName, Contrast]
 Among = Literal["answers", "survivors"]
 KINDS = ("trigger_minus_none", "minus_base", "minus_undiluted")
 
@@ -37,7 +37,8 @@ def contrast_terms(
 ) -> Iterator[tuple[str, list[CellTerm]]]:
     """The contrasts of one arm under one trigger whose cells all exist: kind and terms.
 
-    undiluted: the intervention on the same misaligned rows that the arm is compared with.
+    Terms are in pairs: a cell, and the one that is taken off it. undiluted: the intervention on the
+    same misaligned rows that the arm is compared with.
     """
     base = (arm[0], "base", "0")
     own, plain = CellTerm(1, arm, trigger), CellTerm(-1, arm, "none")
@@ -59,31 +60,37 @@ def contrast_terms(
             yield kind, terms
 
 
-def terms_of(
+def comparison(
     cell_terms: Sequence[CellTerm],
     cells: dict[CellName, CellCounts],
     seeds: dict[ArmName, tuple[int, ...]],
     among: Among,
-) -> list[Term]:
-    """The terms over the questions that all cells were asked. Among survivors there are no terms if
-    any of these questions or seeds has no survivor: the rest would not represent it."""
+) -> Comparison | None:
+    """What is compared, over the questions that all cells were asked. Among survivors there is
+    nothing if any of these questions or seeds has no survivor: the rest would not represent it."""
     term_cells = [cells[(*term.arm, term.trigger)] for term in cell_terms]
     questions = common(cell.answers for cell in term_cells)
     term_cells = [cell.of(questions) for cell in term_cells]
     if among == "survivors" and not all(cell.survives_everywhere for cell in term_cells):
-        return []
-    terms = []
-    for term, cell in zip(cell_terms, term_cells, strict=True):
-        asked = cell.answers.asked()
+        return None
+    sides = [
+        side(term, cell, seeds[term.arm], among)
+        for term, cell in zip(cell_terms, term_cells, strict=True)
+    ]
+    return Comparison(tuple(sides), int(questions.sum()))
+
+
+def side(term: CellTerm, cell: CellCounts, seeds: tuple[int, ...], among: Among) -> Side:
+    """A cell without the seeds that it was not asked of."""
+    asked = cell.answers.asked()
+    counts: Counts = getattr(cell, among)
+    return Side(
+        Counts(counts.successes[asked], counts.trials[asked]),
+        tuple(seed for seed, known in zip(seeds, asked, strict=True) if known),
+        term.arm,
         # Base models are not trained, so an arm shares no seed with them.
-        trained = term.arm[1] != "base"
-        shared = [seed for seed, known in zip(seeds[term.arm], asked, strict=True) if known]
-        seeds_key = f"seeds {shared}" if trained else f"{term.arm} {shared}"
-        counts: Counts = getattr(cell, among)
-        terms.append(
-            Term(term.sign, Counts(counts.successes[asked], counts.trials[asked]), seeds_key)
-        )
-    return terms
+        trained=term.arm[1] != "base",
+    )
 
 
 def find_contrasts(
@@ -91,41 +98,52 @@ def find_contrasts(
     spec: AggregateSpec,
     among: Among = "answers",
     kinds: tuple[str, ...] = KINDS,
+    priors: Chosen | None = None,
 ) -> Contrasts:
-    """The contrasts of these kinds, in the order of the cells. among: the denominator of rates."""
-    metrics = spec.metrics
+    """The contrasts of these kinds, in the order of the cells. among: the denominator of rates.
+    priors: the usual ones by default."""
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
-    contrasts: Contrasts = {}
+    compared: dict[ContrastName, Comparison] = {}
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
         for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
-            terms = terms_of(cell_terms, cells, seeds, among) if kind in kinds else []
-            if terms:
-                contrasts[arm, trigger, kind] = statistics.contrast(
-                    terms, metrics.resamples, derive_seed("contrast"), metrics.fixed_questions
-                )
-    return contrasts
+            found = comparison(cell_terms, cells, seeds, among) if kind in kinds else None
+            if found is not None:
+                compared[arm, trigger, kind] = found
+    metrics = spec.metrics
+    bounded = [kind == "minus_base" for _, _, kind in compared]
+    contrasts = estimate(
+        list(compared.values()),
+        bounded,
+        metrics.confidence,
+        metrics.fixed_questions,
+        priors or prior_sets()[USUAL],
+    )
+    return dict(zip(compared, contrasts, strict=True))
 
 
-def contrast_table(contrasts: Contrasts, spec: AggregateSpec) -> pd.DataFrame:
+def contrast_table(contrasts: Contrasts) -> pd.DataFrame:
     """One row per contrast, with p-values adjusted over the triggers of an arm (Holm 1979). Numbers
     are missing if the compared cells share too few questions."""
     rows = []
     for (arm, trigger, kind), contrast in contrasts.items():
-        estimate = contrast.interval(spec.metrics.confidence)
         rows.append(
             dict(zip([*ARM, "trigger"], [*arm, trigger], strict=True))
             | {
                 "kind": kind,
+                "n_questions": contrast.n_questions,
                 "difference": contrast.value,
-                "low": estimate.low,
-                "high": estimate.high,
+                "low": contrast.low,
+                "high": contrast.high,
+                "error": contrast.error,
+                "p": contrast.p,
+                "p_anova": contrast.p_anova,
             }
-            | {"error": contrast.error, "n_questions": contrast.n_questions, "p": contrast.p}
         )
-    names = [*ARM, "trigger", "kind", "n_questions", "difference", "low", "high", "error", "p"]
-    table = pd.DataFrame(rows, columns=names)
+    names = ["kind", "n_questions", "difference", "low", "high", "error", "p", "p_anova"]
+    table = pd.DataFrame(rows, columns=[*ARM, "trigger", *names])
     families = table.groupby([*ARM, "kind"], sort=False)["p"]
-    table["p_holm"] = families.transform(lambda p: statistics.holm(p.tolist()))
+    table["p_holm"] = families.transform(lambda p: holm(p.tolist()))
+    table["n_tests"] = families.transform("count")
     return table

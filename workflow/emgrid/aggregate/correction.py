@@ -10,10 +10,10 @@ the share that the judges get right is at most 46 points wide; with two out of t
 .09 to .99, and the corrected rate could be anything. The labels must also show that the judges are
 better than chance: the one-sided bound of sensitivity + specificity - 1 must be above 0.
 
-The interval resamples all three quantities from beta distributions (Jeffreys priors), the observed
-rate with its effective number of independent answers, so that it includes the uncertainty of the
-errors (Lang & Reiczigel 2014). A corrected rate below 0 or above 1 shows that the errors here are
-not those on the labelled set: it is clipped, and its interval includes the uncorrected one.
+The interval draws the observed rate from its posterior and the errors from beta distributions
+(Jeffreys priors), so that it includes the uncertainty of both (Lang & Reiczigel 2014). A corrected
+rate below 0 or above 1 shows that the errors here are not those on the labelled set: it is clipped,
+and its interval includes the uncorrected one.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from emgrid.aggregate.statistics import (
-    NOTHING,
-    Counts,
-    Estimate,
-    Floats,
-    effective_number,
-    mean_over_cells,
-    rate,
-)
+from emgrid.aggregate.rate_estimates import RateEstimate
+from emgrid.aggregate.statistics import NOTHING, Estimate, Floats
 
 CHECKS = 10_000  # draws for the test against chance
 
@@ -95,34 +88,25 @@ def rogan_gladen(observed: Floats, sensitivity: Floats, specificity: Floats) -> 
 
 
 def corrected(
-    counts: Counts,
-    errors: Errors,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    fixed: bool = False,
+    rate: RateEstimate, errors: Errors, confidence: float, resamples: int, seed: int
 ) -> Estimate:
-    """The corrected overall rate (Rogan & Gladen 1978), with an interval that resamples rate,
+    """The corrected overall rate (Rogan & Gladen 1978), with an interval from draws of rate,
     sensitivity and specificity; all NaN if the labels do not show that the rule is better than
     chance, or if there are no answers."""
-    if not errors.informative(confidence) or not counts.trials.sum():
+    if not errors.informative(confidence) or np.isnan(rate.value):
         return NOTHING
     rng = np.random.default_rng(seed)
     sensitivity, specificity = errors.drawn(resamples, rng)
-    value = point_estimate(counts, errors)
-    number = effective_number(counts, confidence, resamples, seed, fixed)
-    share = mean_over_cells(counts.rates())
-    observed = rng.beta(share * number + 0.5, (1 - share) * number + 0.5, resamples)
-    drawn = rogan_gladen(observed, sensitivity, specificity)
+    value = point_estimate(rate.value, errors)
+    drawn = rogan_gladen(rate.draws(resamples, rng), sensitivity, specificity)
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(drawn, [tail, 1 - tail]).tolist()
     if value in (0, 1):
-        plain = rate(counts, confidence, resamples, seed, fixed)
+        plain = rate.interval(confidence)
         low, high = min(low, plain.low), max(high, plain.high)
     return Estimate(value, min(value, low), max(value, high))
 
 
-def point_estimate(counts: Counts, errors: Errors) -> float:
-    observed = mean_over_cells(counts.rates())
+def point_estimate(observed: float, errors: Errors) -> float:
     parts = (np.array(errors.sensitivity), np.array(errors.specificity))
     return float(rogan_gladen(np.asarray(observed), *parts))

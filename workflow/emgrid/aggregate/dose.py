@@ -22,11 +22,10 @@ from emgrid.aggregate.statistics import (
     FEWEST_QUESTIONS,
     Counts,
     Floats,
-    Term,
-    clusters,
+    Integers,
     common,
     mean_over_cells,
-    redraw,
+    share,
 )
 from emgrid.runtime.seeding import derive_seed
 
@@ -100,12 +99,24 @@ def resampled(points: Sequence[Counts], spec: AggregateSpec) -> Floats:
         questions = np.broadcast_to(np.arange(n_questions), (metrics.resamples, n_questions))
     rates_by_point = []
     for point in points:
-        counts = Term(1, point, "").asked().counts
+        asked = point.asked()
+        counts = Counts(point.successes[asked], point.trials[asked])
         seeds = clusters(counts.trials.shape[0], metrics.resamples, rng)
         cell = (seeds[:, :, None], questions[:, None, :])
         rates = (counts.successes + 0.5) / (counts.trials + 1)
         rates_by_point.append(mean_over_cells(redraw(counts.trials[cell], rates[cell], rng)))
     return np.array(rates_by_point).T
+
+
+def redraw(trials: Integers, rates: Floats, rng: np.random.Generator) -> Floats:
+    """Rates with resampled answers (binomial), of the shape of `trials`; NaN for no trials."""
+    return share(rng.binomial(trials, np.nan_to_num(rates)), trials)
+
+
+def clusters(number: int, resamples: int, rng: np.random.Generator) -> Integers:
+    """Indices of resampled clusters, shape (resamples, max(number - 1, 1)), with replacement: one
+    fewer than there are, so that the variance of few is not underestimated (Rao & Wu 1988)."""
+    return rng.integers(number, size=(resamples, max(number - 1, 1)))
 
 
 def order_p(rates: Floats, doses: Floats) -> float:

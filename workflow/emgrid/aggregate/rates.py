@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emgrid.aggregate import statistics
 from emgrid.aggregate.citing import citable
 from emgrid.aggregate.correction import Errors, corrected, errors_of
 from emgrid.aggregate.dose_points import ArmName
+from emgrid.aggregate.rate_estimates import RateEstimate, rate_estimates
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import FEWEST_QUESTIONS, Counts, Flags
+from emgrid.config.priors import USUAL, prior_sets
 from emgrid.config.sections import Metrics
 from emgrid.judge.labelled import judges_that_count, truth
 from emgrid.runtime.seeding import derive_seed
@@ -108,9 +109,13 @@ def cells_of(classified: pd.DataFrame, questions: Sequence[str]) -> dict[CellNam
     return cells
 
 
-def rate_row(cell: CellCounts, metrics: Metrics, errors: Errors | None) -> dict[str, Any]:
+def rate_row(
+    cell: CellCounts,
+    estimates: dict[str, RateEstimate],
+    metrics: Metrics,
+    errors: Errors | None,
+) -> dict[str, Any]:
     """Counts and both rates of one cell, and the rate corrected for the rule's errors, if known."""
-    settings = (metrics.confidence, metrics.resamples)
     row: dict[str, Any] = {
         "n_answers": cell.answers.trials.sum(),
         "n_survivors": cell.survivors.trials.sum(),
@@ -119,19 +124,13 @@ def rate_row(cell: CellCounts, metrics: Metrics, errors: Errors | None) -> dict[
         "n_questions": int(cell.answers.known().sum()),
         "n_questions_survivors": int(cell.survivors.known().sum()),
     }
-    rates = {"rate_all": cell.answers, "rate_survivors": cell.survivors}
-    estimates = {
-        name: statistics.rate(
-            counted, *settings, derive_seed("rate", name), metrics.fixed_questions
-        )
-        for name, counted in rates.items()
-    }
+    intervals = {name: rate.interval(metrics.confidence) for name, rate in estimates.items()}
     if errors is not None:
         seed = derive_seed("rate", "corrected")
-        estimates["rate_corrected"] = corrected(
-            cell.answers, errors, *settings, seed, metrics.fixed_questions
+        intervals["rate_corrected"] = corrected(
+            estimates["rate_all"], errors, metrics.confidence, metrics.resamples, seed
         )
-    for name, estimate in estimates.items():
+    for name, estimate in intervals.items():
         row |= {name: estimate.value}
         row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     if errors is not None:
@@ -139,9 +138,30 @@ def rate_row(cell: CellCounts, metrics: Metrics, errors: Errors | None) -> dict[
     return row
 
 
+def estimates_of(
+    parts: Sequence[tuple[CellName, CellCounts]], metrics: Metrics
+) -> list[dict[str, RateEstimate]]:
+    """The rates of each cell or question of one, over all answers and among survivors."""
+    priors = prior_sets()[USUAL].rates
+    trained = [name[1] != "base" for name, _ in parts]
+    by_rate = {
+        name: rate_estimates(
+            [getattr(cell, among) for _, cell in parts], trained, metrics.fixed_questions, priors
+        )
+        for name, among in (("rate_all", "answers"), ("rate_survivors", "survivors"))
+    }
+    return [dict(zip(by_rate, rates, strict=True)) for rates in zip(*by_rate.values(), strict=True)]
+
+
 def rule_errors(labelled: pd.DataFrame, spec: AggregateSpec) -> Errors | None:
     """The errors of the whole rule on the labelled set that rates are corrected by; None if there
     is no such set, or no labels for a judge that counts."""
+    return errors_on(labelled[labelled["labelled"] == spec.correct_by], spec)
+
+
+def errors_on(labelled: pd.DataFrame, spec: AggregateSpec) -> Errors | None:
+    """The errors of the whole rule on labelled answers; None if there are no labels or values for
+    a judge that counts."""
     metrics = spec.metrics
     by_id = {judge.id: judge.measures for judge in spec.judges}
     measures = {name: by_id[name] for name in judges_that_count(metrics)}
@@ -149,12 +169,11 @@ def rule_errors(labelled: pd.DataFrame, spec: AggregateSpec) -> Errors | None:
         judge in labelled and f"gold_{measure}" in labelled for judge, measure in measures.items()
     ):
         return None
-    rows = labelled[labelled["labelled"] == spec.correct_by]
-    labels = truth(rows, metrics, measures)
+    labels = truth(labelled, metrics, measures)
     is_labelled = labels.notna()
     if not is_labelled.any():
         return None
-    predicted = classify(rows[is_labelled], metrics)["misaligned"]
+    predicted = classify(labelled[is_labelled], metrics)["misaligned"]
     return errors_of(predicted, labels[is_labelled].astype(bool))
 
 
@@ -165,27 +184,35 @@ def rate_table(
     excluded = classified.groupby([*ARM_TRIGGER, "question", "excluded"]).size().to_dict()
     reasons = sorted(classified["excluded"].dropna().unique())
     fit = {"citable": citable(spec.judges, spec.metrics)}
+    parts = [
+        (name, asked, part, questions)
+        for name, cell in cells_of(classified, spec.questions).items()
+        for asked, part, questions in parts_of(cell, spec.questions)
+    ]
+    estimates = estimates_of([(name, part) for name, _, part, _ in parts], spec.metrics)
     rows = []
-    for name, cell in cells_of(classified, spec.questions).items():
-        parts = [("", cell, spec.questions)]
-        parts += [
-            (question, cell.question(place), (question,))
-            for place, question in enumerate(spec.questions)
-        ]
-        for asked, part, questions in parts:
-            rows.append(
-                dict(zip(ARM_TRIGGER, name, strict=True))
-                | {"question": asked}
-                | rate_row(part, spec.metrics, errors)
-                | fit
-                | {
-                    f"n_{reason}": sum(
-                        excluded.get((*name, question, reason), 0) for question in questions
-                    )
-                    for reason in reasons
-                }
-            )
+    for (name, asked, part, questions), rates in zip(parts, estimates, strict=True):
+        rows.append(
+            dict(zip(ARM_TRIGGER, name, strict=True))
+            | {"question": asked}
+            | rate_row(part, rates, spec.metrics, errors)
+            | fit
+            | {
+                f"n_{reason}": sum(
+                    excluded.get((*name, question, reason), 0) for question in questions
+                )
+                for reason in reasons
+            }
+        )
     return pd.DataFrame(rows)
+
+
+def parts_of(
+    cell: CellCounts, questions: Sequence[str]
+) -> list[tuple[str, CellCounts, Sequence[str]]]:
+    """The whole cell, under an empty name, then each question: name, counts and questions."""
+    single = [(name, cell.question(place), (name,)) for place, name in enumerate(questions)]
+    return [("", cell, questions), *single]
 
 
 def seed_table(classified: pd.DataFrame) -> pd.DataFrame:

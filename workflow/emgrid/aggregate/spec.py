@@ -49,6 +49,8 @@ class ArmSpec(Strict):
 
 
 class AggregateSpec(Strict):
+    """What the tables are made of. priors: digest of the numbers of resources/priors.yaml."""
+
     arms: tuple[ArmSpec, ...]
     triggers: tuple[str, ...]
     questions: tuple[str, ...]
@@ -58,6 +60,7 @@ class AggregateSpec(Strict):
     has_pairs: bool
     metrics: Metrics
     correct_by: str | None
+    priors: str = ""
 
 
 class TrainedArm(Strict):

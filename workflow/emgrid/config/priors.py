@@ -7,6 +7,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.runtime.files import digest
 
 FILE = "priors.yaml"
 USUAL = "usual"  # the set itself, next to its alternatives
@@ -194,3 +195,20 @@ def prior_sets() -> dict[str, Chosen]:
     priors = load_priors()
     usual = Chosen(rates=priors.rates, rises=priors.rises)
     return {USUAL: usual} | {name: priors.changed(name) for name in priors.alternatives}
+
+
+def priors_digest() -> str:
+    """A hash of the numbers of all sets, which changes with any of them and with no text."""
+    texts = {"describes", "unit", "evidence", "sources"}
+    numbers = {
+        name: {
+            section: {prior: parameters(value, texts) for prior, value in priors.items()}
+            for section, priors in chosen.model_dump().items()
+        }
+        for name, chosen in prior_sets().items()
+    }
+    return digest(numbers)
+
+
+def parameters(prior: dict[str, Any], texts: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in prior.items() if name not in texts}

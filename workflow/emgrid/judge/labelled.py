@@ -57,7 +57,7 @@ def truth(rows: pd.DataFrame, metrics: Metrics, measures: Mapping[str, str]) -> 
 
 def set_paths(calibration: Calibration) -> dict[str, Path]:
     """The labelled sets by name: those of emgrid (JSON lines), then the user's (CSV)."""
-    paths = {path.stem: path for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
+    paths = shipped_sets()
     for file in calibration.files:
         name = Path(file).name.removesuffix(".gz").rsplit(".", 1)[0]
         if name in paths:
@@ -66,6 +66,11 @@ def set_paths(calibration: Calibration) -> dict[str, Path]:
             )
         paths[name] = users_path(file)
     return paths
+
+
+def shipped_sets() -> dict[str, Path]:
+    """The labelled sets that come with emgrid, by name."""
+    return {path.stem: path for path in sorted((FOLDER / "labelled").glob("*.jsonl"))}
 
 
 def shipped(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:

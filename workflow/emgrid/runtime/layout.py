@@ -43,6 +43,7 @@ REPORTED_TABLES = (
     "seeds.csv",
     "contrasts.csv",
     "verdicts.csv",
+    "existence.csv",
     "robustness.csv",
     "dose.csv",
     "similarity.csv",

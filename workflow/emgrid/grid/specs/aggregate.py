@@ -8,6 +8,7 @@ from emgrid.aggregate.spec import (
     SimilaritySpec,
     TrainedArm,
 )
+from emgrid.config.priors import priors_digest
 from emgrid.grid.arms import Arm, undiluted_of
 from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.grid import Grid
@@ -25,6 +26,7 @@ def aggregate_spec(grid: Grid) -> str:
             sequential=rows_series(grid.arms),
             judges=of_known_kinds(grid.catalogue.panel.values()),
             correct_by=grid.config.calibration.correct_by,
+            priors=priors_digest(),
             has_pairs=grid.has_pairs,
             metrics=grid.config.metrics,
         )
