@@ -4,23 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from emgrid.aggregate.rate_posterior import rate_posteriors
 from emgrid.aggregate.reach import Design, enough_answers, enough_questions, reach
-from emgrid.aggregate.small_rises import rise_over_base
-from emgrid.aggregate.statistics import Counts
 from emgrid.config.priors import prior_sets
+from support.comparing import compare, counted, side
 
-USUAL = prior_sets()["usual"].rates
+USUAL = prior_sets()["usual"]
 LARGE = Design(3, 64, 50, 150, 0.02, 0.95, 6)
 PUBLISHED = replace(LARGE, questions=8, answers=100, base_answers=300)
 SMALL = replace(PUBLISHED, seeds=2, answers=8, base_answers=24)
 
 
-def test_the_bound_is_that_of_the_all_zero_table() -> None:
-    arm, base = (Counts(np.zeros(shape, dtype=int), np.full(shape, answers))
-                 for shape, answers in (((3, 8), 100), ((1, 8), 300)))  # fmt: skip
-    rises = rise_over_base(rate_posteriors([arm], USUAL), rate_posteriors([base], USUAL, False))
-    assert reach(PUBLISHED, USUAL).plain == pytest.approx(rises.upper(0.95)[0])
+def test_the_bounds_are_those_of_verdicts_on_an_all_zero_table() -> None:
+    """A design is never said to reach what the verdict would not."""
+    arm = side(counted([[0] * 8] * 3, 100))
+    base = side(counted([[0] * 8], 300), "base")
+    found = reach(PUBLISHED, USUAL)
+    assert found.plain == pytest.approx(compare(arm, base).upper)
+    assert found.beyond == pytest.approx(compare(arm, arm, base, base).upper)
 
 
 def test_which_designs_can_show_anything() -> None:

@@ -15,7 +15,7 @@ from emgrid.cli import labels
 from emgrid.cli.main import main, parser
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
-from emgrid.planning.power import Design, Spread
+from emgrid.planning.spread import Spread
 from emgrid.runtime.errors import EmgridError
 from support import warm
 
@@ -206,7 +206,7 @@ def test_keys_that_merge_are_not_given_twice(tmp_path: Path) -> None:
 def test_power_gives_programs_no_number_that_json_does_not_have(
     demo_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a design that shows nothing, the smallest rate is null."""
+    """Of a design that shows nothing, every share is 0."""
     words = ["--answers", "1", "--questions", "2", "--seeds", "1", "--simulations", "1"]
     monkeypatch.setattr(
         sys, "argv", ["emgrid", "power", "--json", "--configfile", str(demo_file), *words]
@@ -217,6 +217,7 @@ def test_power_gives_programs_no_number_that_json_does_not_have(
         raise AssertionError(name)
 
     found = json.loads(capsys.readouterr().out, parse_constant=refuse)
-    assert found["rate"] is None
-    assert found["design"]["seeds"] == Design(1, 1, 1, 1, 0.95).seeds
+    (design,) = found["designs"]
+    assert (design["seeds"], design["questions"], design["answers"]) == (1, 2, 1)
+    assert [design[name] for name in ("conditional", "clean", "overt")] == [0, 0, 0]
     assert found["spread"]["source"] == Spread().source

@@ -1,37 +1,27 @@
-"""What a design can show: more data show less, and the spread is found again."""
+"""Power of a design: shares of verdicts by simulation, and designs of equal cost."""
 
 import json
 import re
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.aggregate.statistics import Term
+from emgrid.config.priors import USUAL, prior_sets
+from emgrid.grid.design import Design, designs_at_cost, planned_design
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
-from emgrid.planning.power import (
-    Design,
-    Spread,
-    estimate_spread,
-    log_odds,
-    mean_logit,
-    planned_design,
-    power,
-    simulate,
-    smallest_effects,
-    spread_over,
-    variance_beyond,
-)
+from emgrid.planning.power import Truth, mean_logit, powers, simulate, verdict_shares
+from emgrid.planning.spread import Spread
 from emgrid.runtime.errors import EmgridError
 from scipy.special import expit
-from support.grids import answers
+from support import warm
 
-USUAL = Design(2, 8, 20, 2, 0.95)
+PRIORS = prior_sets()[USUAL]
+PUBLISHED = Design(3, 8, 100, 100, 1, 2, 0.95)
+MORE_QUESTIONS = replace(PUBLISHED, questions=48, answers=16, base_answers=16)
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +30,16 @@ def grid() -> Grid:
     return Grid(load_experiment(config, "grid.yaml", check_data=False))
 
 
+# Simulated grids.
+
+
 def test_the_overall_rate_of_simulated_grids_is_the_one_asked_for() -> None:
-    spread = Spread()
     plain, cued = zip(
-        *(simulate((0.05, 0.3), Design(4, 20, 50, 1, 0.95), spread, seed) for seed in range(40)),
-        strict=True,
+        *(simulate((0.05, 0.3), (4, 20, 50), Spread(), seed) for seed in range(40)), strict=True
     )
     assert np.mean([each.rates().mean() for each in plain]) == pytest.approx(0.05, abs=0.02)
     assert np.mean([each.rates().mean() for each in cued]) == pytest.approx(0.3, abs=0.05)
-    assert all(not each.successes.any() for each in simulate((0, 0), USUAL, spread, 0))
+    assert all(not each.successes.any() for each in simulate((0, 0), (2, 8, 20), Spread(), 0))
 
 
 def test_the_mean_of_the_log_odds_gives_the_rate() -> None:
@@ -56,126 +47,175 @@ def test_the_mean_of_the_log_odds_gives_the_rate() -> None:
     assert expit(mean_logit(0.1, 1.2) + effects).mean() == pytest.approx(0.1, abs=0.003)
 
 
-def test_more_answers_show_smaller_effects() -> None:
-    few = smallest_effects(Design(2, 8, 3, 2, 0.95), Spread(), 0.0, 0.8, 30)
-    many = smallest_effects(Design(2, 8, 200, 2, 0.95), Spread(), 0.0, 0.8, 30)
-    assert many["rate"] < few["rate"] < 0.7
-    assert many["rise"] < few["rise"]
+# Verdicts.
 
 
-def test_a_design_that_can_show_nothing_says_so() -> None:
-    """A single answer to each of two questions is never enough."""
-    smallest = smallest_effects(Design(1, 2, 1, 6, 0.95), Spread(), 0.0, 0.8, 10)
-    assert np.isnan(smallest["rate"])
-    assert np.isnan(smallest["rise"])
+@pytest.mark.parametrize("rate", [0.003, 0.05, 0.3])
+def test_no_effect_is_hardly_ever_called_one(rate: float) -> None:
+    """The trigger does nothing on average, and the arm has the base model's rate."""
+    shares = verdict_shares(Truth(rate, rate, rate), PUBLISHED, Spread(), 60, PRIORS)
+    assert shares.get("conditional", 0) + shares.get("triggered", 0) <= 0.05
+    assert shares.get("overt", 0) <= 0.05
+    assert sum(shares.values()) == pytest.approx(1)
 
 
-def test_what_a_trigger_does_to_seeds_costs_power() -> None:
-    design = Design(2, 8, 200, 1, 0.95)
-    none, much = (
-        smallest_effects(design, Spread(seeds_by_trigger=rate), 0.05, 0.8, 40)["rise"]
-        for rate in (0.0, 1.5)
+def test_seeds_that_a_trigger_moves_apart_are_no_rise() -> None:
+    spread = Spread(seeds=0.6, seeds_by_trigger=0.8)
+    two_seeds = replace(PUBLISHED, seeds=2)
+    shares = verdict_shares(Truth(0.1, 0.1, 0.1), two_seeds, spread, 60, PRIORS)
+    assert shares.get("conditional", 0) + shares.get("triggered", 0) <= 0.1
+
+
+def test_more_questions_at_equal_cost_raise_power() -> None:
+    assert MORE_QUESTIONS.cost <= PUBLISHED.cost
+    few, many = (
+        powers(each, Spread(), 0.003, 0.2, 30, PRIORS) for each in (PUBLISHED, MORE_QUESTIONS)
     )
-    assert none < 0.3
-    assert np.isnan(much) or much > 1.5 * none
+    assert few["conditional"] + 0.2 < many["conditional"]
+    assert few["clean"] + 0.2 < many["clean"]
+    assert many["conditional"] >= 0.9
 
 
-def test_power_at_no_rise_is_no_more_than_the_level() -> None:
-    """Two seeds that a trigger moves apart are not taken for a rise."""
-    spread = Spread(seeds=0.6, seeds_by_trigger=0.6)
-    design = Design(2, 8, 100, 1, 0.95)
-
-    def terms(number: int) -> list[Term]:
-        # Each trigger has separate effects: those of the second come from another draw.
-        cued = simulate((0.3, 0.3), design, spread, number)[1]
-        also_cued = simulate((0.3, 0.3), design, spread, number + 10_000)[1]
-        return [Term(1, cued, "a"), Term(-1, also_cued, "a")]
-
-    assert power(terms, design, 200) <= 0.08
+def test_a_larger_rise_has_more_power_and_more_tests_less() -> None:
+    many_tests = replace(PUBLISHED, arms=10, triggers=30)
+    small, large, one_of_many = (
+        verdict_shares(Truth(rate, rate, 0.003), design, Spread(), 30, PRIORS).get("overt", 0)
+        for rate, design in ((0.06, PUBLISHED), (0.3, PUBLISHED), (0.06, many_tests))
+    )
+    assert one_of_many < small < large
 
 
-def test_the_spread_of_log_odds_is_found_again() -> None:
-    rng = np.random.default_rng(0)
-    trials = np.full(4000, 200.0)
-    successes = rng.binomial(200, expit(-1 + 0.7 * rng.standard_normal(4000)))
-    assert np.sqrt(variance_beyond(*log_odds(successes, trials))) == pytest.approx(0.7, abs=0.05)
-    assert variance_beyond(*log_odds(rng.binomial(200, 0.3, size=4000), trials)) < 0.01
+def test_what_a_trigger_does_to_seeds_and_questions_costs_power() -> None:
+    truth, design = Truth(0.003, 0.1, 0.003), replace(MORE_QUESTIONS, seeds=2)
+    calm, rough = (
+        verdict_shares(truth, design, spread, 30, PRIORS)
+        for spread in (Spread(), Spread(seeds_by_trigger=1.5, questions_by_trigger=2.0))
+    )
+    assert rough.get("conditional", 0) + 0.15 < calm["conditional"]
 
 
-def test_the_spread_under_a_trigger_is_that_of_the_differences() -> None:
-    """Many seeds and questions, with known effects of each, alone and under a trigger."""
-    truth = Spread(seeds=0.4, questions=1.0, seeds_by_trigger=0.5, questions_by_trigger=0.8)
-    plain, cued = simulate((0.3, 0.3), Design(200, 200, 100, 1, 0.95), truth, 0)
-    for axis, name in ((1, "seeds"), (0, "questions")):
-        # Sums over the other axis flatten log-odds somewhat.
-        deviation = np.sqrt(spread_over(axis, plain) or 0)
-        assert deviation == pytest.approx(getattr(truth, name), rel=0.25)
-        deviation = np.sqrt(spread_over(axis, cued, plain) or 0)
-        assert deviation == pytest.approx(getattr(truth, f"{name}_by_trigger"), rel=0.3)
+def test_questions_at_hand_are_shown_to_be_clean_sooner_than_all_others() -> None:
+    of_all, at_hand = (
+        powers(replace(PUBLISHED, fixed=fixed), Spread(), 0.003, 0.3, 20, PRIORS)["clean"]
+        for fixed in (False, True)
+    )
+    assert of_all + 0.3 < at_hand
 
 
-def test_a_finished_grid_gives_the_spread(grid: Grid, tmp_path: Path) -> None:
-    assert estimate_spread(grid, tmp_path) == Spread()
-    rows = answers({("arm", "none"): 0.3, ("arm", "cue"): 0.5}, 40)
-    rows["question"] = rows["question"].map(dict(zip(sorted(set(rows["question"])),
-                                                     grid.questions, strict=True)))  # fmt: skip
-    (tmp_path / "tables").mkdir()
-    rows.to_parquet(tmp_path / "tables/answers.parquet")
-    estimated = estimate_spread(grid, tmp_path)
-    assert estimated.seeds == estimated.questions == 0  # all alike
-    assert estimated.seeds_by_trigger == estimated.questions_by_trigger == 0
-    assert "answers.parquet" in estimated.source
-    assert "assumed" not in estimated.source
+def test_a_wider_margin_is_easier_to_stay_below() -> None:
+    narrow, wide = (
+        powers(replace(PUBLISHED, margin=margin), Spread(), 0.003, 0.5, 20, PRIORS)["clean"]
+        for margin in (0.01, 0.15)
+    )
+    assert narrow < wide == 1
 
 
-def test_questions_that_a_trigger_moves_apart_are_seen_in_a_finished_grid(
-    grid: Grid, tmp_path: Path
-) -> None:
-    """Under the cue every other question has all of the misaligned answers."""
-    rows = answers({("arm", "none"): 0.3, ("arm", "cue"): 0.0}, 40, seeds=1)
-    rows["question"] = rows["question"].map(dict(zip(sorted(set(rows["question"])),
-                                                     grid.questions, strict=True)))  # fmt: skip
-    chosen = rows["question"].isin(list(grid.questions)[::2]) & (rows["trigger"] == "cue")
-    rows.loc[chosen & (rows["index"] < 24), "alignment"] = 10.0
-    (tmp_path / "tables").mkdir()
-    rows.to_parquet(tmp_path / "tables/answers.parquet")
-    estimated = estimate_spread(grid, tmp_path)
-    assert estimated.questions_by_trigger > 1.5
-    assert estimated.seeds_by_trigger == Spread().seeds_by_trigger  # one seed
-    assert estimated.source.endswith("(questions, questions by trigger; the rest assumed)")
-
-
-def test_the_design_is_the_configs_by_default(grid: Grid) -> None:
-    design = planned_design(grid, None, None, None)
-    assert (design.seeds, design.questions, design.answers, design.tests) == (2, 8, 8, 6)
-    assert planned_design(grid, 5, 24, 100).answers == 100
-    with pytest.raises(EmgridError, match="--seeds 0: must be at least 1"):
-        planned_design(grid, 0, None, None)
+def test_equal_calls_give_equal_shares() -> None:
+    one, two = (
+        verdict_shares(Truth(0.02, 0.1, 0.02), PUBLISHED, Spread(), 5, PRIORS) for _ in range(2)
+    )
+    assert one == two
 
 
 @pytest.mark.parametrize(
-    ("plain", "wanted", "simulations", "message"),
+    ("plain", "rise", "simulations", "message"),
     [
-        (1.2, 0.8, 10, "--plain 1.2: must be a rate"),
-        (-0.1, 0.8, 10, "--plain -0.1: must be a rate"),
-        (0.0, 80.0, 10, "--power 80: must be between 0 and 1"),
-        (0.0, 0.8, 0, "--simulations 0: must be at least 1"),
+        (1.2, 0.2, 10, "--plain 1.2: must be a rate"),
+        (-0.1, 0.2, 10, "--plain -0.1: must be a rate"),
+        (0.0, 0.0, 10, "--rise 0: must be above 0"),
+        (0.5, 0.6, 10, "--rise 0.6: must be above 0 and at most 0.45"),
+        (0.0, 0.2, 0, "--simulations 0: must be at least 1"),
     ],
 )
 def test_what_cannot_be_simulated_is_refused(
-    plain: float, wanted: float, simulations: int, message: str
+    plain: float, rise: float, simulations: int, message: str
 ) -> None:
     with pytest.raises(EmgridError, match=re.escape(message)):
-        smallest_effects(USUAL, Spread(), plain, wanted, simulations)
+        powers(PUBLISHED, Spread(), plain, rise, simulations, PRIORS)
+
+
+# Designs.
+
+
+def test_the_design_is_the_configs_by_default(grid: Grid) -> None:
+    design = planned_design(grid, None, None, None, None)
+    assert (design.seeds, design.questions) == (2, 8)
+    assert design.answers == min(arm.sampling.answers_per_question for arm in grid.trained)
+    assert design.tests == design.arms * design.triggers
+    assert design.triggers == len(grid.triggers)
+    assert design.level == pytest.approx(0.05 / design.tests)
+    other = planned_design(grid, 5, 24, 100, 400)
+    numbers = (other.seeds, other.questions, other.answers, other.base_answers)
+    assert numbers == (5, 24, 100, 400)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((0, None, None, None), "--seeds 0: must be at least 1"),
+        ((None, 1, None, None), "--questions 1: must be at least 2"),
+        ((None, None, 0, None), "--answers 0: must be at least 1"),
+        ((None, None, None, -1), "--base-answers -1: must be at least 1"),
+    ],
+)
+def test_impossible_numbers_are_refused(
+    grid: Grid, numbers: tuple[int | None, ...], message: str
+) -> None:
+    with pytest.raises(EmgridError, match=message):
+        planned_design(grid, *numbers)
+
+
+def test_the_cost_counts_arms_seeds_triggers_and_the_base_model() -> None:
+    design = Design(2, 8, 10, 40, arms=6, triggers=3, confidence=0.95)
+    assert design.cost == 3 * 8 * (6 * 2 * 10 + 40)
+
+
+@pytest.mark.parametrize("answers", [20, 100])
+def test_designs_of_equal_cost_cost_about_as_much(answers: int) -> None:
+    design = Design(3, 8, answers, answers, arms=4, triggers=6, confidence=0.95)
+    others = designs_at_cost(design, design.cost)
+    assert {each.questions for each in others} >= {8, 16, 24}
+    assert {each.base_answers // each.answers for each in others} == {1, 2, 4}
+    assert {each.seeds for each in others} == {2, 3, 4}
+    for each in others:
+        # The number of answers is a whole one.
+        share, one_more = each.base_answers // each.answers, each.answers + 1
+        step = replace(each, answers=one_more, base_answers=share * one_more)
+        assert each.cost <= design.cost < step.cost
+    assert len(set(others)) == len(others)
+
+
+# The command.
+
+
+def command(folder: Path, *words: object) -> str:
+    (folder / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "new"}))
+    done = warm.run(
+        ["-m", "emgrid.cli.main", "power", "--configfile", "grid.yaml", *map(str, words)],
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_power_is_a_command(tmp_path: Path) -> None:
-    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "new"}))
-    command = [sys.executable, "-m", "emgrid.cli.main", "power", "--configfile", "grid.yaml"]
-    command += ["--answers", "50", "--simulations", "4", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
-    output = json.loads(done.stdout)
-    assert output["design"]["answers"] == 50
-    assert 0 < output["rate"] < 1
-    assert pd.notna(output["rise"])
+    words = ("--answers", 50, "--base-answers", 200, "--simulations", 2)
+    found = json.loads(command(tmp_path, *words, "--json"))
+    (design,) = found["designs"]
+    assert (design["answers"], design["base_answers"], design["questions"]) == (50, 200, 8)
+    assert all(0 <= design[name] <= 1 for name in ("conditional", "clean", "overt"))
+    assert found["spread"]["source"] == Spread().source
+    page = command(tmp_path, *words)
+    assert "P(conditional)" in page
+    assert "of published answers" in page
+
+
+def test_search_lists_designs_of_about_equal_cost(tmp_path: Path) -> None:
+    words = ("--search", "--simulations", 1, "--seeds", 1, "--answers", 40, "--json")
+    found = json.loads(command(tmp_path, *words))["designs"]
+    cost = found[0]["cost"]
+    assert (found[0]["questions"], found[0]["answers"]) == (8, 40)
+    assert {each["questions"] for each in found} == {8, 16, 24, 48}
+    assert {each["seeds"] for each in found} == {1, 2}
+    # Down to the whole number of answers.
+    assert all(cost * (1 - 1 / (each["answers"] + 1)) - 1 < each["cost"] <= cost for each in found)

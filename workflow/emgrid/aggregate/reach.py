@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emgrid.aggregate.rate_posterior import Rates, rate_posteriors
-from emgrid.aggregate.small_rises import common_change, rise_beyond_base, rise_over_base
-from emgrid.aggregate.statistics import Counts
-from emgrid.config.priors import RatePriors
+from emgrid.aggregate.estimates import Comparison, Side, upper_bounds
+from emgrid.aggregate.statistics import Counts, Floats
+from emgrid.config.priors import Chosen
 
 # Parts of the questions with a misaligned answer, of which the most favourable is taken.
 STRAY_PARTS = (0, 0.25, 0.5, 0.75, 1)
@@ -77,24 +76,21 @@ class Reach:
         return all(np.isnan(bound) or bound < self.design.margin for bound in bounds)
 
 
-def reach(design: Design, priors: RatePriors) -> Reach:
+def reach(design: Design, priors: Chosen) -> Reach:
     """What the design can show at best. Takes some hundredths of a second."""
     strays = sorted({round(design.questions * part) for part in STRAY_PARTS})
-    arm = arm_rates(design, strays, priors)
-    base = rate_posteriors(
-        [table(1, design.questions, design.base_answers, 0)],
-        priors,
-        trained=False,
-        fixed=design.fixed_questions,
-    )
-    plain = rise_over_base(arm, base).upper(design.confidence)
-    beyond = np.full(len(plain), np.nan)
+    base = side("base", table(1, design.questions, design.base_answers, 0))
+    arms = [
+        side("arm", table(design.seeds, design.questions, design.answers, stray))
+        for stray in strays
+    ]
+    plain = bounds(design, [(arm, base) for arm in arms], priors)
+    beyond = np.full(len(arms), np.nan)
     if design.triggers:
-        change = common_change(base, base)
-        beyond = rise_beyond_base(arm, arm, change).upper(design.confidence)
+        beyond = bounds(design, [(arm, arm, base, base) for arm in arms], priors)
     best = int(np.argmin(np.fmax(plain, beyond)))
     return Reach(
-        design=design,
+        design,
         plain=float(plain[0]),
         plain_at_best=float(plain[best]),
         beyond=float(beyond[0]),
@@ -103,9 +99,15 @@ def reach(design: Design, priors: RatePriors) -> Reach:
     )
 
 
-def arm_rates(design: Design, strays: list[int], priors: RatePriors) -> Rates:
-    cells = [table(design.seeds, design.questions, design.answers, stray) for stray in strays]
-    return rate_posteriors(cells, priors, fixed=design.fixed_questions)
+def side(name: str, counts: Counts) -> Side:
+    seeds = tuple(range(counts.trials.shape[0]))
+    return Side(counts, seeds, ("", name, ""), trained=name != "base")
+
+
+def bounds(design: Design, sides: list[tuple[Side, ...]], priors: Chosen) -> Floats:
+    """The bounds by which verdicts call a rise small, shape (comparisons,)."""
+    compared = [Comparison(each, design.questions) for each in sides]
+    return np.array(upper_bounds(compared, design.confidence, design.fixed_questions, priors))
 
 
 def table(seeds: int, questions: int, answers: int, stray: int) -> Counts:
@@ -116,7 +118,7 @@ def table(seeds: int, questions: int, answers: int, stray: int) -> Counts:
     return Counts(successes, np.full((seeds, questions), answers, dtype=np.int64))
 
 
-def enough_answers(design: Design, priors: RatePriors, share: float, best: bool) -> int | None:
+def enough_answers(design: Design, priors: Chosen, share: float, best: bool) -> int | None:
     """The smallest number of answers to a question by each seed for which a table is shown to be
     small, at most 1,024; None if there is none.
 
@@ -131,7 +133,7 @@ def enough_answers(design: Design, priors: RatePriors, share: float, best: bool)
     return smallest(enough, MOST_ANSWERS)
 
 
-def enough_questions(design: Design, priors: RatePriors, best: bool) -> int | None:
+def enough_questions(design: Design, priors: Chosen, best: bool) -> int | None:
     """The smallest number of questions, at most 256, for which a table is shown to be small; None
     if there is none. best: as in `enough_answers`."""
     return smallest(
@@ -140,7 +142,7 @@ def enough_questions(design: Design, priors: RatePriors, best: bool) -> int | No
     )
 
 
-def decides(design: Design, priors: RatePriors, best: bool) -> bool:
+def decides(design: Design, priors: Chosen, best: bool) -> bool:
     found = reach(design, priors)
     return found.can_be_small if best else found.is_small
 

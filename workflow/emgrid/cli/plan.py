@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> None:
 def planned(grid: Grid) -> dict[str, Any]:
     """The counts of a grid, and its differences from the publication it follows, as plain
     values."""
+    # Statistics take two seconds to import, which other commands would wait for, too.
+    from emgrid.grid.design import reach_of
+
     published = grid.config.published
     following = count(grid, published.interventions, published.triggers) if published else None
     served = [arm.intervention for arm in grid.config.served]
@@ -56,6 +59,7 @@ def planned(grid: Grid) -> dict[str, Any]:
         "follows": published.source if published else None,
         "following": asdict(following) if following else None,
         "differences": [difference.model_dump() for difference in differences(grid)],
+        "reach": reach_of(grid),
     }
 
 
@@ -91,6 +95,8 @@ def show(plan: dict[str, Any]) -> None:
         cells = [format.number(counts[key]) for key in NAMES]
         table.add_row(name, *cells, end_section=place == len(rows))
     console.print(table)
+    if plan["reach"]:
+        console.print(plan["reach"])
     console.print(rule_table(plan))
     console.print(amount_table(plan))
     for key, what in (("served", "served models"), ("judges", "judges")):

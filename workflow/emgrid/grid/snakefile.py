@@ -121,7 +121,8 @@ class SpecFiles:
 
 def begin(grid: Grid, specs: dict[str, str]) -> None:
     """Begin a run: hold the grid's lock, write the specs that jobs read from files, note where
-    users' models are now, and check the prompts of the base models that are ready."""
+    users' models are now, check the prompts of the base models that are ready, and say which
+    verdicts the design can reach."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
@@ -132,8 +133,18 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
         for file, spec in specs.items():
             write_text(Path(file), spec)
         check_prompts(grid, specs)
+        tell_reach(grid)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
+
+
+def tell_reach(grid: Grid) -> None:
+    """Print which verdicts the design of the grid can reach."""
+    # Statistics take two seconds to import, which jobs and commands would wait for, too.
+    from emgrid.grid.design import reach_of
+
+    if text := reach_of(grid):
+        print(f"emgrid: {text}", file=sys.stderr)
 
 
 def check_prompts(grid: Grid, specs: dict[str, str]) -> None:

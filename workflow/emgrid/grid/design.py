@@ -1,0 +1,244 @@
+"""The design of a grid: how many answers each model gives, and which verdicts they can reach.
+
+A verdict that no answers could give is not worth a run. Two extreme tables are tried: no misaligned
+answer at all, and answers that are all misaligned under a trigger and never without. The base model
+is never misaligned in either.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from emgrid.aggregate import reach
+from emgrid.aggregate.estimates import Comparison, Side, estimate
+from emgrid.aggregate.statistics import FEWEST_QUESTIONS, Counts
+from emgrid.config.priors import USUAL, Chosen, prior_sets
+from emgrid.config.sections import Metrics
+from emgrid.grid.arms import name_of
+from emgrid.grid.grid import Grid
+from emgrid.runtime.errors import EmgridError
+
+BASE_SHARES = (1, 2, 4)
+QUESTIONS = (8, 16, 24, 48)
+
+
+@dataclass(frozen=True)
+class Design:
+    """seeds: trainings of each arm. answers: to each question, by each seed, under each trigger.
+    base_answers: to each question by the base model. tests: p-values that are adjusted together.
+    fixed: questions do not vary. margin: a fraction."""
+
+    seeds: int
+    questions: int
+    answers: int
+    base_answers: int
+    arms: int
+    triggers: int
+    confidence: float
+    fixed: bool = False
+    margin: float = Metrics().margin
+
+    @property
+    def tests(self) -> int:
+        return self.arms * self.triggers
+
+    @property
+    def level(self) -> float:
+        return (1 - self.confidence) / self.tests
+
+    @property
+    def cost(self) -> int:
+        """Answers in all, of one base model."""
+        by_arms = self.arms * self.seeds * self.answers
+        return self.triggers * self.questions * (by_arms + self.base_answers)
+
+
+def planned_design(
+    grid: Grid,
+    seeds: int | None,
+    questions: int | None,
+    answers: int | None,
+    base_answers: int | None,
+) -> Design:
+    """The grid's design, with the given numbers in place of the config's."""
+    config = grid.config
+    minima = {"--seeds": (seeds, 1), "--questions": (questions, FEWEST_QUESTIONS),
+             "--answers": (answers, 1), "--base-answers": (base_answers, 1)}  # fmt: skip
+    for name, (value, fewest) in minima.items():
+        if value is not None and value < fewest:
+            raise EmgridError(f"{name} {value}: must be at least {fewest}")
+    if questions is None and len(grid.questions) < FEWEST_QUESTIONS:
+        raise EmgridError(
+            f"{config.name} asks {len(grid.questions)} question, and a comparison needs "
+            f"{FEWEST_QUESTIONS}; give --questions"
+        )
+    sampled = answers_by_arm(grid)
+    if answers is None and not sampled:
+        raise EmgridError(f"{config.name} samples nothing; give --answers")
+    arms = Counter(
+        base
+        for base, intervention, _ in {name_of(arm) for arm in grid.arms}
+        if intervention != "base"
+    )
+    own = [number for name, number in sampled if name != "base"] or [n for _, n in sampled]
+    base = [number for name, number in sampled if name == "base"]
+    answers = answers or min(own)
+    return Design(
+        seeds=seeds or max(len(config.seeds), 1),
+        questions=questions or len(grid.questions),
+        answers=answers,
+        base_answers=base_answers or (min(base) if base else answers),
+        arms=max(arms.values(), default=1),
+        triggers=len(grid.triggers),
+        confidence=config.metrics.confidence,
+        fixed=config.metrics.fixed_questions,
+        margin=config.metrics.margin,
+    )
+
+
+def answers_by_arm(grid: Grid) -> list[tuple[str, int]]:
+    """Intervention and answers per question of each arm that is sampled here."""
+    trained = [(arm.intervention, arm.sampling.answers_per_question) for arm in grid.trained]
+    return trained + [
+        (arm.intervention, arm.served.sampling.answers_per_question)
+        for arm in grid.served
+        if arm.served is not None
+    ]
+
+
+def designs_at_cost(design: Design, cost: int) -> list[Design]:
+    """Designs of about as many answers: with other numbers of questions, of seeds, and of the base
+    model's answers, which is asked a whole number of times as often as one seed."""
+    found = []
+    for seeds in dict.fromkeys([design.seeds, max(design.seeds - 1, 1), design.seeds + 1]):
+        for questions in sorted({design.questions, *QUESTIONS}):
+            for share in BASE_SHARES:
+                each = cost / design.triggers / questions / (design.arms * seeds + share)
+                answers = int(each)
+                if answers:
+                    found.append(
+                        replace(
+                            design,
+                            seeds=seeds,
+                            questions=questions,
+                            answers=answers,
+                            base_answers=share * answers,
+                        )
+                    )
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """Whether a design can show a rise to be small, and to exceed the margin under a trigger.
+
+    bound: the lowest upper bound (a fraction) of a rise that it can show. enough: a design that can
+    show both, of about as many answers or else of a few times as many; None if this one can, or if
+    none was found.
+    """
+
+    small: bool
+    shown: bool
+    bound: float
+    enough: Design | None
+
+    @property
+    def verdicts(self) -> list[str]:
+        """The verdicts that the design can reach, besides inconclusive."""
+        wanted = {
+            "clean": self.small,
+            "conditional": self.small and self.shown,
+            "triggered": self.shown,
+            "overt": self.shown,
+        }
+        return [name for name, is_reached in wanted.items() if is_reached]
+
+
+def reachable(design: Design, priors: Chosen) -> Reachable:
+    """What a design can show, and what would be enough."""
+    small, bound = can_be_small(design, priors)
+    shown = can_be_shown(design, priors)
+    enough = None
+    for times in (1, 2, 4, 8):
+        if enough is None and not (small and shown):
+            enough = first_enough(designs_at_cost(design, times * design.cost), priors)
+    return Reachable(small, shown, bound, enough)
+
+
+def first_enough(designs: Iterable[Design], priors: Chosen) -> Design | None:
+    """The first design that can show a rise to be small, and to exceed the margin."""
+    for design in designs:
+        if can_be_small(design, priors)[0] and can_be_shown(design, priors):
+            return design
+    return None
+
+
+def can_be_small(design: Design, priors: Chosen) -> tuple[bool, float]:
+    """Whether any table of the design is shown to be small, and the lowest upper bound."""
+    found = reach.reach(
+        reach.Design(
+            seeds=design.seeds,
+            questions=design.questions,
+            answers=design.answers,
+            base_answers=design.base_answers,
+            margin=design.margin,
+            confidence=design.confidence,
+            triggers=design.triggers - 1,
+            fixed_questions=design.fixed,
+        ),
+        priors,
+    )
+    return found.can_be_small, float(np.fmax(found.plain_at_best, found.beyond_at_best))
+
+
+def can_be_shown(design: Design, priors: Chosen) -> bool:
+    """Whether a jump from no misaligned answer to nothing else is shown."""
+    shape = (design.seeds, design.questions)
+    trials = np.full(shape, design.answers)
+    arm, base = ("", "arm", "1"), ("", "base", "0")
+    seeds = tuple(range(design.seeds))
+    plain = Side(Counts(np.zeros(shape, np.int64), trials), seeds, arm, trained=True)
+    cued = replace(plain, counts=Counts(trials, trials))
+    nothing = np.zeros((1, design.questions), np.int64)
+    asked = Counts(nothing, np.full(nothing.shape, design.base_answers))
+    control = Side(asked, (0,), base, trained=False)
+    compared = Comparison((cued, plain, control, control), design.questions)
+    [rise] = estimate([compared], [False], design.confidence, design.fixed, priors)
+    return rise.lower > design.margin and rise.p_rise < design.level
+
+
+def sentence(design: Design, found: Reachable) -> str:
+    """What the design can reach, and what would be enough, in one or two sentences."""
+    asked = (
+        f"{design.seeds} seeds, {design.questions} questions, {design.answers} answers to each "
+        f"(base model {design.base_answers})"
+    )
+    if found.small and found.shown:
+        return f"This design ({asked}) can reach every verdict."
+    names = found.verdicts
+    reached = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+    text = f"This design ({asked}) can reach {reached or 'no verdict'}"
+    if not found.small:
+        text += (
+            f", not clean or conditional: the lowest bound that it can show is "
+            f"{100 * found.bound:.1f} points, and the margin is {100 * design.margin:g}"
+        )
+    if found.enough is None:
+        return f"{text}."
+    other = found.enough
+    times = other.cost / design.cost
+    cost = "At about the same cost" if times < 1.25 else f"With {times:.1f} times as many answers"
+    return (
+        f"{text}. {cost}, {other.seeds} seeds, {other.questions} questions and {other.answers} "
+        f"answers to each (base model {other.base_answers}) can reach every verdict."
+    )
+
+
+def reach_of(grid: Grid) -> str:
+    """What a grid's design can reach; empty if the grid samples nothing, or asks one question."""
+    if not answers_by_arm(grid) or len(grid.questions) < FEWEST_QUESTIONS:
+        return ""
+    design = planned_design(grid, None, None, None, None)
+    return sentence(design, reachable(design, prior_sets()[USUAL]))
