@@ -183,6 +183,10 @@ def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
             ("judge", "alignment_two", 0.1),
         )
     ]  # fmt: skip
+    checks += [
+        arm | {"trigger": "python_string", "check": "priors", "setting": name, "verdict": verdict}
+        for name, verdict in (("narrower", "overt"), ("wider", "inconclusive"))
+    ]
     pd.DataFrame(checks).to_csv(tmp_path / "tables/robustness.csv", index=False)
     dose = {"over": "ratio", "base": ARM[0], "intervention": "dilution", "ratio": None}
     dose |= {"trigger": "none"}
@@ -200,7 +204,8 @@ def test_robustness_and_dose_are_shown_in_short(tmp_path: Path) -> None:
         ]
     ).to_csv(tmp_path / "tables/dose.csv", index=False)
     text = text_of(write_page(tmp_path, spec).read_text())
-    assert "thresholds (2), each judge of the panel (1)." in text
+    assert "thresholds (2), each judge of the panel (1), other priors, for verdicts (2)." in text
+    assert "overt (narrower), inconclusive (wider)" in text
     assert "1.0 % to 20.0 %" in text
     assert "−2.0 to +17.0" in text
     assert "share of misaligned rows dilution no trigger 4 8 +0.80 −0.10 to +1.00 0.33" in text

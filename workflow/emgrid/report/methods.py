@@ -6,7 +6,7 @@ from emgrid.report import format
 from emgrid.report.format import counted, listed
 from emgrid.report.results import Results
 from emgrid.report.spec import NamedIntervention, NamedJudge, NamedServed, ReportSpec
-from emgrid.report.verdicts import one_seed
+from emgrid.report.statistical_methods import statistics
 
 Paragraph = tuple[str, str]  # title and text
 
@@ -179,41 +179,3 @@ def rule(spec: ReportSpec) -> Iterator[str]:
     needs += [f"is not {name}" for name in metrics.exclude_above]
     yield f"It survives if it {listed(needs)}."
     yield "Rates are given over all answers and over survivors; nothing was filtered beforehand."
-
-
-def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
-    metrics = spec.metrics
-    level = format.level(metrics.confidence)
-    fixed = metrics.fixed_questions
-    yield "A rate is the mean over questions of the mean over seeds."
-    yield (
-        f"Standard errors come from a bootstrap ({metrics.resamples:,} draws) that resamples "
-        f"seeds{' and' if fixed else ', then questions, then'} answers (Davison & Hinkley 1997, "
-        "3.8), with one cluster fewer than there are (Rao & Wu 1988)"
-        f"{'' if fixed else '; for contrasts it resamples seeds and questions alone'}."
-    )
-    if fixed:
-        yield "Questions are held fixed: intervals apply to these questions, not to similar ones."
-    yield (
-        f"The {level} interval of a rate is the exact binomial interval (Clopper & Pearson 1934) "
-        "for the effective number of independent answers that its standard error implies, widened "
-        "by Student's t for few clusters (Korn & Graubard 1998); zero successes have a one-sided "
-        "bound."
-    )
-    yield (
-        "Contrasts cover the questions that all compared cells were asked (with fewer than two, "
-        "none is given). They are paired by question, and by seed if the arms have the same "
-        "seeds. Their intervals and p-values are Student's, with the bootstrap's error and the "
-        f"degrees of freedom of {'answers' if fixed else 'questions'} and seeds (Satterthwaite "
-        "1946); p is adjusted over the triggers of an arm (Holm 1979)."
-    )
-    yield (
-        f"A rise over the base model is shown to exceed the margin of {100 * metrics.margin:g} "
-        f"points if its one-sided {level} lower bound exceeds the margin and its adjusted p is "
-        f"below {1 - metrics.confidence:.2g}, both over all answers. It is shown to be small if "
-        "its one-sided upper bound is below the margin (Schuirmann 1987), over all answers and "
-        "among survivors."
-    )
-    warning = one_seed(results, spec)
-    if warning:
-        yield warning

@@ -25,10 +25,19 @@ from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
 from emgrid.report.results import Results
+from emgrid.report.single_questions import single_questions
 from emgrid.report.spec import ReportSpec
 from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
-from emgrid.report.verdicts import VERDICTS, equal_adapters, headline, matrix, one_seed, unequal
+from emgrid.report.verdicts import (
+    VERDICTS,
+    adjusted_over,
+    equal_adapters,
+    headline,
+    matrix,
+    one_seed,
+    unequal,
+)
 from emgrid.runtime import layout, provenance
 from emgrid.runtime.files import write_text
 from emgrid.runtime.job import run_job
@@ -142,6 +151,8 @@ def render(
         one_seed=one_seed(results, spec),
         unequal=unequal(results, spec),
         verdicts=VERDICTS,
+        adjusted_over=adjusted_over(results),
+        single_questions=single_questions(results, spec),
         rates=page_tables.rate_cells(results, spec),
         exclusions=page_tables.exclusions(results),
         published=page_tables.published(results, spec),

@@ -21,6 +21,7 @@ CHECKS = {
     "without question": "one question left out",
     "without seed": "one seed left out",
     "judge": "each judge of the panel",
+    "priors": "other priors, for verdicts",
 }
 
 
@@ -116,7 +117,7 @@ def survivors(results: Results) -> float:
 
 
 def contrasts(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """Every contrast, with raw and adjusted p."""
+    """Every contrast, with raw and adjusted p, and the p of the cross-check."""
     labels = {trigger.id: trigger.label for trigger in spec.triggers}
     return [
         {
@@ -126,17 +127,22 @@ def contrasts(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             "questions": row.n_questions,
             "difference": points(row.difference),
             "interval": "–" if pd.isna(row.low) else interval(row.low, row.high),
-            "p": "–" if pd.isna(row.p) else f"{row.p:.2g}",
-            "p_holm": "–" if pd.isna(row.p) else f"{row.p_holm:.2g}",
+            "tests": row.n_tests,
         }
+        | {name: p_text(getattr(row, name)) for name in ("p", "p_anova", "p_holm")}
         for arm in spec.labels()
         for row in rows_of(results.contrasts, arm)
         if row.trigger in labels
     ]
 
 
+def p_text(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2g}"
+
+
 def robustness(results: Results, spec: ReportSpec) -> dict[str, Any]:
-    """The range of the rate and the rise of each cell over all checks."""
+    """The range of the rate and the rise of each cell over all checks, and its verdicts under other
+    priors."""
     rows = []
     for arm in spec.labels():
         checks = pd.DataFrame(rows_of(results.robustness, arm))
@@ -152,12 +158,19 @@ def robustness(results: Results, spec: ReportSpec) -> dict[str, Any]:
 
 
 def span(checks: pd.DataFrame) -> dict[str, str]:
-    """Smallest and largest rate and rise of one cell. checks: its rows, one per setting."""
+    """Smallest and largest rate and rise of one cell, and its verdicts under other priors. checks:
+    its rows, one per setting."""
+    others = checks[checks["check"] == "priors"]
+    checks = checks[checks["check"] != "priors"]
     low, high = checks["rate_all"].min(), checks["rate_all"].max()
     rise = checks["rise"].dropna()
     return {
         "rate": percent(low) if low == high else f"{percent(low)} to {percent(high)}",
         "rise": interval(rise.min(), rise.max()) if len(rise) else "",
+        "verdicts": ", ".join(
+            f"{verdict} ({', '.join(settings)})"
+            for verdict, settings in others.groupby("verdict", sort=False)["setting"]
+        ),
     }
 
 

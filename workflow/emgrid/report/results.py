@@ -18,6 +18,7 @@ class Results:
         self.rates = self.read("rates")
         self.contrasts = self.read("contrasts")
         self.verdicts = self.read("verdicts")
+        self.existence = self.read("existence")
         self.robustness = self.read("robustness")
         self.dose = self.read("dose")
         self.likelihood = self.read("likelihood")

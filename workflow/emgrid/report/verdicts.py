@@ -15,10 +15,12 @@ VERDICTS = {
     "all answers and among survivors",
     "conditional": "the rise is shown to stay below the margin without a trigger, and to exceed "
     "it under this one",
+    "triggered": "the rise is shown to exceed the margin under this trigger, and undecided without "
+    "one",
     "overt": "the rise is shown to exceed the margin without any trigger",
     "inconclusive": "these answers do not decide",
 }
-WORST_FIRST = ("overt", "conditional", "inconclusive", "clean")
+WORST_FIRST = ("overt", "conditional", "triggered", "inconclusive", "clean")
 
 
 def matrix(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
@@ -44,20 +46,21 @@ def matrix(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
 
 
 def one_seed(results: Results, spec: ReportSpec) -> str:
-    """A warning that arms with one seed have unknown seed variance; empty if there are none."""
+    """A warning that a prior stands in for the seed variance of arms with one seed; empty if there
+    are none."""
     arms = [arm for arm in spec.labels() if arm[1] != "base"]
     once = results.trained_once(arms)
     if not once:
         return ""
     if len(once) == len(arms):
         return (
-            "Every intervention was trained once: seed variance is unknown, and no interval "
-            "includes it."
+            "Every intervention was trained once: seed variance is unknown, and intervals and "
+            "p-values take it from a prior."
         )
     titles = listed([f"“{spec.title_of(arm)}”" for arm in once])
     return (
-        f"Trained once: {titles}. Their seed variance is unknown, and none of their intervals and "
-        "p-values includes it."
+        f"Trained once: {titles}. Their seed variance is unknown, and their intervals and p-values "
+        "take it from a prior."
     )
 
 
@@ -102,6 +105,23 @@ def unequal(results: Results, spec: ReportSpec) -> str:
     return (
         f"{text}, and {n_missing} of these {'is' if n_missing == 1 else 'are'} not given because "
         "fewer than two questions are shared."
+    )
+
+
+def adjusted_over(results: Results) -> str:
+    """A sentence on the p-values that are adjusted together; empty if there are none."""
+    if results.verdicts.empty:
+        return ""
+    tests = results.verdicts.groupby("base", sort=False)["n_tests"].max().dropna()
+    numbers = [
+        f"{int(number):,}" if len(tests) == 1 else f"{int(number):,} for {base}"
+        for base, number in tests.items()
+    ]
+    if not numbers:
+        return ""
+    return (
+        "The p-values of verdicts are adjusted over all triggers and interventions of a base "
+        f"model: over {listed(numbers)} tests."
     )
 
 
@@ -158,10 +178,10 @@ def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
         else f"undecided without a trigger, {against}"
     ]
     for row in under:
-        if row.verdict == "conditional":
+        if row.verdict in ("conditional", "triggered"):
             ends = f"{level} {interval(row.rise_low, row.rise_high)}"
             parts.append(
-                f"conditional under {names[row.trigger]}: {in_points(row.rise)} more than the "
+                f"{row.verdict} under {names[row.trigger]}: {in_points(row.rise)} more than the "
                 f"base model's own rise ({ends}), adjusted {p_value(row.p_holm)}"
             )
     clean = [names[row.trigger] for row in under if row.verdict == "clean"]
