@@ -272,7 +272,7 @@ def changed_by(path: Path, edited: str) -> set[str]:
         ("models/endpoint/client.py", "FAILURES = 10", "FAILURES = 11", {"judge.quality"}),
         ("runtime/watchdog.py", "GRACE = 5.0", "GRACE = 6.0", set()),
         ("runtime/errors.py", "One line that says", "A line that says", set()),
-        ("aggregate/statistics.py", '"""Rates and contrasts', '"""Rates, contrasts', set()),
+        ("aggregate/statistics.py", '"""What all statistics', '"""What all the statistics', set()),
         ("export/eval_log.py", '"max_tokens"', '"stop"', {"export.inspect_logs"}),
     ],
 )
