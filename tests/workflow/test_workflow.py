@@ -173,7 +173,7 @@ def test_reformatting_the_config_changes_nothing(finished: GridRun) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        (["interventions", "dilution", "ratio"], 2, "interventions.dilution.ratio: ratio 2 is outside"),
+        (["interventions", "dilution", "ratio"], 2, "interventions.dilution.ratio: ratio 2 is"),
         (["training", "learning_rte"], 1, "unknown key 'learning_rte', did you mean 'learning_"),
         (["data", "benign"], "nothing", "data.benign: unknown data set 'nothing'"),
     ],
