@@ -189,7 +189,7 @@ def angle_terms(compared: Comparison) -> list[Signed]:
 
 
 def aligned(side: Side, seeds: Sequence[int]) -> Counts:
-    """The counts with a row for each of these seeds, without trials where there are none."""
+    """The counts with one row for each of these seeds; a seed without answers has no trials."""
     rows = [seeds.index(seed) for seed in side.seeds]
     successes, trials = np.zeros((2, len(seeds), side.counts.trials.shape[1]), np.int64)
     successes[rows], trials[rows] = side.counts.successes, side.counts.trials

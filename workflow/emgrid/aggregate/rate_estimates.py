@@ -1,8 +1,8 @@
 """Rates of cells with their intervals, many at a time, from the hierarchy with a spike at zero.
 
 The rate of a cell is the mean over questions of the mean over seeds. Its interval is that of
-rate_posterior.py. A single question is a question of its own, and none of a population: its
-interval is over seeds and answers alone.
+rate_posterior.py. The interval of a single question covers seeds and answers, and no other
+questions.
 """
 
 from collections.abc import Sequence

@@ -46,8 +46,8 @@ def matrix(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
 
 
 def one_seed(results: Results, spec: ReportSpec) -> str:
-    """A warning that a prior stands in for the seed variance of arms with one seed; empty if there
-    are none."""
+    """A warning that only a prior gives the seed variance of arms with one seed; empty if every arm
+    has several seeds."""
     arms = [arm for arm in spec.labels() if arm[1] != "base"]
     once = results.trained_once(arms)
     if not once:
