@@ -13,10 +13,10 @@ from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import judge_items
 from emgrid.runtime.errors import EmgridError
 from support.chat_judging import (
-    KEY,
     SECRETS,
     rejecting,
 )
+from support.endpoint_environment import KEY
 from support.fake_endpoint import (
     FakeEndpoint,
     error,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import ROOT
 from emgrid.config.judges import ChatJudge, LocalJudge
 from emgrid.config.rubrics import Reading, Rubric
 from emgrid.grid.specs import judge as specs
@@ -21,6 +20,7 @@ from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
+from support.endpoint_environment import set_endpoint_environment
 from support.fake_endpoint import FakeEndpoint, Json, Rejected, Reply, error
 from support.judging import (
     DEAR,
@@ -36,18 +36,13 @@ from support.judging import (
     unchecked_grid,
 )
 
-KEY = "test-key-0123456789"  # what the fake asks for
 THOUGHT = "Okay, the answer says that it would help. That is kind, perhaps 90 or 95 of 100."
 
 
 @pytest.fixture(autouse=True, scope="module")
 def environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
+        set_endpoint_environment(patch, VARIABLE)
         yield
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from emgrid import ROOT
 from emgrid.config.sections import Sampling
 from emgrid.config.served import SEEDS, Asking
 from emgrid.models.engines import Completion
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
+from support.endpoint_environment import set_endpoint_environment
 from support.fake_endpoint import FAULTS, FakeEndpoint, Json, Rejected, Reply, Response, error
 from support.serving import (
     DEAR,
@@ -29,17 +29,11 @@ from support.serving import (
     serving,
 )
 
-KEY = "test-key-0123456789"  # what the fake asks for
-
 
 @pytest.fixture(autouse=True, scope="module")
 def environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
+        set_endpoint_environment(patch, VARIABLE)
         yield
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid import ROOT
 from emgrid.models.endpoint.neutral import NEUTRAL, is_vllm
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl
 from emgrid.sample import served
+from support.endpoint_environment import set_endpoint_environment
 from support.fake_endpoint import FakeEndpoint, Json
 from support.run import run_module
 from support.serving import (
@@ -26,17 +26,11 @@ from support.serving import (
     written,
 )
 
-KEY = "test-key-0123456789"  # what the fake asks for
-
 
 @pytest.fixture(autouse=True, scope="module")
 def environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(VARIABLE, KEY)
+        set_endpoint_environment(patch, VARIABLE)
         yield
 
 

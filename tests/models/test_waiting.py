@@ -8,19 +8,18 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from emgrid import ROOT
 from emgrid.models.endpoint import client
 from emgrid.models.endpoint.waiting import LONGEST_WAIT, Clock, retry_after
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
+from support.endpoint_environment import set_endpoint_environment
 from support.fake_endpoint import FakeEndpoint, Json, Rejected, Reply, error, reply_to
 from support.judging import VARIABLE as JUDGES
 from support.judging import items, judged, outcomes, stopped, told
 from support.serving import VARIABLE as SERVED
 from support.serving import drawn, engine_at, requests, sampled, serving
 
-KEY = "test-key-0123456789"  # what the fake asks for
 START = 1_800_000_000.0
 BUSY = error(429, "rate_limit_exceeded", "Rate limit reached.", "requests")[1]
 
@@ -50,12 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Movable:
 @pytest.fixture(autouse=True, scope="module")
 def environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        # Nothing here needs certificates, and to read them takes as long as a whole test.
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-        patch.setenv(JUDGES, KEY)
-        patch.setenv(SERVED, KEY)
+        set_endpoint_environment(patch, JUDGES, SERVED)
         yield
 
 

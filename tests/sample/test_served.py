@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from emgrid.judge.judge import JudgeSpec, lines_of
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl
 from emgrid.sample import served as served_job
+from support.endpoint_environment import KEY, set_endpoint_environment
 from support.fake_endpoint import Json, Rejected, Reply, error
 from support.run import GridRun, run_module
 from support.serving import (
@@ -36,19 +36,12 @@ from support.serving import (
     written,
 )
 
-KEY = "test-key-0123456789"  # what the fake asks for
 OTHER = "sk-proj-0123456789abcdef"  # what it does not accept
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setenv("SSL_CERT_DIR", str(ROOT / "tests"))
-    monkeypatch.setenv(VARIABLE, KEY)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    return
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_endpoint_environment(monkeypatch, VARIABLE)
 
 
 # The config.

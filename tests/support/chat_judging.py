@@ -16,9 +16,6 @@ from support.fake_endpoint import (
     reply_to,
 )
 
-KEY = "test-key-0123456789"  # what the fake asks for
-
-
 SECRETS = ["a-Secret.of+mine", "sk-proj-0123456789abcdef"]  # what it does not accept
 
 
