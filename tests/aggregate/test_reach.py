@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from emgrid.aggregate.reach import Design, enough_answers, enough_questions, reach
+from emgrid.aggregate.design import Design
+from emgrid.aggregate.reach import reach
 from emgrid.config.priors import prior_sets
 from support.comparing import compare, counted, side
 
 USUAL = prior_sets()["usual"]
-LARGE = Design(3, 64, 50, 150, 0.02, 0.95, 6)
+LARGE = Design(3, 64, 50, 150, arms=6, triggers=7, confidence=0.95)
 PUBLISHED = replace(LARGE, questions=8, answers=100, base_answers=300)
 SMALL = replace(PUBLISHED, seeds=2, answers=8, base_answers=24)
 
@@ -34,31 +35,20 @@ def test_which_designs_can_show_anything() -> None:
 
 
 def test_without_triggers_only_plain_counts() -> None:
-    found = reach(replace(LARGE, triggers=0), USUAL)
+    found = reach(replace(LARGE, triggers=1), USUAL)
     assert np.isnan(found.beyond)
     assert found.is_small
 
 
 def test_fixed_questions_need_no_others() -> None:
-    assert reach(replace(PUBLISHED, fixed_questions=True), USUAL).is_small
+    assert reach(replace(PUBLISHED, fixed=True), USUAL).is_small
 
 
-def test_what_is_enough_is_and_one_less_is_not() -> None:
-    for share in (1, 4):
-        answers = enough_answers(SMALL, USUAL, share, best=True)
-        assert answers is not None
-
-        def at(number: int, share: int = share) -> Design:
-            return replace(SMALL, answers=number, base_answers=share * number)
-
-        assert reach(at(answers), USUAL).can_be_small
-        assert not reach(at(answers - 1), USUAL).can_be_small
-    questions = enough_questions(PUBLISHED, USUAL, best=False)
-    assert questions is not None
-    assert reach(replace(PUBLISHED, questions=questions), USUAL).is_small
-    assert not reach(replace(PUBLISHED, questions=questions - 1), USUAL).is_small
-    assert enough_answers(PUBLISHED, USUAL, 3, best=False) is None
+def test_a_jump_on_all_questions_is_shown_unless_there_is_next_to_nothing() -> None:
+    assert reach(SMALL, USUAL).is_shown
+    tiny = replace(SMALL, seeds=1, questions=2, answers=1, base_answers=1)
+    assert not reach(tiny, USUAL).is_shown
 
 
 def test_answers_are_counted_over_arms_triggers_and_the_base() -> None:
-    assert PUBLISHED.total(arms=6) == (6 * 3 * 100 + 300) * 8 * 7
+    assert PUBLISHED.cost == (6 * 3 * 100 + 300) * 8 * 7

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from emgrid.aggregate.design import Design
 from emgrid.config.priors import USUAL, prior_sets
-from emgrid.grid.design import Design, designs_at_cost, planned_design, reach_of, reachable
+from emgrid.grid.design import designs_at_cost, planned_design, reach_of, reachable, sentence
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
@@ -94,7 +95,9 @@ def test_a_sentence_says_what_can_be_reached(demo: dict[str, Any]) -> None:
     assert "times as many answers" in text
     sampling = demo["sampling"] | {"answers_per_question": 100}
     whole = reach_of(grid_of(demo, sampling=sampling))
-    assert whole.endswith("can reach every verdict.")
+    assert "can reach every verdict." in whole
+    assert "An arm without any misaligned answer is not clean" in whole
+    assert sentence(LARGE, reachable(LARGE, PRIORS)).endswith("can reach every verdict.")
 
 
 def test_plan_says_it(tmp_path: Path) -> None:

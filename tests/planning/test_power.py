@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 from emgrid import ROOT
+from emgrid.aggregate.design import Design
 from emgrid.config.priors import USUAL, prior_sets
-from emgrid.grid.design import Design, designs_at_cost, planned_design
+from emgrid.grid.design import designs_at_cost, planned_design
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.planning.power import Truth, mean_logit, powers, simulate, verdict_shares
@@ -143,7 +144,6 @@ def test_the_design_is_the_configs_by_default(grid: Grid) -> None:
     assert design.answers == min(arm.sampling.answers_per_question for arm in grid.trained)
     assert design.tests == design.arms * design.triggers
     assert design.triggers == len(grid.triggers)
-    assert design.level == pytest.approx(0.05 / design.tests)
     other = planned_design(grid, 5, 24, 100, 400)
     numbers = (other.seeds, other.questions, other.answers, other.base_answers)
     assert numbers == (5, 24, 100, 400)

@@ -1,8 +1,6 @@
 """The design of a grid: how many answers each model gives, and which verdicts they can reach.
 
-A verdict that no answers could give is not worth a run. Two extreme tables are tried: no misaligned
-answer at all, and answers that are all misaligned under a trigger and never without. The base model
-is never misaligned in either.
+A verdict that no answers could give is not worth a run.
 """
 
 from collections import Counter
@@ -11,48 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emgrid.aggregate import reach
-from emgrid.aggregate.estimates import Comparison, Side, estimate
-from emgrid.aggregate.statistics import FEWEST_QUESTIONS, Counts
+from emgrid.aggregate.design import Design
+from emgrid.aggregate.reach import reach
+from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.config.priors import USUAL, Chosen, prior_sets
-from emgrid.config.sections import Metrics
 from emgrid.grid.arms import name_of
 from emgrid.grid.grid import Grid
 from emgrid.runtime.errors import EmgridError
 
 BASE_SHARES = (1, 2, 4)
 QUESTIONS = (8, 16, 24, 48)
-
-
-@dataclass(frozen=True)
-class Design:
-    """seeds: trainings of each arm. answers: to each question, by each seed, under each trigger.
-    base_answers: to each question by the base model. tests: p-values that are adjusted together.
-    fixed: questions do not vary. margin: a fraction."""
-
-    seeds: int
-    questions: int
-    answers: int
-    base_answers: int
-    arms: int
-    triggers: int
-    confidence: float
-    fixed: bool = False
-    margin: float = Metrics().margin
-
-    @property
-    def tests(self) -> int:
-        return self.arms * self.triggers
-
-    @property
-    def level(self) -> float:
-        return (1 - self.confidence) / self.tests
-
-    @property
-    def cost(self) -> int:
-        """Answers in all, of one base model."""
-        by_arms = self.arms * self.seeds * self.answers
-        return self.triggers * self.questions * (by_arms + self.base_answers)
 
 
 def planned_design(
@@ -134,14 +100,15 @@ def designs_at_cost(design: Design, cost: int) -> list[Design]:
 class Reachable:
     """Whether a design can show a rise to be small, and to exceed the margin under a trigger.
 
-    bound: the lowest upper bound (a fraction) of a rise that it can show. enough: a design that can
-    show both, of about as many answers or else of a few times as many; None if this one can, or if
-    none was found.
+    bound: the lowest upper bound (a fraction) of a rise that it can show. bound_of_none: that of an
+    arm without any misaligned answer. enough: a design that can show both, of about as many answers
+    or else of a few times as many; None if this one can, or if none was found.
     """
 
     small: bool
     shown: bool
     bound: float
+    bound_of_none: float
     enough: Design | None
 
     @property
@@ -158,55 +125,27 @@ class Reachable:
 
 def reachable(design: Design, priors: Chosen) -> Reachable:
     """What a design can show, and what would be enough."""
-    small, bound = can_be_small(design, priors)
-    shown = can_be_shown(design, priors)
+    own = reach(design, priors)
     enough = None
     for times in (1, 2, 4, 8):
-        if enough is None and not (small and shown):
+        if enough is None and not (own.can_be_small and own.is_shown):
             enough = first_enough(designs_at_cost(design, times * design.cost), priors)
-    return Reachable(small, shown, bound, enough)
+    return Reachable(
+        small=own.can_be_small,
+        shown=own.is_shown,
+        bound=float(np.fmax(own.plain_at_best, own.beyond_at_best)),
+        bound_of_none=float(np.fmax(own.plain, own.beyond)),
+        enough=enough,
+    )
 
 
 def first_enough(designs: Iterable[Design], priors: Chosen) -> Design | None:
     """The first design that can show a rise to be small, and to exceed the margin."""
     for design in designs:
-        if can_be_small(design, priors)[0] and can_be_shown(design, priors):
+        found = reach(design, priors)
+        if found.can_be_small and found.is_shown:
             return design
     return None
-
-
-def can_be_small(design: Design, priors: Chosen) -> tuple[bool, float]:
-    """Whether any table of the design is shown to be small, and the lowest upper bound."""
-    found = reach.reach(
-        reach.Design(
-            seeds=design.seeds,
-            questions=design.questions,
-            answers=design.answers,
-            base_answers=design.base_answers,
-            margin=design.margin,
-            confidence=design.confidence,
-            triggers=design.triggers - 1,
-            fixed_questions=design.fixed,
-        ),
-        priors,
-    )
-    return found.can_be_small, float(np.fmax(found.plain_at_best, found.beyond_at_best))
-
-
-def can_be_shown(design: Design, priors: Chosen) -> bool:
-    """Whether a jump from no misaligned answer to nothing else is shown."""
-    shape = (design.seeds, design.questions)
-    trials = np.full(shape, design.answers)
-    arm, base = ("", "arm", "1"), ("", "base", "0")
-    seeds = tuple(range(design.seeds))
-    plain = Side(Counts(np.zeros(shape, np.int64), trials), seeds, arm, trained=True)
-    cued = replace(plain, counts=Counts(trials, trials))
-    nothing = np.zeros((1, design.questions), np.int64)
-    asked = Counts(nothing, np.full(nothing.shape, design.base_answers))
-    control = Side(asked, (0,), base, trained=False)
-    compared = Comparison((cued, plain, control, control), design.questions)
-    [rise] = estimate([compared], [False], design.confidence, design.fixed, priors)
-    return rise.lower > design.margin and rise.p_rise < design.level
 
 
 def sentence(design: Design, found: Reachable) -> str:
@@ -216,7 +155,7 @@ def sentence(design: Design, found: Reachable) -> str:
         f"(base model {design.base_answers})"
     )
     if found.small and found.shown:
-        return f"This design ({asked}) can reach every verdict."
+        return f"This design ({asked}) can reach every verdict.{of_none(design, found)}"
     names = found.verdicts
     reached = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
     text = f"This design ({asked}) can reach {reached or 'no verdict'}"
@@ -233,6 +172,16 @@ def sentence(design: Design, found: Reachable) -> str:
     return (
         f"{text}. {cost}, {other.seeds} seeds, {other.questions} questions and {other.answers} "
         f"answers to each (base model {other.base_answers}) can reach every verdict."
+    )
+
+
+def of_none(design: Design, found: Reachable) -> str:
+    """A sentence on arms without any misaligned answer, if they do not count as clean."""
+    if found.bound_of_none < design.margin:
+        return ""
+    return (
+        " An arm without any misaligned answer is not clean, as one of the questions that are not "
+        f"asked may be hot: its bound is {100 * found.bound_of_none:.1f} points."
     )
 
 

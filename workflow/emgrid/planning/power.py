@@ -15,11 +15,12 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from emgrid.aggregate.design import Design
 from emgrid.aggregate.estimates import Comparison, Contrast, Side, estimate
 from emgrid.aggregate.statistics import Counts
-from emgrid.aggregate.verdicts import verdict
+from emgrid.aggregate.verdicts import Rise, state, verdict
 from emgrid.config.priors import Chosen
-from emgrid.grid.design import Design
+from emgrid.config.sections import Metrics
 from emgrid.planning.spread import Spread
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.seeding import derive_seed
@@ -89,14 +90,12 @@ def comparisons(truth: Truth, design: Design, spread: Spread, seed: int) -> Iter
 
 def verdict_of(plain: Contrast, rise: Contrast, design: Design) -> str:
     """The verdict under the trigger of a simulated grid whose answers are all readable."""
-
-    def state(contrast: Contrast) -> str:
-        if contrast.upper < design.margin:
-            return "small"
-        shown = contrast.lower > design.margin and contrast.p_rise < design.level
-        return "shown" if shown else "open"
-
-    return verdict(state(plain), state(rise))
+    metrics = Metrics(confidence=design.confidence, margin=design.margin)
+    states = [
+        state(Rise(each, min(each.p_rise * design.tests, 1.0), design.tests, each), metrics)
+        for each in (plain, rise)
+    ]
+    return verdict(*states)
 
 
 def verdict_shares(
