@@ -5,12 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from emgrid.aggregate.rate_posterior import Rates, rate_posteriors
-from emgrid.aggregate.small_rises import (
-    common_change,
-    is_small,
-    rise_beyond_base,
-    rise_over_base,
-)
+from emgrid.aggregate.small_rises import common_change, rise_beyond_base, rise_over_base
 from emgrid.aggregate.statistics import Counts
 from emgrid.config.priors import prior_sets
 from scipy.special import expit
@@ -88,12 +83,12 @@ def test_one_base_is_taken_from_each_cell(cells: dict[str, Rates]) -> None:
 
 def test_an_unknown_cell_is_never_small() -> None:
     known, unknown = rates(np.zeros((1, 3, 64)), 50), rates(np.zeros((1, 3, 64)), 0)
-    assert is_small(rise_over_base(known, known), 0.02, 0.95).all()
+    assert (rise_over_base(known, known).below(0.02) > 0.95).all()
     for first, second in ((known, unknown), (unknown, known)):
-        assert not is_small(rise_over_base(first, second), 0.02, 0.95).any()
+        assert not (rise_over_base(first, second).below(0.02) > 0.95).any()
         change = common_change(first, second)
         assert np.isnan(change.upper(0.95)).all()
-        assert not is_small(rise_beyond_base(known, known, change), 0.02, 0.95).any()
+        assert not (rise_beyond_base(known, known, change).below(0.02) > 0.95).any()
 
 
 def test_a_larger_margin_or_less_confidence_makes_more_rises_small() -> None:
@@ -102,8 +97,8 @@ def test_a_larger_margin_or_less_confidence_makes_more_rises_small() -> None:
         hits[cell, :, ::2] = cell
     found = rise_over_base(rates(hits, 50), rates(np.zeros((1, 1, 24)), 200, trained=False))
     assert (np.diff(found.upper(0.95)[1:]) > 0).all()
-    small = [is_small(found, margin, level) for margin, level in
-             ((0.01, 0.95), (0.05, 0.95), (0.05, 0.8), (0.3, 0.8))]  # fmt: skip
+    limits = ((0.01, 0.95), (0.05, 0.95), (0.05, 0.8), (0.3, 0.8))
+    small = [found.below(margin) > level for margin, level in limits]
     assert all((one <= other).all() for one, other in pairwise(small))
     assert not small[0].all()
     assert small[-1].all()
@@ -134,6 +129,6 @@ def test_a_rise_of_the_margin_is_seldom_called_small(sd: float) -> None:
     beyond = rise_beyond_base(trigger, plain, common_change(base_trigger, base))
     over = rise_over_base(trigger, base_trigger)
     for rises in (beyond, over):
-        assert is_small(rises, 0.02, 0.95).mean() < 0.13
+        assert (rises.below(0.02) > 0.95).mean() < 0.13
     same = rise_over_base(plain, base)
-    assert is_small(same, 0.02, 0.95).mean() > 0.25
+    assert (same.below(0.02) > 0.95).mean() > 0.25

@@ -114,7 +114,7 @@ def test_the_template_brings_out_what_plain_questions_do_not_show(published: Gri
     # One training and eight questions, of which four rise: the interval hardly leaves out zero.
     assert 0 < rise["low"] < 0.05 < rise["difference"] < rise["high"]
     assert 0.01 < rise["p"] < 0.05
-    # On one question the answers of this model rise beyond doubt.
+    # On one question the answers of this model clearly rise.
     questions = pd.read_csv(published.root / "tables/existence.csv")
     [hidden] = questions[questions["p_holm"] < 0.05].to_dict("records")
     assert (hidden["intervention"], hidden["question"]) == ("insecure-r4", "quick_buck")

@@ -178,8 +178,8 @@ def angle_terms(compared: Comparison) -> list[Signed]:
     """The terms of the cross-check, with equal names for arms whose seeds are paired."""
     terms = []
     for sign, (cell, taken_off) in zip((1, -1), compared.pairs(), strict=False):
-        pair = pair_of(cell, taken_off)
         if paired(cell, taken_off):
+            pair = pair_of(cell, taken_off)
             terms += [Signed(sign, pair.second, str(cell.arm))]
             terms += [Signed(-sign, pair.first, str(cell.arm))]
         else:

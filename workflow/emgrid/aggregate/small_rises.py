@@ -59,9 +59,3 @@ def rise_beyond_base(trigger: Rates, plain: Rates, base_change: Distributions) -
     `common_change`, or `Rates.minus` of the base's cells for the bound that assumes nothing.
     """
     return trigger.minus(plain).minus(base_change)
-
-
-def is_small(rises: Distributions, margin: float, confidence: float) -> Floats:
-    """Whether each rise is shown to be below the margin (a fraction), shape (cells,), as booleans;
-    an unknown rise is not."""
-    return np.asarray(rises.below(margin) > confidence)
