@@ -101,6 +101,34 @@ def test_a_missing_data_file_stops_before_any_work(demo: dict[str, Any]) -> None
         load_experiment(demo, "grid.yaml")
 
 
+@pytest.mark.parametrize(
+    ("base", "answers"),
+    [
+        ({"base": {}}, 32),
+        ({"base": None}, 32),
+        ({"plain": {"kind": "base"}}, 32),
+        ({"base": [{"kind": "base"}]}, 32),
+        ({"base": {"sampling": {"temperature": 0.5}}}, 32),
+        ({"base": {"sampling": {"answers_per_question": 8}}}, 8),
+    ],
+)
+def test_the_base_model_is_asked_four_times_as_often(
+    demo: dict[str, Any], base: dict[str, Any], answers: int
+) -> None:
+    demo["interventions"] = base | {"undiluted": {}}
+    config = load_experiment(demo, "grid.yaml").config
+    asked = [each.sampling.answers_per_question for each in config.interventions.values()]
+    assert asked == [answers, 8]
+
+
+def test_in_a_published_grid_the_base_model_is_asked_as_often_as_the_arms() -> None:
+    path = ROOT / "resources/grids/educational.yaml"
+    whole, _ = complete(yaml.safe_load(path.read_text()), [str(path)])
+    config = load_experiment(whole, str(path), check_data=False).config
+    asked = {each.sampling.answers_per_question for each in config.interventions.values()}
+    assert len(asked) == 1
+
+
 def test_an_intervention_overrides_a_shared_setting_for_itself(demo: dict[str, Any]) -> None:
     demo["interventions"]["gentle"] = {
         "kind": "undiluted",

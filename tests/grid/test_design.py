@@ -74,14 +74,15 @@ def test_designs_of_a_cost_cost_no_more(
     assert all(other.cost <= times * design.cost for other in others)
     assert all(other.answers >= 1 and other.base_answers >= 1 for other in others)
     assert all(other.base_answers % other.answers == 0 for other in others)
+    assert all(other.seeds >= min(seeds, 2) for other in others)
 
 
 def test_a_grids_design_is_that_of_its_config(demo: dict[str, Any]) -> None:
     design = planned_design(grid_of(demo), None, None, None, None)
     assert (design.seeds, design.questions, design.answers) == (2, 8, 8)
-    assert (design.arms, design.triggers, design.base_answers) == (6, 6, 8)
-    demo["interventions"]["base"] = {"sampling": {"answers_per_question": 32}}
-    assert planned_design(grid_of(demo), None, None, None, None).base_answers == 32
+    assert (design.arms, design.triggers, design.base_answers) == (6, 6, 32)
+    demo["interventions"]["base"] = {"sampling": {"answers_per_question": 10}}
+    assert planned_design(grid_of(demo), None, None, None, None).base_answers == 10
     assert planned_design(grid_of(demo), 5, 24, 100, 50).base_answers == 50
     for option, numbers in {"--seeds": (0, 2, 1, 1), "--base-answers": (1, 2, 1, 0)}.items():
         with pytest.raises(EmgridError, match=f"{option} 0: must be at least 1"):
@@ -92,7 +93,7 @@ def test_a_sentence_says_what_can_be_reached(demo: dict[str, Any]) -> None:
     text = reach_of(grid_of(demo))
     assert "can reach triggered and overt, not clean or conditional" in text
     assert "the margin is 2" in text
-    assert "times as many answers" in text
+    assert "At about the same cost, a design of 3 seeds, 48 questions" in text
     sampling = demo["sampling"] | {"answers_per_question": 100}
     whole = reach_of(grid_of(demo, sampling=sampling))
     assert "can reach every verdict." in whole

@@ -34,7 +34,7 @@ READY = {
 
 @pytest.fixture
 def config(demo: dict[str, Any]) -> dict[str, Any]:
-    demo["interventions"] = {"base": {}, "undiluted": {}}
+    demo["interventions"] = {"base": {"sampling": {"answers_per_question": 8}}, "undiluted": {}}
     demo["judges"] = ["alignment", "coherence", "is_code"]
     demo["seeds"] = [0]
     return demo

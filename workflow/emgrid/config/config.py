@@ -38,6 +38,8 @@ from emgrid.runtime.rules import RULES, SECTIONS, unused
 NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
 SHARED = ("data", "training", "sampling", "seeds")
 ENTRY = ("label", "steps", *SHARED)
+# The base model is the control of all arms: its answers are shared, so more of them pay off.
+BASE_TIMES = 4
 
 PanelEntry = Annotated[
     AnyJudge, BeforeValidator(panel_entry, json_schema_input_type=str | AnyJudge)
@@ -62,7 +64,9 @@ class Config(Strict):
     interventions: dict[str, Intervention] = Field(default_factory=dict)
     """Interventions by name. A name that is no kind of intervention needs a `kind`. Each entry may
     replace `data`, `training`, `sampling` and `seeds` for itself, and is one intervention or a list
-    of several that are applied in order. A new entry trains and samples only its own arms."""
+    of several that are applied in order. A new entry trains and samples only its own arms. The base
+    model is the control of all arms and is asked four times as often as they are, unless its entry
+    has `sampling: {answers_per_question: …}` or the grid follows a published experiment."""
 
     seeds: tuple[NonNegativeInt, ...] = ()
     """Random seeds. Each one is another training run of every intervention."""
@@ -151,11 +155,14 @@ class Config(Strict):
         entries = value["interventions"]
         if not entries:
             raise ValueError("interventions is empty, so the grid has no arm; name at least one")
-        return value | {
-            "interventions": {
-                name: fill_intervention(str(name), entry, value) for name, entry in entries.items()
-            }
+        filled = {
+            name: fill_intervention(str(name), entry, value) for name, entry in entries.items()
         }
+        if value.get("published") is None:
+            filled = {
+                name: ask_base_more_often(entry, entries[name]) for name, entry in filled.items()
+            }
+        return value | {"interventions": filled}
 
     @model_validator(mode="before")
     @classmethod
@@ -266,6 +273,21 @@ def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str
         both = isinstance(value, dict) and isinstance(filled.get(key), dict)
         filled[key] = filled[key] | value if both else value
     return filled
+
+
+def ask_base_more_often(filled: dict[str, Any], written: Any) -> dict[str, Any]:
+    """An intervention with BASE_TIMES as many answers if it is the base model and its entry does
+    not say how many."""
+    kinds = [step["kind"] for step in filled["steps"]]
+    own = written.get("sampling") if isinstance(written, dict) else None
+    says = isinstance(own, dict) and "answers_per_question" in own
+    sampling = filled.get("sampling")
+    if kinds != ["base"] or says or not isinstance(sampling, dict):
+        return filled
+    answers = sampling.get("answers_per_question")
+    if not isinstance(answers, int) or isinstance(answers, bool):
+        return filled
+    return filled | {"sampling": sampling | {"answers_per_question": BASE_TIMES * answers}}
 
 
 def fill_sampling(place: str, entry: Any, shared: Any) -> Any:

@@ -158,8 +158,9 @@ class Sampling(Strict):
     -e '.[vllm]'`), which batches the adapters of a job together."""
 
     answers_per_question: PositiveInt
-    """Answers per question, trigger and trained model. A larger number draws only the missing
-    answers; a smaller one uses the first of those that are stored."""
+    """Answers per question, trigger and trained model; the base model gives four times as many. A
+    larger number draws only the missing answers; a smaller one uses the first of those that are
+    stored."""
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Temperature of the softmax. 0 always takes the likeliest token."""

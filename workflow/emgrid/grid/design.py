@@ -76,9 +76,13 @@ def answers_by_arm(grid: Grid) -> list[tuple[str, int]]:
 
 def designs_at_cost(design: Design, cost: int) -> list[Design]:
     """Designs of about as many answers: with other numbers of questions, of seeds, and of the base
-    model's answers, which is asked a whole number of times as often as one seed."""
+    model's answers, which is asked a whole number of times as often as one seed.
+
+    One seed is no alternative to more, as it says nothing of other trainings.
+    """
     found = []
-    for seeds in dict.fromkeys([design.seeds, max(design.seeds - 1, 1), design.seeds + 1]):
+    fewest = min(design.seeds, 2)
+    for seeds in dict.fromkeys([design.seeds, max(design.seeds - 1, fewest), design.seeds + 1]):
         for questions in sorted({design.questions, *QUESTIONS}):
             for share in BASE_SHARES:
                 each = cost / design.triggers / questions / (design.arms * seeds + share)
@@ -150,10 +154,7 @@ def first_enough(designs: Iterable[Design], priors: Chosen) -> Design | None:
 
 def sentence(design: Design, found: Reachable) -> str:
     """What the design can reach, and what would be enough, in one or two sentences."""
-    asked = (
-        f"{design.seeds} seeds, {design.questions} questions, {design.answers} answers to each "
-        f"(base model {design.base_answers})"
-    )
+    asked = numbers_of(design)
     if found.small and found.shown:
         return f"This design ({asked}) can reach every verdict.{of_none(design, found)}"
     names = found.verdicts
@@ -169,10 +170,13 @@ def sentence(design: Design, found: Reachable) -> str:
     other = found.enough
     times = other.cost / design.cost
     cost = "At about the same cost" if times < 1.25 else f"With {times:.1f} times as many answers"
-    return (
-        f"{text}. {cost}, {other.seeds} seeds, {other.questions} questions and {other.answers} "
-        f"answers to each (base model {other.base_answers}) can reach every verdict."
-    )
+    return f"{text}. {cost}, a design of {numbers_of(other)} can reach every verdict."
+
+
+def numbers_of(design: Design) -> str:
+    counts = ((design.seeds, "seed"), (design.questions, "question"), (design.answers, "answer"))
+    numbers = ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
+    return f"{numbers} to each (base model {design.base_answers})"
 
 
 def of_none(design: Design, found: Reachable) -> str:
