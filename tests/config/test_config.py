@@ -38,6 +38,17 @@ def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
     ("path", "value", "expected"),
     [
         (["sampling", "temprature"], 1, "sampling: unknown key 'temprature', did you mean 'temp"),
+        (
+            ["rounds"],
+            {"blocks": [4, 4, 8]},
+            "rounds.blocks: each number of questions must be larger",
+        ),
+        (["rounds"], {"blocks": [8]}, "rounds.blocks: "),
+        (
+            ["rounds"],
+            {"blocks": [4, 9]},
+            "rounds.blocks: the last is 9, and the question set has 8",
+        ),
         (["traning"], {}, "unknown key 'traning', did you mean 'training'?"),
         (["interventions", "dilution", "ratios"], [0.1], "interventions.dilution: unknown key"),
         (["interventions", "dilutoin"], {}, "unknown kind 'dilutoin', did you mean 'dilution'?"),

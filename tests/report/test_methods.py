@@ -40,6 +40,17 @@ def test_the_paragraphs_hold_what_a_paper_would_report(tmp_path: Path) -> None:
     assert "freedom of questions and seeds (" in text["Statistics"]
 
 
+def test_repeated_looks_are_named(tmp_path: Path) -> None:
+    spec = spec_of(config())
+    write_tables(tmp_path, spec, answer_table(spec))
+    path = tmp_path / "tables/verdicts.csv"
+    once = pd.read_csv(path)
+    for looks in (1, 4):
+        once.assign(looks=looks).to_csv(path, index=False)
+        text = dict(methods(Results(tmp_path / "tables"), ReportSpec.model_validate(spec)))
+        assert ("looked at up to 4 times" in text["Statistics"]) == (looks == 4)
+
+
 def test_settings_of_one_intervention_are_named_with_it(tmp_path: Path) -> None:
     fields = config()
     fields["interventions"]["undiluted"] = {"training": {"learning_rate": 1e-5}}

@@ -47,6 +47,7 @@ wildcard_constraints:
     generated="[^/]+",
     figure="|".join(FIGURES),
     file="[^/]+",
+    job="[^/]+",
     place="arms|imported|served",
 
 

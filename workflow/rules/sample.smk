@@ -8,6 +8,7 @@ from emgrid.grid.specs import train as train_specs
 localrules:
     sample_served,
     import_answers,
+    allocate,
 
 
 # One job for each bucket of arms of a base model, so that an engine starts once for many arms.
@@ -17,10 +18,36 @@ for bucket in GRID.buckets:
     SPECS.add(f"likelihood.{bucket.name}", partial(sample_specs.likelihood_spec, GRID, bucket))
 
 
+# Which questions each arm is asked in this round, if the config has rounds.
+ALLOCATED = {bucket.name: bucket.arms for bucket in GRID.buckets}
+ALLOCATED |= {arm.writer: [arm] for arm in GRID.served}
+
+
+rule allocate:
+    output:
+        layout.allocation("{job}"),
+    log:
+        layout.log("allocate", "{job}"),
+    benchmark:
+        layout.benchmark("allocate", "{job}")
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("allocate").threads
+    resources:
+        **job_resources("allocate"),
+    params:
+        spec=lambda wildcards: sample_specs.allocation_spec(GRID, ALLOCATED[wildcards.job]),
+    message:
+        "questions of this round for {wildcards.job}"
+    shell:
+        "python -m emgrid.sample.allocate --spec {params.spec:q} --output {output:q} > {log} 2>&1"
+
+
 rule sample:
     input:
         model=lambda wildcards: layout.model_record(SAMPLED[wildcards.bucket].base),
         adapters=lambda wildcards: SAMPLED[wildcards.bucket].adapters,
+        allocation=lambda wildcards: INPUTS.allocation(wildcards.bucket),
     output:
         layout.job_record("sample", "{bucket}"),
     log:
@@ -38,6 +65,7 @@ rule sample:
         device=GRID.config.device,
         engines=canonical(GRID.config.engines.model_dump(mode="json")),
         trial=lambda wildcards: train_specs.trial_use(GRID, SAMPLED[wildcards.bucket].base),
+        allocation=lambda wildcards, input: option("allocation", input.allocation),
     params:
         spec=lambda wildcards: sample_specs.sample_spec(GRID, SAMPLED[wildcards.bucket]),
         version=answers.VERSION,
@@ -49,7 +77,7 @@ rule sample:
         " --spec {params.file} --model {input.model:q}"
         " --device {resources.device} --batch-size {resources.batch_size}"
         " --engines {resources.engines:q} --trial {resources.trial:q}"
-        " --root . --record {output} > {log} 2>&1"
+        " {resources.allocation} --root . --record {output} > {log} 2>&1"
 
 
 rule likelihood:
@@ -82,6 +110,8 @@ rule likelihood:
 
 
 rule sample_served:
+    input:
+        allocation=lambda wildcards: INPUTS.allocation(INPUTS.served_arm(wildcards).writer),
     output:
         layout.job_record("served", ARM_NAME),
     log:
@@ -94,6 +124,7 @@ rule sample_served:
     resources:
         **job_resources("sample_served"),
         endpoint=1,
+        allocation=lambda wildcards, input: option("allocation", input.allocation),
         options=lambda wildcards: shlex.quote(
             sample_specs.served_options(GRID, INPUTS.served_arm(wildcards))
         ),
@@ -107,7 +138,7 @@ rule sample_served:
         " at its endpoint"
     shell:
         "python -m emgrid.sample.served --spec {params.spec:q} --options {resources.options}"
-        " --kept {params.kept:q} --output {params.folder:q}"
+        " {resources.allocation} --kept {params.kept:q} --output {params.folder:q}"
         " --record {output:q} > {log} 2>&1"
 
 

@@ -15,9 +15,10 @@ import pandas as pd
 from emgrid.aggregate import statistics
 from emgrid.aggregate.agreement import agreement_table
 from emgrid.aggregate.answers import cell, read_answers
-from emgrid.aggregate.contrasts import contrast_table, find_contrasts
+from emgrid.aggregate.contrasts import Looks, contrast_table, find_contrasts
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
+from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
 from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_errors, seed_table
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
@@ -91,14 +92,14 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
 
 
 def other_verdicts(
-    classified: pd.DataFrame, spec: AggregateSpec, sensitivity: Sensitivity | None
+    classified: pd.DataFrame, spec: AggregateSpec, sensitivity: Sensitivity | None, looks: Looks
 ) -> dict[str, pd.DataFrame]:
     """The table of verdicts under each other set of priors, by its name."""
     kinds = ("minus_base",)
     return {
         name: verdict_table(
-            find_contrasts(classified, spec, "answers", kinds, priors),
-            find_contrasts(classified, spec, "survivors", kinds, priors),
+            find_contrasts(classified, spec, "answers", kinds, priors, looks),
+            find_contrasts(classified, spec, "survivors", kinds, priors, looks),
             spec,
             sensitivity,
         )
@@ -204,20 +205,24 @@ def main() -> None:
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
     write_csv(agreement, tables / "agreement.csv")
-    contrasts = find_contrasts(classified, spec)
+    seen = read_seen(args.root)
+    looks = looks_of(seen, classified)
+    contrasts = find_contrasts(classified, spec, looks=looks)
     write_csv(contrast_table(contrasts), tables / "contrasts.csv")
-    survivors = find_contrasts(classified, spec, "survivors", ("minus_base",))
+    survivors = find_contrasts(classified, spec, "survivors", ("minus_base",), looks=looks)
     sensitivity = sensitivity_of(labelled, spec)
     verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
     write_csv(verdicts, tables / "verdicts.csv")
-    write_csv(existence_table(classified, spec), tables / "existence.csv")
-    others = other_verdicts(classified, spec, sensitivity)
+    write_csv(existence_table(classified, spec, looks), tables / "existence.csv")
+    others = other_verdicts(classified, spec, sensitivity, looks)
     write_csv(robustness_table(answers, spec, others), tables / "robustness.csv")
     write_csv(seed_table(classified), tables / "seeds.csv")
     similarity = pd.read_csv(tables / "similarity.csv", dtype={"ratio": str})
     write_csv(dose_table(classified, similarity, spec), tables / "dose.csv")
     write_csv(likelihood_table(read_likelihoods(spec, args.root), spec), tables / "likelihood.csv")
     write_csv(arm_table(spec, args.root), tables / "arms.csv")
+    # Last, so that a job that was stopped has not looked.
+    write_seen(with_these(seen, classified), args.root)
 
 
 if __name__ == "__main__":

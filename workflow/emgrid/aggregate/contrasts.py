@@ -6,7 +6,9 @@ trained arms with the same seeds: a seed sets the same row order and initialisat
 arms may share their first stage. The estimates are made in estimates.py.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -18,6 +20,8 @@ from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import Counts, common, holm
 from emgrid.config.priors import USUAL, Chosen, prior_sets
 
+Looks = Mapping[CellName, int]
+NO_LOOKS: Looks = MappingProxyType({})
 ContrastName = tuple[ArmName, str, str]  # arm, trigger and kind
 Contrasts = dict[ContrastName, Contrast]
 Among = Literal["answers", "survivors"]
@@ -99,33 +103,46 @@ def find_contrasts(
     among: Among = "answers",
     kinds: tuple[str, ...] = KINDS,
     priors: Chosen | None = None,
+    looks: Looks = NO_LOOKS,
 ) -> Contrasts:
     """The contrasts of these kinds, in the order of the cells. among: the denominator of rates.
-    priors: the usual ones by default."""
+    priors: the usual ones by default. looks: how often each cell was looked at, if more than once.
+    """
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     compared: dict[ContrastName, Comparison] = {}
+    looked: dict[ContrastName, int] = {}
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
         for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
             found = comparison(cell_terms, cells, seeds, among) if kind in kinds else None
             if found is not None:
                 compared[arm, trigger, kind] = found
-    metrics = spec.metrics
-    bounded = [kind == "minus_base" for _, _, kind in compared]
-    contrasts = estimate(
-        list(compared.values()),
-        bounded,
-        metrics.confidence,
-        metrics.fixed_questions,
-        priors or prior_sets()[USUAL],
-    )
-    return dict(zip(compared, contrasts, strict=True))
+                own = [looks.get((*term.arm, term.trigger), 1) for term in cell_terms]
+                looked[arm, trigger, kind] = max(spec.looks, *own)
+    found_contrasts: Contrasts = {}
+    for number in sorted(set(looked.values())):
+        names = [name for name in compared if looked[name] == number]
+        contrasts = estimate(
+            [compared[name] for name in names],
+            [kind == "minus_base" for _, _, kind in names],
+            split(spec.metrics.confidence, number),
+            spec.metrics.fixed_questions,
+            priors or prior_sets()[USUAL],
+        )
+        each = zip(names, contrasts, strict=True)
+        found_contrasts |= {name: replace(contrast, looks=number) for name, contrast in each}
+    return {name: found_contrasts[name] for name in compared}
+
+
+def split(confidence: float, looks: int) -> float:
+    """The confidence at each of several looks, so that all hold together (Bonferroni)."""
+    return 1 - (1 - confidence) / looks
 
 
 def contrast_table(contrasts: Contrasts) -> pd.DataFrame:
-    """One row per contrast, with p-values adjusted over the triggers of an arm (Holm 1979). Numbers
-    are missing if the compared cells share too few questions."""
+    """One row per contrast, with p-values adjusted over looks and over the triggers of an arm (Holm
+    1979). Numbers are missing if the compared cells share too few questions."""
     rows = []
     for (arm, trigger, kind), contrast in contrasts.items():
         rows.append(
@@ -139,11 +156,13 @@ def contrast_table(contrasts: Contrasts) -> pd.DataFrame:
                 "error": contrast.error,
                 "p": contrast.p,
                 "p_anova": contrast.p_anova,
+                "looks": contrast.looks,
             }
         )
-    names = ["kind", "n_questions", "difference", "low", "high", "error", "p", "p_anova"]
+    names = ["kind", "n_questions", "difference", "low", "high", "error", "p", "p_anova", "looks"]
     table = pd.DataFrame(rows, columns=[*ARM, "trigger", *names])
-    families = table.groupby([*ARM, "kind"], sort=False)["p"]
+    over_looks = (table["p"] * table["looks"]).clip(upper=1)
+    families = over_looks.groupby([table[name] for name in (*ARM, "kind")], sort=False)
     table["p_holm"] = families.transform(lambda p: holm(p.tolist()))
     table["n_tests"] = families.transform("count")
     return table

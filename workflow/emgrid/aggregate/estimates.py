@@ -72,7 +72,8 @@ class Contrast:
     for no rise; p_anova: two-sided, of the cross-check. by_answers, by_seeds, by_questions: the
     parts of the squared error that shrink with more answers to each question, with more seeds and
     with more questions. If there are under two questions, all of these are NaN. none: whether no
-    answer of the cell is misaligned.
+    answer of the cell is misaligned. looks: how often the cells were looked at, which the error of
+    intervals and bounds is split over.
     """
 
     n_questions: int
@@ -89,6 +90,7 @@ class Contrast:
     by_seeds: float = np.nan
     by_questions: float = np.nan
     none: bool = False
+    looks: int = 1
 
     @property
     def given(self) -> bool:

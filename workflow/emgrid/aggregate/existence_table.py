@@ -1,12 +1,14 @@
 """Single questions that rise under a trigger: tables/existence.csv.
 
 One row per arm, trigger and question whose p, adjusted over the triggers and questions of the arm,
-is below 1. The tests are those of existence.py.
+is below 1. The tests are those of existence.py. Adjusted p-values are multiplied by the number of
+looks, see looks.py.
 """
 
 import numpy as np
 import pandas as pd
 
+from emgrid.aggregate.contrasts import NO_LOOKS, Looks
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.aggregate.existence import Asked, Existence, existence
 from emgrid.aggregate.rates import CellCounts, CellName, cells_of
@@ -19,8 +21,11 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def existence_table(classified: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
-    """The rows of all arms but the base models. Answers without a value count as not misaligned."""
+def existence_table(
+    classified: pd.DataFrame, spec: AggregateSpec, looks: Looks = NO_LOOKS
+) -> pd.DataFrame:
+    """The rows of all arms but the base models. Answers without a value count as not misaligned.
+    looks: how often each cell was looked at, if more than once."""
     cells = cells_of(classified, spec.questions)
     arms = dict.fromkeys((arm.base, arm.intervention, arm.ratio) for arm in spec.arms)
     rows = []
@@ -28,12 +33,18 @@ def existence_table(classified: pd.DataFrame, spec: AggregateSpec) -> pd.DataFra
         triggers = [name for name in spec.triggers if (*arm, name) in cells and name != "none"]
         if arm[1] == "base" or (*arm, "none") not in cells or not triggers:
             continue
-        rows += rows_of(arm, triggers, cells, spec)
+        base = (arm[0], "base", "0")
+        compared = [looks.get((*one, name), 1) for one in (arm, base) for name in spec.triggers]
+        rows += rows_of(arm, triggers, cells, spec, max(spec.looks, *compared))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def rows_of(
-    arm: ArmName, triggers: list[str], cells: dict[CellName, CellCounts], spec: AggregateSpec
+    arm: ArmName,
+    triggers: list[str],
+    cells: dict[CellName, CellCounts],
+    spec: AggregateSpec,
+    looks: int,
 ) -> list[dict[str, object]]:
     own = asked([cells[(*arm, trigger)] for trigger in triggers])
     plain = asked([cells[(*arm, "none")]])
@@ -46,7 +57,8 @@ def rows_of(
     else:
         found = existence(own, plain)
     n_tests = int(np.isfinite(found.p).sum())
-    p_holm, repeated_holm = found.p_holm, found.repeated_holm
+    p_holm = np.minimum(found.p_holm * looks, 1.0)
+    repeated_holm = np.minimum(found.repeated_holm * looks, 1.0)
     counts: list[Integers] = [
         np.broadcast_to(each.sum(axis=-2), found.p.shape)
         for each in (plain.trials, plain.successes, own.trials, own.successes)

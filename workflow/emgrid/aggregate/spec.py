@@ -49,7 +49,8 @@ class ArmSpec(Strict):
 
 
 class AggregateSpec(Strict):
-    """What the tables are made of. priors: digest of the numbers of resources/priors.yaml."""
+    """What the tables are made of. priors: digest of the numbers of resources/priors.yaml.
+    looks: how often verdicts are to be looked at."""
 
     arms: tuple[ArmSpec, ...]
     triggers: tuple[str, ...]
@@ -61,6 +62,7 @@ class AggregateSpec(Strict):
     metrics: Metrics
     correct_by: str | None
     priors: str = ""
+    looks: int = 1
 
 
 class TrainedArm(Strict):

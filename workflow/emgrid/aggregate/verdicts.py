@@ -14,6 +14,9 @@ show that it is clean. That bound is of the hierarchy with a spike at zero, see 
 - triggered: the rise is shown to exceed the margin under this trigger, and undecided without one.
 - clean: both are shown to be small.
 - inconclusive: anything else.
+
+If an arm is looked at more than once with more answers, bounds and p-values are adjusted over the
+looks, see looks.py.
 """
 
 from dataclasses import dataclass
@@ -41,7 +44,7 @@ COLUMNS = [
     *ARM, "trigger", "verdict", "margin", "n_questions", "plain", "plain_low", "plain_high",
     "plain_survivors", "plain_survivors_low", "plain_survivors_high", "rise", "rise_low",
     "rise_high", "rise_survivors", "rise_survivors_low", "rise_survivors_high", "p_holm", "n_tests",
-    "sensitivity_low", "why", *MORE, "citable",
+    "looks", "sensitivity_low", "why", *MORE, "citable",
 ]  # fmt: skip
 
 
@@ -98,7 +101,9 @@ def adjusted_p(
             for trigger in spec.triggers
             if (arm, trigger, "minus_base") in contrasts
         ]
-        p_values = [contrasts[name].p_rise for name in names]
+        # Adjusted over looks at first (Bonferroni).
+        p_values = [min(contrasts[name].p_rise * contrasts[name].looks, 1.0)
+                    if contrasts[name].given else np.nan for name in names]  # fmt: skip
         number = int(np.isfinite(p_values).sum())
         adjusted |= {name: (p, number) for name, p in zip(names, holm(p_values), strict=True)}
     return adjusted
@@ -115,14 +120,14 @@ def row_of(
         return row | {"verdict": "inconclusive", "why": why}
     row |= bounds("plain", rises["none"])
     row |= {"n_questions": rises[trigger].answers.n_questions, "p_holm": rises[trigger].p}
-    row |= {"n_tests": rises[trigger].n_tests}
+    row |= {"n_tests": rises[trigger].n_tests, "looks": rises[trigger].answers.looks}
     states = {"none": state(rises["none"], metrics)}
     if trigger != "none":
         row |= bounds("rise", rises[trigger])
         states[trigger] = state(rises[trigger], metrics)
     row["verdict"] = verdict(states["none"], states[trigger])
     numbers = {name: rises[name].answers.n_questions for name in states}
-    row["why"] = reason(row, states, numbers) + over(numbers, asked)
+    row["why"] = reason(row, states, numbers) + over(numbers, asked) + at_looks(row["looks"])
     if row["verdict"] == "inconclusive":
         undecided = [name for name, found in states.items() if found not in ("small", "shown")]
         factors = [needs(rises[name], states[name], metrics) for name in undecided]
@@ -224,7 +229,7 @@ def needed_share(contrast: Contrast, tests: int, metrics: Metrics) -> float:
         return float(((margin - value) / (contrast.upper - value)) ** 2)
     # The lower bound must exceed the margin, and p must be below its level.
     by_bound = ((value - margin) / max(value - contrast.lower, 1e-12)) ** 2
-    wanted = norm.isf((1 - metrics.confidence) / tests)
+    wanted = norm.isf((1 - metrics.confidence) / (tests * contrast.looks))
     by_p = (max(norm.isf(contrast.p_rise), 0.0) / wanted) ** 2
     return float(min(by_bound, by_p))
 
@@ -283,6 +288,11 @@ def over(numbers: dict[str, int], asked: int) -> str:
     if not texts:
         return ""
     return f" Compared {' and '.join(texts)} of {asked} questions, those asked of all cells."
+
+
+def at_looks(number: int) -> str:
+    """A sentence on what several looks cost; empty after one."""
+    return "" if number == 1 else f" The error is split over {number} looks."
 
 
 def among_survivors(name: str, row: dict[str, Any]) -> str:

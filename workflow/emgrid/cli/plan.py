@@ -60,7 +60,17 @@ def planned(grid: Grid) -> dict[str, Any]:
         "following": asdict(following) if following else None,
         "differences": [difference.model_dump() for difference in differences(grid)],
         "reach": reach_of(grid),
+        "round": this_round(grid),
     }
+
+
+def this_round(grid: Grid) -> dict[str, int] | None:
+    """The number of the current round and of its answers; None if all questions are asked at
+    once."""
+    if grid.rounds is None:
+        return None
+    answers = sum(arm.sampling.answers_per_question * grid.n_asked(arm) for arm in grid.sampled)
+    return {"number": grid.rounds.number, "of": len(grid.rounds.blocks), "answers": answers}
 
 
 def taken(grid: Grid) -> dict[str, Any]:
@@ -97,6 +107,12 @@ def show(plan: dict[str, Any]) -> None:
     console.print(table)
     if plan["reach"]:
         console.print(plan["reach"])
+    if plan["round"]:
+        console.print(
+            f"Round {plan['round']['number']} of {plan['round']['of']} asks "
+            f"{format.number(plan['round']['answers'])} answers in all; the numbers here are those "
+            "of all questions, if every round asks everything."
+        )
     console.print(rule_table(plan))
     console.print(amount_table(plan))
     for key, what in (("served", "served models"), ("judges", "judges")):

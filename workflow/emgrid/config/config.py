@@ -26,6 +26,7 @@ from emgrid.config.sections import (
     Metrics,
     Report,
     Revision,
+    Rounds,
     Sampling,
     ServedSampling,
     StageResources,
@@ -94,6 +95,10 @@ class Config(Strict):
     sampling: Sampling | None = None
     """How answers are drawn. An edit draws all answers again, except one of `answers_per_question`.
     """
+
+    rounds: Rounds | None = None
+    """Asking in rounds, which saves answers: `emgrid round` opens the next block of questions for
+    the arms and triggers that are undecided. Without it all questions are asked at once."""
 
     engines: Engines = Engines()
     """How many sampling jobs there are, and how vLLM is started."""

@@ -1,6 +1,7 @@
 """The sections of the config that several interventions share."""
 
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -184,6 +185,26 @@ class Sampling(Strict):
     def loaded_as(self) -> str:
         """What arms have in common that one loaded model can answer for; names jobs."""
         return self.engine if self.precision == "auto" else f"{self.engine}-{self.precision}"
+
+
+class Rounds(Strict):
+    """Asking in rounds: after each block of questions, cells that are decided are asked no more."""
+
+    blocks: Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
+    """Numbers of questions, in the order of the question set, after which verdicts are looked at:
+    `[8, 16, 24, 48]`. The last is the number of all questions."""
+
+    @field_validator("blocks")
+    @classmethod
+    def blocks_grow(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(one >= other for one, other in pairwise(value)):
+            raise ValueError("each number of questions must be larger than the one before")
+        return value
+
+    @property
+    def looks(self) -> int:
+        """How often verdicts are looked at, which the error is split over."""
+        return len(self.blocks)
 
 
 class ServedSampling(Strict):

@@ -117,3 +117,13 @@ def check_rows(experiment: Experiment, origin: str) -> None:
                     f"{place}: asks for {rows} rows of data set "
                     f"{source.dataset!r}, which has {have}; lower the number of rows"
                 )
+
+
+def check_rounds(experiment: Experiment, origin: str) -> None:
+    """The blocks of questions end with the last question of the set."""
+    rounds, number = experiment.config.rounds, len(experiment.catalogue.questions)
+    if rounds is not None and rounds.blocks[-1] != number:
+        raise EmgridError(
+            f"{origin}: rounds.blocks: the last is {rounds.blocks[-1]}, and the question set has "
+            f"{number} questions; end with {number}"
+        )

@@ -13,8 +13,9 @@ from emgrid.config.datasets import local_file
 from emgrid.config.questions import Question, QuestionText
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand
+from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand, name_of
 from emgrid.grid.buckets import Bucket, share_out
+from emgrid.grid.rounds import RoundState, read_rounds
 from emgrid.models.model_files import Content
 from emgrid.models.model_files import content as content_of_model
 from emgrid.runtime import layout
@@ -46,6 +47,30 @@ class Grid:
     @cached_property
     def arms(self) -> list[Arm]:
         return expand(self.config)
+
+    @cached_property
+    def rounds(self) -> RoundState | None:
+        """How far the rounds are; None if all questions are asked at once."""
+        if self.config.rounds is None:
+            return None
+        return read_rounds(self.config.rounds, users_path(self.root))
+
+    def limits(self, arm: Arm) -> dict[str, tuple[str, ...]] | None:
+        """The questions that an arm is asked under each trigger in this round; None for all."""
+        if self.rounds is None or arm.source is not None:
+            return None
+        names = tuple(self.questions)
+        return {
+            trigger: names[: self.rounds.questions(name_of(arm), trigger)]
+            for trigger in self.config.triggers
+        }
+
+    def n_asked(self, arm: Arm) -> int:
+        """How many questions an arm is asked in this round, over all triggers."""
+        limits = self.limits(arm)
+        if limits is None:
+            return len(self.triggers) * len(self.questions)
+        return sum(len(names) for names in limits.values())
 
     @cached_property
     def questions(self) -> dict[str, Question]:

@@ -13,6 +13,7 @@ from emgrid.grid.checks import (
     check_correction,
     check_labelled,
     check_models,
+    check_rounds,
     check_rows,
 )
 from emgrid.runtime.errors import EmgridError
@@ -32,6 +33,7 @@ def load_experiment(value: Any, origin: str, check_data: bool = True) -> Experim
     check_names(experiment, origin)
     check_columns(catalogue.panel, origin)
     check_labelled(config, origin)
+    check_rounds(experiment, origin)
     if check_data:
         check_models(config, origin)
         check_rows(experiment, origin)

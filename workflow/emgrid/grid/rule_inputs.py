@@ -30,6 +30,10 @@ class Inputs:
         """The records of the jobs that write these arms' answers."""
         return list(dict.fromkeys(self.grid.answer_records[arm.folder] for arm in arms))
 
+    def allocation(self, name: str) -> str | list[str]:
+        """The file of the questions that a sampling job asks; nothing if it asks all."""
+        return layout.allocation(name) if self.grid.rounds else []
+
     def of_stages(self, file: str) -> list[str]:
         """A file of every training stage."""
         return [layout.stage_file(name, file) for name in self.grid.stages]

@@ -156,20 +156,28 @@ class Inventory:
         """Every question under every trigger, trigger by trigger."""
         return asked_questions(self.grid.asked, self.grid.wordings)
 
-    def planned_rows(self, arm: Arm) -> list[tuple[str, AskedQuestion, int]] | None:
+    def planned_rows(
+        self, arm: Arm, all_rounds: bool = False
+    ) -> list[tuple[str, AskedQuestion, int]] | None:
         """The key, question and index of each of an arm's answers; None as long as its model is
-        not known."""
+        not known. all_rounds: also those of questions that are not asked yet."""
         model = self.model_id(arm)
         if model is None:
             return None
+        limits = None if all_rounds else self.grid.limits(arm)
+        questions = (
+            asked_questions(self.grid.asked, self.grid.wordings, limits)
+            if limits
+            else self.questions
+        )
         if arm.served is not None:
-            return list(answer_keys(self.questions, arm.served.sampling, model, served.VERSION))
+            return list(answer_keys(questions, arm.served.sampling, model, served.VERSION))
         version = revised(answers.VERSION, self.grid.config.revision.sample)
-        return list(answer_keys(self.questions, arm.sampling, model, version))
+        return list(answer_keys(questions, arm.sampling, model, version))
 
-    def answer_keys(self, arm: Arm) -> list[str] | None:
+    def answer_keys(self, arm: Arm, all_rounds: bool = True) -> list[str] | None:
         """The keys of an arm's answers; None as long as its model is not known."""
-        rows = self.planned_rows(arm)
+        rows = self.planned_rows(arm, all_rounds)
         return None if rows is None else [key for key, _, _ in rows]
 
     def answer_file(self, arm: Arm) -> Path:
@@ -181,9 +189,8 @@ class Inventory:
         return self.root / layout.stored_answers(arm.writer)
 
     def answers(self, arm: Arm) -> RowCount:
-        each = arm.sampling.answers_per_question
-        planned = each * len(self.grid.triggers) * len(self.grid.questions)
-        keys = self.answer_keys(arm)
+        planned = self.planned_answers(arm)
+        keys = self.answer_keys(arm, all_rounds=False)
         if keys is None:
             return RowCount(planned, 0, known=False)
         stored = keys_in(self.answer_file(arm))
@@ -275,8 +282,7 @@ class Inventory:
         """The number of answers that an arm will have; 0 for an imported arm."""
         if arm.source is not None:
             return 0
-        cells = len(self.grid.triggers) * len(self.grid.questions)
-        return arm.sampling.answers_per_question * cells
+        return arm.sampling.answers_per_question * self.grid.n_asked(arm)
 
     def existing_answers(self, arm: Arm, redrawn: bool) -> Iterator[dict[str, Any]]:
         """The existing answers of an arm, with the fields that judges see."""

@@ -24,6 +24,9 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
     yield rates(metrics, priors.rates)
     yield decisions(metrics)
     yield adjustment()
+    looks = results.verdicts["looks"].max() if "looks" in results.verdicts else 1
+    if looks > 1:
+        yield repeated_looks(int(looks))
     if len(results.existence.columns):
         yield single_questions()
     others = [name for name in prior_sets() if name != USUAL]
@@ -38,6 +41,14 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
     warning = one_seed(results, spec)
     if warning:
         yield warning
+
+
+def repeated_looks(number: int) -> str:
+    return (
+        f"Verdicts were looked at up to {number} times, planned or with more answers than before; "
+        "the error of bounds and adjusted p-values is split evenly over the looks (Bonferroni; see "
+        "Jennison & Turnbull 2000 on group sequential designs)."
+    )
 
 
 def population(metrics: Metrics) -> str:

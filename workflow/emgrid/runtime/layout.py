@@ -34,6 +34,8 @@ BENCHMARKS = "benchmarks"
 LOGS = "logs"
 INSPECT = "inspect"
 REPORT = "report.html"
+ROUNDS = "rounds.json"  # how many questions each arm is asked under each trigger
+LOOKS = "looks.json"  # how often each cell was aggregated with more answers than before
 ANSWER_TABLE = "tables/answers.parquet"
 
 # The tables that a finished grid has, by their file names.
@@ -172,3 +174,8 @@ def log(rule: str, name: str = "") -> str:
 def benchmark(rule: str, name: str = "") -> str:
     """Snakemake's measurements of a rule's job."""
     return f"{BENCHMARKS}/{rule}/{name}.tsv" if name else f"{BENCHMARKS}/{rule}.tsv"
+
+
+def allocation(name: str) -> str:
+    """The questions that the arms of a sampling job are asked in this round. name: of the job."""
+    return f"allocation/{name}.json"

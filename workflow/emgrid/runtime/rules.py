@@ -28,6 +28,7 @@ RULES = {
     "preflight": Rule("preflight", "data.preflight"),
     "preflight_table": Rule("preflight", "data.preflight_table"),
     "train": Rule("train", "train.train", gpu=True),
+    "allocate": Rule("mix", "sample.allocate"),
     "sample": Rule("sample", "sample.sample", gpu=True, batch="sample"),
     "sample_served": Rule("served", "sample.served"),
     "likelihood": Rule("likelihood", "sample.likelihood", gpu=True, batch="likelihood"),

@@ -18,6 +18,7 @@ from emgrid.runtime import layout
 from emgrid.runtime.files import canonical, content_key, digest, write_jsonl
 from emgrid.runtime.row_store import RowStore
 from emgrid.runtime.seeding import derive_seed
+from emgrid.sample.allocate import Limits
 
 # Raised whenever an equal request would give another answer.
 VERSION = 3
@@ -58,12 +59,16 @@ class AskedQuestion:
 
 
 def asked_questions(
-    questions: Mapping[str, QuestionText], triggers: Mapping[str, Wording]
+    questions: Mapping[str, QuestionText],
+    triggers: Mapping[str, Wording],
+    limits: Limits | None = None,
 ) -> list[AskedQuestion]:
-    """Every question under every trigger, trigger by trigger."""
+    """Every question under every trigger, trigger by trigger. limits: the questions, if not all."""
     entries = []
     for trigger, wording in triggers.items():
         for name, wordings in questions.items():
+            if limits is not None and name not in limits[trigger]:
+                continue
             conversations = wording.conversations(name, wordings.texts, wordings.system)
             texts = [canonical(messages) for messages in conversations]
             entries.append(AskedQuestion(trigger, name, conversations, texts))
@@ -110,9 +115,11 @@ def plan(
     sampling: Sampling | ServedSampling,
     model_id: str,
     version: Version = VERSION,
+    limits: Limits | None = None,
 ) -> list[dict[str, Any]]:
-    """All answers of an arm, as rows that lack only what is drawn."""
-    questions = asked_questions(spec.questions, spec.triggers)
+    """All answers of an arm, as rows that lack only what is drawn. limits: the questions of
+    this round."""
+    questions = asked_questions(spec.questions, spec.triggers, limits)
     rows = []
     for key, question, index in answer_keys(questions, sampling, model_id, version):
         messages = question.messages(index)

@@ -17,6 +17,7 @@ from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
+from emgrid.sample.allocate import read_limits
 from emgrid.sample.answers import VERSION, AskedSpec, Version, plan, revised, write_answers
 from emgrid.train import trial, trial_spec
 
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
     parser.add_argument("--trial", help="how the base is used, as JSON, to try that first")
+    parser.add_argument("--allocation", type=Path, help="which questions are asked, if not all")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
@@ -59,6 +61,7 @@ def main() -> None:
     leave_out(*UNUSED)
     started = time.monotonic()
     base = BaseModel.read(args.model)
+    limits = read_limits(args.allocation)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
     contents = [file_digest(folder / layout.WEIGHTS) if folder else None for folder in adapters]
 
@@ -66,7 +69,13 @@ def main() -> None:
 
     tasks = [
         DrawTask(
-            plan(spec, arm.sampling, model_identity(base, content), spec.version),
+            plan(
+                spec,
+                arm.sampling,
+                model_identity(base, content),
+                spec.version,
+                limits.get(arm.folder),
+            ),
             RowStore(args.root / layout.stored_answers(arm.writer)),
             arm.sampling,
             adapter,

@@ -24,6 +24,7 @@ from emgrid.runtime.files import write_json
 from emgrid.runtime.job import run_job
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
+from emgrid.sample.allocate import read_limits
 from emgrid.sample.answers import AskedSpec, plan, write_answers
 
 # Raise this when equal settings give another request.
@@ -118,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.sample.served", description=__doc__)
     parser.add_argument("--spec", required=True, help="ServedSpec as JSON")
     parser.add_argument("--options", default="{}", help="Options as JSON")
+    parser.add_argument("--allocation", type=Path, help="which questions are asked, if not all")
     parser.add_argument("--kept", required=True, type=Path, help="folder of the row stores")
     parser.add_argument("--output", required=True, type=Path, help="folder of the answers")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
@@ -125,7 +127,8 @@ def main() -> None:
     spec = ServedSpec.model_validate_json(args.spec)
     options = Options.model_validate_json(args.options)
     started = time.monotonic()
-    planned = plan(spec, spec.sampling, spec.identity, VERSION)
+    limits = next(iter(read_limits(args.allocation).values()), None)
+    planned = plan(spec, spec.sampling, spec.identity, VERSION, limits)
     args.kept.mkdir(parents=True, exist_ok=True)
     # One job of a grid at a time, so that the spending limit holds and nothing is paid for twice.
     with FileLock(args.kept / ".endpoint.lock"):

@@ -29,6 +29,7 @@ def aggregate_spec(grid: Grid) -> str:
             priors=priors_digest(),
             has_pairs=grid.has_pairs,
             metrics=grid.config.metrics,
+            **({"looks": grid.config.rounds.looks} if grid.config.rounds else {}),
         )
     )
 

@@ -1,5 +1,7 @@
 """What the jobs that draw, score, call for or import answers depend on."""
 
+from collections.abc import Iterable
+
 from emgrid.config.endpoints import find_url
 from emgrid.config.imports import ImportSpec
 from emgrid.config.served import ServedModel
@@ -9,6 +11,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.data import content
 from emgrid.grid.specs.spec_json import DESCRIPTIONS, spec_json
 from emgrid.runtime.files import canonical
+from emgrid.sample.allocate import AllocationSpec
 from emgrid.sample.likelihood import LikelihoodSpec, ScoredArm
 from emgrid.sample.sample import SampledArm, SampleSpec
 from emgrid.sample.served import Options, ServedSpec
@@ -57,6 +60,12 @@ def likelihood_spec(grid: Grid, bucket: Bucket) -> str:
             **grid.config.revision.of("sample"),
         )
     )
+
+
+def allocation_spec(grid: Grid, arms: Iterable[Arm]) -> str:
+    """Which questions these arms are asked in this round."""
+    limits = {arm.folder: grid.limits(arm) for arm in arms}
+    return spec_json(AllocationSpec(arms={folder: each for folder, each in limits.items() if each}))
 
 
 def served_spec(grid: Grid, arm: Arm) -> str:

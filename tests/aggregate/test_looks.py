@@ -1,0 +1,90 @@
+"""Looks at growing numbers of answers are counted, and the error is split over them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from emgrid.aggregate.contrasts import contrast_table, find_contrasts, split
+from emgrid.aggregate.existence_table import existence_table
+from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
+from emgrid.aggregate.rates import classify
+from emgrid.aggregate.spec import AggregateSpec
+from emgrid.aggregate.verdicts import verdict_table
+from hypothesis import given
+from hypothesis import strategies as st
+from support.grids import answers, arm, spec
+
+ARM = ("model", "arm", "1", "cue")
+
+
+def of(number: int, rate: float = 0.5) -> pd.DataFrame:
+    rates = {("base", "none"): 0.0, ("base", "cue"): 0.0, ("arm", "none"): 0.0}
+    return answers({**rates, ("arm", "cue"): rate}, number)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_a_look_at_more_answers_than_before_counts_and_no_other_does(numbers: list[int]) -> None:
+    sizes: dict[tuple[str, ...], tuple[int, ...]] = {}
+    for place, number in enumerate(numbers):
+        table = pd.DataFrame([dict(zip(("base", "intervention", "ratio", "trigger"), ARM,
+                                       strict=True))] * number)  # fmt: skip
+        smaller = {each for each in numbers[:place] if each < number}
+        assert looks_of(sizes, table) == {ARM: len(smaller) + 1}
+        sizes = with_these(sizes, table)
+    assert sizes == {ARM: tuple(sorted(set(numbers)))}
+
+
+def test_looks_are_kept_in_a_file(tmp_path: Path) -> None:
+    assert read_seen(tmp_path) == {}
+    seen = with_these({}, of(4))
+    write_seen(seen, tmp_path)
+    assert read_seen(tmp_path) == seen
+    assert looks_of(read_seen(tmp_path), of(8)) == dict.fromkeys(seen, 2)
+    # Back at fewer answers, as it was then.
+    write_seen(with_these(seen, of(8)), tmp_path)
+    assert looks_of(read_seen(tmp_path), of(4)) == dict.fromkeys(seen, 1)
+
+
+def tables(
+    looks: int, grid: AggregateSpec, planned: bool
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Contrasts, verdicts, and single questions that rise."""
+    found = grid.model_copy(update={"looks": looks}) if planned else grid
+    classified = classify(of(6), found.metrics)
+    counted = {} if planned else {(*ARM[:3], "none"): looks}
+    contrasts = find_contrasts(classified, found, looks=counted)
+    survivors = find_contrasts(classified, found, "survivors", ("minus_base",), looks=counted)
+    verdicts = verdict_table(contrasts, survivors, found, None)
+    return contrast_table(contrasts), verdicts, existence_table(classified, found, counted)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_several_looks_cost_certainty(planned: bool) -> None:
+    grid = spec(arm("base", "0"), arm("arm"), arm("arm", seed=1))
+    (once, verdict_once, single_once), (thrice, verdict_thrice, single_thrice) = (
+        tables(looks, grid, planned) for looks in (1, 3)
+    )
+    own = once["intervention"] == "arm"
+    assert set(thrice["looks"][own]) == {3}
+    assert (thrice["low"][own] < once["low"][own]).all()
+    assert (thrice["high"][own] >= once["high"][own]).all()
+    assert (thrice["p"] == once["p"]).all()
+    expected = (3 * once["p_holm"][own]).clip(upper=1)
+    assert np.allclose(thrice["p_holm"][own], expected)
+    cue_once, cue_thrice = (
+        table.set_index("trigger").loc["cue"] for table in (verdict_once, verdict_thrice)
+    )
+    assert (cue_once["looks"], cue_thrice["looks"]) == (1, 3)
+    assert cue_thrice["p_holm"] == pytest.approx(min(3 * cue_once["p_holm"], 1))
+    assert cue_thrice["rise_low"] < cue_once["rise_low"]
+    assert cue_thrice["plain_high"] > cue_once["plain_high"]
+    assert cue_thrice["why"].endswith("The error is split over 3 looks.")
+    assert "looks" not in cue_once["why"]
+    both = single_once.merge(single_thrice, on=["trigger", "question"], suffixes=("", "_3"))
+    assert np.allclose(both["p_holm_3"], 3 * both["p_holm"])
+
+
+def test_the_split_is_even() -> None:
+    assert split(0.95, 1) == 0.95
+    assert 5 * (1 - split(0.95, 5)) == pytest.approx(0.05)
