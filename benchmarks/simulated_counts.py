@@ -6,6 +6,7 @@ over questions and seeds is exactly the given one.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -71,9 +72,17 @@ def effects(
     return found
 
 
-def centre(rate: float, effects_: Floats) -> float:
-    """The centre at which the mean rate over these effects is this."""
-    return float(brentq(lambda centre_: expit(centre_ + effects_).mean() - rate, -60, 60))
+@cache
+def population(spread: Spread, kind: Kind) -> list[Floats]:
+    """Effects without a trigger and with one, of which every trigger has the same distribution."""
+    return effects(np.random.default_rng(0), spread, (POPULATION, 1, 1), 1, kind)
+
+
+@cache
+def centre(rate: float, spread: Spread, kind: Kind, cued: bool) -> float:
+    """The centre at which the mean rate over the population is this."""
+    everywhere = population(spread, kind)[cued]
+    return float(brentq(lambda centre_: expit(centre_ + everywhere).mean() - rate, -60, 60))
 
 
 def simulate(
@@ -87,14 +96,12 @@ def simulate(
     """Successes without a trigger and with each, shape (grids, rates, seeds, questions)."""
     shape = (grids, design.seeds, design.questions)
     drawn = effects(rng, spread, shape, len(rates) - 1, kind)
-    # Every trigger has the same distribution of effects.
-    plain, cued = effects(np.random.default_rng(0), spread, (POPULATION, 1, 1), 1, kind)
-    population = [plain, *[cued] * (len(rates) - 1)]
     order = rng.random((grids, 1, design.questions))
     cells = []
-    for rate, own, everywhere in zip(rates, drawn, population, strict=True):
+    for number, (rate, own) in enumerate(zip(rates, drawn, strict=True)):
         share = hot_share(rate, kind)
-        chances = expit(centre(rate / share, everywhere) + own) * (order < share)
+        middle = centre(rate / share, spread, kind, number > 0)
+        chances = expit(middle + own) * (order < share)
         cells.append(rng.binomial(design.answers, chances))
     return np.stack(cells, axis=1)
 
