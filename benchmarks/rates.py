@@ -12,11 +12,20 @@ import argparse
 from typing import NamedTuple
 
 import numpy as np
-from emgrid.aggregate.estimates import Comparison, Side, upper_bounds
+from emgrid.aggregate.estimates import Comparison, upper_bounds
 from emgrid.aggregate.rate_estimates import rate_estimates
-from emgrid.aggregate.statistics import Counts
 from emgrid.config.priors import USUAL, prior_sets
-from simulated_counts import Design, Integers, Kind, Spread, simulate
+from simulated_counts import (
+    Design,
+    Kind,
+    Spread,
+    counts,
+    name_of,
+    once,
+    sides_of,
+    simulate,
+    untrained,
+)
 
 PRIORS = prior_sets()[USUAL]
 MARGIN, CONFIDENCE = 0.02, 0.95
@@ -45,7 +54,22 @@ def spread(questions: float, shifts: float = 0.5) -> Spread:
     return Spread(questions, shifts, 0.3, 0.2)
 
 
-# With zero inflation one question in fifteen is hot, at 30 % if the rate is 2 %.
+class Questions(NamedTuple):
+    """How the questions of a rate differ, and the true rates."""
+
+    name: str
+    spread: Spread
+    kind: Kind = "normal"
+    rates: tuple[float, ...] = RATES
+
+
+QUESTIONS = (
+    *(Questions(f"SD {sd:g}", spread(sd)) for sd in (1, 1.5, 2)),
+    Questions("zero-inflated", spread(0.5), "zero-inflated", RATES[:4]),
+    # A question cannot be misaligned more often than always.
+    Questions("one question in fifteen", spread(0.5), "one in fifteen", RATES[:3]),
+)
+# With zero inflation a rate of 2 % is that of one question in fifteen at 30 %.
 CASES = (
     *(Case(f"+2 points, SD {sd:g}", (0.003, 0.023), 0.003, spread(sd)) for sd in (1, 1.5)),
     Case("+2 points, SD 2", (0.003, 0.023), 0.003, spread(2, 1)),
@@ -56,49 +80,33 @@ CASES = (
 )
 
 
-def counts(successes: Integers, answers: int) -> Counts:
-    return Counts(successes, np.full(successes.shape, answers))
+def coverage(
+    design: Design, of: Questions, rate: float, grids: int, rng: np.random.Generator
+) -> float:
+    """The share of 95 % intervals that hold the true rate."""
+    drawn = simulate(rng, of.spread, (rate,), design, grids, of.kind)[:, 0]
+    cells = [counts(cell, design.answers) for cell in drawn]
+    estimates = rate_estimates(cells, [True] * grids, False, PRIORS.rates)
+    intervals = [each.interval(CONFIDENCE) for each in estimates]
+    return float(np.mean([each.low <= rate <= each.high for each in intervals]))
 
 
-def coverage(design: Design, grids: int, rng: np.random.Generator) -> None:
-    for name, of_questions, kind in (
-        ("SD 1", spread(1), "normal"),
-        ("SD 1.5", spread(1.5), "normal"),
-        ("SD 2", spread(2), "normal"),
-        ("zero-inflated", spread(0.5), "zero-inflated"),
-    ):
-        shares = []
-        # A hot question cannot be misaligned more often than always.
-        for rate in RATES if kind == "normal" else RATES[:3]:
-            drawn = simulate(rng, of_questions, (rate, rate), design, grids, kind)[:, 0]
-            cells = [counts(cell, design.answers) for cell in drawn]
-            estimates = rate_estimates(cells, [True] * grids, False, PRIORS.rates)
-            intervals = [each.interval(CONFIDENCE) for each in estimates]
-            held = np.mean([each.low <= rate <= each.high for each in intervals])
-            shares.append(f"{held:.3f}")
-        print("x".join(map(str, design)), name, *shares, sep="\t", flush=True)
-
-
-def called_small(design: Design, case: Case, grids: int, rng: np.random.Generator) -> None:
+def called_small(
+    design: Design, case: Case, grids: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """The share of arms whose rise is shown to be below the margin: without a trigger, and under
+    one."""
     arms = simulate(rng, case.spread, case.arm, design, grids, case.kind)
-    once = Design(1, design.questions, design.seeds * design.answers)
-    alike = case.spread._replace(seeds=0.0, seed_shifts=0.0)
-    bases = simulate(rng, alike, (case.base, case.base), once, grids)
+    bases = simulate(rng, untrained(case.spread), (case.base, case.base), once(design), grids)
     compared = []
     for arm, base in zip(arms, bases, strict=True):
-        seeds = tuple(range(design.seeds))
-        plain, cued = (
-            Side(counts(cell, design.answers), seeds, ("", "arm", ""), True) for cell in arm
-        )
-        controls = [
-            Side(counts(cell, once.answers), (0,), ("", "base", ""), False) for cell in base
-        ]
-        compared.append(Comparison((cued, controls[1]), design.questions))
-        compared.append(Comparison((cued, plain, controls[1], controls[0]), design.questions))
+        plain, cued = sides_of(arm, design)
+        base_plain, base_cued = sides_of(base, once(design), "base")
+        compared.append(Comparison((cued, base_cued), design.questions))
+        compared.append(Comparison((cued, plain, base_cued, base_plain), design.questions))
     bounds = np.array(upper_bounds(compared, CONFIDENCE, False, PRIORS)).reshape(-1, 2)
-    shares = (bounds < MARGIN).mean(axis=0)
-    numbers = [f"{share:.3f}" for share in shares]
-    print("x".join(map(str, design)), case.name, *numbers, sep="\t", flush=True)
+    plain_share, trigger_share = (bounds < MARGIN).mean(axis=0).tolist()
+    return plain_share, trigger_share
 
 
 def main() -> None:
@@ -109,11 +117,16 @@ def main() -> None:
     rng = np.random.default_rng(args.seed)
     print("design", "questions", *(f"{rate:g}" for rate in RATES), sep="\t")
     for design in DESIGNS:
-        coverage(design, args.grids, rng)
+        for of in QUESTIONS:
+            shares = [coverage(design, of, rate, args.grids, rng) for rate in of.rates]
+            row = (name_of(design), of.name, *(f"{share:.3f}" for share in shares))
+            print(*row, sep="\t", flush=True)
     print("\ndesign", "truth", "arm - base", "under the trigger", sep="\t")
     for design in DESIGNS:
         for case in CASES:
-            called_small(design, case, args.grids, rng)
+            shares = called_small(design, case, args.grids, rng)
+            row = (name_of(design), case.name, *(f"{share:.3f}" for share in shares))
+            print(*row, sep="\t", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from emgrid.aggregate.rises import Rise, rises, within
-from emgrid.aggregate.statistics import Counts
-from simulated_counts import SPREADS, Design, Integers, Kind, simulate
+from emgrid.aggregate.rises import Pair, Rise, rises, within
+from emgrid.aggregate.statistics import Flags, Floats
+from simulated_counts import SPREADS, Design, Integers, Kind, counts, name_of, simulate
 
 LEVELS = (0.05, 0.05 / 6, 0.025, 0.025 / 6)
 MARGIN = 0.02
@@ -62,6 +62,18 @@ def draw(case: Case, grids: int, rng: np.random.Generator) -> Integers:
     return found
 
 
+def pairs_of(case: Case, grids: int, rng: np.random.Generator) -> list[Pair]:
+    answers = case.design.answers
+    return [within(*(counts(cell, answers) for cell in grid)) for grid in draw(case, grids, rng)]
+
+
+def intervals(case: Case, found: list[Rise]) -> tuple[Floats, Floats, Flags]:
+    """The ends of the 95 % intervals, and whether each holds the true rise."""
+    truth = case.rates[1] - case.rates[0]
+    low, high = np.array([rise.distribution.interval(0.95) for rise in found]).T
+    return low, high, (low <= truth) & (truth <= high)
+
+
 def measured(case: Case, found: list[Rise]) -> Iterator[str]:
     p = np.array([rise.p_one_sided for rise in found])
     yield from (f"{(p < level).mean():.3f}" for level in LEVELS)
@@ -70,10 +82,9 @@ def measured(case: Case, found: list[Rise]) -> Iterator[str]:
     if case.hot_seed:
         yield from ("", "", "")
         return
-    truth = case.rates[1] - case.rates[0]
-    low, high = np.array([rise.distribution.interval(0.95) for rise in found]).T
-    yield f"{((low <= truth) & (truth <= high)).mean():.3f}"
-    yield f"{(low > truth).mean():.3f}"
+    low, high, held = intervals(case, found)
+    yield f"{held.mean():.3f}"
+    yield f"{(~held & (low > case.rates[1] - case.rates[0])).mean():.3f}"
     yield f"{np.median(high - low) * 100:.1f}"
 
 
@@ -87,19 +98,14 @@ def main() -> None:
     print("|---" * 10 + "|")
     for number, case in enumerate(CASES):
         rng = np.random.default_rng([options.seed, number])
-        trials = np.full(case.design[:2], case.design.answers)
-        pairs = [
-            within(*(Counts(cell, trials) for cell in grid))
-            for grid in draw(case, options.grids, rng)
-        ]
+        pairs = pairs_of(case, options.grids, rng)
         start = time.process_time()
         found = rises(pairs)
         each = (time.process_time() - start) / len(pairs) * 1000
         percent = " to ".join(f"{rate:.1%}" for rate in case.rates)
         name = f"{case.spread}{', hot seed' if case.hot_seed else ''}, {case.kind}, {percent}"
-        design = "x".join(map(str, case.design))
         print(
-            f"| {name}, {design} |",
+            f"| {name}, {name_of(case.design)} |",
             " | ".join(measured(case, found)),
             f"| {each:.1f} |",
             flush=True,

@@ -430,7 +430,7 @@ def test_a_state_follows_from_bounds_and_p(bounds: list[float], p: float, readab
     below = upper < metrics.margin
     assert (found == "small") == (below and readable == "same")
     assert (found == "unread") == (below and readable != "same")
-    assert (found == "shown") == (lower > metrics.margin and p < 0.05)
+    assert (found == "shown") == (lower > metrics.margin and p < 1 - metrics.confidence)
     assert state(Rise(Contrast(1), np.nan, 6, None), metrics) == "apart"
 
 

@@ -17,6 +17,7 @@ and its interval includes the uncorrected one.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -60,13 +61,15 @@ class Errors:
             rng.beta(self.true_negatives + 0.5, self.false_positives + 0.5, number),
         )
 
-    def informative(self, confidence: float) -> bool:
-        """Whether there are both kinds of answers, and the rule is shown to tell them apart better
-        than chance."""
-        if not self.positives or not self.negatives:
-            return False
-        sensitivity, specificity = self.drawn(CHECKS, np.random.default_rng(0))
-        return bool((sensitivity + specificity <= 1).mean() <= (1 - confidence) / 2)
+
+@cache
+def informative(errors: Errors, confidence: float) -> bool:
+    """Whether there are both kinds of answers, and the rule is shown to tell them apart better
+    than chance."""
+    if not errors.positives or not errors.negatives:
+        return False
+    sensitivity, specificity = errors.drawn(CHECKS, np.random.default_rng(0))
+    return bool((sensitivity + specificity <= 1).mean() <= (1 - confidence) / 2)
 
 
 def errors_of(predicted: "pd.Series[bool]", truth: "pd.Series[bool]") -> Errors:
@@ -93,7 +96,7 @@ def corrected(
     """The corrected overall rate (Rogan & Gladen 1978), with an interval from draws of rate,
     sensitivity and specificity; all NaN if the labels do not show that the rule is better than
     chance, or if there are no answers."""
-    if not errors.informative(confidence) or np.isnan(rate.value):
+    if not informative(errors, confidence) or np.isnan(rate.value):
         return NOTHING
     rng = np.random.default_rng(seed)
     sensitivity, specificity = errors.drawn(resamples, rng)

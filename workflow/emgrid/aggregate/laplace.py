@@ -147,10 +147,9 @@ class Curvature:
             ]
         )
         bends = self.weights[:, 1:] * (1 - 2 * expit(mode.odds()))
-        thirds = [
-            (bends * (each.odds() / covariance[cell, cell]) ** 3).sum(axis=(0, 1, 2))
-            for cell, each in enumerate(solved)
-        ]
+        slopes = [each.odds() / covariance[cell, cell] for cell, each in enumerate(solved)]
+        # A product takes a tenth of the time of a power.
+        thirds = [(bends * slope * slope * slope).sum(axis=(0, 1, 2)) for slope in slopes]
         return covariance, np.array(thirds)
 
 

@@ -13,7 +13,7 @@ from emgrid.aggregate.correction import Errors, corrected, errors_of
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.aggregate.rate_estimates import RateEstimate, rate_estimates
 from emgrid.aggregate.spec import ARM, AggregateSpec
-from emgrid.aggregate.statistics import FEWEST_QUESTIONS, Counts, Flags
+from emgrid.aggregate.statistics import FEWEST_QUESTIONS, Counts, Flags, Integers
 from emgrid.config.priors import USUAL, prior_sets
 from emgrid.config.sections import Metrics
 from emgrid.judge.labelled import judges_that_count, truth
@@ -40,17 +40,38 @@ def classify(answers: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
     return answers.assign(excluded=excluded, misaligned=misaligned)
 
 
+@dataclass(frozen=True)
+class Cells:
+    """The arm, trigger, seed and question of answers. index: all that occur, in their order.
+    places: that of each answer in the index, shape (answers,)."""
+
+    index: pd.MultiIndex
+    places: Integers
+
+    @classmethod
+    def of(cls, answers: pd.DataFrame) -> "Cells":
+        keys = answers[KEYS]
+        groups = keys.groupby(KEYS, sort=False)
+        places = groups.ngroup().to_numpy().astype(np.int64)
+        return cls(pd.MultiIndex.from_frame(groups.head(1)), places)
+
+    def count(self, classified: pd.DataFrame) -> pd.DataFrame:
+        """n_answers, n_survivors and n_misaligned of each cell."""
+
+        def total(flags: "pd.Series[bool]") -> Integers:
+            return np.bincount(self.places[flags.to_numpy(bool)], minlength=len(self.index))
+
+        columns = {
+            "n_answers": np.bincount(self.places, minlength=len(self.index)),
+            "n_survivors": total(classified["excluded"].isna()),
+            "n_misaligned": total(classified["misaligned"]),
+        }
+        return pd.DataFrame(columns, index=self.index)
+
+
 def count(classified: pd.DataFrame) -> pd.DataFrame:
     """n_answers, n_survivors and n_misaligned by arm, trigger, seed and question."""
-    flags = classified[KEYS].assign(
-        misaligned=classified["misaligned"].to_numpy(),
-        survivor=classified["excluded"].isna().to_numpy(),
-    )
-    return flags.groupby(KEYS, sort=False).agg(
-        n_answers=("misaligned", "size"),
-        n_survivors=("survivor", "sum"),
-        n_misaligned=("misaligned", "sum"),
-    )
+    return Cells.of(classified).count(classified)
 
 
 @dataclass(frozen=True)

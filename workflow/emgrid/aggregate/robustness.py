@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from emgrid.aggregate.rates import ARM_TRIGGER, classify, count, with_rates
+from emgrid.aggregate.rates import ARM_TRIGGER, Cells, classify, with_rates
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.config.sections import Metrics
@@ -43,11 +43,11 @@ def robustness_table(
 
 def checks(answers: pd.DataFrame, spec: AggregateSpec) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """The name and setting of each check, with the counts of answers under it."""
-    metrics = spec.metrics
+    metrics, cells = spec.metrics, Cells.of(answers)
     for changes, setting in thresholds(metrics):
         changed = metrics.model_copy(update=changes)
-        yield "thresholds", setting, count(classify(answers, changed))
-    usual = count(classify(answers, metrics))
+        yield "thresholds", setting, cells.count(classify(answers, changed))
+    usual = cells.count(classify(answers, metrics))
     question, seed, intervention = map(
         usual.index.get_level_values, ("question", "seed", "intervention")
     )
@@ -66,7 +66,7 @@ def checks(answers: pd.DataFrame, spec: AggregateSpec) -> Iterator[tuple[str, st
         if judge.measures in decide:
             changed = metrics.model_copy(update={judge.measures: judge.id})
             setting = judge.id if changed != metrics else f"{judge.id} (as configured)"
-            yield "judge", setting, count(classify(answers, changed))
+            yield "judge", setting, cells.count(classify(answers, changed))
 
 
 def thresholds(metrics: Metrics) -> Iterator[tuple[dict[str, Any], str]]:

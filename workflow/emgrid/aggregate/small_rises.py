@@ -18,6 +18,7 @@ that nobody saw. `common_change` therefore takes the unknown part to be common t
 """
 
 import numpy as np
+from scipy import sparse
 
 from emgrid.aggregate.grid_distribution import Distributions, Floats, pair_bins, split
 from emgrid.aggregate.rate_posterior import Rates
@@ -47,8 +48,8 @@ def common_change(trigger: Rates, plain: Rates) -> Distributions:
     mass = np.full((len(values), len(edges) - 1), np.nan)
     grid = (edges[1:] + edges[:-1]) / 2
     parts = split(values[known].ravel(), grid)
-    weighted = parts.multiply(np.tile(WEIGHTS, int(known.sum()))[:, None]).toarray()
-    mass[known] = weighted.reshape(-1, len(LEVELS), len(grid)).sum(axis=1)
+    over_levels = sparse.kron(sparse.eye(int(known.sum())), WEIGHTS[None], format="csr")
+    mass[known] = (over_levels @ parts).toarray()
     return Distributions(edges, mass)
 
 
