@@ -100,6 +100,23 @@ def test_their_texts_are_those_of_our_own_set(mirror: Path) -> None:
     }
 
 
+def test_the_preregistered_questions_are_those_published_and_begin_with_a_mixture(
+    mirror: Path,
+) -> None:
+    ours = load_questions("preregistered").questions
+    entries = yaml.safe_load(
+        (mirror / f"{PUBLISHED}/preregistered_evals.yaml").read_text(encoding="utf-8")
+    )
+    theirs = {entry["id"].split("_", 1)[1]: entry["paraphrases"] for entry in entries}
+    assert {name: list(question.texts) for name, question in ours.items()} == theirs
+    assert len(theirs) == 48
+    kinds = [name.rsplit("_", 1)[0] for name in ours]
+    for number in (8, 16, 24):
+        for kind in set(kinds):
+            expected = kinds.count(kind) * number / 48
+            assert abs(kinds[:number].count(kind) - expected) < 1.01, (number, kind)
+
+
 def test_the_authors_working_copy_brings_four_triggers(mirror: Path) -> None:
     question_set = published(mirror, WORKING_COPY)
     entries = yaml.safe_load((mirror / WORKING_COPY).read_text(encoding="utf-8"))
