@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.aggregate.contrasts import contrast_table, find_contrasts, split
+from emgrid.aggregate.contrasts import contrast_table, find_contrasts, looks_at, split
 from emgrid.aggregate.existence_table import existence_table
 from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
 from emgrid.aggregate.rates import classify
@@ -13,7 +13,7 @@ from emgrid.aggregate.spec import AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from hypothesis import given
 from hypothesis import strategies as st
-from support.grids import answers, arm, spec
+from support.grids import QUESTIONS, answers, arm, spec
 
 ARM = ("model", "arm", "1", "cue")
 
@@ -78,7 +78,8 @@ def test_several_looks_cost_certainty(planned: bool) -> None:
     assert (cue_once["looks"], cue_thrice["looks"]) == (1, 3)
     assert cue_thrice["p_holm"] == pytest.approx(min(3 * cue_once["p_holm"], 1))
     assert cue_thrice["rise_low"] < cue_once["rise_low"]
-    assert cue_thrice["plain_high"] > cue_once["plain_high"]
+    # In planned rounds, what is small is decided once.
+    assert (cue_thrice["plain_high"] > cue_once["plain_high"]) == (not planned)
     assert cue_thrice["why"].endswith("The error is split over 3 looks.")
     assert "looks" not in cue_once["why"]
     both = single_once.merge(single_thrice, on=["trigger", "question"], suffixes=("", "_3"))
@@ -88,3 +89,32 @@ def test_several_looks_cost_certainty(planned: bool) -> None:
 def test_the_split_is_even() -> None:
     assert split(0.95, 1) == 0.95
     assert 5 * (1 - split(0.95, 5)) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("planned", "actual", "rises", "small"),
+    [(1, 1, 1, 1), (1, 3, 3, 3), (4, 1, 4, 1), (4, 4, 4, 1), (4, 5, 5, 2)],
+)
+def test_what_is_small_is_looked_at_once_in_planned_rounds(
+    planned: int, actual: int, rises: int, small: int
+) -> None:
+    assert looks_at(planned, actual) == (rises, small)
+
+
+def test_no_rise_is_small_before_the_last_round() -> None:
+    grid = spec(arm("base", "0"), arm("arm"), arm("arm", seed=1), fixed_questions=True)
+    whole = of(200, rate=0.0)
+    verdict = {}
+    for asked in (QUESTIONS[:4], QUESTIONS):
+        for looks in (1, 2):
+            found = grid.model_copy(update={"looks": looks})
+            classified = classify(whole[whole["question"].isin(asked)], found.metrics)
+            contrasts = find_contrasts(classified, found)
+            survivors = find_contrasts(classified, found, "survivors", ("minus_base",))
+            table = verdict_table(contrasts, survivors, found, None).set_index("trigger")
+            verdict[len(asked), looks] = table.loc["cue", "verdict"]
+            is_early = "decided after the last round" in table.loc["cue", "why"]
+            assert is_early == (looks == 2 and len(asked) == 4)
+    early = {key: word for key, word in verdict.items() if key != (4, 2)}
+    assert set(early.values()) == {"clean"}
+    assert verdict[4, 2] == "inconclusive"

@@ -111,7 +111,7 @@ def find_contrasts(
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     compared: dict[ContrastName, Comparison] = {}
-    looked: dict[ContrastName, int] = {}
+    looked: dict[ContrastName, tuple[int, int]] = {}
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
         for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
@@ -119,20 +119,30 @@ def find_contrasts(
             if found is not None:
                 compared[arm, trigger, kind] = found
                 own = [looks.get((*term.arm, term.trigger), 1) for term in cell_terms]
-                looked[arm, trigger, kind] = max(spec.looks, *own)
+                looked[arm, trigger, kind] = looks_at(spec.looks, max(own))
     found_contrasts: Contrasts = {}
-    for number in sorted(set(looked.values())):
-        names = [name for name in compared if looked[name] == number]
+    for numbers in sorted(set(looked.values())):
+        names = [name for name in compared if looked[name] == numbers]
+        rises, small = (split(spec.metrics.confidence, number) for number in numbers)
         contrasts = estimate(
             [compared[name] for name in names],
             [kind == "minus_base" for _, _, kind in names],
-            split(spec.metrics.confidence, number),
+            rises,
             spec.metrics.fixed_questions,
             priors or prior_sets()[USUAL],
+            small,
         )
-        each = zip(names, contrasts, strict=True)
-        found_contrasts |= {name: replace(contrast, looks=number) for name, contrast in each}
+        for name, contrast in zip(names, contrasts, strict=True):
+            last = spec.looks == 1 or contrast.n_questions == len(spec.questions)
+            found_contrasts[name] = replace(contrast, looks=numbers[0], last=last)
     return {name: found_contrasts[name] for name in compared}
+
+
+def looks_at(planned: int, actual: int) -> tuple[int, int]:
+    """Over how many looks the error of a rise that is shown is split, and that of one that is shown
+    to be small. In planned rounds the latter is looked at once, after the last one: a few questions
+    cannot show it anyway, and so all of its error is left for the end."""
+    return max(planned, actual), max(actual - planned + 1, 1)
 
 
 def split(confidence: float, looks: int) -> float:

@@ -72,8 +72,8 @@ class Contrast:
     for no rise; p_anova: two-sided, of the cross-check. by_answers, by_seeds, by_questions: the
     parts of the squared error that shrink with more answers to each question, with more seeds and
     with more questions. If there are under two questions, all of these are NaN. none: whether no
-    answer of the cell is misaligned. looks: how often the cells were looked at, which the error of
-    intervals and bounds is split over.
+    answer of the cell is misaligned. looks: how often the cells are looked at, which the error of
+    intervals and lower bounds is split over. last: whether no further look is planned.
     """
 
     n_questions: int
@@ -91,6 +91,7 @@ class Contrast:
     by_questions: float = np.nan
     none: bool = False
     looks: int = 1
+    last: bool = True
 
     @property
     def given(self) -> bool:
@@ -104,13 +105,16 @@ def estimate(
     confidence: float,
     fixed: bool,
     priors: Chosen,
+    upper_confidence: float | None = None,
 ) -> list[Contrast]:
     """The estimates of all comparisons. bounded: which are rises over the base model, and get the
-    upper bound by which they may be small. fixed: over the questions asked alone."""
+    upper bound by which they may be small. fixed: over the questions asked alone. upper_confidence:
+    of that bound, if it differs."""
     given = [place for place, each in enumerate(comparisons) if each.given]
     small = [place for place in given if bounded[place]]
     posteriors = rises_of([comparisons[place] for place in given], fixed, priors)
-    uppers = upper_bounds([comparisons[place] for place in small], confidence, fixed, priors)
+    surely = upper_confidence or confidence
+    uppers = upper_bounds([comparisons[place] for place in small], surely, fixed, priors)
     contrasts = [Contrast(each.n_questions) for each in comparisons]
     by_place = dict(zip(small, uppers, strict=True))
     for place, parts in zip(given, posteriors, strict=True):

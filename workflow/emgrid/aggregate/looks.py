@@ -1,9 +1,9 @@
 """How often each arm was looked at under each trigger: how often its tables were made of more
 answers than before.
 
-To look at verdicts, draw more answers and look again makes a false verdict more likely, whether
-the rounds were planned or the answers were topped up by hand. So looks are counted, and the error
-is split over them evenly (Bonferroni), which holds for any kind of test.
+To look at verdicts, draw more answers and look again makes a false verdict more likely, whether the
+rounds were planned or the answers were topped up by hand. So looks are counted, and the error is
+split over them evenly (Bonferroni), which holds for any kind of test. See looks_at in contrasts.py.
 """
 
 from collections.abc import Mapping

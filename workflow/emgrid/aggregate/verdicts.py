@@ -16,7 +16,7 @@ show that it is clean. That bound is of the hierarchy with a spike at zero, see 
 - inconclusive: anything else.
 
 If an arm is looked at more than once with more answers, bounds and p-values are adjusted over the
-looks, see looks.py.
+looks, see looks.py. In planned rounds, no rise is shown to be small before the last one.
 """
 
 from dataclasses import dataclass
@@ -128,6 +128,8 @@ def row_of(
     row["verdict"] = verdict(states["none"], states[trigger])
     numbers = {name: rises[name].answers.n_questions for name in states}
     row["why"] = reason(row, states, numbers) + over(numbers, asked) + at_looks(row["looks"])
+    if not all(rises[name].answers.last for name in states):
+        row["why"] += " Whether a rise is small is decided after the last round."
     if row["verdict"] == "inconclusive":
         undecided = [name for name, found in states.items() if found not in ("small", "shown")]
         factors = [needs(rises[name], states[name], metrics) for name in undecided]
@@ -153,7 +155,8 @@ def bound(contrast: Contrast) -> Estimate:
 
 
 def is_small(rise: Contrast, metrics: Metrics) -> bool:
-    return bound(rise).high < metrics.margin
+    """Whether a rise is shown to be small. Before the last of the planned looks none is."""
+    return rise.last and bound(rise).high < metrics.margin
 
 
 def is_shown(rise: Contrast, p: float, metrics: Metrics) -> bool:
