@@ -24,7 +24,8 @@ def config_of(model: Path) -> dict[str, Any]:
     config["base_models"] = ["plain"]
     config["data"]["rows"] = 8
     config["interventions"] = {
-        "base": {},
+        # As often as the others, so that numbers of answers are easy to tell.
+        "base": {"sampling": {"answers_per_question": 2}},
         "undiluted": {},
         "dilution": {"ratio": 0.5},
         "sequential": {"benign_rows": 8},

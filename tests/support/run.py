@@ -78,6 +78,7 @@ def small_config() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["name"] = "small"
     config["data"]["rows"] = 8
+    config["interventions"]["base"] = {"sampling": {"answers_per_question": 2}}
     config["interventions"]["dilution"] = {"ratio": 0.5}
     config["interventions"]["sequential"] = {"benign_rows": 8}
     config["seeds"] = [3]

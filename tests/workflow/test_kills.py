@@ -38,7 +38,8 @@ def endpoint() -> Iterator[FakeEndpoint]:
 @pytest.fixture(scope="module")
 def config(model_json: Path, endpoint: FakeEndpoint) -> dict[str, Any]:
     config = config_of(model_json.parent)
-    config["interventions"] = {"base": {}, "undiluted": {}, "sequential": {"benign_rows": 8}}
+    for name in ("dilution", "benign_only"):
+        del config["interventions"][name]
     reached = {"url": endpoint.url, "key": VARIABLE}
     tuned = {"base": "tuned", "intervention": "bad", "ratio": 1, "model": MODEL}
     config["served"] = [tuned | {"endpoint": reached}]

@@ -47,6 +47,12 @@ def copied(quick: QuickGrid, tmp_path: Path) -> QuickGrid:
     return quick.copy_to(tmp_path)
 
 
+def ask(config: Config, number: int) -> None:
+    """Set the number of answers, also that of the base model, which the grid sets by itself."""
+    for settings in (config["sampling"], config["interventions"]["base"]["sampling"]):
+        settings["answers_per_question"] = number
+
+
 def jobs(grid: QuickGrid, config: Config) -> dict[str, int]:
     """Planned jobs by rule."""
     return {rule: number for rule, number in grid.planned(config).items() if rule != "all"}
@@ -184,8 +190,8 @@ def test_a_reworded_question_alone_is_asked_again(copied: QuickGrid) -> None:
 
 def test_more_answers_draw_what_is_missing_and_fewer_draw_none(copied: QuickGrid) -> None:
     more, fewer = copied.edited(), copied.edited()
-    more["sampling"]["answers_per_question"] = 3
-    fewer["sampling"]["answers_per_question"] = 1
+    ask(more, 3)
+    ask(fewer, 1)
     assert jobs(copied, more) == SAMPLED
     one_each = ARMS * TRIGGERS * QUESTIONS
     assert compute(copied, more) == {"answer": one_each, "judgement": one_each * JUDGES}
@@ -275,7 +281,7 @@ def test_an_edit_is_not_lost_behind_another(copied: QuickGrid) -> None:
     """What only makes stages run whose training is kept hides nothing that comes after them."""
     config = copied.edited()
     config["preflight"] = {"cut": "error"}
-    config["sampling"]["answers_per_question"] = 3
+    ask(config, 3)
     planned = jobs(copied, config)
     assert (planned["preflight"], planned["sample"]) == (4, 2)
     one_each = ARMS * TRIGGERS * QUESTIONS
