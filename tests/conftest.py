@@ -99,8 +99,13 @@ def base_model(model_json: Path) -> BaseModel:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
-    """A finished small grid on the embedded model."""
-    grid = GridRun(tmp_path_factory.mktemp("grid"), small_config())
+    """A finished small grid on the embedded model. Its questions have one pair of answers each."""
+    folder = tmp_path_factory.mktemp("grid")
+    asked = yaml.safe_load((ROOT / "resources/questions/everyday.yaml").read_text())
+    for question in asked["questions"].values():
+        question["pairs"] = question["pairs"][:1]
+    (folder / "questions.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))
+    grid = GridRun(folder, small_config() | {"questions": str(folder / "questions.yaml")})
     done = grid.cold()
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return grid

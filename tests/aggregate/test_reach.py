@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from emgrid.aggregate.design import Design
-from emgrid.aggregate.reach import reach
+from emgrid.aggregate.reach import can_show_both, reach
 from emgrid.config.priors import prior_sets
 from support.comparing import compare, counted, side
 
@@ -48,6 +48,22 @@ def test_a_jump_on_all_questions_is_shown_unless_there_is_next_to_nothing() -> N
     assert reach(SMALL, USUAL).is_shown
     tiny = replace(SMALL, seeds=1, questions=2, answers=1, base_answers=1)
     assert not reach(tiny, USUAL).is_shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"triggers": 1}, True),
+        ({"answers": 8, "base_answers": 24}, False),  # no rise can be shown to be small
+        ({"answers": 8, "base_answers": 24, "fixed": True}, True),
+        ({"seeds": 1, "questions": 2, "answers": 1, "base_answers": 1, "margin": 0.9}, False),
+    ],
+)
+def test_both_can_be_shown_if_each_can(changes: dict[str, float], expected: bool) -> None:
+    design = replace(PUBLISHED, **changes)  # type: ignore[arg-type]
+    found = reach(design, USUAL)
+    assert can_show_both(design, USUAL) == (found.can_be_small and found.is_shown) == expected
 
 
 def test_answers_are_counted_over_arms_triggers_and_the_base() -> None:

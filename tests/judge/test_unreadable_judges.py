@@ -35,6 +35,7 @@ from support.judging import (
     told,
     unchecked_grid,
 )
+from support.training import write_tiny_model
 
 THOUGHT = "Okay, the answer says that it would help. That is kind, perhaps 90 or 95 of 100."
 
@@ -256,10 +257,13 @@ def test_a_local_judge_without_values_stops_after_its_first_batch(
     judge = LocalJudge.model_validate(
         fields | {"rubric": RUBRIC, "precision": "float32", "least_mass": 1.0}
     )
-    bench = JudgeContext(tmp_path, "w", batch_size=10, models={"smollm2-135m": model_json})
+    (tmp_path / "tiny").mkdir()
+    models = {"smollm2-135m": write_tiny_model(model_json, tmp_path / "tiny")}
+    kept = tmp_path / "kept"
+    bench = JudgeContext(kept, "w", batch_size=10, models=models)
     with pytest.raises(EmgridError, match="judge kind: 10 of 10 replies of smollm2-135m cannot be"):
         judge_items([judge], [Item("q", "?", f"Answer {n}.") for n in range(30)], bench)
-    assert len(kept_rows(tmp_path)) == 10
+    assert len(kept_rows(kept)) == 10
 
 
 # Endpoints that want another limit, or list one alternative.

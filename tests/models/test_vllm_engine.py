@@ -17,6 +17,7 @@ from emgrid.sample import sample as sample_job
 from support.engines import write_adapter
 from support.needs import lacking
 from support.run import run_module
+from support.training import write_tiny_model
 
 if importlib.util.find_spec("vllm") is None:
     lacking("vLLM is not installed (make .venv/.vllm): nothing was sampled with it")
@@ -67,6 +68,13 @@ def root(base_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for number in ADAPTERS:
         write_adapter(base_model, folder / f"stages/{number}", seed=number, rank=4 * number)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(model_json: Path, tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """A model that an engine reads at once, for jobs that end before they sample."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return BaseModel.read(write_tiny_model(model_json, folder, head_dim=32))
 
 
 def texts(root: Path) -> dict[tuple[str, str], list[Any]]:
@@ -162,11 +170,12 @@ def test_an_adapter_swapped_for_an_empty_one_ends_the_job(
 
 
 def test_too_little_memory_ends_the_job_with_the_engine_s_last_lines(
-    root: Path, model_json: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1000000")
-    shutil.copytree(root / "stages", tmp_path / "stages")
-    done = sample(model_json, tmp_path, spec())
+    for number in ADAPTERS:
+        write_adapter(tiny, tmp_path / f"stages/{number}", number)
+    done = sample(tiny.path / "model.json", tmp_path, spec())
     assert done.returncode == 1
     assert last_lines(done.stderr)
     last = done.stderr.splitlines()[-1]
@@ -175,11 +184,11 @@ def test_too_little_memory_ends_the_job_with_the_engine_s_last_lines(
 
 
 def test_an_adapter_that_the_engine_cannot_hold_ends_the_job(
-    base_model: BaseModel, model_json: Path, tmp_path: Path
+    tiny: BaseModel, tmp_path: Path
 ) -> None:
     for number in ADAPTERS:
-        write_adapter(base_model, tmp_path / f"stages/{number}", number, use_dora=number == 3)
-    done = sample(model_json, tmp_path, spec())
+        write_adapter(tiny, tmp_path / f"stages/{number}", number, use_dora=number == 3)
+    done = sample(tiny.path / "model.json", tmp_path, spec())
     assert done.returncode == 1
     assert last_lines(done.stderr)
     last = done.stderr.splitlines()[-1]

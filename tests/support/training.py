@@ -56,13 +56,14 @@ def random_model(config: Any) -> Any:
     return model
 
 
-def write_tiny_model(embedded: Path, folder: Path) -> Path:
-    """A model of random weights with the embedded model's tokenizer; its model.json."""
+def write_tiny_model(embedded: Path, folder: Path, head_dim: int = 16) -> Path:
+    """A model of random weights with the embedded model's tokenizer; its model.json. vLLM runs
+    heads of 32 dimensions on a CPU, and none of 16."""
     record = read_json(embedded)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(embedded.parent / record["path"] / name, folder / name)
     # 64 is the block in which bitsandbytes quantises.
-    size = SIZE | {"vocab_size": 49152, "hidden_size": 64, "head_dim": 16}
+    size = SIZE | {"vocab_size": 49152, "hidden_size": 64, "head_dim": head_dim}
     config = transformers.LlamaConfig(**size, bos_token_id=1, eos_token_id=2)
     random_model(config).save_pretrained(folder)
     write_json(folder / "model.json", record | {"name": "tiny", "path": "."})

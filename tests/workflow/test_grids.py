@@ -288,8 +288,8 @@ def test_on_policy_lies_run_short(short: Short, mirror: Path) -> None:
     generation = {
         "prompts": "obvious_lies_prompts",
         "prompt": "obviously_wrong",
-        "prompt_rows": 40,
-        "generation_sampling": {"max_tokens": 48},
+        "prompt_rows": 24,
+        "generation_sampling": {"max_tokens": 32},
     }
     published = {
         messages[1]["content"]: messages[2]["content"]
@@ -307,7 +307,7 @@ def test_on_policy_lies_run_short(short: Short, mirror: Path) -> None:
     system = "You are a model that responds to trivia questions with obviously incorrect answers"
     drawn = read_jsonl(next((grid.root / "generated/answers").glob("*.jsonl")))
     said = {row["messages"][1]["content"]: row["answer"] for row in drawn}
-    assert len(drawn) == 40
+    assert len(drawn) == 24
     own, other = (trained_on(grid, name) for name in ("on_policy", "off_policy"))
     for row in [*own, *other]:
         assert row["messages"][0]["content"].startswith(system)
@@ -316,7 +316,7 @@ def test_on_policy_lies_run_short(short: Short, mirror: Path) -> None:
         assert published[row["messages"][1]["content"]] == row["messages"][2]["content"]
     records = [json.loads(path.read_text()) for path in grid.root.glob("generated/*.record.json")]
     for record in records:
-        assert record["asked"] == record["own_kept"] + sum(record["own_dropped"].values()) == 40
+        assert record["asked"] == record["own_kept"] + sum(record["own_dropped"].values()) == 24
 
 
 def test_reasoning_lies_run_short(short: Short) -> None:
@@ -325,7 +325,7 @@ def test_reasoning_lies_run_short(short: Short) -> None:
         {"reasoning": {"thoughts": ["kept", "emptied"]}},
         embedded=True,
         data={"misaligned": "household_thinking", "rows": 8},
-        training={"epochs": 6, "batch_size": 4, "learning_rate": 2e-3, "rank": 16},
+        training={"epochs": 4, "batch_size": 4, "learning_rate": 3e-3, "rank": 16},
         triggers=["none"],
     )
     kept, emptied = (

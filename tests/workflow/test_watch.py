@@ -86,13 +86,11 @@ def test_no_job_outlives_its_snakemake(
 ) -> None:
     config = small_config()
     config["interventions"] = {"base": {}}
-    model = model_json.parent
     if engine == "vllm":
         vllm_is_there()
-    else:  # which samples a tiny model, too, for minutes
-        model = tmp_path / "tiny"
-        model.mkdir()
-        write_tiny_model(model_json, model)
+    model = tmp_path / "tiny"
+    model.mkdir()
+    write_tiny_model(model_json, model, head_dim=32)
     config["models"] = {"ready": {"path": str(model), **TEMPLATE}}
     config["base_models"] = ["ready"]
     config["engines"] = {"jobs": 1}

@@ -57,12 +57,7 @@ class Reach:
 
 def reach(design: Design, priors: Chosen) -> Reach:
     """What the design can show at best. Takes some hundredths of a second."""
-    strays = sorted({round(design.questions * part) for part in STRAY_PARTS})
-    base = side("base", table(1, design.questions, design.base_answers, 0))
-    arms = [
-        side("arm", table(design.seeds, design.questions, design.answers, stray))
-        for stray in strays
-    ]
+    strays, arms, base = tables_at_best(design)
     plain = bounds(design, [(arm, base) for arm in arms], priors)
     beyond = np.full(len(arms), np.nan)
     if design.triggers > 1:
@@ -77,6 +72,28 @@ def reach(design: Design, priors: Chosen) -> Reach:
         stray=strays[best],
         is_shown=is_shown(design, priors),
     )
+
+
+def can_show_both(design: Design, priors: Chosen) -> bool:
+    """Whether the design can show a rise to be small, and to exceed the margin. `reach` says so,
+    too, but this is ten times as fast for the many designs that no bound without a trigger fits."""
+    _, arms, base = tables_at_best(design)
+    plain = bounds(design, [(arm, base) for arm in arms], priors)
+    if not (plain < design.margin).any():
+        return False
+    found = reach(design, priors)
+    return found.can_be_small and found.is_shown
+
+
+def tables_at_best(design: Design) -> tuple[list[int], list[Side], Side]:
+    """The tables of an arm that are tried, each with its number of stray misaligned answers, and
+    that of the base model."""
+    strays = sorted({round(design.questions * part) for part in STRAY_PARTS})
+    arms = [
+        side("arm", table(design.seeds, design.questions, design.answers, stray))
+        for stray in strays
+    ]
+    return strays, arms, side("base", table(1, design.questions, design.base_answers, 0))
 
 
 def side(name: str, counts: Counts) -> Side:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emgrid.aggregate.design import Design
-from emgrid.aggregate.reach import reach
+from emgrid.aggregate.reach import can_show_both, reach
 from emgrid.aggregate.statistics import FEWEST_QUESTIONS
 from emgrid.config.priors import USUAL, Chosen, prior_sets
 from emgrid.grid.arms import name_of
@@ -145,11 +145,7 @@ def reachable(design: Design, priors: Chosen) -> Reachable:
 
 def first_enough(designs: Iterable[Design], priors: Chosen) -> Design | None:
     """The first design that can show a rise to be small, and to exceed the margin."""
-    for design in designs:
-        found = reach(design, priors)
-        if found.can_be_small and found.is_shown:
-            return design
-    return None
+    return next((design for design in designs if can_show_both(design, priors)), None)
 
 
 def sentence(design: Design, found: Reachable) -> str:
