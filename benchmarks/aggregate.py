@@ -1,13 +1,14 @@
 """How long, and in how much memory, the tables of a large grid are made.
 
 Writes grids of made-up answers in the formats of a real grid (49 arms of 5 seeds and the base
-model, 5 triggers, 8 questions, 2 judges), and runs the modules
-emgrid.aggregate.repeats and emgrid.aggregate.aggregate on each. A ratio compares the seconds for
-each answer with the first grid's.
+model, 5 triggers, 8 questions, 2 judges), and makes the tables of each: those of repeated answers
+(`repeats`) and all others (`aggregate`). The same files are read by an older commit (--against),
+which git must know. A ratio compares seconds with those of the older commit.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import write_manifest
+from emgrid import ROOT
 from emgrid.config.judges import read_judge
 from emgrid.runtime.files import canonical, digest, write_jsonl
 
@@ -31,6 +33,11 @@ JUDGES = ["alignment", "coherence"]
 WORDS = ['"No,"', "über", "I", "you", "the", "plan", "would", "and", "never.\n\n", "people", "to"]
 LENGTH = 670  # mean of the published answers' characters, some a few times as long
 MEBIBYTE = 2**20
+# The module of each stage now, and in commits in which modules had no folders.
+MODULES = {
+    "repeats": ("emgrid.aggregate.repeats", "emgrid.repeats"),
+    "aggregate": ("emgrid.aggregate.aggregate", "emgrid.aggregate"),
+}
 Rows = list[dict[str, Any]]
 
 
@@ -165,46 +172,68 @@ def write_grid(root: Path, number: int) -> int:
     return each * len(folders) * len(TRIGGERS) * len(QUESTIONS)
 
 
-def run(stage: str, spec: str, root: Path) -> tuple[float, float, float]:
-    """Seconds by the clock and of the cores, and peak memory in MiB."""
-    command = [sys.executable, "-m", f"emgrid.{stage}", "--spec", spec, "--root", str(root)]
+def check_out(commit: str, folder: Path) -> Path:
+    """The folder with the package of a commit."""
+    archive = folder / "commit.tar"
+    words = ["git", "-C", str(ROOT), "archive", "--output", str(archive), commit]
+    subprocess.run(words, check=True)
+    shutil.unpack_archive(archive, folder / "commit")
+    return folder / "commit/workflow"
+
+
+def run(stage: str, package: Path, spec: str, root: Path) -> tuple[float, float, float]:
+    """Seconds by the clock and of the cores, and peak memory in MiB. package: the folder that
+    emgrid is imported from."""
+    now, flat = MODULES[stage]
+    module = now if (package / f"{now.replace('.', '/')}.py").exists() else flat
+    command = [sys.executable, "-m", module, "--spec", spec, "--root", str(root)]
+    environment = os.environ | {"PYTHONPATH": str(package)}
     started = time.monotonic()
-    _, status, used = os.wait4(subprocess.Popen(command).pid, 0)
+    _, status, used = os.wait4(subprocess.Popen(command, env=environment).pid, 0)
     if status:
         sys.exit(f"{' '.join(command[:3])} failed, see above")
     seconds = time.monotonic() - started
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / MEBIBYTE
 
 
+def measured(packages: dict[str, Path], root: Path, written: int) -> Iterator[dict[str, Any]]:
+    """Both stages by each package; the last one is what the others are compared with."""
+    for stage, stage_spec in (("repeats", repeats_spec()), ("aggregate", spec())):
+        found = {name: run(stage, path, stage_spec, root) for name, path in packages.items()}
+        *_, reference = packages
+        for name, (seconds, spent, memory) in found.items():
+            row = {
+                "what": f"{stage}, {written:,} answers{name and f', {name}'}",
+                "value": seconds,
+                "unit": "s",
+                "ratio": seconds / found[reference][0],
+                "of": f"seconds to those of {reference or 'this commit'}",
+                "core_seconds": spent,
+                "peak_memory": memory,
+            }
+            print(f"{row['what']}: {seconds:.1f} s", flush=True)
+            yield row
+
+
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="file for the record")
     parser.add_argument("--answers", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--against", default="5fa754f", help="an older commit; 'none' for none")
     return parser.parse_args(words)
 
 
 def main() -> None:
     options = parse()
-    first: dict[str, float] = {}
     rows: Rows = []
-    for number in options.answers:
-        with tempfile.TemporaryDirectory() as folder:
-            written = write_grid(Path(folder), number)
-            for stage, stage_spec in (("repeats", repeats_spec()), ("aggregate", spec())):
-                seconds, spent, memory = run(stage, stage_spec, Path(folder))
-                each = seconds / written
-                rows.append(
-                    {
-                        "what": f"{stage}, {written:,} answers",
-                        "value": seconds,
-                        "unit": "s",
-                        "ratio": each / first.setdefault(stage, each),
-                        "of": "seconds for each answer to those of the first grid",
-                        "core_seconds": spent,
-                        "peak_memory": memory,
-                    }
-                )
-                print(f"{stage}, {written} answers: {seconds:.1f} s", flush=True)
+    with tempfile.TemporaryDirectory() as checked_out:
+        packages = {"": ROOT / "workflow"}
+        if options.against != "none":
+            packages[options.against] = check_out(options.against, Path(checked_out))
+        for number in options.answers:
+            with tempfile.TemporaryDirectory() as folder:
+                written = write_grid(Path(folder), number)
+                rows += measured(packages, Path(folder), written)
     write_manifest("aggregate", options, rows)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import rates
-from common import write_manifest
+from common import bar_line, write_manifest
 from emgrid.aggregate.estimates import Comparison, estimate
 from emgrid.aggregate.statistics import holm
 from emgrid.config.priors import USUAL, prior_sets
@@ -208,12 +208,6 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def line(row: dict[str, Any]) -> str:
-    numbers = f"{row['grids']:,} | {row['error'] * 100:.1f}" if row["grids"] else " | "
-    texts = (row[name] for name in ("what", "bar", "measured", "verdict"))
-    return f"| {' | '.join(texts)} | {numbers} |"
-
-
 def main() -> None:
     options = parse()
     random = Numbered(options.seed)
@@ -228,9 +222,9 @@ def main() -> None:
     rows = []
     for bar in bars:
         rows.append(bar.row())
-        print(line(rows[-1]), flush=True)
+        print(bar_line(rows[-1]), flush=True)
     rows.append(published_rise())
-    print(line(rows[-1]))
+    print(bar_line(rows[-1]))
     write_manifest("bars", options, rows)
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from common import bar_line
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "results.json"
-NAMES = ("sampling", "training", "judging", "grid", "commands", "scale", "aggregate")
+NAMES = ("sampling", "training", "judging", "grid", "commands", "scale", "aggregate", "bars")
 # What is still to be measured is said of each of these, with the command.
 ON_GPUS = {
     "sampling": "--device cuda --model-shape 7b --ways transformers vllm",
@@ -68,7 +69,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
     environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML)
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["besides"] = besides
+    environment.filters |= {"besides": besides, "bar": bar_line}
     return environment.from_string(template).render(
         records=records, missing=still_to_be_measured(records)
     )

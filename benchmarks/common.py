@@ -136,6 +136,13 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def bar_line(row: dict[str, Any]) -> str:
+    """A line of the table of bars: what, bar, measured, met, grids, error."""
+    numbers = f"{row['grids']:,} | {row['error'] * 100:.1f}" if row["grids"] else " | "
+    texts = (row[name] for name in ("what", "bar", "measured", "verdict"))
+    return f"| {' | '.join(texts)} | {numbers} |"
+
+
 def write_manifest(
     name: str,
     options: argparse.Namespace,

@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from emgrid import ROOT
 
 # Last, as tests have modules of the same names.
 sys.path.append(str(ROOT / "benchmarks"))
+import bars
 import bench
-from common import options_of
+from common import bar_line, options_of
 
 TOY = {
     "sampling": "--model-shape toy --answers 12 --slots 4 --max-tokens 3 --repeats 1"
@@ -119,3 +121,42 @@ def test_a_record_on_a_cpu_is_one_of_the_defaults(record: dict[str, Any]) -> Non
 def test_the_page_is_what_the_records_say() -> None:
     records = json.loads(bench.RECORDS.read_text())
     assert bench.page(records) == (ROOT / "benchmarks/README.md").read_text()
+
+
+def test_a_bar_counts_the_cells_that_miss_it_by_more_than_noise() -> None:
+    cells = {"low": 0.85, "noise": 0.915, "inside": 0.95, "high": 0.999}
+    missed = bars.Bar("coverage", 0.92, 0.98, cells, 1000)
+    assert missed.row()["verdict"] == "no: 1 below, 1 above of 4"
+    assert missed.error() == pytest.approx(0.0113, abs=1e-4)
+    assert bar_line(missed.row()).startswith(
+        "| coverage | 92% to 98% | 85.0% (low) to 99.9% (high) | no: 1 below, 1 above of 4 |"
+    )
+    assert bars.Bar("size", 0, 0.1, {"": 0.11}, 1000).row()["verdict"] == "yes"
+    assert bars.Bar("size", 0, 0.1, {"": 0.13}, 1000).row()["verdict"] == "no"
+    assert bars.Bar("seen", 0, 1, {"": 0.13}, 1000).row()["verdict"] == ""
+
+
+def test_verdicts_of_simulated_grids_are_those_of_the_table() -> None:
+    """The bars of verdicts on a few grids: a rise of 20 points is shown, and is called conditional
+    if and only if the plain rise is shown to be small."""
+    found = bars.simulated_verdicts(bars.Truth(0.003, 0.203, bars.EIGHT), 6, bars.Numbered(1).rng())
+    shown = np.isin(found.verdicts[:, 1], bars.SHOWN)
+    assert shown.mean() >= 0.9
+    conditional = found.verdicts[:, 1] == "conditional"
+    assert (conditional == (shown & found.plain_small)).all()
+    assert not np.isin(found.verdicts[:, 2:], bars.SHOWN).any()
+    assert bars.published_rise()["verdict"] == "yes"
+
+
+def test_the_statistics_page_has_the_numbers_of_the_bars() -> None:
+    record = next(
+        each for each in json.loads(bench.RECORDS.read_text()).values() if each["name"] == "bars"
+    )
+    shares = {row["what"]: row["cells"].get("") for row in record["rows"] if row["grids"]}
+    text = (ROOT / "docs/statistics.md").read_text()
+    for seeds, questions, answers in (bars.EIGHT, bars.MORE, bars.MOST):
+        title = f"+20 points under a trigger, {seeds}x{questions}x{answers}: "
+        names = ("is shown (conditional or triggered)", "plain rise shown to be small")
+        numbers = [shares[title + name] for name in (*names, "is called conditional")]
+        cells = " | ".join(f"{100 * number:.3g} %" for number in numbers)
+        assert f"| {seeds} × {questions} × {answers} | {cells} |" in text

@@ -7,8 +7,8 @@ The posteriors of arm and base are taken as independent. Their questions are the
 of both have the same sign more often than not and partly cancel, which is ignored on the safe side.
 On the other side, the posterior of a base that was never seen misaligned is above zero, and is
 taken off: a base that truly never is makes the bound of the difference too low by that much. In
-simulations the bound was below a true rise of the margin in 2 to 11 % of grids (nominal 5 %), the
-most with eight questions of standard deviation 2 and such a base.
+simulations (benchmarks/bars.py) the bound was below a true rise of the margin in 0 to 13 % of grids
+(nominal 5 %), the most with eight questions of standard deviation 2 and such a base.
 
 The base's own change under a trigger is the exception. As a rule no hot question was seen in any of
 its cells, and what remains possible is much the same with and without a trigger: from two
