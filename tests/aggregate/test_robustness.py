@@ -3,6 +3,12 @@
 import pandas as pd
 import pytest
 from emgrid.aggregate.aggregate import other_verdicts
+from emgrid.aggregate.contrasts import (
+    estimated,
+    find_comparisons,
+    find_contrasts,
+    under_other_priors,
+)
 from emgrid.aggregate.rates import classify, seed_table
 from emgrid.aggregate.robustness import ALIGNMENT, COHERENCE, COLUMNS, robustness_table
 from emgrid.config.priors import USUAL, prior_sets
@@ -89,7 +95,8 @@ def test_seeds_are_counted_each_by_itself() -> None:
 
 def test_verdicts_under_other_priors_have_rows_of_their_own() -> None:
     rows = answers(RATES)
-    verdicts = other_verdicts(classify(rows, SPEC.metrics), SPEC, None)
+    classified = classify(rows, SPEC.metrics)
+    verdicts = other_verdicts(classified, SPEC, None, find_contrasts(classified, SPEC))
     assert set(verdicts) == {*prior_sets()} - {USUAL}
     table = robustness_table(rows, SPEC, verdicts)
     assert list(table.columns) == COLUMNS
@@ -106,9 +113,26 @@ def test_without_a_spike_at_zero_eight_questions_speak_for_all_others() -> None:
     """The one supposition that the verdict of a table without misaligned answers depends on."""
     rates = {(one, trigger): 0.0 for one in ("base", "arm") for trigger in ("none", "cue")}
     classified = classify(answers(rates, 100), SPEC.metrics)
-    words = {
-        name: set(table["verdict"])
-        for name, table in other_verdicts(classified, SPEC, None).items()
-    }
+    others = other_verdicts(classified, SPEC, None, find_contrasts(classified, SPEC))
+    words = {name: set(table["verdict"]) for name, table in others.items()}
     assert words["no_spike"] == {"clean"}
     assert words["narrower"] == words["wider"] == {"inconclusive"}
+
+
+def test_other_priors_give_the_bounds_that_they_would_give_alone() -> None:
+    """What is shared with the usual priors is what they have in common."""
+    classified = classify(answers(RATES), SPEC.metrics)
+    usual = find_contrasts(classified, SPEC)
+    rises = ("minus_base",)
+    for name, own, survivors in under_other_priors(classified, SPEC, usual, {}):
+        priors = prior_sets()[name]
+        for among, found in (("answers", own), ("survivors", survivors)):
+            compared = find_comparisons(classified, SPEC, among, rises, {})
+            alone = estimated(compared, SPEC.metrics, priors)
+            assert found.keys() == alone.keys()
+            for key, contrast in alone.items():
+                names = ("value", "upper") if among == "survivors" else ("lower", "p_rise", "upper")
+                for part in names:
+                    assert getattr(found[key], part) == pytest.approx(
+                        getattr(contrast, part), nan_ok=True
+                    )

@@ -15,7 +15,14 @@ import pandas as pd
 from emgrid.aggregate import statistics
 from emgrid.aggregate.agreement import agreement_table
 from emgrid.aggregate.answers import cell, read_answers
-from emgrid.aggregate.contrasts import Looks, contrast_table, find_contrasts
+from emgrid.aggregate.contrasts import (
+    NO_LOOKS,
+    Contrasts,
+    Looks,
+    contrast_table,
+    find_contrasts,
+    under_other_priors,
+)
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
 from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
@@ -25,7 +32,6 @@ from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
 from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import read_spec
-from emgrid.config.priors import USUAL, prior_sets
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, read_jsonl, whole_file
 from emgrid.runtime.job import run_job
@@ -92,19 +98,17 @@ def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
 
 
 def other_verdicts(
-    classified: pd.DataFrame, spec: AggregateSpec, sensitivity: Sensitivity | None, looks: Looks
+    classified: pd.DataFrame,
+    spec: AggregateSpec,
+    sensitivity: Sensitivity | None,
+    usual: Contrasts,
+    looks: Looks = NO_LOOKS,
 ) -> dict[str, pd.DataFrame]:
-    """The table of verdicts under each other set of priors, by its name."""
-    kinds = ("minus_base",)
+    """The table of verdicts under each other set of priors, by its name. usual: the contrasts over
+    all answers under the usual priors."""
     return {
-        name: verdict_table(
-            find_contrasts(classified, spec, "answers", kinds, priors, looks),
-            find_contrasts(classified, spec, "survivors", kinds, priors, looks),
-            spec,
-            sensitivity,
-        )
-        for name, priors in prior_sets().items()
-        if name != USUAL
+        name: verdict_table(answers, survivors, spec, sensitivity)
+        for name, answers, survivors in under_other_priors(classified, spec, usual, looks)
     }
 
 
@@ -214,7 +218,7 @@ def main() -> None:
     verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
     write_csv(verdicts, tables / "verdicts.csv")
     write_csv(existence_table(classified, spec, looks), tables / "existence.csv")
-    others = other_verdicts(classified, spec, sensitivity, looks)
+    others = other_verdicts(classified, spec, sensitivity, contrasts, looks)
     write_csv(robustness_table(answers, spec, others), tables / "robustness.csv")
     write_csv(seed_table(classified), tables / "seeds.csv")
     similarity = pd.read_csv(tables / "similarity.csv", dtype={"ratio": str})

@@ -14,11 +14,12 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from emgrid.aggregate.dose_points import ArmName
-from emgrid.aggregate.estimates import Comparison, Contrast, Side, estimate
+from emgrid.aggregate.estimates import Comparison, Contrast, Side, estimate, with_upper_bounds
 from emgrid.aggregate.rates import CellCounts, CellName, cells_of, seeds_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import Counts, common, holm
 from emgrid.config.priors import USUAL, Chosen, prior_sets
+from emgrid.config.sections import Metrics
 
 Looks = Mapping[CellName, int]
 NO_LOOKS: Looks = MappingProxyType({})
@@ -97,45 +98,123 @@ def side(term: CellTerm, cell: CellCounts, seeds: tuple[int, ...], among: Among)
     )
 
 
-def find_contrasts(
+class Compared(NamedTuple):
+    """What a contrast compares. looks: over how many the error of a rise that is shown, and of one
+    that is shown to be small, is split. last: whether no further look is planned."""
+
+    comparison: Comparison
+    looks: tuple[int, int]
+    last: bool
+
+
+def find_comparisons(
     classified: pd.DataFrame,
     spec: AggregateSpec,
-    among: Among = "answers",
-    kinds: tuple[str, ...] = KINDS,
-    priors: Chosen | None = None,
-    looks: Looks = NO_LOOKS,
-) -> Contrasts:
-    """The contrasts of these kinds, in the order of the cells. among: the denominator of rates.
-    priors: the usual ones by default. looks: how often each cell was looked at, if more than once.
-    """
+    among: Among,
+    kinds: tuple[str, ...],
+    looks: Looks,
+) -> dict[ContrastName, Compared]:
+    """What is compared in the contrasts of these kinds, in the order of the cells."""
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
-    compared: dict[ContrastName, Comparison] = {}
-    looked: dict[ContrastName, tuple[int, int]] = {}
+    compared: dict[ContrastName, Compared] = {}
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
         for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
             found = comparison(cell_terms, cells, seeds, among) if kind in kinds else None
             if found is not None:
-                compared[arm, trigger, kind] = found
-                own = [looks.get((*term.arm, term.trigger), 1) for term in cell_terms]
-                looked[arm, trigger, kind] = looks_at(spec.looks, max(own))
-    found_contrasts: Contrasts = {}
-    for numbers in sorted(set(looked.values())):
-        names = [name for name in compared if looked[name] == numbers]
-        rises, small = (split(spec.metrics.confidence, number) for number in numbers)
-        contrasts = estimate(
-            [compared[name] for name in names],
-            [kind == "minus_base" for _, _, kind in names],
-            rises,
-            spec.metrics.fixed_questions,
-            priors or prior_sets()[USUAL],
-            small,
+                actual = max(looks.get((*term.arm, term.trigger), 1) for term in cell_terms)
+                last = spec.looks == 1 or found.n_questions == len(spec.questions)
+                compared[arm, trigger, kind] = Compared(found, looks_at(spec.looks, actual), last)
+    return compared
+
+
+def find_contrasts(
+    classified: pd.DataFrame,
+    spec: AggregateSpec,
+    among: Among = "answers",
+    kinds: tuple[str, ...] = KINDS,
+    looks: Looks = NO_LOOKS,
+) -> Contrasts:
+    """The contrasts of these kinds under the usual priors, in the order of the cells. among: the
+    denominator of rates. looks: how often each cell was looked at, if more than once."""
+    compared = find_comparisons(classified, spec, among, kinds, looks)
+    return estimated(compared, spec.metrics, prior_sets()[USUAL])
+
+
+def estimated(
+    compared: Mapping[ContrastName, Compared], metrics: Metrics, priors: Chosen
+) -> Contrasts:
+    """The contrasts of what is compared."""
+    contrasts: Contrasts = {}
+    for looks, names in by_looks(compared):
+        rises, small = (split(metrics.confidence, number) for number in looks)
+        comparisons = [compared[name].comparison for name in names]
+        bounded = [kind == "minus_base" for _, _, kind in names]
+        found = estimate(comparisons, bounded, rises, metrics.fixed_questions, priors, small)
+        for name, contrast in zip(names, found, strict=True):
+            contrasts[name] = replace(contrast, looks=looks[0], last=compared[name].last)
+    return {name: contrasts[name] for name in compared}
+
+
+def with_other_bounds(
+    contrasts: Contrasts,
+    compared: Mapping[ContrastName, Compared],
+    metrics: Metrics,
+    priors: Chosen,
+) -> Contrasts:
+    """Rises over the base model with the upper bounds of other priors."""
+    bounded: Contrasts = {}
+    for looks, names in by_looks(compared):
+        found = with_upper_bounds(
+            [compared[name].comparison for name in names],
+            [contrasts[name] for name in names],
+            split(metrics.confidence, looks[1]),
+            metrics.fixed_questions,
+            priors,
         )
-        for name, contrast in zip(names, contrasts, strict=True):
-            last = spec.looks == 1 or contrast.n_questions == len(spec.questions)
-            found_contrasts[name] = replace(contrast, looks=numbers[0], last=last)
-    return {name: found_contrasts[name] for name in compared}
+        bounded |= dict(zip(names, found, strict=True))
+    return {name: bounded[name] for name in compared}
+
+
+def under_other_priors(
+    classified: pd.DataFrame, spec: AggregateSpec, usual: Contrasts, looks: Looks
+) -> Iterator[tuple[str, Contrasts, Contrasts]]:
+    """The name of each other set of priors with the rises over the base model under it, over all
+    answers and among survivors.
+
+    Verdicts need the upper bounds alone of survivors, so nothing else of them is given. usual: the
+    contrasts over all answers under the usual priors, whose other numbers also hold under priors
+    that differ for rates alone.
+    """
+    metrics, sets = spec.metrics, prior_sets()
+    answers = find_comparisons(classified, spec, "answers", ("minus_base",), looks)
+    survivors = find_comparisons(classified, spec, "survivors", ("minus_base",), looks)
+    values = {
+        name: Contrast(
+            each.comparison.n_questions,
+            each.comparison.difference(),
+            looks=each.looks[0],
+            last=each.last,
+        )
+        for name, each in survivors.items()
+    }
+    for name, priors in sets.items():
+        if name == USUAL:
+            continue
+        if priors.rises == sets[USUAL].rises:
+            own = with_other_bounds(usual, answers, metrics, priors)
+        else:
+            own = estimated(answers, metrics, priors)
+        yield name, own, with_other_bounds(values, survivors, metrics, priors)
+
+
+def by_looks(
+    compared: Mapping[ContrastName, Compared],
+) -> Iterator[tuple[tuple[int, int], list[ContrastName]]]:
+    """The names of what was looked at equally often, which is estimated together."""
+    for looks in sorted({each.looks for each in compared.values()}):
+        yield looks, [name for name, each in compared.items() if each.looks == looks]
 
 
 def looks_at(planned: int, actual: int) -> tuple[int, int]:

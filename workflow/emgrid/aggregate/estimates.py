@@ -123,6 +123,22 @@ def estimate(
     return contrasts
 
 
+def with_upper_bounds(
+    comparisons: Sequence[Comparison],
+    contrasts: Sequence[Contrast],
+    confidence: float,
+    fixed: bool,
+    priors: Chosen,
+) -> list[Contrast]:
+    """The contrasts of rises over the base model, with the upper bounds of these priors."""
+    given = [place for place, each in enumerate(comparisons) if each.given]
+    uppers = upper_bounds([comparisons[place] for place in given], confidence, fixed, priors)
+    bounded = list(contrasts)
+    for place, upper in zip(given, uppers, strict=True):
+        bounded[place] = replace(bounded[place], upper=max(upper, bounded[place].value))
+    return bounded
+
+
 def contrast(
     compared: Comparison, parts: tuple[Rise, ...], upper: float, confidence: float, fixed: bool
 ) -> Contrast:
