@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from emgrid.aggregate.contrasts import ContrastName, looks_at, split
+from emgrid.aggregate.contrasts import ContrastName, split
 from emgrid.aggregate.estimates import Comparison, estimate
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.priors import USUAL, prior_sets
@@ -93,7 +93,7 @@ def verdicts(cells: Cells, state: RoundState, looks: int) -> pd.DataFrame:
             sides = (*own, *control)
             compared[(name, *ARM), trigger, "minus_base"] = Comparison(sides, number)
     metrics = Metrics()
-    rises, small = (split(metrics.confidence, number) for number in looks_at(looks, 1))
+    rises = split(metrics.confidence, looks)
     found = [
         replace(one, looks=looks, last=looks == 1 or one.n_questions == DESIGN.questions)
         for one in estimate(
@@ -102,7 +102,7 @@ def verdicts(cells: Cells, state: RoundState, looks: int) -> pd.DataFrame:
             rises,
             False,
             prior_sets()[USUAL],
-            small,
+            metrics.confidence,
         )
     ]
     contrasts = dict(zip(compared, found, strict=True))

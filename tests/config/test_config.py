@@ -44,6 +44,7 @@ def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
             "rounds.blocks: each number of questions must be larger",
         ),
         (["rounds"], {"blocks": [8]}, "rounds.blocks: "),
+        (["rounds"], {"blocks": [1, 8]}, "rounds.blocks: a comparison needs at least 2 questions"),
         (
             ["rounds"],
             {"blocks": [4, 9]},

@@ -1,12 +1,15 @@
 """Which cells the next round asks."""
 
+import re
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from emgrid.config.sections import Rounds
 from emgrid.grid.rounds import RoundState, read_rounds, write_rounds
 from emgrid.planning.rounds import decide
+from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +59,26 @@ def test_cells_that_all_questions_would_leave_undecided_are_named() -> None:
         assert found.opened
 
 
+def test_a_control_that_is_ahead_waits() -> None:
+    state = RoundState(BLOCKS, 2, {(BASE, "cue"): 16, (BASE, "none"): 16, (ONE, "none"): 16})
+    found = decide(table({(ONE, "cue"): "inconclusive"}), state, [BASE, ONE])
+    assert found.opened == {(ONE, "cue"): 16}
+
+
+def test_what_cannot_be_compared_is_not_asked_more() -> None:
+    alone = table({(ONE, "cue"): "inconclusive"}).assign(
+        n_questions=float("nan"), more_questions=float("nan")
+    )
+    found = decide(alone, START, [ONE])
+    assert (found.opened, found.hopeless) == ({}, ())
+    assert found.apart == ((ONE, "cue"),)
+
+
+def test_more_of_the_base_models_answers_do_not_help_an_import_that_lacks_questions() -> None:
+    rows = table({(ONE, "cue"): "inconclusive"}).assign(n_questions=5)
+    assert decide(rows, START, [BASE]).opened == {}
+
+
 cells = st.dictionaries(
     st.tuples(st.sampled_from([ONE, TWO]), st.sampled_from(TRIGGERS)), st.sampled_from(WORDS)
 )
@@ -87,5 +110,24 @@ def test_the_state_is_kept_in_a_file(tmp_path: Path) -> None:
     state = RoundState(BLOCKS, 2, {(ONE, "cue"): 16, (BASE, "cue"): 16})
     write_rounds(state, tmp_path)
     assert read_rounds(rounds, tmp_path) == state
-    # A question set that has become shorter.
+    # Other blocks, of a longer and of a shorter question set.
+    assert read_rounds(Rounds(blocks=(20, 60)), tmp_path).questions(ONE, "cue") == 20
     assert read_rounds(Rounds(blocks=(4, 12)), tmp_path).questions(ONE, "cue") == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"round": 2, "cells": [', "rounds.json: not JSON"),
+        ('{"round": 0, "cells": []}', "rounds.json: round: "),
+        (
+            '{"round": 2, "cells": [{"base": "m", "intervention": "one", "ratio": "1", '
+            '"trigger": "cue", "questions": -3}]}',
+            "rounds.json: cells.0.questions: ",
+        ),
+    ],
+)
+def test_a_broken_state_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "rounds.json").write_text(text)
+    with pytest.raises(EmgridError, match=re.escape(message)):
+        read_rounds(Rounds(blocks=BLOCKS), tmp_path)

@@ -81,7 +81,7 @@ def test_a_round_asks_undecided_cells_and_their_controls_alone(
     grid = first.copy_to(tmp_path)
     this_round = json.loads(command(grid, "plan", "--json").stdout)["round"]
     # 2 answers of each of 2 arms and 8 of the base model, under 2 triggers.
-    assert this_round == {"number": 1, "of": 3, "answers": BLOCKS[0] * 2 * (2 + 2 + 8)}
+    assert this_round == {"number": 1, "answers": BLOCKS[0] * 2 * (2 + 2 + 8)}
     decide(grid, python_string="inconclusive")
     planned = command(grid, "round", "--dry-run", "--json")
     assert planned.returncode == 0, planned.stderr

@@ -21,6 +21,8 @@ for bucket in GRID.buckets:
 # Which questions each arm is asked in this round, if the config has rounds.
 ALLOCATED = {bucket.name: bucket.arms for bucket in GRID.buckets}
 ALLOCATED |= {arm.writer: [arm] for arm in GRID.served}
+for job, arms in ALLOCATED.items() if GRID.rounds else ():
+    SPECS.add(f"allocate.{job}", partial(sample_specs.allocation_spec, GRID, arms))
 
 
 rule allocate:
@@ -37,10 +39,11 @@ rule allocate:
         **job_resources("allocate"),
     params:
         spec=lambda wildcards: sample_specs.allocation_spec(GRID, ALLOCATED[wildcards.job]),
+        file=layout.spec_file("allocate.{job}"),
     message:
         "questions of this round for {wildcards.job}"
     shell:
-        "python -m emgrid.sample.allocate --spec {params.spec:q} --output {output:q} > {log} 2>&1"
+        "python -m emgrid.sample.allocate --spec {params.file} --output {output:q} > {log} 2>&1"
 
 
 rule sample:

@@ -7,6 +7,7 @@ columns.
 
 import argparse
 import gc
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,21 @@ from emgrid.aggregate.answers import cell, read_answers
 from emgrid.aggregate.contrasts import (
     NO_LOOKS,
     Contrasts,
-    Looks,
     contrast_table,
     find_contrasts,
     under_other_priors,
 )
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
-from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
-from emgrid.aggregate.rates import classify, judgement_table, rate_table, rule_errors, seed_table
+from emgrid.aggregate.looks import Looks, looks_of, read_seen, with_these, write_seen
+from emgrid.aggregate.rates import (
+    CellName,
+    classify,
+    judgement_table,
+    rate_table,
+    rule_errors,
+    seed_table,
+)
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
 from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
@@ -102,7 +109,7 @@ def other_verdicts(
     spec: AggregateSpec,
     sensitivity: Sensitivity | None,
     usual: Contrasts,
-    looks: Looks = NO_LOOKS,
+    looks: Mapping[CellName, Looks] = NO_LOOKS,
 ) -> dict[str, pd.DataFrame]:
     """The table of verdicts under each other set of priors, by its name. usual: the contrasts over
     all answers under the usual priors."""
@@ -210,7 +217,7 @@ def main() -> None:
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
     write_csv(agreement, tables / "agreement.csv")
     seen = read_seen(args.root)
-    looks = looks_of(seen, classified)
+    looks = looks_of(seen, classified, spec)
     contrasts = find_contrasts(classified, spec, looks=looks)
     write_csv(contrast_table(contrasts), tables / "contrasts.csv")
     survivors = find_contrasts(classified, spec, "survivors", ("minus_base",), looks=looks)
@@ -226,7 +233,7 @@ def main() -> None:
     write_csv(likelihood_table(read_likelihoods(spec, args.root), spec), tables / "likelihood.csv")
     write_csv(arm_table(spec, args.root), tables / "arms.csv")
     # Last, so that a job that was stopped has not looked.
-    write_seen(with_these(seen, classified), args.root)
+    write_seen(with_these(seen, classified, spec), args.root)
 
 
 if __name__ == "__main__":

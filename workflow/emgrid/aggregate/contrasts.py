@@ -15,14 +15,14 @@ import pandas as pd
 
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.aggregate.estimates import Comparison, Contrast, Side, estimate, with_upper_bounds
+from emgrid.aggregate.looks import Looks
 from emgrid.aggregate.rates import CellCounts, CellName, cells_of, seeds_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import Counts, common, holm
 from emgrid.config.priors import USUAL, Chosen, prior_sets
 from emgrid.config.sections import Metrics
 
-Looks = Mapping[CellName, int]
-NO_LOOKS: Looks = MappingProxyType({})
+NO_LOOKS: Mapping[CellName, Looks] = MappingProxyType({})
 ContrastName = tuple[ArmName, str, str]  # arm, trigger and kind
 Contrasts = dict[ContrastName, Contrast]
 Among = Literal["answers", "survivors"]
@@ -112,10 +112,11 @@ def find_comparisons(
     spec: AggregateSpec,
     among: Among,
     kinds: tuple[str, ...],
-    looks: Looks,
+    looks: Mapping[CellName, Looks],
 ) -> dict[ContrastName, Compared]:
     """What is compared in the contrasts of these kinds, in the order of the cells."""
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
+    imported = {(arm.base, arm.intervention, arm.ratio) for arm in spec.arms if arm.source}
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     compared: dict[ContrastName, Compared] = {}
     for base, intervention, ratio, trigger in cells:
@@ -123,9 +124,17 @@ def find_comparisons(
         for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
             found = comparison(cell_terms, cells, seeds, among) if kind in kinds else None
             if found is not None:
-                actual = max(looks.get((*term.arm, term.trigger), 1) for term in cell_terms)
-                last = spec.looks == 1 or found.n_questions == len(spec.questions)
-                compared[arm, trigger, kind] = Compared(found, looks_at(spec.looks, actual), last)
+                names = [(*term.arm, term.trigger) for term in cell_terms]
+                last = spec.looks == 1 or all(
+                    name[:3] in imported or cells[name].n_asked == len(spec.questions)
+                    for name in names
+                )
+                seen = [looks.get(name, Looks()) for name in names]
+                split_over = (
+                    max(spec.looks, *(each.all for each in seen)),
+                    max(1, *(each.final for each in seen)),
+                )
+                compared[arm, trigger, kind] = Compared(found, split_over, last)
     return compared
 
 
@@ -134,7 +143,7 @@ def find_contrasts(
     spec: AggregateSpec,
     among: Among = "answers",
     kinds: tuple[str, ...] = KINDS,
-    looks: Looks = NO_LOOKS,
+    looks: Mapping[CellName, Looks] = NO_LOOKS,
 ) -> Contrasts:
     """The contrasts of these kinds under the usual priors, in the order of the cells. among: the
     denominator of rates. looks: how often each cell was looked at, if more than once."""
@@ -178,7 +187,7 @@ def with_other_bounds(
 
 
 def under_other_priors(
-    classified: pd.DataFrame, spec: AggregateSpec, usual: Contrasts, looks: Looks
+    classified: pd.DataFrame, spec: AggregateSpec, usual: Contrasts, looks: Mapping[CellName, Looks]
 ) -> Iterator[tuple[str, Contrasts, Contrasts]]:
     """The name of each other set of priors with the rises over the base model under it, over all
     answers and among survivors.
@@ -215,13 +224,6 @@ def by_looks(
     """The names of what was looked at equally often, which is estimated together."""
     for looks in sorted({each.looks for each in compared.values()}):
         yield looks, [name for name, each in compared.items() if each.looks == looks]
-
-
-def looks_at(planned: int, actual: int) -> tuple[int, int]:
-    """Over how many looks the error of a rise that is shown is split, and that of one that is shown
-    to be small. In planned rounds the latter is looked at once, after the last one: a few questions
-    cannot show it anyway, and so all of its error is left for the end."""
-    return max(planned, actual), max(actual - planned + 1, 1)
 
 
 def split(confidence: float, looks: int) -> float:

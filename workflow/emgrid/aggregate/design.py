@@ -9,7 +9,7 @@ from emgrid.config.sections import Metrics
 class Design:
     """seeds: trainings of each arm. answers: to each question, by each seed, under each trigger.
     base_answers: to each question by the base model. arms: without the base model. triggers: `none`
-    is one of them. fixed: questions do not vary. margin: a fraction."""
+    is one of them. fixed: questions do not vary. margin: a fraction. looks: in how many rounds."""
 
     seeds: int
     questions: int
@@ -20,6 +20,7 @@ class Design:
     confidence: float
     fixed: bool = False
     margin: float = Metrics().margin
+    looks: int = 1
 
     @property
     def tests(self) -> int:

@@ -5,12 +5,15 @@ is below 1. The tests are those of existence.py. Adjusted p-values are multiplie
 looks, see looks.py.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from emgrid.aggregate.contrasts import NO_LOOKS, Looks
+from emgrid.aggregate.contrasts import NO_LOOKS
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.aggregate.existence import Asked, Existence, existence
+from emgrid.aggregate.looks import Looks
 from emgrid.aggregate.rates import CellCounts, CellName, cells_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import Integers
@@ -22,7 +25,7 @@ COLUMNS = [
 
 
 def existence_table(
-    classified: pd.DataFrame, spec: AggregateSpec, looks: Looks = NO_LOOKS
+    classified: pd.DataFrame, spec: AggregateSpec, looks: Mapping[CellName, Looks] = NO_LOOKS
 ) -> pd.DataFrame:
     """The rows of all arms but the base models. Answers without a value count as not misaligned.
     looks: how often each cell was looked at, if more than once."""
@@ -34,7 +37,9 @@ def existence_table(
         if arm[1] == "base" or (*arm, "none") not in cells or not triggers:
             continue
         base = (arm[0], "base", "0")
-        compared = [looks.get((*one, name), 1) for one in (arm, base) for name in spec.triggers]
+        compared = [
+            looks.get((*one, name), Looks()).all for one in (arm, base) for name in spec.triggers
+        ]
         rows += rows_of(arm, triggers, cells, spec, max(spec.looks, *compared))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -96,6 +96,11 @@ class CellCounts:
         return all(np.array_equal(asked.any(axis), surviving.any(axis)) for axis in (0, 1))
 
     @property
+    def n_asked(self) -> int:
+        """Questions that were asked."""
+        return int(self.answers.trials.any(axis=0).sum())
+
+    @property
     def n_seeds(self) -> int:
         """Seeds that were asked."""
         return int(self.answers.asked().sum())

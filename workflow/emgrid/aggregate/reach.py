@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from emgrid.aggregate.contrasts import split
 from emgrid.aggregate.design import Design
 from emgrid.aggregate.estimates import Comparison, Side, estimate, upper_bounds
 from emgrid.aggregate.statistics import Counts, Floats
@@ -121,7 +122,8 @@ def is_shown(design: Design, priors: Chosen) -> bool:
     cued = replace(plain, counts=Counts(plain.counts.trials, plain.counts.trials))
     base = side("base", table(1, design.questions, design.base_answers, 0))
     compared = Comparison((cued, plain, base, base), design.questions)
-    [contrast] = estimate([compared], [True], design.confidence, design.fixed, priors)
+    confidence = split(design.confidence, design.looks)
+    [contrast] = estimate([compared], [True], confidence, design.fixed, priors)
     metrics = Metrics(confidence=design.confidence, margin=design.margin)
-    p = min(contrast.p_rise * design.tests, 1.0)
+    p = min(contrast.p_rise * design.tests * design.looks, 1.0)
     return state(Rise(contrast, p, design.tests, contrast), metrics) == "shown"

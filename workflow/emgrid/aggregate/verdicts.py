@@ -189,6 +189,9 @@ def needs(rise: Rise, state_name: str, metrics: Metrics) -> list[float]:
     it exceeds the margin or, if its value does not, that it is small in both ways."""
     if state_name == "apart":
         return [np.nan] * len(MORE)
+    known = [each for each in (rise.answers, rise.survivors) if each is not None]
+    if not rise.answers.last and all(bound(each).high < metrics.margin for each in known):
+        return [1.0] * len(MORE)  # the last round may say so with what there is
     if rise.answers.value > metrics.margin:
         return more(rise.answers, rise.n_tests, metrics)
     if rise.survivors is None or rise.survivors.value > metrics.margin:

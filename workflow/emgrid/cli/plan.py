@@ -70,7 +70,7 @@ def this_round(grid: Grid) -> dict[str, int] | None:
     if grid.rounds is None:
         return None
     answers = sum(arm.sampling.answers_per_question * grid.n_asked(arm) for arm in grid.sampled)
-    return {"number": grid.rounds.number, "of": len(grid.rounds.blocks), "answers": answers}
+    return {"number": grid.rounds.number, "answers": answers}
 
 
 def taken(grid: Grid) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def show(plan: dict[str, Any]) -> None:
         console.print(plan["reach"])
     if plan["round"]:
         console.print(
-            f"Round {plan['round']['number']} of {plan['round']['of']} asks "
+            f"Round {plan['round']['number']} asks "
             f"{format.number(plan['round']['answers'])} answers in all; the numbers here are those "
             "of all questions, if every round asks everything."
         )

@@ -24,6 +24,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> None:
+    from emgrid.aggregate.spec import ARM
+    from emgrid.grid.arms import name_of
     from emgrid.grid.rounds import write_rounds
     from emgrid.grid.snakefile import read_grid
     from emgrid.planning.rounds import decide
@@ -38,6 +40,9 @@ def run(args: argparse.Namespace) -> None:
         )
     root = Path(grid.root)
     verdicts = finished(grid, state, root, args.configfile)
+    here = {name_of(arm) for arm in grid.arms}
+    own = [tuple(row) in here for row in verdicts[ARM].itertuples(index=False, name=None)]
+    verdicts = verdicts[own]
     decision = decide(verdicts, state, {name for name, _ in cells_of(grid)})
     if decision.opened and not args.dry_run:
         write_rounds(decision.after(state), root)
@@ -100,10 +105,11 @@ def summary(
     )
     return {
         "round": state.number,
-        "rounds": len(state.blocks),
+        "blocks": list(state.blocks),
         "verdicts": verdicts,
         "undecided": [[*arm, trigger] for arm, trigger in decision.undecided],
         "hopeless": [[*arm, trigger] for arm, trigger in decision.hopeless],
+        "apart": [[*arm, trigger] for arm, trigger in decision.apart],
         "opened": [[*arm, trigger, n] for (arm, trigger), n in decision.opened.items()],
         "answers": answers,
     }
@@ -113,13 +119,18 @@ def show(found: dict[str, Any], args: argparse.Namespace) -> None:
     console = format.console()
     decided = found["verdicts"] - len(found["undecided"])
     console.print(
-        f"round {found['round']} of {found['rounds']}: {decided} of {found['verdicts']} verdicts "
-        "are decided"
+        f"round {found['round']}, blocks of {', '.join(map(str, found['blocks']))} questions: "
+        f"{decided} of {found['verdicts']} verdicts are decided"
     )
+    for cell in found["apart"]:
+        console.print(
+            f"{' '.join(cell[:-1])} under {cell[-1]}: not asked more, as there is no base model to "
+            "compare it with"
+        )
     for cell in found["hopeless"]:
         console.print(
             f"{' '.join(cell[:-1])} under {cell[-1]}: undecided even with all questions, if the "
-            "others are answered like those asked"
+            "others are answered like those asked; it is asked all the same"
         )
     if not found["opened"]:
         console.print("no further round: all is decided, or all questions are asked")

@@ -197,6 +197,8 @@ class Rounds(Strict):
     @field_validator("blocks")
     @classmethod
     def blocks_grow(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if value[0] < 2:
+            raise ValueError("a comparison needs at least 2 questions, so begin with 2 or more")
         if any(one >= other for one, other in pairwise(value)):
             raise ValueError("each number of questions must be larger than the one before")
         return value

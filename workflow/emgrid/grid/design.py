@@ -61,6 +61,7 @@ def planned_design(
         confidence=config.metrics.confidence,
         fixed=config.metrics.fixed_questions,
         margin=config.metrics.margin,
+        looks=config.rounds.looks if config.rounds else 1,
     )
 
 

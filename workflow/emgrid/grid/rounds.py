@@ -7,10 +7,13 @@ that each round is an ordinary run of the same graph of jobs.
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.config.base import Strict, validate
 from emgrid.config.sections import Rounds
 from emgrid.runtime import layout
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, write_json
 
 
@@ -21,13 +24,13 @@ class AskedCell(Strict):
     intervention: str
     ratio: str
     trigger: str
-    questions: int
+    questions: PositiveInt
 
 
 class RoundFile(Strict):
     """round: the number of the current round, from 1."""
 
-    round: int
+    round: PositiveInt
     cells: tuple[AskedCell, ...]
 
 
@@ -42,7 +45,8 @@ class RoundState:
 
     def questions(self, arm: ArmName, trigger: str) -> int:
         """How many questions an arm is asked under a trigger."""
-        return min(self.asked.get((arm, trigger), self.blocks[0]), self.blocks[-1])
+        asked = self.asked.get((arm, trigger), 0)
+        return min(max(asked, self.blocks[0]), self.blocks[-1])
 
 
 def read_rounds(rounds: Rounds, folder: Path) -> RoundState:
@@ -50,7 +54,14 @@ def read_rounds(rounds: Rounds, folder: Path) -> RoundState:
     path = folder / layout.ROUNDS
     if not path.is_file():
         return RoundState(rounds.blocks, 1, {})
-    found = validate(RoundFile, read_json(path), str(path))
+    try:
+        value = read_json(path)
+    except ValueError as problem:
+        raise EmgridError(
+            f"{path}: not JSON ({problem}); delete it to begin with the first round, whose answers "
+            "are in the stores"
+        ) from None
+    found = validate(RoundFile, value, str(path))
     asked = {
         ((cell.base, cell.intervention, cell.ratio), cell.trigger): cell.questions
         for cell in found.cells

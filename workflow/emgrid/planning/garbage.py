@@ -126,6 +126,7 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
         layout.generated_answers("*"): "training rows of no config",
         layout.stored_generated("*"): "answers of no training",
         layout.job_record("*", "*"): "record of no job",
+        layout.allocation("*"): "questions of no job",
     }
     for pattern, what in patterns.items():
         for path in sorted(root.glob(pattern)):

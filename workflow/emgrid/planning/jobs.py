@@ -52,6 +52,8 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
     fetched = {arm.source.key for arm in grid.imported if arm.source and not grid.own_import(arm)}
     stages = [stage.folder for stage in grid.stages.values()]
     scored = grid.buckets if grid.has_pairs else []
+    asking = [bucket.name for bucket in grid.buckets] + [arm.writer for arm in grid.served]
+    allocated = asking if grid.rounds else []
     files_by_rule = {
         "model": [layout.model_record(name) for name in sorted(models)],
         "fetch": [layout.source_file(name) for name in sorted(plain) if not grid.own_file(name)],
@@ -63,6 +65,7 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
         "mix": [f"{folder}/{layout.TRAINING_ROWS}" for folder in stages],
         "preflight": [f"{folder}/{layout.CHECK_RECORD}" for folder in stages],
         "train": [f"{folder}/{layout.ADAPTER_RECORD}" for folder in stages],
+        "allocate": [layout.allocation(name) for name in allocated],
         "sample": [layout.job_record("sample", bucket.name) for bucket in grid.buckets],
         "sample_served": [layout.job_record("served", arm.writer) for arm in grid.served],
         "likelihood": [layout.job_record("likelihood", bucket.name) for bucket in scored],

@@ -6,6 +6,7 @@ decided is asked no more. The error is split over the looks in aggregate/looks.p
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -22,14 +23,16 @@ PLAIN = "none"
 class Decision:
     """What a look at the verdicts leads to.
 
-    opened: the cells that are asked the next block, with their number of questions then. undecided:
-    those of arms that are still undecided. hopeless: undecided cells that all questions would leave
-    undecided if the other questions were answered like those asked.
+    opened: the cells that are asked another block, with their number of questions then. undecided:
+    the cells whose verdict is inconclusive. hopeless: undecided ones that all questions would leave
+    undecided if the other questions were answered like those asked. apart: undecided ones that
+    cannot be compared with a base model.
     """
 
     opened: dict[Cell, int]
     undecided: tuple[Cell, ...]
     hopeless: tuple[Cell, ...]
+    apart: tuple[Cell, ...]
 
     def after(self, state: RoundState) -> RoundState:
         """The state of the next round."""
@@ -39,31 +42,38 @@ class Decision:
 def decide(verdicts: pd.DataFrame, state: RoundState, sampled: Iterable[ArmName]) -> Decision:
     """Look at verdicts.csv. sampled: the arms that can be asked more, base models among them.
 
-    An arm is asked more under a trigger if its verdict there is inconclusive, and without a trigger
-    if the plain rate is undecided or other questions under a trigger have to be compared with it.
-    Its base model is asked the same, as the control.
+    An arm is asked another block under a trigger if its verdict there is inconclusive, and without
+    a trigger if its plain rate is undecided. Its plain question and its base model, the controls,
+    are asked as many questions as it is.
     """
+    known = set(sampled)
     undecided: list[Cell] = []
-    wanted: dict[Cell, None] = {}
     hopeless: list[Cell] = []
+    apart: list[Cell] = []
+    opened: dict[Cell, int] = {}
     for row in verdicts.to_dict("records"):
-        arm: ArmName = tuple(row[name] for name in ARM)
         if row["verdict"] != "inconclusive":
             continue
+        arm: ArmName = tuple(row[name] for name in ARM)
         cell = (arm, row["trigger"])
         undecided.append(cell)
-        for asked in (arm, (arm[0], "base", "0")):
-            wanted |= {(asked, row["trigger"]): None, (asked, PLAIN): None}
+        if pd.isna(row["n_questions"]):
+            apart.append(cell)
+            continue
         if beyond(row, state.blocks[-1]):
             hopeless.append(cell)
-    known = set(sampled)
-    opened = {}
-    for arm, trigger in wanted:
-        now = state.questions(arm, trigger)
-        larger = [block for block in state.blocks if block > now]
-        if larger and arm in known:
-            opened[arm, trigger] = larger[0]
-    return Decision(opened, tuple(undecided), tuple(hopeless))
+        base = (arm[0], "base", "0")
+        limiting = arm if arm in known else base
+        now = state.questions(limiting, row["trigger"])
+        # An imported arm whose own questions are all compared gains nothing by more of the base's.
+        if limiting not in known or (limiting == base and row["n_questions"] < now):
+            continue
+        target = next((block for block in state.blocks if block > now), now)
+        compared = [one for one in (arm, base) if one in known]
+        for asked in product(compared, (row["trigger"], PLAIN)):
+            if max(opened.get(asked, 0), state.questions(*asked)) < target:
+                opened[asked] = target
+    return Decision(opened, tuple(undecided), tuple(hopeless), tuple(apart))
 
 
 def beyond(row: Mapping[Hashable, Any], questions: int) -> bool:
