@@ -3,7 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.aggregate.correction import Errors, corrected, errors_of, rogan_gladen
+from emgrid.aggregate.correction import (
+    Errors,
+    corrected,
+    errors_of,
+    informative,
+    rogan_gladen,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.comparing import counted, rate
@@ -102,7 +108,7 @@ def test_the_interval_holds_the_rate_and_lies_between_0_and_1(
 ) -> None:
     errors = Errors(hits, misses, passes, alarms)
     found = corrected(rate(counted(successes.tolist(), 6)), errors, 0.95, 200, 0)
-    if errors.informative(0.95):
+    if informative(errors, 0.95):
         assert errors.sensitivity + errors.specificity > 1
         assert 0 <= found.low <= found.value <= found.high <= 1
     else:
@@ -129,7 +135,7 @@ def test_a_judge_that_labels_do_not_show_to_tell_apart_gives_no_rate(errors: Err
 @pytest.mark.parametrize("errors", [Errors(3, 2, 3, 2), Errors(11, 9, 11, 9), Errors(2, 1, 20, 20)])
 def test_a_judge_that_may_be_no_better_than_chance_gives_no_rate(errors: Errors) -> None:
     assert errors.sensitivity + errors.specificity > 1
-    assert not errors.informative(0.95)
+    assert not informative(errors, 0.95)
     found = corrected(rate(counted([[3, 3, 3, 3]], 6)), errors, 0.95, 1000, 0)
     assert np.isnan([found.value, found.low, found.high]).all()
 
