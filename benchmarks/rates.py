@@ -8,7 +8,6 @@ the share of arms whose rise over the base model is shown to be below 2 points: 
 is 2 points, each of them is wrong.
 """
 
-import argparse
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from simulated_counts import (
     counts,
     name_of,
     once,
+    options_of,
     sides_of,
     simulate,
     untrained,
@@ -110,21 +110,18 @@ def called_small(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--grids", type=int, default=200, help="simulated grids a line")
-    parser.add_argument("--seed", type=int, default=0, help="of the random numbers")
-    args = parser.parse_args()
-    rng = np.random.default_rng(args.seed)
+    options = options_of(__doc__, 200)
+    rng = np.random.default_rng(options.seed)
     print("design", "questions", *(f"{rate:g}" for rate in RATES), sep="\t")
     for design in DESIGNS:
         for of in QUESTIONS:
-            shares = [coverage(design, of, rate, args.grids, rng) for rate in of.rates]
+            shares = [coverage(design, of, rate, options.grids, rng) for rate in of.rates]
             row = (name_of(design), of.name, *(f"{share:.3f}" for share in shares))
             print(*row, sep="\t", flush=True)
     print("\ndesign", "truth", "arm - base", "under the trigger", sep="\t")
     for design in DESIGNS:
         for case in CASES:
-            shares = called_small(design, case, args.grids, rng)
+            shares = called_small(design, case, options.grids, rng)
             row = (name_of(design), case.name, *(f"{share:.3f}" for share in shares))
             print(*row, sep="\t", flush=True)
 

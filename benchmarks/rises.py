@@ -7,7 +7,6 @@ trigger. `shown` is the share of grids whose one-sided p passes a level; `above 
 one-sided bound of 95 % is above 2 points and whose p passes 0.05 / 6.
 """
 
-import argparse
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from emgrid.aggregate.rises import Pair, Rise, rises, within
 from emgrid.aggregate.statistics import Flags, Floats
-from simulated_counts import SPREADS, Design, Integers, Kind, counts, name_of, simulate
+from simulated_counts import SPREADS, Design, Integers, Kind, counts, name_of, options_of, simulate
 
 LEVELS = (0.05, 0.05 / 6, 0.025, 0.025 / 6)
 MARGIN = 0.02
@@ -89,10 +88,7 @@ def measured(case: Case, found: list[Rise]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--grids", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = options_of(__doc__, 1000)
     shown = " | ".join(f"shown at {level:.4f}" for level in LEVELS)
     print(f"| case | {shown} | above 2 points | coverage | too high | width, points | ms |")
     print("|---" * 10 + "|")

@@ -9,7 +9,6 @@ verdicts that are equal, and the share of answers that rounds need: of all, and 
 takes all questions.
 """
 
-import argparse
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,7 +21,16 @@ from emgrid.config.priors import USUAL, prior_sets
 from emgrid.config.sections import Metrics
 from emgrid.grid.rounds import RoundState
 from emgrid.planning.rounds import decide
-from simulated_counts import SPREADS, Design, Integers, once, sides_of, simulate, untrained
+from simulated_counts import (
+    SPREADS,
+    Design,
+    Integers,
+    once,
+    options_of,
+    sides_of,
+    simulate,
+    untrained,
+)
 from simulated_verdicts import TRIGGERS, spec_of
 
 DESIGN = Design(3, 48, 16)
@@ -139,15 +147,12 @@ def line(truth: Truth, grids: int, rng: np.random.Generator) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--grids", type=int, default=100, help="simulated grids of each truth")
-    parser.add_argument("--seed", type=int, default=0, help="of the random numbers")
-    args = parser.parse_args()
-    rng = np.random.default_rng(args.seed)
+    options = options_of(__doc__, 100)
+    rng = np.random.default_rng(options.seed)
     print("truth", "right at once", "in rounds", "clean at once", "in rounds", "equal", "answers",
           sep="\t")  # fmt: skip
     for truth in TRUTHS:
-        print(*line(truth, args.grids, rng), sep="\t", flush=True)
+        print(*line(truth, options.grids, rng), sep="\t", flush=True)
 
 
 if __name__ == "__main__":

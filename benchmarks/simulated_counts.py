@@ -5,6 +5,7 @@ under a trigger of two more, the interactions. The centre is solved for, so that
 over questions and seeds is exactly the given one.
 """
 
+import argparse
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal, NamedTuple
@@ -24,6 +25,15 @@ POPULATION = 200_000
 # mean rate; in `one in fifteen` they are this share of all questions.
 HOT_RATE, HOT_SHARE = 0.3, 1 / 15
 Kind = Literal["normal", "t3", "zero-inflated", "one in fifteen"]
+
+
+def options_of(description: str | None, grids: int) -> argparse.Namespace:
+    """The options of a simulation. description: the docstring of its script, whose first line is
+    shown. grids: the default number."""
+    parser = argparse.ArgumentParser(description=(description or "").split("\n")[0])
+    parser.add_argument("--grids", type=int, default=grids, help="simulated grids of each case")
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
+    return parser.parse_args()
 
 
 class Spread(NamedTuple):

@@ -54,7 +54,8 @@ class Verdicts:
 
 
 def spec_of(grids: int) -> AggregateSpec:
-    """Each simulated grid is a base model of its own, as p-values are adjusted within one."""
+    """Each simulated grid has its own base model, because p-values are adjusted over all arms of a
+    base model."""
     fields = {"ratio": "1", "seed": "0", "label": "", "stages": (), "source": None, "folder": ""}
     arms = tuple(
         ArmSpec(base=str(grid), intervention="arm", undiluted=None, **fields)

@@ -219,3 +219,19 @@ def test_search_lists_designs_of_about_equal_cost(tmp_path: Path) -> None:
     assert {each["seeds"] for each in found} == {1, 2}
     # Down to the whole number of answers.
     assert all(cost * (1 - 1 / (each["answers"] + 1)) - 1 < each["cost"] <= cost for each in found)
+
+
+def test_looks_cost_power_to_show_a_rise_and_none_to_show_that_it_is_small() -> None:
+    few = replace(PUBLISHED, questions=4, answers=20, base_answers=20)
+    rising, small = Truth(0.003, 0.15, 0.003), Truth(0.001, 0.001, 0.001)
+    shown, clean = (
+        [
+            verdict_shares(truth, replace(design, looks=looks), Spread(), 12, PRIORS)
+            for looks in (1, 20)
+        ]
+        for truth, design in ((rising, few), (small, MORE_QUESTIONS))
+    )
+    once, often = (found.get("conditional", 0) + found.get("triggered", 0) for found in shown)
+    assert once > often
+    assert clean[0] == clean[1]
+    assert clean[0]["clean"] >= 0.5

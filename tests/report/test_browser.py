@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from support.chromium import Chromium
 from support.pages import answer_table, config, spec_of, write_page, write_tables
-from support.reading import fits, prints
+from support.reading import faults_in_window, faults_on_paper
 
 HOSTILE = {
     "script": '<script>document.title = "owned"</script>',
@@ -366,14 +366,15 @@ def test_the_page_fits_its_window(
     width: int,
     scheme: str,
 ) -> None:
-    fits(tab, request.getfixturevalue(name), tmp_path / "page.png", width, scheme)
+    page, shot = request.getfixturevalue(name), tmp_path / "page.png"
+    assert faults_in_window(tab, page, shot, width, scheme) == []
 
 
 @pytest.mark.parametrize("name", ["page", "wide"])
 def test_the_page_prints_without_the_browser_and_with_its_tables(
     tab: Chromium, request: pytest.FixtureRequest, name: str
 ) -> None:
-    prints(tab, request.getfixturevalue(name))
+    assert faults_on_paper(tab, request.getfixturevalue(name)) == []
 
 
 def test_tables_of_many_triggers_are_printed_in_landscape(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.chromium import Chromium
-from support.reading import fits, obeys_its_policy, prints
+from support.reading import faults_in_window, faults_of_policy, faults_on_paper
 from support.run import GridRun
 
 
@@ -15,7 +15,7 @@ def whole_grid(finished: GridRun) -> Path:
 
 
 def test_the_report_of_a_whole_grid_obeys_its_policy(tab: Chromium, whole_grid: Path) -> None:
-    obeys_its_policy(tab, whole_grid)
+    assert faults_of_policy(tab, whole_grid) == []
 
 
 @pytest.mark.parametrize("width", [400, 1600])
@@ -23,8 +23,8 @@ def test_the_report_of_a_whole_grid_obeys_its_policy(tab: Chromium, whole_grid: 
 def test_the_report_of_a_whole_grid_fits_its_window(
     tab: Chromium, whole_grid: Path, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    fits(tab, whole_grid, tmp_path / "page.png", width, scheme)
+    assert faults_in_window(tab, whole_grid, tmp_path / "page.png", width, scheme) == []
 
 
 def test_the_report_of_a_whole_grid_prints(tab: Chromium, whole_grid: Path) -> None:
-    prints(tab, whole_grid)
+    assert faults_on_paper(tab, whole_grid) == []

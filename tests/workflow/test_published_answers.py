@@ -9,7 +9,7 @@ import pytest
 import yaml
 from emgrid import ROOT
 from support.chromium import Chromium, chromium
-from support.reading import fits, obeys_its_policy, prints
+from support.reading import faults_in_window, faults_of_policy, faults_on_paper
 from support.run import GridRun
 
 FILES = {
@@ -146,7 +146,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 
 def test_the_report_obeys_its_policy(tab: Chromium, published: GridRun) -> None:
-    obeys_its_policy(tab, published.root / "report.html")
+    assert faults_of_policy(tab, published.root / "report.html") == []
 
 
 @pytest.mark.parametrize("width", [400, 1600])
@@ -154,11 +154,14 @@ def test_the_report_obeys_its_policy(tab: Chromium, published: GridRun) -> None:
 def test_the_report_fits_its_window(
     tab: Chromium, published: GridRun, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    fits(tab, published.root / "report.html", tmp_path / "page.png", width, scheme)
+    assert (
+        faults_in_window(tab, published.root / "report.html", tmp_path / "page.png", width, scheme)
+        == []
+    )
 
 
 def test_the_report_prints(tab: Chromium, published: GridRun) -> None:
-    prints(tab, published.root / "report.html")
+    assert faults_on_paper(tab, published.root / "report.html") == []
 
 
 def test_the_published_rates_stand_beside_the_own_ones(published: GridRun) -> None:

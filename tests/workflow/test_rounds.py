@@ -15,6 +15,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.snakefile import complete
 from emgrid.runtime.files import read_jsonl
+from emgrid.runtime.locks import prevent_runs
 from support.reruns import QuickGrid, config_of
 
 BLOCKS = [3, 5, 8]
@@ -96,7 +97,7 @@ def test_a_round_asks_undecided_cells_and_their_controls_alone(
     assert found["answers"] == 2 * (2 + 8) * 2
     again = command(grid, "round")
     assert again.returncode == 1
-    assert "not of round 2" in again.stderr
+    assert "round 2 of quick is not finished; run it first" in again.stderr
     assert again.stderr.count("\n") == 1
     grid.run()
     counts = Counter(asked(grid).values())
@@ -113,3 +114,29 @@ def test_a_decided_grid_has_no_further_round(first: QuickGrid, tmp_path: Path) -
     assert done.returncode == 0
     assert "all is decided" in done.stdout
     assert not (grid.root / "rounds.json").exists()
+
+
+def test_a_round_is_not_asked_of_a_grid_that_has_changed_or_is_being_run(
+    first: QuickGrid, tmp_path: Path
+) -> None:
+    grid = first.copy_to(tmp_path)
+    decide(grid, python_string="inconclusive")
+    grid.config["metrics"]["margin"] = 0.05
+    changed = command(grid, "round")
+    assert changed.returncode == 1
+    assert "round 1 of quick is not finished; run it first" in changed.stderr
+    grid.config["metrics"]["margin"] = first.config["metrics"].get("margin", 0.02)
+    with prevent_runs(grid.root):
+        running = command(grid, "round")
+    assert running.returncode == 1
+    assert "is being run by" in running.stderr
+    assert not (grid.root / "rounds.json").exists()
+
+
+def test_a_broken_state_stops_the_run_in_one_line(first: QuickGrid, tmp_path: Path) -> None:
+    grid = first.copy_to(tmp_path)
+    (grid.root / "rounds.json").write_text("{")
+    done = grid.snakemake()
+    assert done.returncode != 0
+    assert "rounds.json: not JSON" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from emgrid.cli import format
 if TYPE_CHECKING:
     from emgrid.grid.grid import Grid
     from emgrid.grid.rounds import RoundState
-    from emgrid.planning.rounds import Cell, Decision
+    from emgrid.planning.rounds import Decision
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,12 +25,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> None:
-    from emgrid.aggregate.spec import ARM
     from emgrid.grid.arms import name_of
     from emgrid.grid.rounds import write_rounds
     from emgrid.grid.snakefile import read_grid
     from emgrid.planning.rounds import decide
     from emgrid.runtime.errors import EmgridError
+    from emgrid.runtime.locks import prevent_runs
 
     grid = read_grid(args.configfile)
     state = grid.rounds
@@ -38,14 +39,12 @@ def run(args: argparse.Namespace) -> None:
             f"{args.configfile}: `rounds` is missing, so all questions are asked at once; "
             "give it blocks of questions"
         )
+    verdicts = verdicts_of_round(state, args.configfile)
     root = Path(grid.root)
-    verdicts = finished(grid, state, root, args.configfile)
-    here = {name_of(arm) for arm in grid.arms}
-    own = [tuple(row) in here for row in verdicts[ARM].itertuples(index=False, name=None)]
-    verdicts = verdicts[own]
-    decision = decide(verdicts, state, {name for name, _ in cells_of(grid)})
+    decision = decide(verdicts, state, {name_of(arm) for arm in grid.sampled})
     if decision.opened and not args.dry_run:
-        write_rounds(decision.after(state), root)
+        with prevent_runs(root):
+            write_rounds(decision.after(state), root)
     found = summary(grid, state, decision, len(verdicts))
     if args.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
@@ -53,42 +52,27 @@ def run(args: argparse.Namespace) -> None:
         show(found, args)
 
 
-def cells_of(grid: "Grid") -> "dict[Cell, int]":
-    """The arms that are sampled here, under each trigger, and the questions of this round."""
-    from emgrid.grid.arms import name_of
-
-    cells = {}
-    for arm in grid.sampled:
-        for trigger, names in (grid.limits(arm) or {}).items():
-            cells[name_of(arm), trigger] = len(names)
-    return cells
-
-
-def finished(grid: "Grid", state: "RoundState", root: Path, configfile: Path) -> Any:
-    """The verdicts of this round; EmgridError if it has not been run."""
+def verdicts_of_round(state: "RoundState", configfile: Path) -> Any:
+    """The verdicts of this round; EmgridError if they are not made, or if the config, the answers
+    or the judgements that they are made of have changed."""
     import pandas as pd
 
-    from emgrid.aggregate.spec import ARM
+    from emgrid.planning.dry_run import needed
     from emgrid.runtime import layout
     from emgrid.runtime.errors import EmgridError
 
-    texts = {"ratio": str}
-    tables = [root / layout.table(name) for name in ("verdicts.csv", "rates.csv")]
-    if not all(table.is_file() for table in tables):
+    here = Path.cwd()
+    try:
+        needed_jobs = needed(configfile)
+    finally:
+        os.chdir(here)
+    if any(job.rule == "aggregate" for job in needed_jobs.jobs):
         raise EmgridError(
-            f"{tables[0]}: missing; run round {state.number} first: make run CONFIG={configfile}"
+            f"round {state.number} of {needed_jobs.grid.config.name} is not finished; run it "
+            f"first: make run CONFIG={configfile}"
         )
-    verdicts, rates = (pd.read_csv(table, dtype=texts) for table in tables)
-    overall = rates[rates["question"].isna()]
-    names = zip(*(overall[name] for name in (*ARM, "trigger")), strict=True)
-    asked = dict(zip(names, overall["n_questions"], strict=True))
-    for (arm, trigger), number in cells_of(grid).items():
-        if asked.get((*arm, trigger)) != number:
-            raise EmgridError(
-                f"{tables[0]}: not of round {state.number}, which asks {' '.join(arm)} {number} "
-                f"questions under {trigger}; run it first: make run CONFIG={configfile}"
-            )
-    return verdicts
+    table = Path(needed_jobs.grid.root) / layout.table("verdicts.csv")
+    return pd.read_csv(table, dtype={"ratio": str})
 
 
 def summary(

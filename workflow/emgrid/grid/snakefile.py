@@ -92,6 +92,7 @@ def start(settings: dict[str, Any], files: Sequence[str]) -> Grid:
         if guard is not None and guard != digest(config):
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
         grid = Grid(load_experiment(config, origin, check_data=guard is None))
+        _ = grid.rounds  # reads a file that may be broken
         enter(users_path(grid.root), main=guard is None)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from emgrid.aggregate.contrasts import split
 from emgrid.aggregate.design import Design
 from emgrid.aggregate.estimates import Comparison, Contrast, Side, estimate
 from emgrid.aggregate.statistics import Counts
@@ -91,8 +92,9 @@ def comparisons(truth: Truth, design: Design, spread: Spread, seed: int) -> Iter
 def verdict_of(plain: Contrast, rise: Contrast, design: Design) -> str:
     """The verdict under the trigger of a simulated grid whose answers are all readable."""
     metrics = Metrics(confidence=design.confidence, margin=design.margin)
+    times = design.tests * design.looks
     states = [
-        state(Rise(each, min(each.p_rise * design.tests, 1.0), design.tests, each), metrics)
+        state(Rise(each, min(each.p_rise * times, 1.0), design.tests, each), metrics)
         for each in (plain, rise)
     ]
     return verdict(*states)
@@ -113,7 +115,8 @@ def verdict_shares(
         for each in comparisons(truth, design, spread, derive_seed(name, number))
     ]
     bounded = [True] * len(compared)
-    found = estimate(compared, bounded, design.confidence, design.fixed, priors)
+    shown = split(design.confidence, design.looks)
+    found = estimate(compared, bounded, shown, design.fixed, priors, design.confidence)
     verdicts = [
         verdict_of(plain, rise, design) for plain, rise in zip(found[::2], found[1::2], strict=True)
     ]
