@@ -31,7 +31,10 @@ def quick(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> QuickGrid:
     folder = tmp_path_factory.mktemp("quick")
     shutil.copytree(tiny, folder / "mine")
     config = config_of(Path("mine"))
-    config["interventions"] = {"base": {}, "undiluted": {}}
+    config["interventions"] = {
+        "base": {"sampling": {"answers_per_question": 2}},
+        "undiluted": {},
+    }
     config["training"]["max_length"] = 512
     grid = QuickGrid(folder, config)
     grid.added["XDG_CACHE_HOME"] = str(folder / "cache")
