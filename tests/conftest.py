@@ -22,7 +22,13 @@ from support.shared import shared
 WORKFLOW = Path(__file__).parent / "workflow"
 # With these, both halves of `make test` take about as long.
 ENGINES = {"test_vllm_engine", "test_vllm_judge"}
-OTHER_HALF = {"test_benchmarks", "test_warm"}
+OTHER_HALF = {
+    "test_benchmarks",
+    "test_warm",
+    "test_published_answers",
+    "test_panel_grid",
+    "test_notices",
+}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -85,7 +85,7 @@ def test_no_job_outlives_its_snakemake(
     how: signal.Signals, engine: str, tmp_path: Path, model_json: Path
 ) -> None:
     config = small_config()
-    config["interventions"] = {"base": {}}
+    config["interventions"] = {"base": {"sampling": {"answers_per_question": 400}}}
     if engine == "vllm":
         vllm_is_there()
     model = tmp_path / "tiny"
@@ -95,7 +95,7 @@ def test_no_job_outlives_its_snakemake(
     config["base_models"] = ["ready"]
     config["engines"] = {"jobs": 1}
     # So many at once that vLLM does not read all their prompts in one step.
-    config["sampling"] |= {"answers_per_question": 400, "max_tokens": 64, "engine": engine}
+    config["sampling"] |= {"max_tokens": 64, "engine": engine}
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
