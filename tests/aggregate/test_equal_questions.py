@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from emgrid.aggregate.aggregate import likelihood_table
 from emgrid.aggregate.contrasts import contrast_table, find_contrasts
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.dose_points import Series
+from emgrid.aggregate.log_odds import likelihood_table
 from emgrid.aggregate.rates import classify, rate_table, seed_table
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.spec import AggregateSpec

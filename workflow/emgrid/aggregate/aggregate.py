@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from emgrid.aggregate import statistics
 from emgrid.aggregate.agreement import agreement_table
-from emgrid.aggregate.answers import cell, read_answers
+from emgrid.aggregate.answers import read_answers
 from emgrid.aggregate.contrasts import (
     NO_LOOKS,
     Contrasts,
@@ -25,6 +24,7 @@ from emgrid.aggregate.contrasts import (
 )
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
+from emgrid.aggregate.log_odds import likelihood_table, read_likelihoods
 from emgrid.aggregate.looks import Looks, looks_of, read_seen, with_these, write_seen
 from emgrid.aggregate.rates import (
     CellName,
@@ -36,72 +36,12 @@ from emgrid.aggregate.rates import (
 )
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
-from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
+from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import read_spec
 from emgrid.runtime import layout
-from emgrid.runtime.files import read_json, read_jsonl, whole_file
+from emgrid.runtime.files import read_json, whole_file
 from emgrid.runtime.job import run_job
-
-
-def read_likelihoods(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """log_odds of each arm, trigger and question: the mean over matched pairs of log p(misaligned)
-    minus log p(aligned), in nats; no rows if no question has matched pairs."""
-    if not spec.has_pairs:
-        return pd.DataFrame(columns=[*QUESTION_OF_ARM, "log_odds"])
-    rows = [
-        cell(arm, trigger) | line
-        for arm in spec.arms
-        if arm.source is None and arm.served is None
-        for trigger in spec.triggers
-        for line in read_jsonl(root / arm.folder / layout.LIKELIHOOD / layout.trigger_file(trigger))
-    ]
-    sides = pd.DataFrame(rows).pivot_table(
-        index=[*QUESTION_OF_ARM, "pair"], columns="side", values="logprob", sort=False
-    )
-    odds = (sides["misaligned"] - sides["aligned"]).rename("log_odds")
-    return odds.groupby(QUESTION_OF_ARM, sort=False).mean().reset_index()
-
-
-def likelihood_table(odds: pd.DataFrame, spec: AggregateSpec) -> pd.DataFrame:
-    """log_odds by arm and trigger, overall (question empty) and per question.
-
-    minus_base is the difference from the base model under the same trigger, over the questions that
-    both have, with an interval for other seeds and questions (per question: other seeds). The
-    overall one is missing if the two share fewer than two questions.
-    """
-    keys = ["base", "trigger", "question"]
-    base = odds[odds["intervention"] == "base"].set_index(keys)["log_odds"]
-    odds = odds.join(base.rename("base_log_odds"), on=keys)
-    odds["minus_base"] = odds["log_odds"] - odds["base_log_odds"]
-    rows = []
-    for name, group in odds.groupby([*ARM, "trigger"], sort=False):
-        # The columns are sorted, and so are the parts below.
-        shifts = group.pivot(index="seed", columns="question", values="minus_base")
-        is_known = shifts.notna().all()
-        enough = is_known.sum() >= statistics.FEWEST_QUESTIONS
-        overall = shifts.loc[:, is_known] if enough else shifts.iloc[:, :0]
-        parts = [("", group, overall)]
-        parts += [(str(name), part, shifts[[name]]) for name, part in group.groupby("question")]
-        for question, part, shift in parts:
-            estimate = statistics.mean_with_interval(shift.to_numpy(), spec.metrics.confidence)
-            rows.append(
-                dict(zip([*ARM, "trigger"], name, strict=True))
-                | {
-                    "question": question,
-                    "n_seeds": part["seed"].nunique(),
-                    "n_questions": int(is_known.sum())
-                    if question == ""
-                    else int(is_known[question]),
-                    "log_odds": part["log_odds"].mean(),
-                    "minus_base": estimate.value,
-                    "minus_base_low": estimate.low,
-                    "minus_base_high": estimate.high,
-                }
-            )
-    names = ["n_seeds", "n_questions", "log_odds", "minus_base"]
-    ends = ["minus_base_low", "minus_base_high"]
-    return pd.DataFrame(rows, columns=[*ARM, "trigger", "question", *names, *ends])
 
 
 def other_verdicts(

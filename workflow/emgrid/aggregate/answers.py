@@ -64,14 +64,22 @@ def judged(path: Path, keys: Any, judges: Sequence[str]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name in judges:
         judge_lines = lines.filter(pc.equal(lines["judge"], name))
-        places = pc.index_in(keys, value_set=judge_lines["key"])
-        if places.null_count:
-            raise EmgridError(
-                f"{path}: {name} judged {len(judge_lines)} of {len(keys)} answers; "
-                "delete the file and run again"
-            )
-        columns |= {f"{name}{end}": judge_lines[part].take(places) for end, part in PARTS.items()}
+        # A judge's rows are in the order of the answers, unless the file was put together by hand.
+        if not judge_lines["key"].equals(keys):
+            judge_lines = in_order(judge_lines, keys, name, path)
+        columns |= {f"{name}{end}": judge_lines[part] for end, part in PARTS.items()}
     return columns
+
+
+def in_order(judge_lines: Any, keys: Any, judge: str, path: Path) -> Any:
+    """A judge's rows for the answers with these keys, in their order."""
+    places = pc.index_in(keys, value_set=judge_lines["key"])
+    if places.null_count:
+        raise EmgridError(
+            f"{path}: {judge} judged {len(judge_lines)} of {len(keys)} answers; "
+            "delete the file and run again"
+        )
+    return judge_lines.take(places)
 
 
 def read_cell(arm_and_trigger: tuple[ArmSpec, str], judges: Sequence[str], root: Path) -> Any:

@@ -17,7 +17,7 @@ and its interval includes the uncorrected one.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -98,16 +98,26 @@ def corrected(
     chance, or if there are no answers."""
     if not informative(errors, confidence) or np.isnan(rate.value):
         return NOTHING
-    rng = np.random.default_rng(seed)
-    sensitivity, specificity = errors.drawn(resamples, rng)
+    sensitivity, specificity, uniform = better_than_chance(errors, resamples, seed)
     value = point_estimate(rate.value, errors)
-    drawn = rogan_gladen(rate.draws(resamples, rng), sensitivity, specificity)
+    drawn = rogan_gladen(rate.draws(uniform), sensitivity, specificity)
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(drawn, [tail, 1 - tail]).tolist()
+    low, high = np.quantile(drawn, [tail, 1 - tail]).tolist()
     if value in (0, 1):
         plain = rate.interval(confidence)
         low, high = min(low, plain.low), max(high, plain.high)
     return Estimate(value, min(value, low), max(value, high))
+
+
+@lru_cache(maxsize=8)
+def better_than_chance(errors: Errors, number: int, seed: int) -> tuple[Floats, Floats, Floats]:
+    """Draws of sensitivity and specificity, without those that are no better than chance, and as
+    many uniform numbers. They are kept, as a table uses the same for all of its rates."""
+    rng = np.random.default_rng(seed)
+    sensitivity, specificity = errors.drawn(number, rng)
+    uniform = rng.random(number)
+    better = sensitivity + specificity > 1
+    return sensitivity[better], specificity[better], uniform[better]
 
 
 def point_estimate(observed: float, errors: Errors) -> float:

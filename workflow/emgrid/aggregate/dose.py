@@ -25,7 +25,6 @@ from emgrid.aggregate.statistics import (
     Integers,
     common,
     mean_over_cells,
-    share,
 )
 from emgrid.runtime.seeding import derive_seed
 
@@ -97,20 +96,47 @@ def resampled(points: Sequence[Counts], spec: AggregateSpec) -> Floats:
     questions = clusters(n_questions, metrics.resamples, rng)
     if metrics.fixed_questions:
         questions = np.broadcast_to(np.arange(n_questions), (metrics.resamples, n_questions))
+    drawn = multiplicities(questions, n_questions)
     rates_by_point = []
     for point in points:
         asked = point.asked()
         counts = Counts(point.successes[asked], point.trials[asked])
-        seeds = clusters(counts.trials.shape[0], metrics.resamples, rng)
-        cell = (seeds[:, :, None], questions[:, None, :])
-        rates = (counts.successes + 0.5) / (counts.trials + 1)
-        rates_by_point.append(mean_over_cells(redraw(counts.trials[cell], rates[cell], rng)))
+        n_seeds = counts.trials.shape[0]
+        seeds = multiplicities(clusters(n_seeds, metrics.resamples, rng), n_seeds)
+        rates_by_point.append(redraw(counts, seeds, drawn, rng))
     return np.array(rates_by_point).T
 
 
-def redraw(trials: Integers, rates: Floats, rng: np.random.Generator) -> Floats:
-    """Rates with resampled answers (binomial), of the shape of `trials`; NaN for no trials."""
-    return share(rng.binomial(trials, np.nan_to_num(rates)), trials)
+def multiplicities(drawn: Integers, number: int) -> Integers:
+    """How often each of `number` clusters was drawn in each resample, shape (resamples, number).
+    drawn: indices, shape (resamples, draws)."""
+    flat = drawn + number * np.arange(len(drawn))[:, None]
+    counted: Integers = np.bincount(flat.ravel(), minlength=len(drawn) * number)
+    return counted.reshape(len(drawn), number)
+
+
+def redraw(
+    counts: Counts, seeds: Integers, questions: Integers, rng: np.random.Generator
+) -> Floats:
+    """Overall rates with resampled answers, shape (resamples,). counts: shape (seeds, questions).
+    seeds, questions: how often each was drawn, shapes (resamples, seeds) and (resamples,
+    questions). All draws of a cell together are one binomial draw of as many answers. NaN if no
+    cell that was drawn has an answer."""
+    rates = (counts.successes + 0.5) / (counts.trials + 1)
+    times = seeds[:, :, None] * questions[:, None, :] * (counts.trials > 0)
+    some = np.nonzero(times)
+    cells = some[1:]
+    total = rng.binomial(times[some] * counts.trials[cells], rates[cells])
+    by_question = np.zeros((len(times), times.shape[2]))
+    np.add.at(by_question, (some[0], some[2]), total / counts.trials[cells])
+    known = times.sum(axis=1)
+    means = np.divide(by_question, known, out=np.zeros(known.shape), where=known > 0)
+    weight = questions * (known > 0)
+    number = weight.sum(axis=1)
+    empty = np.full(number.shape, np.nan)
+    total = (means * weight).sum(axis=1)
+    overall: Floats = np.divide(total, number, out=empty, where=number > 0)
+    return overall
 
 
 def clusters(number: int, resamples: int, rng: np.random.Generator) -> Integers:

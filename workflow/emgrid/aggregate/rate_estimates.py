@@ -30,10 +30,10 @@ class RateEstimate:
         low, high = (float(bound[0]) for bound in self.posterior.interval(confidence))
         return Estimate(self.value, min(low, self.value), max(high, self.value))
 
-    def draws(self, number: int, rng: np.random.Generator) -> Floats:
-        """Random draws from the posterior, shape (number,)."""
+    def draws(self, uniform: Floats) -> Floats:
+        """Draws from the posterior, one for each uniform random number."""
         below = np.concatenate([[0.0], np.cumsum(self.posterior.mass[0])])
-        drawn: Floats = np.interp(rng.random(number) * below[-1], below, self.posterior.edges)
+        drawn: Floats = np.interp(uniform * below[-1], below, self.posterior.edges)
         return drawn
 
 

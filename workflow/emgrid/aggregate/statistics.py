@@ -5,13 +5,12 @@ mean over seeds. Its posterior is made in rate_posterior.py, that of differences
 small_rises.py.
 """
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from statsmodels.stats.multitest import multipletests
 
 Floats = NDArray[np.float64]
@@ -70,12 +69,20 @@ def common(cells: Iterable[Counts]) -> Flags:
     return shared
 
 
+def mean_of_known(values: Floats, axis: int = -1, fewest: int = 1) -> Floats:
+    """Means over an axis of what is not NaN; NaN for fewer than `fewest` values."""
+    known = ~np.isnan(values)
+    number = known.sum(axis=axis)
+    total = np.where(known, values, 0).sum(axis=axis)
+    means: Floats = np.divide(
+        total, number, out=np.full(number.shape, np.nan), where=number >= fewest
+    )
+    return means
+
+
 def mean_over_cells(rates: Floats) -> Floats:
     """Mean over questions (last axis) of the mean over seeds (the axis before); NaN is left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a question without answers is NaN
-        mean: Floats = np.nanmean(np.nanmean(rates, axis=-2), axis=-1)
-    return mean
+    return mean_of_known(mean_of_known(rates, axis=-2))
 
 
 def satterthwaite(variances: Sequence[tuple[float, int]]) -> float:
@@ -113,7 +120,7 @@ def mean_with_interval(values: Floats, confidence: float) -> Estimate:
         components = [questions]
         if seeds[0] > left:
             components += [seeds, (-left, degrees)]
-    half = float(student.ppf((1 + confidence) / 2, max(satterthwaite(components), 1.0)))
+    half = float(stdtrit(max(satterthwaite(components), 1.0), (1 + confidence) / 2))
     half *= float(np.sqrt(sum(variance for variance, _ in components)))
     return Estimate(value, value - half, value + half)
 
