@@ -18,7 +18,13 @@ from emgrid.aggregate.mixed_model import Priors, Spread
 from emgrid.aggregate.rate_posterior import Rates, rate_posteriors
 from emgrid.aggregate.rises import Pair, Rise, between, rises, within
 from emgrid.aggregate.small_rises import common_change, rise_beyond_base, rise_over_base
-from emgrid.aggregate.statistics import FEWEST_QUESTIONS, Counts, mean_over_cells
+from emgrid.aggregate.statistics import (
+    FEWEST_QUESTIONS,
+    Counts,
+    contents,
+    distinct,
+    mean_over_cells,
+)
 from emgrid.config.priors import Chosen, RisePriors
 
 MANY = 400  # answers of a seed to a question that leave no doubt whether its rate is zero
@@ -259,9 +265,14 @@ def rise_of(cell: Rates, taken_off: Sequence[Rates]) -> Distributions:
 
 
 def posteriors_of(sides: Sequence[Side], fixed: bool, priors: Chosen) -> Rates:
-    """The posterior of each cell's rate."""
+    """The posterior of each cell's rate. Equal cells are computed once: arms share their base
+    model, and triggers their plain question."""
     counts = [side.counts for side in sides]
-    return rate_posteriors(counts, priors.rates, sides[0].trained, fixed)
+    places, inverse = distinct([contents(each) for each in counts])
+    posteriors = rate_posteriors(
+        [counts[place] for place in places], priors.rates, sides[0].trained, fixed
+    )
+    return posteriors.of(inverse)
 
 
 def first_many(side: Side, fixed: bool) -> Side:

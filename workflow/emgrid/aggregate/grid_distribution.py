@@ -89,8 +89,9 @@ class Distributions:
         for start in range(0, len(self), CHUNK):
             ours = self.mass[start : start + CHUNK]
             theirs = other.mass if len(other) == 1 else other.mass[start : start + CHUNK]
-            pairs = (ours[:, :, None] * theirs[:, None, :]).reshape(len(ours), -1)
-            parts.append(pairs @ bins)
+            # Cells come last, so that the sparse product needs no copy.
+            pairs = ours.T[:, None] * theirs.T[None]
+            parts.append((bins @ pairs.reshape(-1, len(ours))).T)
         empty = np.empty((0, len(edges) - 1))
         return Distributions(edges, np.concatenate([*parts, empty]))
 
@@ -113,7 +114,7 @@ def edges_around(grid: Floats, low: float, high: float) -> Floats:
 
 @cache
 def pair_bins(ours: bytes, theirs: bytes) -> tuple[Floats, Any]:
-    """Edges of the bins of a difference, and the sparse matrix of shape (pairs, bins) that shares
+    """Edges of the bins of a difference, and the sparse matrix of shape (bins, pairs) that shares
     the differences of all pairs out. ours, theirs: edges of the two grids, as bytes."""
     first, second = (np.frombuffer(each, dtype=np.float64) for each in (ours, theirs))
     most = max(first[-1] - second[0], second[-1] - first[0])
@@ -121,4 +122,4 @@ def pair_bins(ours: bytes, theirs: bytes) -> tuple[Floats, Any]:
     grid = FINEST * np.sinh(np.arange(-steps, steps + 1) * STEP)
     middles = [(edges[1:] + edges[:-1]) / 2 for edges in (first, second)]
     differences = (middles[0][:, None] - middles[1][None, :]).ravel()
-    return edges_around(grid, grid[0], grid[-1]), split(differences, grid)
+    return edges_around(grid, grid[0], grid[-1]), split(differences, grid).T.tocsr()

@@ -24,6 +24,8 @@ from emgrid.aggregate.mixed_model import (
 # Newton's step is shortened to at most this (log-odds). A problem is solved after a step below
 # CLOSE, since the error is of the order of the square of the last step.
 LONGEST_STEP, CLOSE, MOST_STEPS = 3.0, 0.03, 60
+# Nodes whose evidence is about e^-FAR of the best one's are left out.
+FAR = 14.0
 
 
 @dataclass
@@ -39,14 +41,8 @@ class Effects:
         odds: Floats = (self.rows[:, :1] + self.rows[:, 1:])[:, :, None] + self.questions[:, None]
         return odds
 
-    def of(self, problems: Flags) -> "Effects":
+    def of(self, problems: Flags | Integers) -> "Effects":
         return Effects(self.rows[..., problems], self.questions[..., problems])
-
-    def repeated(self, times: int) -> "Effects":
-        """Each problem so often in a row."""
-        return Effects(
-            np.repeat(self.rows, times, axis=-1), np.repeat(self.questions, times, axis=-1)
-        )
 
     def plus(self, step: "Effects", share: Floats) -> "Effects":
         return Effects(self.rows + share * step.rows, self.questions + share * step.questions)
@@ -69,7 +65,7 @@ class Precision:
             ]
         )
 
-    def of(self, problems: Flags) -> "Precision":
+    def of(self, problems: Flags | Integers) -> "Precision":
         return Precision(self.own[:, problems], self.across[:, problems])
 
 
@@ -251,11 +247,12 @@ class Problems:
         return found
 
 
-def problems(tables: Tables, grid: Grid, priors: Priors) -> Problems:
-    """All pairs at all nodes; nodes vary fastest."""
-    nodes, pairs = grid.log_masses.size, tables.trials.shape[-1]
-    fixed = np.broadcast_to([priors.mean_spread, priors.shift_spread], (nodes, 2))
-    seeds = [grid.seeds if known else np.full((nodes, 2), UNTRAINED) for known in tables.trained]
+def problems(
+    tables: Tables, grid: Grid, priors: Priors, pairs: Integers, nodes: Integers
+) -> Problems:
+    """Pairs at nodes of the grid. pairs, nodes: their indices, both of shape (problems,)."""
+    fixed = np.broadcast_to([priors.mean_spread, priors.shift_spread], (grid.log_masses.size, 2))
+    seeds = [grid.seeds if known else np.full_like(fixed, UNTRAINED) for known in tables.trained]
     by_row = Precision(*np.stack([precision(each) for each in [fixed, *seeds]], axis=1))
     by_question = Precision(*precision(grid.questions)[:, None])
     number = tables.trials.shape[2]
@@ -263,17 +260,13 @@ def problems(tables: Tables, grid: Grid, priors: Priors) -> Problems:
         np.log(each.own**2 - each.across**2).sum(axis=0) / 2 * times
         for each, times in ((by_row, 1), (by_question, number))
     )
-    rows, questions = (
-        Precision(np.tile(each.own, pairs), np.tile(each.across, pairs))
-        for each in (by_row, by_question)
-    )
     return Problems(
-        np.repeat(tables.successes, nodes, axis=-1),
-        np.repeat(tables.trials, nodes, axis=-1),
+        tables.successes[..., pairs],
+        tables.trials[..., pairs],
         priors.mean,
-        rows,
-        questions,
-        np.tile(log_prior, pairs),
+        by_row.of(nodes),
+        by_question.of(nodes),
+        log_prior[nodes],
     )
 
 
@@ -281,10 +274,11 @@ def problems(tables: Tables, grid: Grid, priors: Priors) -> Problems:
 Reading = Callable[[Effects, Curvature, Integers], tuple[Floats, ...]]
 
 
-def modes(left: Problems, effects: Effects, read: Reading) -> list[Floats]:
+def modes(left: Problems, effects: Effects, read: Reading, places: Integers) -> list[Floats]:
     """The logarithm of the evidence of each problem, and what `read` reads off its mode, from a
-    start. Solved problems leave once they are a fifth of the rest."""
-    places = np.arange(left.log_prior.size)
+    start. places: what `read` is given of each problem. Solved problems leave once they are a fifth
+    of the rest."""
+    order = np.arange(left.log_prior.size)
     found: list[Floats] = []
     for steps in range(1, MOST_STEPS + 1):
         step, bent = left.step(effects)
@@ -299,36 +293,65 @@ def modes(left: Problems, effects: Effects, read: Reading) -> list[Floats]:
             continue
         mode, bent = (effects, bent) if done.all() else (effects.of(done), bent.of(done))
         evidence = (left if done.all() else left.of(done)).log_evidence(mode, bent)
-        results = [evidence, *read(mode, bent, places[done])]
+        results = [evidence, *read(mode, bent, places[order[done]])]
         if not found:
             found = [np.empty((*each.shape[:-1], places.size)) for each in results]
         for all_, some in zip(found, results, strict=True):
-            all_[..., places[done]] = some
+            all_[..., order[done]] = some
         if done.all():
             break
-        places, left, effects = places[~done], left.of(~done), effects.of(~done)
+        order, left, effects = order[~done], left.of(~done), effects.of(~done)
     return found
+
+
+def effects_at(mode: Effects, _: Curvature, __: Integers) -> tuple[Floats, ...]:
+    """A mode itself, as what is read off it."""
+    return mode.rows, mode.questions
+
+
+def likely(tables: Tables, grid: Grid, priors: Priors) -> tuple[Integers, Integers, Effects]:
+    """The nodes of each pair that are not far less likely than its best one, as indices of pairs
+    and of nodes, shape (problems,), and starts for them.
+
+    The evidence is found for all spreads of questions at one of seeds, and for all of seeds at the
+    best of questions. That of the other nodes is taken as the product, which is close, as questions
+    and seeds are crossed.
+    """
+    number = tables.trials.shape[-1]
+    every = np.arange(number)
+    nodes = grid.by_questions()
+    column = int(grid.log_masses.argmax()) % nodes.shape[1]
+
+    def evidence(pairs: Integers, at: Integers, start: Effects | None) -> tuple[Floats, Effects]:
+        some = problems(tables, grid, priors, pairs, at)
+        found, *mode = modes(some, start or some.start(), effects_at, pairs)
+        return found.reshape(number, -1), Effects(*mode)
+
+    _, start = evidence(every, np.full(number, grid.log_masses.argmax()), None)
+    pairs = np.repeat(every, len(nodes))
+    by_questions, start = evidence(pairs, np.tile(nodes[:, column], number), start.of(pairs))
+    best = by_questions.argmax(axis=1)
+    pairs = np.repeat(every, nodes.shape[1])
+    near = start.of(pairs * len(nodes) + best[pairs])
+    by_seeds, _ = evidence(pairs, nodes[best].ravel(), near)
+    about = by_questions[:, :, None] + (by_seeds - by_seeds[:, [column]])[:, None]
+    keep = about > about.max(axis=(1, 2), keepdims=True) - FAR
+    pairs, questions, seeds = np.nonzero(keep)
+    return pairs, nodes[questions, seeds], start.of(pairs * len(nodes) + questions)
 
 
 def fit(tables: Tables, grid: Grid, priors: Priors, read: Reading) -> list[Floats]:
     """The weight of each node, shape (pairs, nodes), which sum to one for each pair, and what
-    `read` reads off the modes, with pairs and nodes as last axes.
-
-    Coarser grids are solved first; their modes are the starts of the finer ones.
-    """
-
-    def effects(mode: Effects, _: Curvature, __: Integers) -> tuple[Floats, ...]:
-        return mode.rows, mode.questions
-
-    centre, coarse = grid.coarser()
-    some = problems(tables, centre, priors)
-    start, solved = some.start(), 1
-    for finer in (centre, coarse):
-        some = problems(tables, finer, priors)
-        _, *near = modes(some, start.repeated(finer.log_masses.size // solved), effects)
-        start, solved = Effects(*near), finer.log_masses.size
-    nodes = grid.log_masses.size
-    found = modes(problems(tables, grid, priors), start.repeated(nodes // solved), read)
-    evidence, *others = (each.reshape(*each.shape[:-1], -1, nodes) for each in found)
-    weights = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-    return [weights / weights.sum(axis=1, keepdims=True), *others]
+    `read` reads off the modes, with pairs and nodes as last axes; all zero for unlikely nodes."""
+    pairs, nodes, start = likely(tables, grid, priors)
+    shape = tables.trials.shape[-1], grid.log_masses.size
+    some = problems(tables, grid, priors, pairs, nodes)
+    evidence, *others = modes(some, start, read, pairs * shape[1] + nodes)
+    logs = np.full(shape, -np.inf)
+    logs[pairs, nodes] = evidence
+    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+    found = [weights / weights.sum(axis=1, keepdims=True)]
+    for each in others:
+        found.append(np.zeros((*each.shape[:-1], *shape)))
+        found[-1][..., pairs, nodes] = each
+    return found

@@ -94,15 +94,11 @@ class Grid:
     seeds: Floats
     log_masses: Floats
 
-    def coarser(self) -> tuple["Grid", "Grid"]:
-        """The node with the largest prior mass, and all nodes with its spreads of seeds. Nodes with
-        the same spreads of questions follow each other."""
-        best = int(self.log_masses.argmax())
-        alike = np.flatnonzero((self.seeds == self.seeds[best]).all(axis=1))
-        return self.of(np.array([best])), self.of(alike)
-
-    def of(self, nodes: Integers) -> "Grid":
-        return Grid(self.questions[nodes], self.seeds[nodes], self.log_masses[nodes])
+    def by_questions(self) -> Integers:
+        """Indices of the nodes, shape (spreads of questions, spreads of seeds). Nodes with the same
+        spreads of questions follow each other."""
+        same = (self.questions == self.questions[0]).all(axis=1).sum()
+        return np.arange(self.log_masses.size).reshape(-1, int(same))
 
     def totals(self, trained: tuple[bool, bool]) -> Floats:
         """Variance of the log-odds over questions and seeds in each cell, shape (2, nodes)."""

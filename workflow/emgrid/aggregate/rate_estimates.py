@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from emgrid.aggregate.rate_posterior import Rates, rate_posteriors
-from emgrid.aggregate.statistics import NOTHING, Counts, Estimate, Floats, mean_over_cells
+from emgrid.aggregate.statistics import (
+    NOTHING,
+    Counts,
+    Estimate,
+    Floats,
+    contents,
+    mean_over_cells,
+)
 from emgrid.config.priors import RatePriors
 
 
@@ -57,10 +64,3 @@ def rate_estimates(
         rates = rate_posteriors([cells[places[key]] for key in group_keys], priors, *group)
         posteriors |= {key: rates.of([place]) for place, key in enumerate(group_keys)}
     return [RateEstimate(value, posteriors[key]) for value, key in zip(values, keys, strict=True)]
-
-
-def contents(cell: Counts) -> tuple[tuple[int, ...], bytes, bytes]:
-    """What equal counts have in common."""
-    arrays = (cell.successes, cell.trials)
-    first, second = (np.ascontiguousarray(each, dtype=np.int64).tobytes() for each in arrays)
-    return cell.trials.shape, first, second

@@ -30,7 +30,7 @@ from emgrid.aggregate.mixture import Mixture
 from emgrid.aggregate.statistics import Counts
 
 # Pairs that are solved together: more do not fit into a processor's cache.
-TOGETHER = 8
+TOGETHER = 32
 # Half the step of a numerical derivative in log-odds.
 NEAR = 0.1
 PRIORS = Priors()

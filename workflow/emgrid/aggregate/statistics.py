@@ -5,7 +5,7 @@ mean over seeds. Its posterior is made in rate_posterior.py, that of differences
 small_rises.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,22 @@ class Counts:
         if questions.all():
             return self
         return Counts(self.successes[:, questions], self.trials[:, questions])
+
+
+def contents(cell: Counts) -> tuple[tuple[int, ...], bytes, bytes]:
+    """What equal counts have in common."""
+    arrays = (cell.successes, cell.trials)
+    first, second = (np.ascontiguousarray(each, dtype=np.int64).tobytes() for each in arrays)
+    return cell.trials.shape, first, second
+
+
+def distinct(keys: Sequence[Hashable]) -> tuple[list[int], Integers]:
+    """The first place of each distinct key, and for each key, which of those is its own, shape
+    (keys,)."""
+    first = {key: place for place, key in reversed(list(enumerate(keys)))}
+    places = sorted(first.values())
+    order = {place: number for number, place in enumerate(places)}
+    return places, np.array([order[first[key]] for key in keys], dtype=np.int64)
 
 
 @dataclass(frozen=True)
