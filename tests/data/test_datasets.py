@@ -397,7 +397,7 @@ def test_every_entry_says_its_licence_and_what_it_is() -> None:
 
 def test_every_entry_with_a_path_is_read() -> None:
     embedded = [entry for entry in REGISTRY.values() if entry.path is not None]
-    assert len(embedded) == 4
+    assert len(embedded) == 7
     for entry in embedded:
         assert entry.rows is not None
         assert len(read_rows(entry, local_file(entry))) == entry.rows
