@@ -4,6 +4,9 @@ import pandas as pd
 import pytest
 from emgrid.aggregate.aggregate import other_verdicts
 from emgrid.aggregate.contrasts import (
+    KINDS,
+    Compared,
+    ContrastName,
     estimated,
     find_comparisons,
     find_contrasts,
@@ -93,10 +96,23 @@ def test_seeds_are_counted_each_by_itself() -> None:
     assert table.loc[("arm", "cue", 0), "n_answers"] == 8 * 20
 
 
+def compared_in(classified: pd.DataFrame) -> list[dict[ContrastName, Compared]]:
+    """What is compared among all answers and among survivors."""
+    return [
+        find_comparisons(classified, SPEC, among, kinds, {})
+        for among, kinds in (("answers", KINDS), ("survivors", ("minus_base",)))
+    ]
+
+
+def verdicts_under_others(classified: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    usual = find_contrasts(classified, SPEC)
+    return other_verdicts(*compared_in(classified), SPEC, None, usual)
+
+
 def test_verdicts_under_other_priors_have_rows_of_their_own() -> None:
     rows = answers(RATES)
     classified = classify(rows, SPEC.metrics)
-    verdicts = other_verdicts(classified, SPEC, None, find_contrasts(classified, SPEC))
+    verdicts = verdicts_under_others(classified)
     assert set(verdicts) == {*prior_sets()} - {USUAL}
     table = robustness_table(rows, SPEC, verdicts)
     assert list(table.columns) == COLUMNS
@@ -113,7 +129,7 @@ def test_without_a_spike_at_zero_eight_questions_speak_for_all_others() -> None:
     """The one supposition that the verdict of a table without misaligned answers depends on."""
     rates = {(one, trigger): 0.0 for one in ("base", "arm") for trigger in ("none", "cue")}
     classified = classify(answers(rates, 100), SPEC.metrics)
-    others = other_verdicts(classified, SPEC, None, find_contrasts(classified, SPEC))
+    others = verdicts_under_others(classified)
     words = {name: set(table["verdict"]) for name, table in others.items()}
     assert words["no_spike"] == {"clean"}
     assert words["narrower"] == words["wider"] == {"inconclusive"}
@@ -124,7 +140,7 @@ def test_other_priors_give_the_bounds_that_they_would_give_alone() -> None:
     classified = classify(answers(RATES), SPEC.metrics)
     usual = find_contrasts(classified, SPEC)
     rises = ("minus_base",)
-    for name, own, survivors in under_other_priors(classified, SPEC, usual, {}):
+    for name, own, survivors in under_other_priors(*compared_in(classified), SPEC.metrics, usual):
         priors = prior_sets()[name]
         for among, found in (("answers", own), ("survivors", survivors)):
             compared = find_comparisons(classified, SPEC, among, rises, {})

@@ -8,6 +8,7 @@ columns.
 import argparse
 import gc
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,20 @@ import pandas as pd
 from emgrid.aggregate.agreement import agreement_table
 from emgrid.aggregate.answers import read_answers
 from emgrid.aggregate.contrasts import (
-    NO_LOOKS,
+    KINDS,
+    Compared,
+    ContrastName,
     Contrasts,
     contrast_table,
-    find_contrasts,
+    estimated,
+    find_comparisons,
     under_other_priors,
 )
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
 from emgrid.aggregate.log_odds import likelihood_table, read_likelihoods
-from emgrid.aggregate.looks import Looks, looks_of, read_seen, with_these, write_seen
+from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
 from emgrid.aggregate.rates import (
-    CellName,
     classify,
     judgement_table,
     rate_table,
@@ -39,23 +42,26 @@ from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import read_spec
+from emgrid.config.priors import USUAL, prior_sets
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.runtime.job import run_job
 
 
 def other_verdicts(
-    classified: pd.DataFrame,
+    answers: Mapping[ContrastName, Compared],
+    surviving: Mapping[ContrastName, Compared],
     spec: AggregateSpec,
     sensitivity: Sensitivity | None,
     usual: Contrasts,
-    looks: Mapping[CellName, Looks] = NO_LOOKS,
 ) -> dict[str, pd.DataFrame]:
-    """The table of verdicts under each other set of priors, by its name. usual: the contrasts over
-    all answers under the usual priors."""
+    """The table of verdicts under each other set of priors, by its name. answers, surviving: what
+    is compared. usual: the contrasts over all answers under the usual priors."""
     return {
-        name: verdict_table(answers, survivors, spec, sensitivity)
-        for name, answers, survivors in under_other_priors(classified, spec, usual, looks)
+        name: verdict_table(contrasts, survivors, spec, sensitivity)
+        for name, contrasts, survivors in under_other_priors(
+            answers, surviving, spec.metrics, usual
+        )
     }
 
 
@@ -129,24 +135,14 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     print(f"{path.name}: {len(table)} rows", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="emgrid.aggregate.aggregate", description=__doc__)
-    parser.add_argument(
-        "--spec", required=True, type=read_spec, help="AggregateSpec as JSON, or its file"
-    )
-    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
-    args = parser.parse_args()
-    spec = AggregateSpec.model_validate_json(args.spec)
-    tables = args.root / "tables"
-    # statsmodels collects garbage at every adjusted p; this exempts what was imported.
-    gc.freeze()
-    answers = read_answers(spec, args.root)
-    print(
-        f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers",
-        flush=True,
-    )
-    with whole_file(tables / "answers.parquet") as draft:
+def write_answers(answers: pd.DataFrame, path: Path) -> None:
+    with whole_file(path) as draft:
         answers.to_parquet(draft, index=False)
+
+
+def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None:
+    """All tables but that of the answers."""
+    tables = root / "tables"
     # Grouped many times, which is faster by category than by text.
     answers = answers.astype(dict.fromkeys((*ARM, "trigger", "question"), "category"))
     classified = classify(answers, spec.metrics)
@@ -156,24 +152,48 @@ def main() -> None:
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
     write_csv(agreement, tables / "agreement.csv")
-    seen = read_seen(args.root)
+    seen = read_seen(root)
     looks = looks_of(seen, classified, spec)
-    contrasts = find_contrasts(classified, spec, looks=looks)
+    usual = prior_sets()[USUAL]
+    compared = find_comparisons(classified, spec, "answers", KINDS, looks)
+    contrasts = estimated(compared, spec.metrics, usual)
     write_csv(contrast_table(contrasts), tables / "contrasts.csv")
-    survivors = find_contrasts(classified, spec, "survivors", ("minus_base",), looks=looks)
+    surviving = find_comparisons(classified, spec, "survivors", ("minus_base",), looks)
+    survivors = estimated(surviving, spec.metrics, usual)
     sensitivity = sensitivity_of(labelled, spec)
     verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
     write_csv(verdicts, tables / "verdicts.csv")
     write_csv(existence_table(classified, spec, looks), tables / "existence.csv")
-    others = other_verdicts(classified, spec, sensitivity, contrasts, looks)
+    others = other_verdicts(compared, surviving, spec, sensitivity, contrasts)
     write_csv(robustness_table(answers, spec, others), tables / "robustness.csv")
     write_csv(seed_table(classified), tables / "seeds.csv")
     similarity = pd.read_csv(tables / "similarity.csv", dtype={"ratio": str})
     write_csv(dose_table(classified, similarity, spec), tables / "dose.csv")
-    write_csv(likelihood_table(read_likelihoods(spec, args.root), spec), tables / "likelihood.csv")
-    write_csv(arm_table(spec, args.root), tables / "arms.csv")
+    write_csv(likelihood_table(read_likelihoods(spec, root), spec), tables / "likelihood.csv")
+    write_csv(arm_table(spec, root), tables / "arms.csv")
     # Last, so that a job that was stopped has not looked.
-    write_seen(with_these(seen, classified, spec), args.root)
+    write_seen(with_these(seen, classified, spec), root)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="emgrid.aggregate.aggregate", description=__doc__)
+    parser.add_argument(
+        "--spec", required=True, type=read_spec, help="AggregateSpec as JSON, or its file"
+    )
+    parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
+    args = parser.parse_args()
+    spec = AggregateSpec.model_validate_json(args.spec)
+    # statsmodels collects garbage at every adjusted p; this exempts what was imported.
+    gc.freeze()
+    answers = read_answers(spec, args.root)
+    print(
+        f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers",
+        flush=True,
+    )
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(write_answers, answers, args.root / layout.ANSWER_TABLE)
+        write_tables(answers, spec, args.root)
+        written.result()
 
 
 if __name__ == "__main__":

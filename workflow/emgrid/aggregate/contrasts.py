@@ -187,18 +187,20 @@ def with_other_bounds(
 
 
 def under_other_priors(
-    classified: pd.DataFrame, spec: AggregateSpec, usual: Contrasts, looks: Mapping[CellName, Looks]
+    answers: Mapping[ContrastName, Compared],
+    survivors: Mapping[ContrastName, Compared],
+    metrics: Metrics,
+    usual: Contrasts,
 ) -> Iterator[tuple[str, Contrasts, Contrasts]]:
     """The name of each other set of priors with the rises over the base model under it, over all
     answers and among survivors.
 
-    Verdicts need the upper bounds alone of survivors, so nothing else of them is given. usual: the
-    contrasts over all answers under the usual priors, whose other numbers also hold under priors
-    that differ for rates alone.
+    Verdicts need the upper bounds alone of survivors, so nothing else of them is given. answers,
+    survivors: what is compared. usual: the contrasts over all answers under the usual priors, whose
+    other numbers also hold under priors that differ for rates alone.
     """
-    metrics, sets = spec.metrics, prior_sets()
-    answers = find_comparisons(classified, spec, "answers", ("minus_base",), looks)
-    survivors = find_comparisons(classified, spec, "survivors", ("minus_base",), looks)
+    sets = prior_sets()
+    answers = {name: each for name, each in answers.items() if name[2] == "minus_base"}
     values = {
         name: Contrast(
             each.comparison.n_questions,

@@ -3,108 +3,120 @@ similarity of a trigger to the training context.
 
 Spearman's rank correlation of the overall rate over the points of one family of arms (for
 similarity, over the triggers of one arm), over the questions that all of these points were asked;
-with fewer than two of them there is none. Its interval resamples seeds, then questions (shared by
-all points), then answers, at rates with one more answer that is half misaligned: behaviour that no
-answer showed may still be rare. The interval says how certain the ranks of these points are; the
-number of points affects p alone, the share of orders of the points with as strong a correlation.
+with fewer than two of them there is none. Its interval resamples seeds (shared by the triggers of
+an arm), then questions (shared by all points), then answers, at rates with one more answer that is
+half misaligned: behaviour that no answer showed may still be rare. The interval says how certain
+the ranks of these points are; the number of points affects p alone, the share of orders of the
+points with as strong a correlation.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test, rankdata
 
-from emgrid.aggregate.rates import cells_of
+from emgrid.aggregate.rates import CellName, cells_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import (
     FEWEST_QUESTIONS,
     Counts,
+    Flags,
     Floats,
     Integers,
     common,
     mean_over_cells,
 )
+from emgrid.config.sections import Metrics
 from emgrid.runtime.seeding import derive_seed
 
 COLUMNS = ["over", *ARM, "trigger", "n_points", "n_questions", "spearman", "low", "high", "p"]
 FEWEST = 3
 ORDERS = 10_000  # of points, all of them up to seven
-Point = tuple[float, Counts]
+Point = tuple[float, CellName]
 
 
 def dose_table(
     classified: pd.DataFrame, similarity: pd.DataFrame, spec: AggregateSpec
 ) -> pd.DataFrame:
     """One row for each family and trigger, and for each trained arm over its triggers."""
-    cells = {name: cell.answers for name, cell in cells_of(classified, spec.questions).items()}
+    counted = cells_of(classified, spec.questions).items()
+    cells = Cells({name: cell.answers for name, cell in counted}, spec.metrics)
     rows = []
     curves = [("ratio", series) for series in spec.dilution]
     curves += [("benign_rows", series) for series in spec.sequential]
     for over, series in curves:
         for trigger in spec.triggers:
-            points = [
-                (point.dose, cells[(*point.arm, trigger)])
-                for point in series.points
-                if (*point.arm, trigger) in cells
-            ]
+            points: list[Point] = [(point.dose, (*point.arm, trigger)) for point in series.points]
             about = {"over": over, "base": series.base, "intervention": series.family}
-            rows.append(about | {"trigger": trigger} | correlation(points, spec))
+            rows.append(about | {"trigger": trigger} | correlation(points, cells))
     for arm, similarities in similarity.groupby(ARM, sort=False):
         key = tuple(map(str, arm))
-        points = [
-            (float(dose), cells[(*key, str(trigger))])
-            for trigger, dose in zip(
-                similarities["trigger"], similarities["similarity"], strict=True
-            )
-            if (*key, str(trigger)) in cells
-        ]
+        doses = zip(similarities["similarity"], similarities["trigger"], strict=True)
+        points = [(float(dose), (*key, str(trigger))) for dose, trigger in doses]
         about = {"over": "similarity"} | dict(zip(ARM, key, strict=True))
-        rows.append(about | correlation(points, spec))
+        rows.append(about | correlation(points, cells))
     enough = [row for row in rows if row["n_points"] >= FEWEST]
     return pd.DataFrame(enough, columns=COLUMNS)
 
 
-def correlation(points: Sequence[Point], spec: AggregateSpec) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Cells:
+    """The counts of each arm and trigger. drawn: their resampled rates, which are made once for all
+    curves that a cell is on."""
+
+    counts: dict[CellName, Counts]
+    metrics: Metrics
+    drawn: dict[tuple[CellName, bytes], Floats] = field(default_factory=dict)
+
+    def resampled(self, name: CellName, known: Flags) -> Floats:
+        """Resampled overall rates over the known questions, shape (resamples,). Cells draw the same
+        questions, and those of one arm the same seeds."""
+        key = (name, known.tobytes())
+        if key not in self.drawn:
+            counts = self.counts[name].of(known)
+            asked = counts.asked()
+            counts = Counts(counts.successes[asked], counts.trials[asked])
+            n_seeds, n_questions = counts.trials.shape
+            seeds = self.clusters(n_seeds, "seeds", *name[: len(ARM)])
+            questions = self.clusters(n_questions, "questions")
+            if self.metrics.fixed_questions:
+                questions = np.ones_like(questions)
+            self.drawn[key] = redraw(counts, seeds, questions, random("answers", *name))
+        return self.drawn[key]
+
+    def clusters(self, number: int, *parts: str) -> Integers:
+        return multiplicities(clusters(number, self.metrics.resamples, random(*parts)), number)
+
+
+def random(*parts: str) -> np.random.Generator:
+    return np.random.default_rng(derive_seed("dose", *parts))
+
+
+def correlation(points: Sequence[Point], cells: Cells) -> dict[str, Any]:
     """Spearman's rank correlation of rate and dose over the questions that all points share, with
     interval and p; all missing if rates or doses are constant or these questions too few. A
-    resample whose rates are all equal counts as zero correlation."""
+    resample whose rates are all equal counts as zero correlation. Points without answers are left
+    out."""
+    points = [(dose, name) for dose, name in points if name in cells.counts]
     doses = np.array([dose for dose, _ in points])
-    known = common(cell for _, cell in points) if points else np.array([], dtype=bool)
-    counts = [cell.of(known) for _, cell in points]
+    counts = [cells.counts[name] for _, name in points]
+    known = common(counts) if points else np.array([], dtype=bool)
     row = {"n_points": len(points), "n_questions": int(known.sum())}
     value = np.nan
     if row["n_questions"] >= FEWEST_QUESTIONS:
-        rates = np.array([mean_over_cells(cell.rates()) for cell in counts])
+        rates = np.array([mean_over_cells(cell.of(known).rates()) for cell in counts])
         value = float(spearman(rates[None, :], doses)[0])
     if np.isnan(value):
         return row | dict.fromkeys(["spearman", "low", "high", "p"], np.nan)
-    resamples = np.nan_to_num(spearman(resampled(counts, spec), doses))
-    tail = (1 - spec.metrics.confidence) / 2
+    drawn = np.array([cells.resampled(name, known) for _, name in points]).T
+    tail = (1 - cells.metrics.confidence) / 2
+    resamples = np.nan_to_num(spearman(drawn, doses))
     low, high = np.quantile(resamples, [tail, 1 - tail]).tolist()
     p = order_p(rates, doses)
     return row | {"spearman": value, "low": low, "high": high, "p": p}
-
-
-def resampled(points: Sequence[Counts], spec: AggregateSpec) -> Floats:
-    """Resampled overall rates, shape (resamples, points). points: counts over the same
-    questions."""
-    metrics = spec.metrics
-    rng = np.random.default_rng(derive_seed("dose"))
-    n_questions = points[0].trials.shape[1]
-    questions = clusters(n_questions, metrics.resamples, rng)
-    if metrics.fixed_questions:
-        questions = np.broadcast_to(np.arange(n_questions), (metrics.resamples, n_questions))
-    drawn = multiplicities(questions, n_questions)
-    rates_by_point = []
-    for point in points:
-        asked = point.asked()
-        counts = Counts(point.successes[asked], point.trials[asked])
-        n_seeds = counts.trials.shape[0]
-        seeds = multiplicities(clusters(n_seeds, metrics.resamples, rng), n_seeds)
-        rates_by_point.append(redraw(counts, seeds, drawn, rng))
-    return np.array(rates_by_point).T
 
 
 def multiplicities(drawn: Integers, number: int) -> Integers:
