@@ -6,8 +6,10 @@ trained arms with the same seeds: a seed sets the same row order and initialisat
 arms may share their first stage. The estimates are made in estimates.py.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -21,11 +23,13 @@ from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.aggregate.statistics import Counts, common, holm
 from emgrid.config.priors import USUAL, Chosen, prior_sets
 from emgrid.config.sections import Metrics
+from emgrid.runtime.processes import mapped
 
 NO_LOOKS: Mapping[CellName, Looks] = MappingProxyType({})
 ContrastName = tuple[ArmName, str, str]  # arm, trigger and kind
 Contrasts = dict[ContrastName, Contrast]
 Among = Literal["answers", "survivors"]
+PART = 1000  # contrasts that are worth a process of their own
 KINDS = ("trigger_minus_none", "minus_base", "minus_undiluted")
 
 
@@ -158,12 +162,29 @@ def estimated(
     contrasts: Contrasts = {}
     for looks, names in by_looks(compared):
         rises, small = (split(metrics.confidence, number) for number in looks)
-        comparisons = [compared[name].comparison for name in names]
-        bounded = [kind == "minus_base" for _, _, kind in names]
-        found = estimate(comparisons, bounded, rises, metrics.fixed_questions, priors, small)
-        for name, contrast in zip(names, found, strict=True):
+        estimate_part = partial(
+            estimate,
+            confidence=rises,
+            fixed=metrics.fixed_questions,
+            priors=priors,
+            upper_confidence=small,
+        )
+        for name, contrast in zip(names, in_parts(estimate_part, names, compared), strict=True):
             contrasts[name] = replace(contrast, looks=looks[0], last=compared[name].last)
     return {name: contrasts[name] for name in compared}
+
+
+def in_parts(
+    estimate_part: Callable[[Sequence[Comparison], Sequence[bool]], list[Contrast]],
+    names: Sequence[ContrastName],
+    compared: Mapping[ContrastName, Compared],
+) -> list[Contrast]:
+    """The estimates of these contrasts, a part of them in each process if they are many. Those of
+    an arm follow each other, so that a part has most of what they share."""
+    parts = [names[start : start + PART] for start in range(0, len(names), PART)]
+    comparisons = [[compared[name].comparison for name in part] for part in parts]
+    bounded = [[name[2] == "minus_base" for name in part] for part in parts]
+    return list(chain.from_iterable(mapped(estimate_part, comparisons, bounded)))
 
 
 def with_other_bounds(

@@ -28,10 +28,16 @@ def end_with_main_process() -> None:
     only Linux has.
     """
     main = os.environ.get(MAIN)
-    if main is None or not hasattr(os, "pidfd_open"):
+    if main is not None:
+        end_with(int(main))
+
+
+def end_with(main: int) -> None:
+    """Watch a process in the background, and exit when it is gone. main: its id."""
+    if not hasattr(os, "pidfd_open"):
         return
     try:
-        process = os.pidfd_open(int(main))
+        process = os.pidfd_open(main)
     except ProcessLookupError:
         end()
     threading.Thread(target=wait_and_end, args=(process,), daemon=True).start()
