@@ -58,6 +58,14 @@ def options_of(options: argparse.Namespace) -> list[str]:
     return words
 
 
+def start_as_a_job() -> None:
+    """Import as few packages, and search for garbage as seldom, as a job of the grid."""
+    from emgrid.runtime.job import UNUSED, collect_seldom, leave_out
+
+    collect_seldom()
+    leave_out(*UNUSED)
+
+
 def model_of(options: argparse.Namespace) -> Path:
     """model.json of the model that is measured, made once into the temporary folder."""
     folder = Path(tempfile.gettempdir()) / "emgrid-benchmarks"

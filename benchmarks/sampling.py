@@ -16,7 +16,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import add_arguments, in_turn, model_of, options_of, write_manifest
+from common import (
+    add_arguments,
+    in_turn,
+    model_of,
+    options_of,
+    start_as_a_job,
+    write_manifest,
+)
 
 ARMS = 3
 
@@ -231,6 +238,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    start_as_a_job()
     model = model_of(options)
     if options.way:
         print(json.dumps(one_way(options.way, model, options)))

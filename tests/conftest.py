@@ -27,7 +27,6 @@ OTHER_HALF = {
     "test_warm",
     "test_published_answers",
     "test_panel_grid",
-    "test_notices",
 }
 
 

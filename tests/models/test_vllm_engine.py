@@ -140,15 +140,13 @@ def last_lines(output: str) -> list[str]:
     return [line.strip() for line in shown.splitlines() if line.startswith("  ") and line.strip()]
 
 
-def test_an_adapter_swapped_for_an_empty_one_ends_the_job(
-    root: Path, base_model: BaseModel, model_json: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(root / "stages", tmp_path / "stages")
-    write_adapter(base_model, tmp_path / "stages/2", seed=None)
+def test_an_adapter_swapped_for_an_empty_one_ends_the_job(tiny: BaseModel, tmp_path: Path) -> None:
+    for number in ADAPTERS:
+        write_adapter(tiny, tmp_path / f"stages/{number}", None if number == 2 else number)
     done = subprocess.run(
         [
             *(sys.executable, "-c", SWAPPED, "--spec", spec(temperature=1.0)),
-            *("--model", model_json, "--root", tmp_path, "--batch-size", "16"),
+            *("--model", tiny.path / "model.json", "--root", tmp_path, "--batch-size", "16"),
             *("--record", tmp_path / "record.json"),
         ],
         capture_output=True,

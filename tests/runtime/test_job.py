@@ -89,6 +89,28 @@ def test_a_stage_ends_with_the_line_and_without_a_traceback() -> None:
     assert done.stderr.startswith("emgrid: memory ran out (MemoryError)")
 
 
+def test_a_job_hardly_searches_what_it_imports_for_garbage() -> None:
+    """Not when it ends, either: nothing is left to search, though something unfreezes it all."""
+    script = """
+import atexit, gc
+from emgrid.runtime.job import run_job
+def main():
+    atexit.register(gc.unfreeze)
+    import openai, pandas
+    print(len(gc.get_objects()))
+    atexit.register(lambda: print(len(gc.get_objects())))
+atexit.register(lambda: print(len(gc.get_objects()), gc.get_stats()[2]["collections"]))
+run_job(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    imported, ended, last, searches = map(int, done.stdout.split())
+    assert imported > 50_000
+    assert max(ended, last) < 0.1 * imported
+    assert searches <= 1
+
+
 @pytest.mark.parametrize("module", ["emgrid.train.fit", "emgrid.models.engines.transformers"])
 def test_packages_without_use_are_not_imported(module: str) -> None:
     done = subprocess.run(

@@ -318,6 +318,27 @@ def test_ctrl_c_cancels_the_jobs_of_a_run(closed: Slurm, tmp_path: Path) -> None
     assert run.states(WAITING) == ["CANCELLED"]
 
 
+def test_a_grid_that_trains_runs_through_slurm(
+    cluster: Slurm, tmp_path: Path, model_json: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every stage of the default grid, of which none computes anything (see standin/)."""
+    path = os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setitem(cluster.environment, "PYTHONPATH", path)
+    config = config_of(model_json.parent)
+    for name in {*config["interventions"]} - {"base", "sequential"}:
+        del config["interventions"][name]
+    costly = ("train", "sample", "likelihood", "judge")
+    config["resources"] = {stage: {"mem_mb": 1000, "runtime": 7} for stage in costly}
+    file = tmp_path / "grid.yaml"
+    file.write_text(yaml.safe_dump(config))
+    run = Run(cluster, tmp_path)
+    code, told = run.end(run.begin("--configfile", str(file)))
+    assert code == 0, told[-4000:]
+    assert (tmp_path / "results/quick/report.html").stat().st_size > 10_000
+    for rule in costly:
+        assert run.states(f"rule_{rule}_wildcards") == ["COMPLETED"] * 2, rule
+
+
 @pytest.fixture(scope="module")
 def told(
     ended_jobs: tuple[Run, subprocess.Popen[bytes]],
@@ -389,24 +410,3 @@ def test_jobs_have_gpus_of_their_own_and_look_for_no_network(told: tuple[Run, st
     for gpu, _, ended in held:
         assert all(begun >= ended for other, begun, end in held if other == gpu and end > ended)
     assert "HF_HUB_OFFLINE" not in (run.folder / "here.txt").read_text()
-
-
-def test_a_grid_that_trains_runs_through_slurm(
-    cluster: Slurm, tmp_path: Path, model_json: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every stage of the default grid, of which none computes anything (see standin/)."""
-    path = os.pathsep.join([str(STANDIN), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setitem(cluster.environment, "PYTHONPATH", path)
-    config = config_of(model_json.parent)
-    for name in {*config["interventions"]} - {"base", "sequential"}:
-        del config["interventions"][name]
-    costly = ("train", "sample", "likelihood", "judge")
-    config["resources"] = {stage: {"mem_mb": 1000, "runtime": 7} for stage in costly}
-    file = tmp_path / "grid.yaml"
-    file.write_text(yaml.safe_dump(config))
-    run = Run(cluster, tmp_path)
-    code, told = run.end(run.begin("--configfile", str(file)))
-    assert code == 0, told[-4000:]
-    assert (tmp_path / "results/quick/report.html").stat().st_size > 10_000
-    for rule in costly:
-        assert run.states(f"rule_{rule}_wildcards") == ["COMPLETED"] * 2, rule

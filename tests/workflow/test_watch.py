@@ -4,14 +4,12 @@ import contextlib
 import importlib.util
 import os
 import select
+import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from emgrid import ROOT
 from emgrid.runtime.row_store import RowStore
 from support.needs import lacking
 from support.run import GridRun, small_config
@@ -19,6 +17,7 @@ from support.training import write_tiny_model
 
 MODEL = "assets/models/smollm2-135m"
 TEMPLATE = {"chat_template": "chatml.jinja"}
+SAMPLED = "jobs/sample/ready.{engine}.0.json"
 
 
 def jobs_below(folder: Path) -> list[int]:
@@ -73,6 +72,25 @@ def vllm_is_there() -> None:
         lacking("vLLM is not installed (make .venv/.vllm): none of its jobs was ended")
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, model_json: Path) -> GridRun:
+    """A grid whose model is ready and was tried with transformers, and which has no answer."""
+    model = tmp_path_factory.mktemp("tiny")
+    write_tiny_model(model_json, model, head_dim=32)
+    grid = GridRun(tmp_path_factory.mktemp("begun"), small_config())
+    grid.config["models"] = {"ready": {"path": str(model), **TEMPLATE}}
+    grid.config["base_models"] = ["ready"]
+    grid.config["interventions"] = {"base": {"sampling": {"answers_per_question": 1}}}
+    grid.config["engines"] = {"jobs": 1}
+    # So many at once that vLLM does not read all their prompts in one step.
+    grid.config["sampling"]["max_tokens"] = 64
+    done = grid.snakemake("--", SAMPLED.format(engine="transformers"))
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for name in ("arms", "jobs/sample", "rows"):
+        shutil.rmtree(grid.root / name)
+    return grid
+
+
 @pytest.mark.parametrize(
     ("how", "engine"),
     [
@@ -82,33 +100,20 @@ def vllm_is_there() -> None:
     ],
 )
 def test_no_job_outlives_its_snakemake(
-    how: signal.Signals, engine: str, tmp_path: Path, model_json: Path
+    how: signal.Signals, engine: str, begun: GridRun, tmp_path: Path
 ) -> None:
-    config = small_config()
-    config["interventions"] = {"base": {"sampling": {"answers_per_question": 400}}}
     if engine == "vllm":
         vllm_is_there()
-    model = tmp_path / "tiny"
-    model.mkdir()
-    write_tiny_model(model_json, model, head_dim=32)
-    config["models"] = {"ready": {"path": str(model), **TEMPLATE}}
-    config["base_models"] = ["ready"]
-    config["engines"] = {"jobs": 1}
-    # So many at once that vLLM does not read all their prompts in one step.
-    config["sampling"] |= {"max_tokens": 64, "engine": engine}
-    path = tmp_path / "grid.yaml"
-    path.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
-    command += ["--directory", str(tmp_path), "--configfile", str(path)]
-    command += ["--profile", str(ROOT / "workflow/profiles/workstation")]
-    command += ["--", f"jobs/sample/ready.{engine}.0.json"]
+    shutil.copytree(begun.folder, tmp_path, dirs_exist_ok=True)
+    grid = GridRun(tmp_path, begun.edited())
+    grid.config["interventions"] = {"base": {"sampling": {"answers_per_question": 400}}}
+    grid.config["sampling"]["engine"] = engine
     arm = "base=ready.intervention=base.ratio=0.seed=0"
-    root = tmp_path / "results/small"
-    kept = root / f"rows/answers/{arm}.jsonl"
+    kept = grid.root / f"rows/answers/{arm}.jsonl"
     log = tmp_path / "log"
     with log.open("wb") as output:
         main = subprocess.Popen(
-            command,
+            grid.command("--", SAMPLED.format(engine=engine)),
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -129,7 +134,7 @@ def test_no_job_outlives_its_snakemake(
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(main.pid, signal.SIGKILL)
-    assert not list((root / "arms").rglob("answers/*"))
+    assert not list((grid.root / "arms").rglob("answers/*"))
     assert RowStore(kept).rows
 
 

@@ -1,5 +1,6 @@
 """The vLLM engine: one base model in this process, with the adapters of all its arms loaded."""
 
+import gc
 import importlib
 import json
 import math
@@ -128,7 +129,9 @@ class VllmEngine:
         place = ON_CPU if device == "cpu" else on_gpus(settings)
         started = time.monotonic()
         with one_line_errors(STARTING):
-            self.model = vllm.LLM(
+            start = vllm.LLM  # imports most of vLLM
+            gc.freeze()  # vLLM collects garbage several times while it starts
+            self.model = start(
                 model=str(base.path),
                 dtype=self.precision,
                 max_model_len=settings.context or context,
