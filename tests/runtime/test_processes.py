@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 from emgrid.runtime.processes import mapped
 
-
 # A path that each process resolves to its own.
 SELF = "/proc/self"
 
