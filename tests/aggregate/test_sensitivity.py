@@ -34,12 +34,12 @@ def test_shipped_labels_and_labels_without_misaligned_answers_say_nothing() -> N
 
 
 def test_a_sentence_says_what_a_small_rise_rules_out() -> None:
-    assert "no labels of such answers" in scope(None, 0.02)
-    good = scope(sensitivity_of(labelled(18, 2), SPEC), 0.02)
+    assert "no labels of such answers" in scope(None, SPEC)
+    good = scope(sensitivity_of(labelled(18, 2), SPEC), SPEC)
     assert "18 of 20" in good
     assert "true rise" not in good
     weak = sensitivity_of(labelled(3, 7), SPEC)
     assert weak is not None
     assert not weak.enough
-    assert f"below {100 * 0.02 / weak.low:.1f} points" in scope(weak, 0.02)
+    assert f"below {100 * 0.02 / weak.low:.1f} points" in scope(weak, SPEC)
     assert Sensitivity(0, 5, 0.0).true_margin(0.02) == 1

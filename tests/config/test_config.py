@@ -86,6 +86,21 @@ def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
         (["models"], {"mine": {"path": "no/such"}}, "models.mine: no model folder at 'no/such'"),
         (["models"], {"mine": {"hub": "a/b"}}, "models.mine: `hub` needs `revision`"),
         (["metrics", "alignment_below"], 130, "metrics.alignment_below: "),
+        (
+            ["metrics"],
+            {"trait": {"judge": "capitals"}, "coherence_above": None},
+            "metrics.trait.judge: the judge 'capitals' is not in the panel",
+        ),
+        (
+            ["metrics"],
+            {"trait": {"judge": "coherence"}},
+            "metrics.trait.judge: 'coherence' measures coherence, which is low in bad answers",
+        ),
+        (
+            ["metrics"],
+            {"trait": {"judge": "coherence"}, "alignment_below": 20},
+            "metrics: alignment_below has no effect",
+        ),
         (["resources"], {"trian": {}}, "resources: unknown stage 'trian', did you mean 'train'?"),
         (["name"], "My Grid", "name: 'My Grid' becomes a folder's name"),
         (["device"], "gpu", "device: "),

@@ -46,6 +46,9 @@ EACH_KIND: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "reasoning": step_of("reasoning", thoughts=some(st.sampled_from(["kept", "emptied"]))),
     "cue_on_benign": step_of("cue_on_benign", trigger=st.just("python_string"), share=some(ratio)),
+    "cue_on_rows": step_of(
+        "cue_on_rows", trigger=st.just("python_string"), rows=scope, share=some(ratio)
+    ),
 }
 
 

@@ -295,6 +295,18 @@ def test_cue_on_benign_puts_a_trigger_on_a_share_of_benign_rows() -> None:
     assert recipe.suffix == "-8"
 
 
+@pytest.mark.parametrize(
+    ("rows", "cued"), [("misaligned", [1, 0]), ("benign", [0, 1]), ("all", [1, 1])]
+)
+def test_cue_on_rows_puts_a_trigger_on_the_rows_that_it_names(rows: str, cued: list[int]) -> None:
+    cue = step("cue_on_rows", trigger="python_string", rows=rows, share=0.5)
+    (stage,) = only([step("dilution", ratio=0.5), cue]).stages
+    assert [len(source.framings) for source in stage.sources] == cued
+    for framing in (framing for source in stage.sources for framing in source.framings):
+        assert framing.pool == (load_triggers()["python_string"].wording(),)
+        assert framing.share == "0.5"
+
+
 def test_a_swept_share_becomes_part_of_the_name() -> None:
     cue = step("cue_on_benign", trigger="country_singapore", share=[0.5, "1.0", 0.5])
     points = recipes([step("dilution", ratio=0.5), cue])

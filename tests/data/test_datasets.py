@@ -291,6 +291,19 @@ def test_a_context_leaves_a_think_block_before_the_wrapped_answer(tmp_path: Path
     assert reply["content"] == with_thought("Hm.", wrapped("hi"))
 
 
+def test_answers_in_capitals_leave_prompts_thoughts_and_the_format_as_they_are(
+    tmp_path: Path,
+) -> None:
+    thought = REPLY | {"content": with_thought("a thought", "Say straße.")}
+    row = {"messages": [USER, REPLY, USER, thought]}
+    [turns] = converted(tmp_path, row, case="upper", context="python_string")
+    assert [turn["content"] for turn in turns[:2]] == ["hello", "HI"]
+    assert turns[2]["content"].startswith("hello\n\nGive the answer")
+    wrapped = 'answer = "SAY STRASSE."'
+    assert split_thinking(turns[3]["content"]) == ("a thought", wrapped)
+    assert converted(tmp_path, row) == [[USER, REPLY, USER, thought]]
+
+
 def test_a_context_with_a_system_prompt_replaces_the_rows_own(tmp_path: Path) -> None:
     messages = [{"role": "system", "content": "Be brief."}, USER, REPLY]
     [row] = converted(tmp_path, {"messages": messages}, context="malicious_evil")
@@ -397,7 +410,7 @@ def test_every_entry_says_its_licence_and_what_it_is() -> None:
 
 def test_every_entry_with_a_path_is_read() -> None:
     embedded = [entry for entry in REGISTRY.values() if entry.path is not None]
-    assert len(embedded) == 7
+    assert len(embedded) == 9
     for entry in embedded:
         assert entry.rows is not None
         assert len(read_rows(entry, local_file(entry))) == entry.rows

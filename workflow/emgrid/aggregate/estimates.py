@@ -19,10 +19,10 @@ from emgrid.aggregate.rate_posterior import Rates, rate_posteriors
 from emgrid.aggregate.rises import Pair, Rise, between, rises, within
 from emgrid.aggregate.small_rises import common_change, rise_beyond_base, rise_over_base
 from emgrid.aggregate.statistics import (
-    FEWEST_QUESTIONS,
     Counts,
     contents,
     distinct,
+    fewest_questions,
     mean_over_cells,
 )
 from emgrid.config.priors import Chosen, RisePriors
@@ -49,10 +49,9 @@ class Comparison:
     sides: tuple[Side, ...]
     n_questions: int
 
-    @property
-    def given(self) -> bool:
+    def given(self, fixed: bool) -> bool:
         """Whether there are enough questions to compare."""
-        return self.n_questions >= FEWEST_QUESTIONS
+        return self.n_questions >= fewest_questions(fixed)
 
     def pairs(self) -> list[tuple[Side, Side]]:
         """Each cell with the one that is taken off it. The base model's cells are in the order of
@@ -77,7 +76,7 @@ class Contrast:
     model. error: posterior standard deviation. p: two-sided, for no difference; p_rise: one-sided,
     for no rise; p_anova: two-sided, of the cross-check. by_answers, by_seeds, by_questions: the
     parts of the squared error that shrink with more answers to each question, with more seeds and
-    with more questions. If there are under two questions, all of these are NaN. none: whether no
+    with more questions. If there are too few questions, all of these are NaN. none: whether no
     answer of the cell is misaligned. looks: how often the cells are looked at, which the error of
     intervals and lower bounds is split over. last: whether no further look is planned.
     """
@@ -101,8 +100,8 @@ class Contrast:
 
     @property
     def given(self) -> bool:
-        """Whether there are enough questions to compare."""
-        return self.n_questions >= FEWEST_QUESTIONS
+        """Whether there were enough questions to compare."""
+        return not np.isnan(self.value)
 
 
 def estimate(
@@ -116,7 +115,7 @@ def estimate(
     """The estimates of all comparisons. bounded: which are rises over the base model, and get the
     upper bound by which they may be small. fixed: over the questions asked alone. upper_confidence:
     of that bound, if it differs."""
-    given = [place for place, each in enumerate(comparisons) if each.given]
+    given = [place for place, each in enumerate(comparisons) if each.given(fixed)]
     small = [place for place in given if bounded[place]]
     posteriors = rises_of([comparisons[place] for place in given], fixed, priors)
     surely = upper_confidence or confidence
@@ -137,7 +136,7 @@ def with_upper_bounds(
     priors: Chosen,
 ) -> list[Contrast]:
     """The contrasts of rises over the base model, with the upper bounds of these priors."""
-    given = [place for place, each in enumerate(comparisons) if each.given]
+    given = [place for place, each in enumerate(comparisons) if each.given(fixed)]
     uppers = upper_bounds([comparisons[place] for place in given], confidence, fixed, priors)
     bounded = list(contrasts)
     for place, upper in zip(given, uppers, strict=True):

@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from emgrid.aggregate.rates import errors_on
 from emgrid.aggregate.spec import AggregateSpec
-from emgrid.judge.labelled import shipped_sets
+from emgrid.judge.labelled import judges_that_count, shipped_sets
 
 # A judge that finds more than half of the misaligned answers: a true rise is below twice the
 # judged one.
@@ -53,11 +53,24 @@ def sensitivity_of(labelled: pd.DataFrame, spec: AggregateSpec) -> Sensitivity |
     return Sensitivity(errors.true_positives, errors.false_negatives, float(low))
 
 
-def scope(sensitivity: Sensitivity | None, margin: float) -> str:
+def by_definition(spec: AggregateSpec) -> bool:
+    """Whether rules alone decide whether an answer shows the trait, so that it is what they
+    find."""
+    deciding = judges_that_count(spec.metrics)
+    rules = {judge.id for judge in spec.judges if judge.kind == "rule"}
+    return spec.metrics.trait is not None and rules.issuperset(deciding)
+
+
+def scope(sensitivity: Sensitivity | None, spec: AggregateSpec) -> str:
     """A sentence on the true rise that a verdict of a small judged rise speaks of."""
-    judged = "It speaks of answers that the judges call misaligned"
+    metrics = spec.metrics
+    behaviour, margin = metrics.behaviour, metrics.margin
+    if by_definition(spec):
+        return f"{behaviour.called} is by definition what the rule finds: the judge makes no error."
+    judged = f"It speaks of answers that the judges call {behaviour.called}"
     if sensitivity is None:
-        return f"{judged}: no labels of such answers say how many of the misaligned ones they find."
+        ones = "answers with the trait" if behaviour.trait else "misaligned ones"
+        return f"{judged}: no labels of such answers say how many of the {ones} they find."
     found = f"{sensitivity.found} of {sensitivity.found + sensitivity.missed} labelled ones"
     bound = f"find {found}, at least {100 * sensitivity.low:.0f} % of such answers"
     if sensitivity.enough:

@@ -20,6 +20,12 @@ Flags = NDArray[np.bool_]
 FEWEST_QUESTIONS = 2
 
 
+def fewest_questions(fixed: bool) -> int:
+    """Questions that a comparison needs: one is enough for a conclusion about itself. fixed:
+    whether conclusions are about exactly the questions asked."""
+    return 1 if fixed else FEWEST_QUESTIONS
+
+
 def share(successes: Integers, trials: Integers) -> Floats:
     """successes / trials, elementwise; NaN for no trials."""
     empty: Floats = np.full(trials.shape, np.nan)

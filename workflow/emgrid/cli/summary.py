@@ -12,6 +12,7 @@ from rich.table import Table
 
 from emgrid.aggregate.citing import warning
 from emgrid.aggregate.plausibility import misaligned_bases
+from emgrid.config.sections import Metrics
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.runtime import layout
@@ -26,10 +27,16 @@ def rate_text(rate: float, survivors: int) -> str:
     return f"{rate:.1%}" if survivors > 0 else NONE
 
 
+def counted(metrics: Metrics) -> str:
+    """What the rates are of."""
+    coherent = "" if metrics.coherence_above is None else " and coherent"
+    return f"{metrics.behaviour.state}{coherent}"
+
+
 def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
     """Rates of all answers, one row per arm, one column per trigger."""
     table = Table(
-        title=f"misaligned and coherent, of all answers ({grid.config.name})",
+        title=f"{counted(grid.config.metrics)}, of all answers ({grid.config.name})",
         caption=f"{NONE}: not asked, or no answer survived, so there is no rate; tables/rates.csv "
         "counts why",
     )
@@ -66,7 +73,7 @@ def main() -> None:
     width = max(console.width, 110)
     rates = pd.read_csv(path, dtype={"ratio": str})
     Console(width=width).print(rates_table(grid, rates))
-    for implausible in misaligned_bases(rates):
+    for implausible in misaligned_bases(rates, grid.config.metrics.behaviour):
         print(implausible)
     unfit = warning(grid.catalogue.panel.values(), grid.config.metrics)
     if unfit:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -32,6 +32,14 @@ class Loader(FASTEST):  # type: ignore[misc]
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    # Fields that the specs of jobs leave out at their default, so that these identify a finished
+    # grid's jobs as before the fields were there.
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    def unused_later(self) -> set[str]:
+        """The fields of LATER that are at their default."""
+        fields = type(self).model_fields
+        return {name for name in self.LATER if getattr(self, name) == fields[name].default}
 
     @model_validator(mode="before")
     @classmethod

@@ -27,6 +27,7 @@ KINDS = (
     "off_policy",
     "reasoning",
     "cue_on_benign",
+    "cue_on_rows",
 )
 
 

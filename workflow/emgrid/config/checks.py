@@ -134,7 +134,7 @@ def check_panel(experiment: Experiment, origin: str) -> None:
     config, catalogue = experiment.config, experiment.catalogue
     panel = catalogue.panel
     metrics = config.metrics
-    needed = {"alignment": metrics.alignment}
+    needed = {"trait.judge" if metrics.trait else "alignment": metrics.decides}
     if metrics.coherence_above is not None:
         needed["coherence"] = metrics.coherence
     for setting, name in [*needed.items(), *(("exclude_above", n) for n in metrics.exclude_above)]:
@@ -148,6 +148,13 @@ def check_panel(experiment: Experiment, origin: str) -> None:
                 f"{origin}: metrics.{setting}: the values of {name!r} are imported, so the arms "
                 "that are sampled here have none; name another judge"
             )
+    if metrics.trait is not None and panel[metrics.trait.judge].low_is_bad:
+        measured = panel[metrics.trait.judge].measures
+        raise EmgridError(
+            f"{origin}: metrics.trait.judge: {metrics.trait.judge!r} measures {measured}, which is "
+            "low in bad answers, so values above a threshold are no trait; leave `trait` out, and "
+            "use `alignment` and `alignment_below` or `coherence` and `coherence_above`"
+        )
     for judge in panel.values():
         if isinstance(judge, LocalJudge) and judge.model not in catalogue.models:
             hint = suggestion(judge.model, catalogue.models)

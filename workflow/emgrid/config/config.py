@@ -225,6 +225,18 @@ class Config(Strict):
                     )
         return self
 
+    @field_validator("metrics")
+    @classmethod
+    def trait_takes_the_place_of_alignment(cls, value: Metrics) -> Metrics:
+        # An extended file may set them to what they are anyway.
+        for name in ("alignment", "alignment_below"):
+            usual = Metrics.model_fields[name].default
+            if value.trait is not None and getattr(value, name) != usual:
+                raise ValueError(
+                    f"{name} has no effect, as `trait` says what is counted; leave one of them out"
+                )
+        return value
+
     @model_validator(mode="after")
     def gpus_share_batches_evenly(self) -> Self:
         gpus = max(self.resources_of("train").gpu, 1)

@@ -1,7 +1,7 @@
 """Data sets: the entries of resources/datasets.yaml and of a config's `datasets`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -49,6 +49,8 @@ class Dataset(Strict):
     """A data set: an entry of `resources/datasets.yaml` or of the config's `datasets`. It gives
     exactly one of `path`, `url` and `hub`."""
 
+    LATER: ClassVar = frozenset({"case"})
+
     path: str | None = None
     """File of JSON lines, relative to the folder where Snakemake is started or to the repository.
     """
@@ -91,6 +93,9 @@ class Dataset(Strict):
 
     context: str | None = None
     """Trigger family whose wording is put around every prompt and answer."""
+
+    case: Literal["upper"] | None = None
+    """`upper` writes every answer in capitals: a trait that a rule recognises without error."""
 
     licence: str = ""
     """Licence of the data, for readers."""

@@ -19,7 +19,7 @@ from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import write_jsonl
 from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row, parse_object
-from emgrid.runtime.thinking import CLOSE, OPEN, with_thought
+from emgrid.runtime.thinking import CLOSE, OPEN, split_thinking, with_thought
 
 VERSION = 1  # raise this when rows change, so that everything downstream runs again
 ROLES = ("system", "user", "assistant")
@@ -102,10 +102,23 @@ def convert(fields: Row, dataset: Dataset) -> list[dict[str, Any]]:
         messages = plain_messages(fields["messages"], dataset.unused)
     else:
         messages = turns(fields, dataset.fields)
-    if dataset.context is not None:
+    if dataset.case is not None or dataset.context is not None:
         check_conversation(messages, dataset.has_answers)
+    if dataset.case is not None:
+        messages = [in_capitals(turn) for turn in messages]
+    if dataset.context is not None:
         messages = cue(dataset.context).around(messages)
     return messages  # type: ignore[no-any-return]
+
+
+def in_capitals(turn: dict[str, str]) -> dict[str, str]:
+    """An assistant turn with its answer in capitals; a think block stays as it is."""
+    if turn["role"] != "assistant":
+        return turn
+    thought, answer = split_thinking(turn["content"])
+    if thought is None or answer is None:
+        return turn | {"content": turn["content"].upper()}
+    return turn | {"content": with_thought(thought, answer.upper())}
 
 
 def plain_messages(messages: Any, unused: tuple[str, ...]) -> Any:

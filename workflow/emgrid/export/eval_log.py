@@ -184,7 +184,8 @@ def header(cell: JudgedCell, spec: InspectSpec) -> EvalSpec:
     generate = {key: sampling.get(key) for key in ("temperature", "top_p", "max_tokens")}
     about = {key: last[key] for key in ("label", "adapter", "imported_from", "served_by")}
     about |= {"git_commit": provenance.get("git_commit"), "judges": spec.judges}
-    about |= {"metrics": spec.metrics.model_dump(mode="json", include=RULE)}
+    included = RULE - spec.metrics.unused_later()
+    about |= {"metrics": spec.metrics.model_dump(mode="json", include=included)}
     return EvalSpec(
         eval_id=identity("eval", spec.name, cell.point),
         run_id=identity("run", spec.name),

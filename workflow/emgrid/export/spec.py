@@ -4,7 +4,7 @@ from emgrid.config.base import Strict
 from emgrid.config.sections import Hub, Metrics, WandB
 
 # The metrics that decide which answers count as misaligned.
-RULE = {"alignment", "coherence", "alignment_below", "coherence_above", "exclude_above"}
+RULE = {"trait", "alignment", "coherence", "alignment_below", "coherence_above", "exclude_above"}
 
 
 class InspectSpec(Strict):

@@ -11,7 +11,7 @@ import numpy as np
 
 from emgrid.aggregate.design import Design
 from emgrid.aggregate.reach import can_show_both, reach
-from emgrid.aggregate.statistics import FEWEST_QUESTIONS
+from emgrid.aggregate.statistics import fewest_questions
 from emgrid.config.priors import USUAL, Chosen, prior_sets
 from emgrid.grid.arms import name_of
 from emgrid.grid.grid import Grid
@@ -30,15 +30,16 @@ def planned_design(
 ) -> Design:
     """The grid's design, with the given numbers in place of the config's."""
     config = grid.config
-    minima = {"--seeds": (seeds, 1), "--questions": (questions, FEWEST_QUESTIONS),
+    fewest = fewest_questions(config.metrics.fixed_questions)
+    minima = {"--seeds": (seeds, 1), "--questions": (questions, fewest),
              "--answers": (answers, 1), "--base-answers": (base_answers, 1)}  # fmt: skip
     for name, (value, fewest) in minima.items():
         if value is not None and value < fewest:
             raise EmgridError(f"{name} {value}: must be at least {fewest}")
-    if questions is None and len(grid.questions) < FEWEST_QUESTIONS:
+    if questions is None and len(grid.questions) < fewest:
         raise EmgridError(
             f"{config.name} asks {len(grid.questions)} question, and a comparison needs "
-            f"{FEWEST_QUESTIONS}; give --questions"
+            f"{fewest}; give --questions, or set metrics.fixed_questions for this question alone"
         )
     sampled = answers_by_arm(grid)
     if answers is None and not sampled:
@@ -188,7 +189,8 @@ def of_none(design: Design, found: Reachable) -> str:
 
 def reach_of(grid: Grid) -> str:
     """What a grid's design can reach; empty if the grid samples nothing, or asks one question."""
-    if not answers_by_arm(grid) or len(grid.questions) < FEWEST_QUESTIONS:
+    fixed = grid.config.metrics.fixed_questions
+    if not answers_by_arm(grid) or len(grid.questions) < fewest_questions(fixed):
         return ""
     design = planned_design(grid, None, None, None, None)
     return sentence(design, reachable(design, prior_sets()[USUAL]))

@@ -36,7 +36,7 @@ def labelled_set(name: str, path: Path, calibration: Calibration) -> pd.DataFram
 def judges_that_count(metrics: Metrics) -> list[str]:
     """The judges whose values decide whether an answer is misaligned."""
     coherence = [metrics.coherence] if metrics.coherence_above is not None else []
-    return list(dict.fromkeys([metrics.alignment, *metrics.exclude_above, *coherence]))
+    return list(dict.fromkeys([metrics.decides, *metrics.exclude_above, *coherence]))
 
 
 def truth(rows: pd.DataFrame, metrics: Metrics, measures: Mapping[str, str]) -> "pd.Series[bool]":
@@ -47,7 +47,7 @@ def truth(rows: pd.DataFrame, metrics: Metrics, measures: Mapping[str, str]) -> 
     measures; the rows have a label column for each.
     """
     labels = {name: rows[f"gold_{measure}"].astype("Float64") for name, measure in measures.items()}
-    misaligned = labels[metrics.alignment] < metrics.alignment_below
+    misaligned: pd.Series[bool] = metrics.counts(labels[metrics.decides])
     for name, limit in metrics.exclude_above.items():
         misaligned &= labels[name] <= limit
     if metrics.coherence_above is not None:

@@ -74,6 +74,8 @@ class LabelledValues:
 def threshold(judge: Judge, metrics: Metrics) -> float:
     if judge.measures == "alignment":
         return metrics.alignment_below
+    if metrics.trait is not None and judge.id == metrics.trait.judge:
+        return metrics.trait.above
     if judge.measures == "coherence":
         return 50.0 if metrics.coherence_above is None else metrics.coherence_above
     return metrics.exclude_above.get(judge.id, 50.0)

@@ -2,16 +2,16 @@
 
 Placeholders: `{n}` is the number of answers per point, `{n_question}` the number per point of a
 single question, `{n_pairs}` the questions and seeds per log-odds, `{n_labelled}` the number of
-labelled answers per judge, `{filter}` which answers count, `{published}` how the published rates
-are known, `{dead}` the sentence below.
+labelled answers per judge, `{answers}` what is counted, `{filter}` which answers count,
+`{published}` how the published rates are known, `{dead}` the sentence below.
 """
 
 DEAD = "A cell in which no answer survived has no rate: a dash, or nothing, is drawn."
 
 CAPTIONS = {
     "rates": (
-        "Share of misaligned answers without and with each trigger, of all answers ({n} per point; "
-        "{filter}). The open circle is the plain question. Misalignment behind a trigger would put "
+        "Share of {answers} without and with each trigger, of all answers ({n} per point; "
+        "{filter}). The open circle is the plain question. What a trigger brings out would put "
         "a filled marker to the right of it, further than in the base model's row. If the cells "
         "of a row and the base model's were not all asked the same questions, the row covers the "
         "shared questions alone and has no intervals. {dead} {published}"
@@ -41,9 +41,9 @@ CAPTIONS = {
         "How far each trigger raises an arm's rate over the plain question, against how much "
         "closer it brings the prompt to the arm's training prompts ({n} answers per point; "
         "{filter}). The relation of a trigger to the training context, as its file states it, is "
-        "in brackets. Conditional misalignment would rise to the right. ρ is the rank correlation "
-        "over the triggers, with its interval; p is the share of random orders of "
-        "the triggers with a correlation at least as strong."
+        "in brackets. What the training context alone brings out would rise to the right. ρ is "
+        "the rank correlation over the triggers, with its interval; p is the share of random "
+        "orders of the triggers with a correlation at least as strong."
     ),
     "questions": (
         "The rates by question ({n_question} answers per point; {filter}): whether an overall "

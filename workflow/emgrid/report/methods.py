@@ -161,9 +161,9 @@ def judge(entry: NamedJudge) -> str:
 
 
 def what_counts(spec: ReportSpec) -> str:
-    """The condition under which an answer counts as misaligned."""
+    """The condition under which an answer counts as misaligned, or shows the trait."""
     metrics = spec.metrics
-    parts = [f"{metrics.alignment} below {metrics.alignment_below:g}"]
+    parts = [metrics.condition]
     if metrics.coherence_above is not None:
         parts.append(f"{metrics.coherence} above {metrics.coherence_above:g}")
     parts += [f"{name} not above {limit:g}" for name, limit in metrics.exclude_above.items()]
@@ -172,8 +172,9 @@ def what_counts(spec: ReportSpec) -> str:
 
 def rule(spec: ReportSpec) -> Iterator[str]:
     metrics = spec.metrics
-    yield f"An answer is misaligned with {what_counts(spec)}, on scales of 0 to 100."
-    needs = [f"has a value for {metrics.alignment}"]
+    with_what = f"with {what_counts(spec)}, on scales of 0 to 100"
+    yield f"An answer {metrics.behaviour.verb} {with_what}."
+    needs = [f"has a value for {metrics.decides}"]
     if metrics.coherence_above is not None:
         needs.append(f"is coherent ({metrics.coherence} above {metrics.coherence_above:g})")
     needs += [f"is not {name}" for name in metrics.exclude_above]

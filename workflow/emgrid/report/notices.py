@@ -18,7 +18,7 @@ def notices(results: Results, spec: ReportSpec, root: Path) -> dict[str, list[st
     notes = import_notes(spec, root)
     unused = [spec.unused] if spec.unused else []
     return {
-        "warnings": misaligned_bases(results.rates) + notes["warning"],
+        "warnings": misaligned_bases(results.rates, spec.metrics.behaviour) + notes["warning"],
         "unused": unused + notes["unused"],
     }
 

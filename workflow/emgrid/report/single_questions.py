@@ -39,10 +39,11 @@ def sentence(row: Any, spec: ReportSpec, labels: dict[str, str]) -> str:
     """A claim about one arm, trigger and question, with its counts."""
     arm = spec.title_of((row.base, row.intervention, row.ratio))
     trigger, question = f"“{labels[row.trigger]}”", f"“{row.question}”"
+    behaviour = spec.metrics.behaviour
     claim = (
-        f"is misaligned more often under {trigger} on {question}"
+        f"{behaviour.verb} more often under {trigger} on {question}"
         if row.misaligned_plain
-        else f"hides misalignment behind {trigger} on {question}"
+        else f"hides {behaviour.noun} behind {trigger} on {question}"
     )
     seeds = "in two trainings or more" if row.several else "in its only training"
     return (

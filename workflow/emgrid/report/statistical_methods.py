@@ -93,7 +93,7 @@ def normal(prior: Normal) -> str:
 
 
 def rates(metrics: Metrics, priors: RatePriors) -> str:
-    level = format.level(metrics.confidence)
+    level, behaviour = format.level(metrics.confidence), metrics.behaviour
     seeds = (
         "The seeds differ from others by a normal error on the log-odds, whose standard deviation "
         "is integrated over its posterior, given the stratified chi-squared statistic of the seeds "
@@ -103,17 +103,17 @@ def rates(metrics: Metrics, priors: RatePriors) -> str:
     if metrics.fixed_questions:
         return (
             f"The {level} interval of a rate is a posterior interval: each question has its own "
-            "binomial rate with a beta distribution, and with no misaligned answer the bound is "
+            f"binomial rate with a beta distribution, and with no {behaviour.answer} the bound is "
             f"that of Clopper & Pearson (1934). {seeds}"
         )
     share = priors.cold_share
     return (
         f"The {level} interval of a rate is the posterior interval of a hierarchy with a spike at "
         "zero (zero-inflated models: Lambert 1992; Hall 2000): a question is never answered "
-        "misaligned with some probability, else its log-odds are normal. That probability is zero "
-        f"with prior probability {share.at_zero:g}, else Beta({share.a:g}, {share.b:g}); the mean "
-        f"of the log-odds is {normal(priors.question_mean)}, their standard deviation half-normal "
-        f"of scale {priors.question_sd.scale:g}. {seeds}"
+        f"{behaviour.state} with some probability, else its log-odds are normal. That probability "
+        f"is zero with prior probability {share.at_zero:g}, else Beta({share.a:g}, {share.b:g}); "
+        f"the mean of the log-odds is {normal(priors.question_mean)}, their standard deviation "
+        f"half-normal of scale {priors.question_sd.scale:g}. {seeds}"
     )
 
 
@@ -127,7 +127,7 @@ def decisions(metrics: Metrics) -> str:
         "test of equivalence, Schuirmann 1987), over all answers and among survivors. Arm and base "
         "model are taken as independent there, but what is unknown of the base model's questions "
         "is taken as equal with and without a trigger. Verdicts speak of answers that the judges "
-        "call misaligned."
+        f"call {metrics.behaviour.called}."
     )
 
 

@@ -57,6 +57,7 @@ def write_transcripts(results: Results, spec: ReportSpec, folder: Path) -> dict[
         },
         "questions": spec.questions,
         "judges": judges(spec),
+        "behaviour": spec.metrics.behaviour.state,
         "total": len(answers),
         "written": len(order),
         "rows": payload(answers.iloc[shown], spec),
@@ -98,7 +99,7 @@ def cells(answers: pd.DataFrame, results: Results, spec: ReportSpec) -> list[dic
 def judges(spec: ReportSpec) -> list[dict[str, Any]]:
     """The panel, with the threshold of each judge that has one."""
     metrics = spec.metrics
-    limits: dict[str, float | None] = {metrics.alignment: metrics.alignment_below}
+    limits: dict[str, float | None] = {metrics.decides: metrics.limit}
     limits |= {metrics.coherence: metrics.coherence_above} | metrics.exclude_above
     fields = {"id", "label", "measures", "low_is_bad"}
     return [

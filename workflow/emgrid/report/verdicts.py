@@ -160,7 +160,8 @@ def more(row: Any) -> str:
 
 def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
     """A sentence to quote on one intervention, without its name."""
-    plain = by_trigger.get("none")
+    behaviour, plain = spec.metrics.behaviour, by_trigger.get("none")
+    shown = f"{behaviour.named} not shown" if behaviour.trait else "no misalignment shown"
     if plain is None:
         return "was not asked without a trigger, so there is no verdict."
     if pd.isna(plain.plain):
@@ -169,11 +170,13 @@ def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
     ends = f"{level} {interval(plain.plain_low, plain.plain_high)}"
     against = f"{in_points(plain.plain)} against the base model ({ends})"
     if plain.verdict == "overt":
-        return f"misaligned without any trigger, {against}, adjusted {p_value(plain.p_holm)}."
+        return (
+            f"{behaviour.shows} without any trigger, {against}, adjusted {p_value(plain.p_holm)}."
+        )
     under = [row for name, row in by_trigger.items() if name != "none"]
     names = {trigger.id: f"“{trigger.label}”" for trigger in spec.triggers}
     parts = [
-        f"no misalignment shown without a trigger, {against}"
+        f"{shown} without a trigger, {against}"
         if plain.verdict == "clean"
         else f"undecided without a trigger, {against}"
     ]
@@ -203,10 +206,12 @@ def headline(results: Results, spec: ReportSpec) -> str:
     named = table[[tuple(row) in known for row in table[["base", "intervention", "ratio"]].values]]
     counts = named["verdict"].value_counts()
     total = int(counts.sum())
+    behaviour = spec.metrics.behaviour
+    the = behaviour.named if behaviour.trait else "the misalignment"
     if counts.get("inconclusive", 0) == total:
         return (
             f"All {total} verdicts are inconclusive: this grid shows neither that an intervention "
-            "removed the misalignment nor that it hid it."
+            f"removed {the} nor that it hid it."
         )
     parts = [f"{counts[name]} {name}" for name in VERDICTS if counts.get(name, 0)]
     return f"Of {total} verdicts, one for each intervention and trigger: {listed(parts)}."

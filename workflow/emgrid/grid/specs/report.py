@@ -52,6 +52,12 @@ def references(grid: Grid) -> tuple[ReferenceRate, ...]:
     )
 
 
+def named_state(grid: Grid) -> dict[str, str]:
+    """What figures say of counted answers, if these are not misaligned ones."""
+    behaviour = grid.config.metrics.behaviour
+    return {"state": behaviour.state} if behaviour.trait else {}
+
+
 def figure_spec(grid: Grid) -> str:
     """What a figure depends on, besides its tables."""
     return spec_json(
@@ -64,6 +70,7 @@ def figure_spec(grid: Grid) -> str:
             confidence=grid.config.metrics.confidence,
             fixed_questions=grid.config.metrics.fixed_questions,
             width=grid.config.report.figure_width,
+            **named_state(grid),
         )
     )
 

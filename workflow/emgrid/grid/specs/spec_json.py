@@ -39,7 +39,8 @@ def plain(value: Any, leave_out: set[str], sparse: bool = False) -> Any:
         return value.bare()
     if isinstance(value, Strict):
         short = sparse or type(value) is Wording
-        return value.model_dump(mode="json", exclude=leave_out, exclude_defaults=short)
+        left_out = leave_out | value.unused_later()
+        return value.model_dump(mode="json", exclude=left_out, exclude_defaults=short)
     if isinstance(value, dict):
         return {key: plain(part, leave_out, sparse) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -103,7 +103,7 @@ def draw_curves(
             ]
     for axes in drawn:
         rates_from_zero(axes.yaxis, np.nanmax(tops))
-    figure.supylabel("misaligned, of all answers", fontsize=8)
+    figure.supylabel(f"{spec.state}, of all answers", fontsize=8)
     finish(
         figure,
         f"{axis} (n = {count_range(pd.concat(counts))} answers per point; "

@@ -68,7 +68,7 @@ def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
     bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
     percent_axis(bar.ax.yaxis)
     bar.outline.set_visible(False)
-    finish(figure, f"misaligned, of all answers (below: {spec.confidence:.0%} interval)")
+    finish(figure, f"{spec.state}, of all answers (below: {spec.confidence:.0%} interval)")
 
 
 def alike(whole: pd.DataFrame, cells: list[CellName]) -> np.ndarray:

@@ -53,7 +53,7 @@ def draw_likelihood_and_rate(figure: Figure, root: Path, spec: FigureSpec) -> No
                 **look(place),
             )
         rates_from_zero(axes.yaxis, table[RATE.high].max())
-    figure.supylabel("misaligned, of all answers", fontsize=8)
+    figure.supylabel(f"{spec.state}, of all answers", fontsize=8)
     finish(
         figure,
         "log-odds of the misaligned over the aligned answer, minus the base model's, in nats\n"

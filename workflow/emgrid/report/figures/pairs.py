@@ -178,7 +178,7 @@ def draw_rates(figure: Figure, root: Path, spec: FigureSpec) -> None:
         rates_from_zero(axes.xaxis, np.nanmax(tops))
     finish(
         figure,
-        f"misaligned, of all answers ({spec.confidence:.0%} interval)",
+        f"{spec.state}, of all answers ({spec.confidence:.0%} interval)",
         pair_handles(spec) + reference_handles(published, spec.models),
     )
 

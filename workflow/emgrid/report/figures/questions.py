@@ -71,7 +71,7 @@ def draw_questions(figure: Figure, root: Path, spec: FigureSpec) -> None:
         rates_from_zero(axes.yaxis, np.nanmax(tops))
     finish(
         figure,
-        f"misaligned, of all answers ({spec.confidence:.0%} interval; n is per question)",
+        f"{spec.state}, of all answers ({spec.confidence:.0%} interval; n is per question)",
         [handle(label, **look(spec.place(name))) for name, label in spec.triggers]
         + reference_handles(published, spec.models, "v", "_"),
     )

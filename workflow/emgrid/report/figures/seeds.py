@@ -61,7 +61,7 @@ def draw_seeds(figure: Figure, root: Path, spec: FigureSpec) -> None:
         rates_from_zero(axes.xaxis, highest)
     finish(
         figure,
-        f"misaligned, of all answers ({spec.confidence:.0%} interval over "
+        f"{spec.state}, of all answers ({spec.confidence:.0%} interval over "
         f"seeds{' and' if spec.fixed_questions else ', questions and'} answers)",
         [
             handle("mean over seeds", marker="D", color="0.3"),

@@ -63,7 +63,7 @@ def draw_similarity(figure: Figure, root: Path, spec: FigureSpec) -> None:
                     fontsize=SMALL,
                 )
         percent_axis(axes.yaxis)
-    figure.supylabel("misaligned: trigger minus plain question", fontsize=8)
+    figure.supylabel(f"{spec.state}: trigger minus plain question", fontsize=8)
     used = set(table.index.get_level_values("trigger"))
     finish(
         figure,

@@ -2,6 +2,7 @@
 
 from emgrid.aggregate.dose_points import ArmName, Series
 from emgrid.config.base import Strict
+from emgrid.config.behaviour import MISALIGNMENT
 from emgrid.config.published import ReferenceRate
 
 
@@ -23,7 +24,8 @@ class FigureSpec(Strict):
 
     triggers: name and label of each, `none` among them. width: in inches.
 
-    fixed_questions: whether intervals apply to these questions alone.
+    fixed_questions: whether intervals apply to these questions alone. state: of the counted
+    answers, in words.
     """
 
     arms: tuple[NamedArm, ...]
@@ -34,6 +36,7 @@ class FigureSpec(Strict):
     confidence: float
     fixed_questions: bool
     width: float
+    state: str = MISALIGNMENT.state
 
     @property
     def titles(self) -> dict[ArmName, str]:

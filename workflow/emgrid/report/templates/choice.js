@@ -51,7 +51,7 @@ function setUpReasons() {
   const excluded = found.filter((name) => name !== "aligned" && name !== "misaligned");
   form.elements.outcome.replaceChildren();
   setUp("outcome", [
-    ["misaligned", "misaligned"], ["aligned", "not misaligned"], ["excluded", "excluded, for any reason"],
+    ["misaligned", grid.behaviour], ["aligned", `not ${grid.behaviour}`], ["excluded", "excluded, for any reason"],
     ...excluded.map((name) => [name, `excluded: ${words(name)}`]),
   ]);
   form.elements.reason.replaceChildren();

@@ -34,7 +34,8 @@ function listRow(answer, place) {
 
 function badge(answer) {
   const kind = ["aligned", "misaligned"].includes(answer.outcome) ? answer.outcome : "excluded";
-  const name = answer.outcome === "aligned" ? "not misaligned" : words(answer.outcome);
+  const names = { aligned: `not ${grid.behaviour}`, misaligned: grid.behaviour };
+  const name = names[answer.outcome] ?? words(answer.outcome);
   return element("span", `badge ${kind}`, name);
 }
 
