@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from emgrid.aggregate import statistics
 from emgrid.aggregate.answers import ANSWERS, read_lines
 from emgrid.aggregate.e_values import LONG, ArmAnswers, between, within
 from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
+from emgrid.aggregate.statistics import Integers
 from emgrid.config.base import read_spec
 from emgrid.runtime import layout
 from emgrid.runtime.files import whole_file
@@ -34,8 +34,15 @@ COMMON = 0.9  # share of the longer text, from the beginning on, that near repea
 IGNORED = re.compile(r"[\W_]+")
 # The ASCII characters among these, which `translate` deletes much faster.
 PLAIN_IGNORED = bytes(code for code in range(128) if not chr(code).isalnum())
-SAID = ("thinking", "answer", "finish_reason", "answer_tokens")
-READ = pa.schema([ANSWERS.field(name) for name in ("system", "prompt", "index", "logprob", *SAID)])
+SAID = ("thinking", "answer", "finish_reason")
+NUMBERS = ("index", "answer_tokens", "logprob")
+READ = pa.schema([ANSWERS.field(name) for name in ("system", "prompt", *NUMBERS, *SAID)])
+# Constants of splitmix64.
+ODD = np.uint64(0x9E3779B97F4A7C15)
+MIXING = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
 COLUMNS = [
     *ARM, "seed", "trigger", "against", "n_answers", "pairs", "equal", "near", "expected",
     "same_index", "equal_same_index", "near_same_index", "expected_same_index", "long_repeats",
@@ -58,31 +65,49 @@ def beginning(text: str) -> str:
 def read_arm_answers(path: Path, temperature: float | None) -> ArmAnswers:
     """Read one file of answers. At temperature 0 each answer has probability 1."""
     columns = read_lines(path, READ).sort_by("index").to_pydict()
-    prompts = hashes(zip(columns["system"], columns["prompt"], strict=True)).tolist()
+    prompts = hashes(zip(columns["system"], columns["prompt"], strict=True))
     texts = [
         (thought or "") + (answer or "")
         for thought, answer in zip(columns["thinking"], columns["answer"], strict=True)
     ]
-    exact = zip(prompts, *(columns[name] for name in SAID), strict=True)
+    tokens = [-1 if number is None else number for number in columns["answer_tokens"]]
+    exact = joined(
+        hashes(zip(*(columns[name] for name in SAID), strict=True)),
+        np.array(tokens, dtype=np.int64),
+    )
     logprobs = np.array(columns["logprob"], dtype=float)
     return ArmAnswers(
-        prompt=np.array(prompts, dtype=np.int64),
-        place=hashes(zip(prompts, columns["index"], strict=True)),
-        exact=hashes(exact),
-        near=hashes((prompt, beginning(text)) for prompt, text in zip(prompts, texts, strict=True)),
+        prompt=prompts,
+        place=joined(prompts, np.array(columns["index"], dtype=np.int64)),
+        exact=joined(prompts, exact),
+        near=joined(prompts, hashes((beginning(text),) for text in texts)),
         logprob=np.zeros(len(prompts)) if temperature == 0 else logprobs,
         is_long=np.array([len(text) >= LONG for text in texts], dtype=bool),
     )
 
 
-def hashes(values: Iterable[tuple[Any, ...]]) -> NDArray[np.int64]:
+def hashes(values: Iterable[tuple[str | None, ...]]) -> Integers:
     """A 64-bit hash of each value, shape (values,).
 
     Unlike Python's own hash it is the same in every process. Sums are made in the order of the
     hashes, so that tables come out alike to the last bit.
     """
-    digests = (blake2b(repr(value).encode(), digest_size=8).digest() for value in values)
+    # With their lengths, no two tuples are joined to the same text.
+    texts = (
+        "".join("-" if part is None else f"{len(part)} {part}" for part in value)
+        for value in values
+    )
+    digests = (blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(b"".join(digests), dtype=np.int64)
+
+
+def joined(first: Integers, second: Integers) -> Integers:
+    """A hash of each pair of hashes or numbers, shape (values,), by the mixing of splitmix64
+    (Steele, Lea & Flood 2014)."""
+    mixed = first.view(np.uint64) * ODD + second.view(np.uint64)
+    for shift, factor in MIXING:
+        mixed = (mixed ^ (mixed >> shift)) * factor
+    return (mixed ^ (mixed >> np.uint64(31))).view(np.int64)
 
 
 def compared(arms: tuple[ComparedArm, ...]) -> Iterator[tuple[ComparedArm, ComparedArm, str]]:
