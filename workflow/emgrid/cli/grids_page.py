@@ -1,4 +1,5 @@
-"""Write the overview of the ready grids: the counts of each, and its differences from its source.
+"""Write the overview of the ready grids: the counts of each, what its design can tell, and its
+differences from its source.
 
 python -m emgrid.cli.grids_page > resources/grids/README.md
 """
@@ -7,6 +8,7 @@ from typing import Any
 
 from emgrid import RESOURCES, ROOT
 from emgrid.cli.plan import NAMES, planned
+from emgrid.grid.design import reach_of
 from emgrid.grid.snakefile import read_grid
 
 HEAD = """# Ready grids
@@ -17,8 +19,9 @@ answers others sampled and judged. Run one with
 `.venv/bin/emgrid plan --configfile resources/grids/NAME.yaml`. A config of your own may begin with
 `extends: resources/grids/NAME.yaml` and change what it likes.
 
-Counts are for one base model. This page is generated from the files
-(`python -m emgrid.cli.grids_page`).
+Counts are for one base model. *Verdicts* says which ones the numbers of seeds, questions and
+answers can show, as `emgrid plan` does (see [docs/statistics.md](../../docs/statistics.md)). This
+page is generated from the files (`python -m emgrid.cli.grids_page`).
 """
 
 
@@ -26,13 +29,16 @@ def row(*cells: object) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def section(plan: dict[str, Any], about: str) -> list[str]:
+def section(plan: dict[str, Any], about: str, reach: str) -> list[str]:
+    """plan: the counts of a grid. about: what it is. reach: which verdicts its design can reach."""
     lines = [f"## {plan['name']}", "", about, ""]
     lines += [row("", *NAMES.values()), row("---", *["---:"] * len(NAMES))]
     parts = [("whole grid", plan["total"]), ("as published", plan["following"])]
     for name, counts in parts:
         if counts:
             lines.append(row(name, *(f"{counts[key]:,}" for key in NAMES)))
+    if reach:
+        lines += ["", f"Verdicts: {reach[0].lower()}{reach[1:]}"]
     if plan["differences"]:
         lines += ["", f"Differences from {plan['follows']}:", ""]
         lines += [row("setting", "published", "here"), row("---", "---", "---")]
@@ -53,7 +59,8 @@ def overview() -> str:
                 : next(place for place, line in enumerate(text) if not line.startswith("#"))
             ]
         )
-        lines += section(planned(read_grid(path.relative_to(ROOT))), about)
+        grid = read_grid(path.relative_to(ROOT))
+        lines += section(planned(grid), about, reach_of(grid))
     return "\n".join(lines)
 
 
