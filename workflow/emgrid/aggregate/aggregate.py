@@ -8,7 +8,6 @@ columns.
 import argparse
 import gc
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +134,6 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     print(f"{path.name}: {len(table)} rows", flush=True)
 
 
-def write_answers(answers: pd.DataFrame, path: Path) -> None:
-    with whole_file(path) as draft:
-        answers.to_parquet(draft, index=False)
-
-
 def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None:
     """All tables but that of the answers."""
     tables = root / "tables"
@@ -190,10 +184,9 @@ def main() -> None:
         f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers",
         flush=True,
     )
-    with ThreadPoolExecutor(1) as writer:
-        written = writer.submit(write_answers, answers, args.root / layout.ANSWER_TABLE)
-        write_tables(answers, spec, args.root)
-        written.result()
+    with whole_file(args.root / layout.ANSWER_TABLE) as draft:
+        answers.to_parquet(draft, index=False)
+    write_tables(answers, spec, args.root)
 
 
 if __name__ == "__main__":
