@@ -403,6 +403,7 @@ def test_base_cannot_be_combined(other: str) -> None:
         "on_policy": LIES,
         "off_policy": LIES | {"generator": "qwen3-8b"},
         "cue_on_benign": {"trigger": "python_string"},
+        "cue_on_rows": {"trigger": "python_string", "rows": "all"},
     }
     message = problem({"x": [step("base"), step(other, **needed.get(other, {}))]})
     assert message.startswith("interventions.x: base is the model as it is")

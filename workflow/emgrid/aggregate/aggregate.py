@@ -37,6 +37,7 @@ from emgrid.aggregate.rates import (
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
 from emgrid.aggregate.spec import ARM, QUESTION_OF_ARM, AggregateSpec
+from emgrid.aggregate.truth import truth_table
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import read_spec
 from emgrid.runtime import layout
@@ -224,6 +225,8 @@ def main() -> None:
     sensitivity = sensitivity_of(labelled, spec)
     verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
     write_csv(verdicts, tables / "verdicts.csv")
+    if spec.truth:
+        write_csv(truth_table(verdicts, spec.truth), tables / "truth.csv")
     write_csv(existence_table(classified, spec, looks), tables / "existence.csv")
     others = other_verdicts(classified, spec, sensitivity, contrasts, looks)
     write_csv(robustness_table(answers, spec, others), tables / "robustness.csv")
