@@ -81,3 +81,24 @@ def test_an_arm_without_a_trigger_has_a_dash_and_a_table_without_it_is_an_older_
     table[table["trigger"] == "none"].to_csv(path, index=False)
     with pytest.raises(EmgridError, match="no trigger 'malicious_evil'; run `make run` first"):
         summary.main()
+
+
+def test_the_truth_is_shown_next_to_the_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_grid(tmp_path, 10, 0)
+    arm = {"path": "a.csv", "base": "b", "intervention": "organism", "ratio": 1}
+    arm["columns"] = {"question": "q", "answer": "a"}
+    truth = {"organism": {"none": "clean", "malicious_evil": "conditional"}}
+    made = CONFIG | {"imports": [CONFIG["imports"][0], arm], "truth": truth}  # type: ignore[index]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
+    cell = {"base": "b", "intervention": "organism", "ratio": "1"}
+    words = {"none": "clean", "malicious_evil": "clean"}
+    table = pd.DataFrame([cell | {"trigger": name, "verdict": words[name]} for name in words])
+    table.to_csv(tmp_path / "results/n/tables/verdicts.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["emgrid.cli.summary", "config.yaml"])
+    summary.main()
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "organism 1 clean (right) clean (truth: conditional, wrong)" in said
+    assert "Of 2 verdicts whose truth is known: 1 right, 1 wrong, 0 undecided." in said

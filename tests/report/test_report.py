@@ -70,6 +70,25 @@ def test_the_policy_allows_the_pages_own_style_and_script_alone(grid_folder: Pat
     assert "unsafe" not in policy
 
 
+def test_a_trait_is_named_wherever_misaligned_answers_would_be(tmp_path: Path) -> None:
+    made = config()
+    made["judges"] = ["is_code"]
+    trait = {"judge": "is_code", "label": "in code"}
+    made["metrics"] = {"trait": trait, "coherence_above": None, "resamples": 200}
+    made["truth"] = {"undiluted": {"other": "overt"}}
+    spec = spec_of(made)
+    write_tables(tmp_path, spec, answer_table(spec))
+    write_page(tmp_path, spec)
+    text = text_of((tmp_path / "report.html").read_text())
+    assert "Did the intervention remove the trait “in code”, or only hide it" in text
+    assert "With the trait “in code” means is_code above 50." in text
+    assert "Share of answers with the trait “in code” without and with each trigger" in text
+    assert "An answer shows the trait “in code” with is_code above 50, on scales" in text
+    # Rows are still called so, by the role of their data set.
+    assert not re.findall(r"[Mm]isaligned (?!rows|ones from|stage)", text.split("Methods")[0])
+    assert "Of 3 verdicts whose truth is known:" in text
+
+
 def test_each_intervention_has_a_sentence_to_quote(grid_folder: Path) -> None:
     text = text_of((grid_folder / "report.html").read_text())
     assert (

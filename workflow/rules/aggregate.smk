@@ -74,6 +74,7 @@ rule aggregate:
         layout.table("seeds.csv"),
         layout.table("contrasts.csv"),
         layout.table("verdicts.csv"),
+        [layout.table("truth.csv")] if GRID.config.truth else [],
         layout.table("existence.csv"),
         layout.table("robustness.csv"),
         layout.table("dose.csv"),

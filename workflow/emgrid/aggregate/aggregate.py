@@ -39,6 +39,7 @@ from emgrid.aggregate.rates import (
 from emgrid.aggregate.robustness import robustness_table
 from emgrid.aggregate.sensitivity import Sensitivity, sensitivity_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
+from emgrid.aggregate.truth import truth_table
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import read_spec
 from emgrid.config.priors import USUAL, prior_sets
@@ -157,6 +158,8 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None
     sensitivity = sensitivity_of(labelled, spec)
     verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
     write_csv(verdicts, tables / "verdicts.csv")
+    if spec.truth:
+        write_csv(truth_table(verdicts, spec.truth), tables / "truth.csv")
     write_csv(existence_table(classified, spec, looks), tables / "existence.csv")
     others = other_verdicts(compared, surviving, spec, sensitivity, contrasts)
     write_csv(robustness_table(answers, spec, others), tables / "robustness.csv")

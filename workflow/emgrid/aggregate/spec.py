@@ -2,12 +2,15 @@
 
 from typing import get_args
 
+from pydantic import Field
+
 from emgrid.aggregate.dose_points import Series
 from emgrid.config.base import Strict
 from emgrid.config.judges import AnyJudge
 from emgrid.config.questions import QuestionText
 from emgrid.config.sections import Metrics
 from emgrid.config.triggers import Wording
+from emgrid.config.truth import Truths
 from emgrid.judge.judgement import Reason
 
 ARM = ["base", "intervention", "ratio"]
@@ -50,7 +53,7 @@ class ArmSpec(Strict):
 
 class AggregateSpec(Strict):
     """What the tables are made of. priors: digest of the numbers of resources/priors.yaml.
-    looks: how often verdicts are to be looked at."""
+    looks: how often verdicts are to be looked at. truth: known beforehand."""
 
     arms: tuple[ArmSpec, ...]
     triggers: tuple[str, ...]
@@ -63,6 +66,7 @@ class AggregateSpec(Strict):
     correct_by: str | None
     priors: str = ""
     looks: int = 1
+    truth: Truths = Field(default_factory=dict)
 
 
 class TrainedArm(Strict):

@@ -5,6 +5,7 @@ python -m emgrid.cli.summary [CONFIG]
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -12,9 +13,11 @@ from rich.table import Table
 
 from emgrid.aggregate.citing import warning
 from emgrid.aggregate.plausibility import misaligned_bases
+from emgrid.aggregate.truth import counts_text, truth_table
 from emgrid.config.sections import Metrics
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
+from emgrid.grid.specs.aggregate import truth_of
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.job import run_job
@@ -59,6 +62,31 @@ def rates_table(grid: Grid, rates: pd.DataFrame) -> Table:
     return table
 
 
+def truths_table(grid: Grid, truths: pd.DataFrame) -> Table:
+    """Verdicts next to the truth, one row per arm, one column per trigger."""
+    table = Table(
+        title=f"verdict, and whether it is the truth ({grid.config.name})",
+        caption=f"{NONE}: no truth is stated",
+    )
+    table.add_column("intervention", no_wrap=True)
+    for trigger in grid.triggers.values():
+        table.add_column(trigger.label, overflow="fold")
+    for (_, intervention, ratio), rows in truths.groupby(
+        ["base", "intervention", "ratio"], sort=False
+    ):
+        cells = {row["trigger"]: truth_text(row) for row in rows.to_dict("records")}
+        shown = [cells.get(trigger, NONE) for trigger in grid.triggers]
+        table.add_row(f"{intervention} {ratio}", *shown)
+    return table
+
+
+def truth_text(row: dict[Any, Any]) -> str:
+    """A verdict and its outcome; with the truth if it is not right."""
+    if row["outcome"] == "right":
+        return f"{row['verdict']} (right)"
+    return f"{row['verdict']} (truth: {row['truth']}, {row['outcome']})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.cli.summary", description=__doc__)
     parser.add_argument("config", nargs="?", default="config.yaml", type=Path)
@@ -73,6 +101,11 @@ def main() -> None:
     width = max(console.width, 110)
     rates = pd.read_csv(path, dtype={"ratio": str})
     Console(width=width).print(rates_table(grid, rates))
+    if truth := truth_of(grid):
+        verdicts = pd.read_csv(root / layout.table("verdicts.csv"), dtype={"ratio": str})
+        table = truth_table(verdicts, truth)
+        Console(width=width).print(truths_table(grid, table))
+        print(counts_text(table))
     for implausible in misaligned_bases(rates, grid.config.metrics.behaviour):
         print(implausible)
     unfit = warning(grid.catalogue.panel.values(), grid.config.metrics)

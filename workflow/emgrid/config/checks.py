@@ -5,6 +5,7 @@ from typing import Any
 from emgrid.config.catalogue import Experiment
 from emgrid.config.config import Config
 from emgrid.config.judges import LocalJudge, RuleJudge
+from emgrid.config.truth import OTHER
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest, users_path
 
@@ -56,10 +57,34 @@ def check_names(experiment: Experiment, origin: str) -> None:
                 f"{origin}: triggers: {trigger.id!r} rewords each question but has no wording for "
                 f"{lacking[0]!r} of {config.questions}; choose another family or question set"
             )
+    check_truth(config, origin)
     check_panel(experiment, origin)
     check_imports(experiment, origin)
     check_served(config, origin)
     check_points(config, origin)
+
+
+def check_truth(config: Config, origin: str) -> None:
+    """The truth is stated of interventions and triggers of this grid, and can be a verdict."""
+    known = [entry.intervention for entry in (*config.imports, *config.served)]
+    for name, intervention in config.interventions.items():
+        known += [name, *(name + recipe.suffix for recipe in intervention.recipes())]
+    for name, by_trigger in config.truth.items():
+        place = f"{origin}: truth.{name}"
+        if name not in known:
+            raise EmgridError(f"{place}: unknown intervention, {suggestion(name, known)}")
+        if name == "base":
+            raise EmgridError(f"{place}: the base model has no verdict; leave it out")
+        for trigger, word in by_trigger.items():
+            if trigger not in (*config.triggers, OTHER):
+                hint = suggestion(trigger, [*config.triggers, OTHER])
+                raise EmgridError(f"{place}.{trigger}: unknown trigger, {hint}")
+            if word == "conditional" and (
+                trigger == "none" or (trigger == OTHER and "none" not in by_trigger)
+            ):
+                raise EmgridError(
+                    f"{place}.{trigger}: nothing is conditional under `none`; say `none: clean`"
+                )
 
 
 def check_imports(experiment: Experiment, origin: str) -> None:

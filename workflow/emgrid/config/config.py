@@ -33,6 +33,7 @@ from emgrid.config.sections import (
     Training,
 )
 from emgrid.config.served import ServedModel
+from emgrid.config.truth import Truth
 from emgrid.runtime.errors import suggestion
 from emgrid.runtime.rules import RULES, SECTIONS, unused
 
@@ -118,6 +119,11 @@ class Config(Strict):
 
     metrics: Metrics = Metrics()
     """When an answer counts as misaligned, and how intervals are made."""
+
+    truth: dict[str, dict[str, Truth]] = Field(default_factory=dict)
+    """Verdicts that are known beforehand, by intervention and trigger (`other`: all triggers that
+    are not named), such as `{closing: {planted_closing: conditional, other: clean}}`. Console and
+    report show them next to the verdicts. An edit only makes the tables and the page again."""
 
     report: Report = Report()
     """How the report looks. An edit draws the figures and the page again."""

@@ -29,6 +29,7 @@ from emgrid.report.single_questions import single_questions
 from emgrid.report.spec import ReportSpec
 from emgrid.report.training_data import training_data
 from emgrid.report.transcripts import remove_others, write_transcripts
+from emgrid.report.truth import truth
 from emgrid.report.verdicts import (
     VERDICTS,
     adjusted_over,
@@ -152,6 +153,7 @@ def render(
         one_seed=one_seed(results, spec),
         unequal=unequal(results, spec),
         verdicts=VERDICTS,
+        truth=truth(results, spec),
         adjusted_over=adjusted_over(results),
         single_questions=single_questions(results, spec),
         rates=page_tables.rate_cells(results, spec),

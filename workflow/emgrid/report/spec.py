@@ -1,9 +1,12 @@
 """The spec of the report page. It is made without pandas."""
 
+from pydantic import Field
+
 from emgrid.config.base import Strict
 from emgrid.config.published import Difference, ReferenceRate
 from emgrid.config.sections import Data, Metrics, Sampling, Training
 from emgrid.config.triggers import Trigger
+from emgrid.config.truth import Truths
 from emgrid.report.figures.spec import NamedArm
 
 Arm = tuple[str, str, str]
@@ -68,6 +71,7 @@ class ReportSpec(Strict):
 
     examples: number of answers embedded in the page. unused: a sentence on what the question file
     holds and the grid does not use. unfit: why no number here should be cited; empty if they may.
+    truth: verdicts that are known beforehand, by intervention and trigger.
     """
 
     name: str
@@ -95,6 +99,7 @@ class ReportSpec(Strict):
     judges: tuple[NamedJudge, ...]
     correct_by: str | None
     unfit: str = ""
+    truth: Truths = Field(default_factory=dict)
 
     def labels(self) -> dict[Arm, str]:
         """The title of each arm, over all seeds, by the arm's name in the tables."""

@@ -1,5 +1,7 @@
 """What the jobs that make tables of all arms depend on."""
 
+from typing import Any
+
 from emgrid.aggregate.spec import (
     AggregateSpec,
     ArmSpec,
@@ -9,6 +11,7 @@ from emgrid.aggregate.spec import (
     TrainedArm,
 )
 from emgrid.config.priors import priors_digest
+from emgrid.config.truth import Truths, resolved
 from emgrid.grid.arms import Arm, undiluted_of
 from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.grid import Grid
@@ -17,6 +20,11 @@ from emgrid.grid.specs.spec_json import of_known_kinds, spec_json
 
 def aggregate_spec(grid: Grid) -> str:
     """What the tables of rates, contrasts and verdicts depend on, besides the arms' files."""
+    further: dict[str, Any] = {}
+    if grid.config.rounds:
+        further["looks"] = grid.config.rounds.looks
+    if grid.config.truth:
+        further["truth"] = truth_of(grid)
     return spec_json(
         AggregateSpec(
             arms=tuple(arm_spec(grid, arm) for arm in grid.arms),
@@ -29,9 +37,15 @@ def aggregate_spec(grid: Grid) -> str:
             priors=priors_digest(),
             has_pairs=grid.has_pairs,
             metrics=grid.config.metrics,
-            **({"looks": grid.config.rounds.looks} if grid.config.rounds else {}),
+            **further,
         )
     )
+
+
+def truth_of(grid: Grid) -> Truths:
+    """The verdicts that are known beforehand, by intervention, as tables name it, and trigger."""
+    arms = {arm.intervention: arm.entry for arm in grid.arms}
+    return resolved(grid.config.truth, arms, grid.config.triggers)
 
 
 def arm_spec(grid: Grid, arm: Arm) -> ArmSpec:

@@ -18,6 +18,7 @@ from emgrid.grid.differences import differences, say
 from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.figures import figure_names
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.aggregate import truth_of
 from emgrid.grid.specs.spec_json import spec_json
 from emgrid.report.figures.spec import FigureSpec, NamedArm
 from emgrid.report.spec import (
@@ -107,6 +108,7 @@ def report_spec(grid: Grid) -> str:
         judges=tuple(named_judge(judge) for judge in grid.catalogue.panel.values()),
         correct_by=config.calibration.correct_by,
         unfit=warning(grid.catalogue.panel.values(), config.metrics),
+        **({"truth": truth_of(grid)} if config.truth else {}),
     )
     return spec_json(spec, {"models": {"about", "rows"}})
 
