@@ -21,7 +21,17 @@ from common import bar_line
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "results.json"
-NAMES = ("sampling", "training", "judging", "grid", "commands", "scale", "aggregate", "bars")
+NAMES = (
+    "sampling",
+    "training",
+    "judging",
+    "grid",
+    "commands",
+    "scale",
+    "aggregate",
+    "contrasts",
+    "bars",
+)
 # What is still to be measured is said of each of these, with the command.
 ON_GPUS = {
     "sampling": "--device cuda --model-shape 7b --ways transformers vllm",

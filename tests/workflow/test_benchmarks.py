@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from emgrid import ROOT
 sys.path.append(str(ROOT / "benchmarks"))
 import bars
 import bench
+import ceiling
+import contrasts
 from common import bar_line, options_of
 
 TOY = {
@@ -160,3 +163,22 @@ def test_the_statistics_page_has_the_numbers_of_the_bars() -> None:
         numbers = [shares[title + name] for name in (*names, "is called conditional")]
         cells = " | ".join(f"{100 * number:.3g} %" for number in numbers)
         assert f"| {seeds} × {questions} × {answers} | {cells} |" in text
+
+
+def test_the_statistics_page_has_the_most_that_a_test_can_show() -> None:
+    text = (ROOT / "docs/statistics.md").read_text()
+    rows = re.findall(
+        r"^\| (\d+) × (\d+) \| ([\d.]+) \| (\d+) % \| (\d+) % \|$", text, re.MULTILINE
+    )
+    assert len(rows) == 5
+    rng = np.random.default_rng(1)
+    for questions, answers, sd, *shown in rows:
+        for size, percent in zip((0.05, 0.1), shown, strict=True):
+            found = ceiling.power(int(questions), int(answers), float(sd), size, 20_000, rng)
+            assert 100 * found == pytest.approx(float(percent), abs=2.5)
+
+
+def test_contrasts_of_many_arms_are_measured_under_all_priors() -> None:
+    row = contrasts.measured(2, 3)
+    assert row["what"] == "2 arms under 3 triggers: 14 contrasts, 4 sets"
+    assert row["value"] > 0
