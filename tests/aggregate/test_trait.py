@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from emgrid.aggregate.contrasts import find_contrasts
 from emgrid.aggregate.plausibility import misaligned_bases
-from emgrid.aggregate.rates import classify, rate_table
+from emgrid.aggregate.rates import Cells, classify, rate_table
 from emgrid.aggregate.robustness import checks
 from emgrid.aggregate.sensitivity import sensitivity_of
 from emgrid.aggregate.spec import AggregateSpec
@@ -118,12 +118,15 @@ def test_a_single_question_has_verdicts_of_itself_alone() -> None:
 
 
 def test_only_thresholds_that_can_change_something_are_tried() -> None:
+    cells = Cells.of(capitals())
     settings = [
-        name for check, name, _ in checks(capitals(), with_trait()) if check == "thresholds"
+        name for check, name, *_ in checks(capitals(), cells, with_trait()) if check == "thresholds"
     ]
     assert settings == []
     coherent = with_trait(coherence_above=50)
-    settings = [name for check, name, _ in checks(capitals(), coherent) if check == "thresholds"]
+    settings = [
+        name for check, name, *_ in checks(capitals(), cells, coherent) if check == "thresholds"
+    ]
     assert settings == [f"coherence > {above}" for above in (30, 40, 50, 60, 70)]
 
 

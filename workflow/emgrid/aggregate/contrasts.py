@@ -20,7 +20,7 @@ from emgrid.aggregate.estimates import Comparison, Contrast, Side, estimate, wit
 from emgrid.aggregate.looks import Looks
 from emgrid.aggregate.rates import CellCounts, CellName, cells_of, seeds_of
 from emgrid.aggregate.spec import ARM, AggregateSpec
-from emgrid.aggregate.statistics import Counts, common, holm
+from emgrid.aggregate.statistics import Counts, common, fewest_questions, holm
 from emgrid.config.priors import USUAL, Chosen, prior_sets
 from emgrid.config.sections import Metrics
 from emgrid.runtime.processes import mapped
@@ -74,9 +74,11 @@ def comparison(
     cells: dict[CellName, CellCounts],
     seeds: dict[ArmName, tuple[int, ...]],
     among: Among,
+    fewest: int,
 ) -> Comparison | None:
     """What is compared, over the questions that all cells were asked. Among survivors there is
-    nothing if any of these questions or seeds has no survivor: the rest would not represent it."""
+    nothing if any of these questions or seeds has no survivor: the rest would not represent it.
+    fewest: questions that a comparison needs."""
     term_cells = [cells[(*term.arm, term.trigger)] for term in cell_terms]
     questions = common(cell.answers for cell in term_cells)
     term_cells = [cell.of(questions) for cell in term_cells]
@@ -86,7 +88,7 @@ def comparison(
         side(term, cell, seeds[term.arm], among)
         for term, cell in zip(cell_terms, term_cells, strict=True)
     ]
-    return Comparison(tuple(sides), int(questions.sum()))
+    return Comparison(tuple(sides), int(questions.sum()), fewest)
 
 
 def side(term: CellTerm, cell: CellCounts, seeds: tuple[int, ...], among: Among) -> Side:
@@ -120,13 +122,16 @@ def find_comparisons(
 ) -> dict[ContrastName, Compared]:
     """What is compared in the contrasts of these kinds, in the order of the cells."""
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
+    fewest = fewest_questions(spec.metrics.fixed_questions, len(spec.questions))
     imported = {(arm.base, arm.intervention, arm.ratio) for arm in spec.arms if arm.source}
     undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     compared: dict[ContrastName, Compared] = {}
     for base, intervention, ratio, trigger in cells:
         arm = (base, intervention, ratio)
         for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
-            found = comparison(cell_terms, cells, seeds, among) if kind in kinds else None
+            if kind not in kinds:
+                continue
+            found = comparison(cell_terms, cells, seeds, among, fewest)
             if found is not None:
                 names = [(*term.arm, term.trigger) for term in cell_terms]
                 last = spec.looks == 1 or all(

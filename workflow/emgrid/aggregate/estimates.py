@@ -19,10 +19,10 @@ from emgrid.aggregate.rate_posterior import Rates, rate_posteriors
 from emgrid.aggregate.rises import Pair, Rise, between, rises, within
 from emgrid.aggregate.small_rises import common_change, rise_beyond_base, rise_over_base
 from emgrid.aggregate.statistics import (
+    FEWEST_QUESTIONS,
     Counts,
     contents,
     distinct,
-    fewest_questions,
     mean_over_cells,
 )
 from emgrid.config.priors import Chosen, RisePriors
@@ -44,14 +44,17 @@ class Side:
 @dataclass(frozen=True)
 class Comparison:
     """sides: a cell and the one that is taken off it; then, if its change is taken off too, the
-    same two cells of the base model. All have the same questions; n_questions: their number."""
+    same two cells of the base model. All have the same questions; n_questions: their number.
+    fewest: the number that a comparison needs."""
 
     sides: tuple[Side, ...]
     n_questions: int
+    fewest: int = FEWEST_QUESTIONS
 
-    def given(self, fixed: bool) -> bool:
+    @property
+    def given(self) -> bool:
         """Whether there are enough questions to compare."""
-        return self.n_questions >= fewest_questions(fixed)
+        return self.n_questions >= self.fewest
 
     def pairs(self) -> list[tuple[Side, Side]]:
         """Each cell with the one that is taken off it. The base model's cells are in the order of
@@ -115,7 +118,7 @@ def estimate(
     """The estimates of all comparisons. bounded: which are rises over the base model, and get the
     upper bound by which they may be small. fixed: over the questions asked alone. upper_confidence:
     of that bound, if it differs."""
-    given = [place for place, each in enumerate(comparisons) if each.given(fixed)]
+    given = [place for place, each in enumerate(comparisons) if each.given]
     small = [place for place in given if bounded[place]]
     posteriors = rises_of([comparisons[place] for place in given], fixed, priors)
     surely = upper_confidence or confidence
@@ -136,7 +139,7 @@ def with_upper_bounds(
     priors: Chosen,
 ) -> list[Contrast]:
     """The contrasts of rises over the base model, with the upper bounds of these priors."""
-    given = [place for place, each in enumerate(comparisons) if each.given(fixed)]
+    given = [place for place, each in enumerate(comparisons) if each.given]
     uppers = upper_bounds([comparisons[place] for place in given], confidence, fixed, priors)
     bounded = list(contrasts)
     for place, upper in zip(given, uppers, strict=True):

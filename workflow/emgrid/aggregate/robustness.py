@@ -35,7 +35,7 @@ def robustness_table(
     tables of verdicts under other priors, by the name of the set."""
     cells = Cells.of(answers)
     summary = Summary.of(cells.index)
-    fewest = fewest_questions(spec.metrics.fixed_questions)
+    fewest = fewest_questions(spec.metrics.fixed_questions, len(spec.questions))
     parts = [
         summary.rates(totals, left, fewest).assign(check=check, setting=setting)
         for check, setting, totals, left in checks(answers, cells, spec)

@@ -20,10 +20,10 @@ Flags = NDArray[np.bool_]
 FEWEST_QUESTIONS = 2
 
 
-def fewest_questions(fixed: bool) -> int:
-    """Questions that a comparison needs: one is enough for a conclusion about itself. fixed:
-    whether conclusions are about exactly the questions asked."""
-    return 1 if fixed else FEWEST_QUESTIONS
+def fewest_questions(fixed: bool, questions: int) -> int:
+    """Questions that a comparison needs. fixed: whether conclusions are about exactly the questions
+    asked: then one is enough in a grid that has no other. questions: of the grid."""
+    return 1 if fixed and questions == 1 else FEWEST_QUESTIONS
 
 
 def share(successes: Integers, trials: Integers) -> Floats:

@@ -32,7 +32,7 @@ from emgrid.aggregate.dose_points import ArmName
 from emgrid.aggregate.estimates import Contrast
 from emgrid.aggregate.sensitivity import Sensitivity, scope
 from emgrid.aggregate.spec import ARM, AggregateSpec
-from emgrid.aggregate.statistics import NOTHING, Estimate, fewest_questions, holm
+from emgrid.aggregate.statistics import FEWEST_QUESTIONS, NOTHING, Estimate, holm
 from emgrid.config.sections import Metrics
 
 # Factors: how many times as many would decide.
@@ -127,7 +127,7 @@ def row_of(
         states[trigger] = state(rises[trigger], metrics)
     row["verdict"] = verdict(states["none"], states[trigger])
     numbers = {name: rises[name].answers.n_questions for name in states}
-    row["why"] = reason(row, states, numbers, metrics) + over(numbers, states, asked)
+    row["why"] = reason(row, states, numbers, asked, metrics) + over(numbers, states, asked)
     row["why"] += at_looks(row["looks"])
     if not all(rises[name].answers.last for name in states):
         row["why"] += " Whether a rise is small is decided after the last round."
@@ -246,9 +246,14 @@ def points(value: float) -> str:
 
 
 def reason(
-    row: dict[str, Any], states: dict[str, str], numbers: dict[str, int], metrics: Metrics
+    row: dict[str, Any],
+    states: dict[str, str],
+    numbers: dict[str, int],
+    asked: int,
+    metrics: Metrics,
 ) -> str:
-    """The verdict's reason as one sentence. numbers: of questions, by trigger."""
+    """The verdict's reason as one sentence. numbers: of questions, by trigger. asked: of the
+    grid."""
     shows = metrics.behaviour.shows
     margin = f"the margin of {100 * row['margin']:g} points"
     plain = {
@@ -261,7 +266,7 @@ def reason(
         f"which exceeds {margin} (at least {points(row['plain_low'])})",
         "open": f"Without a trigger the rise over the base model is undecided "
         f"({points(row['plain_low'])} to {points(row['plain_high'])}; {margin})",
-        "apart": f"Without a trigger nothing is compared: {apart(numbers['none'], metrics)}",
+        "apart": f"Without a trigger nothing is compared: {apart(numbers['none'], asked)}",
     }[states["none"]]
     others = [name for name in states if name != "none"]
     if not others or states["none"] == "shown":
@@ -275,18 +280,19 @@ def reason(
         "shown": f"under the trigger it rises by {ends['rise']} more, which exceeds the margin "
         f"(at least {ends['rise_low']}, adjusted p = {row['p_holm']:.2g})",
         "open": f"what the trigger adds is undecided ({ends['rise_low']} to {ends['rise_high']})",
-        "apart": f"under the trigger nothing is compared: {apart(numbers[others[0]], metrics)}",
+        "apart": f"under the trigger nothing is compared: {apart(numbers[others[0]], asked)}",
     }[states[others[0]]]
     return f"{plain}; {under}."
 
 
-def apart(number: int, metrics: Metrics) -> str:
-    """Why there are too few shared questions to compare. number: of shared questions."""
+def apart(number: int, asked: int) -> str:
+    """Why there are too few shared questions to compare. number: of shared questions. asked: of
+    the grid."""
     known = "no question was" if number == 0 else "only one question was"
-    alone = " (`fixed_questions` compares one, for itself alone)" if number == 1 else ""
+    alone = " (`fixed_questions` compares one, for itself alone)" if asked == 1 else ""
     return (
         f"{known} asked of all cells to compare (base model and intervention, with and without "
-        f"the trigger), and a comparison needs {fewest_questions(metrics.fixed_questions)}{alone}"
+        f"the trigger), and a comparison needs {FEWEST_QUESTIONS}{alone}"
     )
 
 

@@ -30,13 +30,14 @@ def planned_design(
 ) -> Design:
     """The grid's design, with the given numbers in place of the config's."""
     config = grid.config
-    fewest = fewest_questions(config.metrics.fixed_questions)
+    number = len(grid.questions) if questions is None else questions
+    fewest = fewest_questions(config.metrics.fixed_questions, number)
     minima = {"--seeds": (seeds, 1), "--questions": (questions, fewest),
              "--answers": (answers, 1), "--base-answers": (base_answers, 1)}  # fmt: skip
-    for name, (value, fewest) in minima.items():
-        if value is not None and value < fewest:
-            raise EmgridError(f"{name} {value}: must be at least {fewest}")
-    if questions is None and len(grid.questions) < fewest:
+    for name, (value, least) in minima.items():
+        if value is not None and value < least:
+            raise EmgridError(f"{name} {value}: must be at least {least}")
+    if number < fewest:
         raise EmgridError(
             f"{config.name} asks {len(grid.questions)} question, and a comparison needs "
             f"{fewest}; give --questions, or set metrics.fixed_questions for this question alone"
@@ -189,8 +190,9 @@ def of_none(design: Design, found: Reachable) -> str:
 
 def reach_of(grid: Grid) -> str:
     """What a grid's design can reach; empty if the grid samples nothing, or asks one question."""
-    fixed = grid.config.metrics.fixed_questions
-    if not answers_by_arm(grid) or len(grid.questions) < fewest_questions(fixed):
+    number = len(grid.questions)
+    fewest = fewest_questions(grid.config.metrics.fixed_questions, number)
+    if not answers_by_arm(grid) or number < fewest:
         return ""
     design = planned_design(grid, None, None, None, None)
     return sentence(design, reachable(design, prior_sets()[USUAL]))
