@@ -13,6 +13,7 @@ from emgrid.config.priors import USUAL, prior_sets
 from emgrid.grid.design import designs_at_cost, planned_design, reach_of, reachable, sentence
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
+from emgrid.grid.snakefile import read_grid
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +46,13 @@ def test_what_would_be_enough_is_enough() -> None:
 def test_a_single_answer_to_two_questions_reaches_nothing() -> None:
     tiny = replace(SMALL, seeds=1, questions=2, answers=1, base_answers=1)
     assert reachable(tiny, PRIORS).verdicts == []
+
+
+def test_one_question_reaches_verdicts_about_itself_alone() -> None:
+    one = Design(10, 1, 100, 400, arms=3, triggers=9, confidence=0.95, fixed=True)
+    assert reachable(one, PRIORS).verdicts == reachable(LARGE, PRIORS).verdicts
+    with pytest.raises(EmgridError, match="--questions 1: must be at least 2"):
+        planned_design(read_grid(Path("config.yaml")), None, 1, None, None)
 
 
 def test_of_fixed_questions_few_are_enough() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from emgrid.aggregate.statistics import fewest_questions
 from emgrid.config.sections import Metrics
 
 
@@ -21,6 +22,11 @@ class Design:
     fixed: bool = False
     margin: float = Metrics().margin
     looks: int = 1
+
+    @property
+    def fewest(self) -> int:
+        """Questions that a comparison needs."""
+        return fewest_questions(self.fixed, self.questions)
 
     @property
     def tests(self) -> int:

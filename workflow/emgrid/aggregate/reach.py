@@ -104,7 +104,7 @@ def side(name: str, counts: Counts) -> Side:
 
 def bounds(design: Design, sides: list[tuple[Side, ...]], priors: Chosen) -> Floats:
     """The bounds by which verdicts call a rise small, shape (comparisons,)."""
-    compared = [Comparison(each, design.questions) for each in sides]
+    compared = [Comparison(each, design.questions, design.fewest) for each in sides]
     return np.array(upper_bounds(compared, design.confidence, design.fixed, priors))
 
 
@@ -121,7 +121,7 @@ def is_shown(design: Design, priors: Chosen) -> bool:
     plain = side("arm", table(design.seeds, design.questions, design.answers, 0))
     cued = replace(plain, counts=Counts(plain.counts.trials, plain.counts.trials))
     base = side("base", table(1, design.questions, design.base_answers, 0))
-    compared = Comparison((cued, plain, base, base), design.questions)
+    compared = Comparison((cued, plain, base, base), design.questions, design.fewest)
     confidence = split(design.confidence, design.looks)
     [contrast] = estimate([compared], [True], confidence, design.fixed, priors)
     metrics = Metrics(confidence=design.confidence, margin=design.margin)

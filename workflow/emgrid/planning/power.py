@@ -85,8 +85,8 @@ def comparisons(truth: Truth, design: Design, spread: Spread, seed: int) -> Iter
     seeds = tuple(range(design.seeds))
     arm = [Side(counts, seeds, ARM, trained=True) for counts in (plain, cued)]
     base = [Side(counts, (0,), BASE, trained=False) for counts in (base_plain, base_cued)]
-    yield Comparison((arm[0], base[0]), design.questions)
-    yield Comparison((arm[1], arm[0], base[1], base[0]), design.questions)
+    yield Comparison((arm[0], base[0]), design.questions, design.fewest)
+    yield Comparison((arm[1], arm[0], base[1], base[0]), design.questions, design.fewest)
 
 
 def verdict_of(plain: Contrast, rise: Contrast, design: Design) -> str:
