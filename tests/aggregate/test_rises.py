@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from emgrid import ROOT
+from emgrid.aggregate import laplace
 from emgrid.aggregate.distribution import Distribution
 from emgrid.aggregate.laplace import Curvature, Effects, fit
 from emgrid.aggregate.logit_normal import logit_normal
-from emgrid.aggregate.mixed_model import Integers, Priors, Spread, Tables
+from emgrid.aggregate.mixed_model import Floats, Integers, Priors, Spread, Tables
 from emgrid.aggregate.rises import Pair, Rise, between, rises, stacked, within
 from emgrid.aggregate.statistics import Counts
 from hypothesis import given, settings
@@ -185,6 +186,32 @@ def test_zero_counts_exclude_the_rates_that_they_should() -> None:
         # A normal centre would have 0.2 too much at first, and 50 times as much in the end.
         assert found.above(rate) == pytest.approx(expected, abs=0.06)
         assert found.above(rate) < 2 * expected
+
+
+@settings(max_examples=12)
+@given(
+    spread=st.sampled_from(sorted(SPREADS)),
+    design=st.sampled_from([(1, 8, 100), (3, 24, 33), (5, 3, 1), (2, 48, 4)]),
+    rates=st.sampled_from([(0.005, 0.2), (0.05, 0.05), (0.3, 0.6)]),
+    seed=st.integers(0, 1000),
+)
+def test_nodes_that_are_left_out_have_no_weight(
+    spread: str, design: tuple[int, int, int], rates: tuple[float, float], seed: int
+) -> None:
+    """The evidence of most nodes is only estimated, from nodes with either of their spreads."""
+    tables = stacked(simulated(spread, rates, Design(*design), 2, seed))
+    grid = Priors().grid(trained=True)
+
+    def nothing(*_: object) -> tuple[Floats, ...]:
+        return ()
+
+    [some] = fit(tables, grid, Priors(), nothing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(laplace, "FAR", 1e9)
+        [every] = fit(tables, grid, Priors(), nothing)
+    assert (every > 0).sum() >= (some > 0).sum()
+    assert every[some == 0].sum() < 2e-5 * len(every)
+    np.testing.assert_allclose(some, every, atol=2e-5)
 
 
 def test_a_few_nodes_of_the_spreads_are_enough() -> None:
