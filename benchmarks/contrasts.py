@@ -1,6 +1,6 @@
 """How long the contrasts of a grid with many arms and triggers take, whatever its answers.
 
-    python benchmarks/contrasts.py --arms 20 100
+    python benchmarks/contrasts.py
 
 Makes up the counts of arms of 3 seeds that were asked 24 questions 33 times each, without a trigger
 and under 30, a third of them misaligned under the first one, and of their base model. Estimates the
@@ -63,12 +63,12 @@ def measured(arms: int, triggers: int) -> dict[str, Any]:
     return {"what": what, "value": seconds, "unit": "s", "arms": arms}
 
 
-def parse() -> argparse.Namespace:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="file for the record")
-    parser.add_argument("--arms", type=int, nargs="+", default=[20, 100])
+    parser.add_argument("--arms", type=int, nargs="+", default=[10, 40])
     parser.add_argument("--triggers", type=int, default=30)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main() -> None:
