@@ -1,8 +1,12 @@
 """Work in several processes."""
 
 import os
+import select
+import subprocess
+import sys
 from multiprocessing import active_children
 from operator import add
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -34,3 +38,35 @@ def test_an_error_in_another_process_reaches_the_caller(monkeypatch: pytest.Monk
     monkeypatch.setattr(pa, "cpu_count", lambda: 2)
     with pytest.raises(TypeError, match="unsupported operand"):
         mapped(add, [1, 2], [1, "2"])
+
+
+# Starts calls that take longer than any test, and writes the ids of its processes.
+LONG = """
+import multiprocessing, threading, time
+from emgrid.runtime.processes import mapped
+
+def write_processes():
+    while len(children := multiprocessing.active_children()) < 2:
+        pass
+    print(*(child.pid for child in children), flush=True)
+
+if __name__ == "__main__":
+    threading.Thread(target=write_processes, daemon=True).start()
+    mapped(time.sleep, [600, 600])
+"""
+
+
+def test_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
+    script = tmp_path / "long.py"
+    script.write_text(LONG)
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        children = [os.pidfd_open(int(number)) for number in parent.stdout.readline().split()]
+        parent.kill()
+        for child in children:
+            assert select.select([child], [], [], 60)[0], "the process is still there"
+            os.close(child)
+    assert len(children) == 2

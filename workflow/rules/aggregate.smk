@@ -56,7 +56,8 @@ rule repeats:
     message:
         "answers that repeat"
     shell:
-        "python -m emgrid.aggregate.repeats --spec {params.file} --root . > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} python -m emgrid.aggregate.repeats --spec {params.file} --root ."
+        " > {log} 2>&1"
 
 
 rule aggregate:
@@ -98,4 +99,5 @@ rule aggregate:
     message:
         "aggregate"
     shell:
-        "python -m emgrid.aggregate.aggregate --spec {params.file} --root . > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} python -m emgrid.aggregate.aggregate --spec {params.file} --root ."
+        " > {log} 2>&1"
