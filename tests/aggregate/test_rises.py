@@ -214,6 +214,16 @@ def test_nodes_that_are_left_out_have_no_weight(
     np.testing.assert_allclose(some, every, atol=2e-5)
 
 
+@settings(max_examples=8)
+@given(spread=st.sampled_from(sorted(SPREADS)), seed=st.integers(0, 1000))
+def test_a_pair_does_not_depend_on_its_company(spread: str, seed: int) -> None:
+    """A grid that gains an arm keeps the numbers of the others."""
+    pairs = simulated(spread, (0.03, 0.1), Design(3, 8, 33), 6, seed)
+    for pair, found in zip(pairs, rises(pairs), strict=True):
+        alone = rise(pair).distribution
+        assert found.distribution.interval(0.95) == pytest.approx(alone.interval(0.95), abs=1e-9)
+
+
 def test_a_few_nodes_of_the_spreads_are_enough() -> None:
     dense = Priors(
         questions=Spread(1.5, tuple(np.arange(0.2, 4, 0.4))),

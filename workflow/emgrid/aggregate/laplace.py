@@ -276,9 +276,13 @@ Reading = Callable[[Effects, Curvature, Integers], tuple[Floats, ...]]
 
 def modes(left: Problems, effects: Effects, read: Reading, places: Integers) -> list[Floats]:
     """The logarithm of the evidence of each problem, and what `read` reads off its mode, from a
-    start. places: what `read` is given of each problem. Solved problems leave once they are a fifth
-    of the rest."""
+    start. places: what `read` is given of each problem.
+
+    Each is read off once, after the step that solves it, whatever other problems there are. Solved
+    problems leave the arrays once they are a fifth of them.
+    """
     order = np.arange(left.log_prior.size)
+    solved = np.zeros(order.size, dtype=bool)
     found: list[Floats] = []
     for steps in range(1, MOST_STEPS + 1):
         step, bent = left.step(effects)
@@ -288,19 +292,22 @@ def modes(left: Problems, effects: Effects, read: Reading, places: Integers) -> 
         effects = effects.plus(
             step, np.minimum(1, LONGEST_STEP / np.maximum(longest, LONGEST_STEP))
         )
-        done = (longest < CLOSE) | (steps == MOST_STEPS)
-        if not done.all() and done.mean() < 0.2:
-            continue
-        mode, bent = (effects, bent) if done.all() else (effects.of(done), bent.of(done))
-        evidence = (left if done.all() else left.of(done)).log_evidence(mode, bent)
-        results = [evidence, *read(mode, bent, places[order[done]])]
-        if not found:
-            found = [np.empty((*each.shape[:-1], places.size)) for each in results]
-        for all_, some in zip(found, results, strict=True):
-            all_[..., order[done]] = some
-        if done.all():
+        done = ((longest < CLOSE) | (steps == MOST_STEPS)) & ~solved
+        if done.any():
+            part, mode, at = left, effects, bent
+            if not done.all():
+                part, mode, at = left.of(done), effects.of(done), bent.of(done)
+            results = [part.log_evidence(mode, at), *read(mode, at, places[order[done]])]
+            if not found:
+                found = [np.empty((*each.shape[:-1], places.size)) for each in results]
+            for all_, some in zip(found, results, strict=True):
+                all_[..., order[done]] = some
+            solved |= done
+        if solved.all():
             break
-        order, left, effects = order[~done], left.of(~done), effects.of(~done)
+        if solved.mean() >= 0.2:
+            order, left, effects = order[~solved], left.of(~solved), effects.of(~solved)
+            solved = solved[~solved]
     return found
 
 
