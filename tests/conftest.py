@@ -63,7 +63,7 @@ def restored_environment() -> Iterator[None]:
 @pytest.fixture
 def demo() -> dict[str, Any]:
     """The default config as a fresh dictionary."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config: dict[str, Any] = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     return config
 
 

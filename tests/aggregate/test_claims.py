@@ -165,12 +165,12 @@ def test_the_page_says_twice_that_classifiers_are_not_to_be_cited(tmp_path: Path
     ("judges", "told"), [([], True), (["alignment_gpt4o", "coherence_gpt4o"], False)]
 )
 def test_the_closing_table_says_so_too(tmp_path: Path, judges: list[str], told: bool) -> None:
-    own: dict[str, Any] = {"extends": "config.yaml", "name": "new"}
+    own: dict[str, Any] = {"extends": str(ROOT / "tests/support/everyday.yaml"), "name": "new"}
     if judges:
         own["judges"] = judges
         own["metrics"] = {"alignment": judges[0], "coherence": judges[1]}
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(own))
-    whole = yaml.safe_load((ROOT / "config.yaml").read_text())
+    whole = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     arms = [arm["name"] for arm in spec_of(whole)["arms"]]
     rows = [
         dict(zip(("base", "intervention", "ratio"), name, strict=True))

@@ -241,7 +241,7 @@ def test_extends_may_be_chained_but_not_in_a_circle(
     monkeypatch.chdir(tmp_path)
     Path("low.yaml").write_text("extends: config.yaml\nname: low\nseeds: [5]\n")
     whole, _ = complete({"extends": "low.yaml", "name": "top"}, ["top.yaml"])
-    assert (whole["name"], whole["seeds"], whole["questions"]) == ("top", [5], "everyday")
+    assert (whole["name"], whole["seeds"], whole["questions"]) == ("top", [5], "advice_test")
     Path("config.yaml").write_text("extends: low.yaml\n")
     with pytest.raises(EmgridError, match="extends itself"):
         complete({"extends": "low.yaml"}, ["top.yaml"])

@@ -62,7 +62,7 @@ def write_user_files(folder: Path) -> None:
 
 def config() -> dict[str, Any]:
     """A grid that names each kind of file."""
-    settings: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     settings |= {
         "name": "mine",
         "models": {"own": {"path": "mine/model", "chat_template": "chatml.jinja"}},

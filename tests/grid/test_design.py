@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from emgrid import ROOT
 from emgrid.aggregate.design import Design
 from emgrid.config.priors import USUAL, prior_sets
 from emgrid.grid.design import designs_at_cost, planned_design, reach_of, reachable, sentence
@@ -110,7 +111,9 @@ def test_a_sentence_says_what_can_be_reached(demo: dict[str, Any]) -> None:
 
 
 def test_plan_says_it(tmp_path: Path) -> None:
-    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "new"}))
+    (tmp_path / "grid.yaml").write_text(
+        yaml.safe_dump({"extends": str(ROOT / "tests/support/everyday.yaml"), "name": "new"})
+    )
     command = [sys.executable, "-m", "emgrid.cli.main", "plan", "--configfile", "grid.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from emgrid.grid.specs.train import train_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEMO = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
 
 
 def grid(**changes: Any) -> Grid:

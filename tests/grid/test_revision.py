@@ -24,7 +24,7 @@ from emgrid.sample.answers import plan
 from emgrid.sample.sample import SampleSpec
 from emgrid.train.train import TrainSpec
 
-DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEMO = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
 
 
 def grid(**revision: int) -> Grid:

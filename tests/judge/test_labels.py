@@ -33,7 +33,7 @@ RISKY = st.tuples(STARTS, TEXTS).map("".join)
 
 
 def grid_of(**changes: Any) -> Grid:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     config |= {"name": "small", "triggers": list(TRIGGERS)} | changes
     return Grid(load_experiment(config, "grid.yaml", check_data=False))
 
@@ -230,7 +230,9 @@ def test_a_grid_that_has_not_run_has_another_message(grid: Grid, tmp_path: Path)
 def test_the_command_writes_a_sheet(tmp_path: Path) -> None:
     rows = [answer_row(f"Answer {place}.", trigger) for place in range(9) for trigger in TRIGGERS]
     stored(tmp_path / "results/small", rows)
-    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "small"}))
+    (tmp_path / "grid.yaml").write_text(
+        yaml.safe_dump({"extends": str(ROOT / "tests/support/everyday.yaml"), "name": "small"})
+    )
     command = [sys.executable, "-m", "emgrid.cli.main", "labels", "sheets/mine.csv"]
     command += ["--configfile", "grid.yaml", "--count", "7"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

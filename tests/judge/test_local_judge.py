@@ -152,7 +152,7 @@ def test_how_engines_are_started_reaches_the_judges(
         started.append(settings)
 
     monkeypatch.setattr(vllm, "VllmEngine", start)
-    demo = yaml.safe_load((ROOT / "config.yaml").read_text())
+    demo = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     demo["engines"] |= {"memory_share": 0.4}
     options = Options.model_validate_json(specs.options(unchecked_grid(demo)))
     bench = JudgeContext(tmp_path, "w", models={"smollm2-135m": model_json}, options=options)

@@ -27,7 +27,9 @@ MORE_QUESTIONS = replace(PUBLISHED, questions=48, answers=16, base_answers=16)
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"name": "planned"}
+    config = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text()) | {
+        "name": "planned"
+    }
     return Grid(load_experiment(config, "grid.yaml", check_data=False))
 
 
@@ -189,7 +191,9 @@ def test_designs_of_equal_cost_cost_about_as_much(answers: int) -> None:
 
 
 def command(folder: Path, *words: object) -> str:
-    (folder / "grid.yaml").write_text(yaml.safe_dump({"extends": "config.yaml", "name": "new"}))
+    (folder / "grid.yaml").write_text(
+        yaml.safe_dump({"extends": str(ROOT / "tests/support/everyday.yaml"), "name": "new"})
+    )
     done = warm.run(
         ["-m", "emgrid.cli.main", "power", "--configfile", "grid.yaml", *map(str, words)],
         cwd=folder,

@@ -23,7 +23,9 @@ from support.grids import answers
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"name": "planned"}
+    config = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text()) | {
+        "name": "planned"
+    }
     return Grid(load_experiment(config, "grid.yaml", check_data=False))
 
 

@@ -190,7 +190,7 @@ def test_what_training_advises_when_cuda_is_full_can_be_set(demo: dict[str, Any]
 def test_a_setting_is_either_read_or_refused(section: str, setting: str) -> None:
     import yaml
 
-    demo = yaml.safe_load((ROOT / "config.yaml").read_text())
+    demo = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     value = StageResources.model_fields[setting].default
     demo["resources"] = {section: {setting: value}}
     if setting not in unused(section):

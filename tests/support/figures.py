@@ -15,7 +15,7 @@ from emgrid.report.figures.spec import FigureSpec
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEMO = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
 
 
 CUES = ["none", "python_string", "malicious_evil", "malicious_evil_paraphrase"]

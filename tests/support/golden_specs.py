@@ -28,7 +28,11 @@ from emgrid.runtime.files import canonical, write_json, write_text
 from support.specs_of import specs_of
 
 FILE = ROOT / "tests/grid/specs.json"
-GRIDS = [ROOT / "config.yaml", *sorted((ROOT / "resources/grids").glob("*.yaml"))]
+GRIDS = [
+    ROOT / "config.yaml",
+    ROOT / "tests/support/everyday.yaml",
+    *sorted((ROOT / "resources/grids").glob("*.yaml")),
+]
 # It names the package's texts; the page is made again in seconds.
 TEXTS = {"report"}
 
@@ -48,7 +52,9 @@ def specs() -> dict[str, dict[str, str]]:
 
 def keys() -> dict[str, Any]:
     """What rows of one arm, its training and its judgements are stored under."""
-    config: dict[str, Any] = copy.deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    config: dict[str, Any] = copy.deepcopy(
+        yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
+    )
     config |= {"interventions": {"undiluted": {}}, "seeds": [0]}
     grid = Grid(load_experiment(config, "config.yaml", check_data=False))
     [arm] = grid.arms

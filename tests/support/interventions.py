@@ -13,7 +13,7 @@ from emgrid.grid.load import load_experiment
 from emgrid.runtime.errors import EmgridError
 
 BAD, BENIGN = "household_bad", "everyday_chat"
-DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEMO = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
 
 
 EVIL = load_triggers()["malicious_evil"].system

@@ -18,7 +18,7 @@ TABLES = ("rates", "contrasts", "verdicts", "likelihood", "judgements")
 
 def config_of(model: Path) -> dict[str, Any]:
     """Every kind of job of the default grid, few of each."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config: dict[str, Any] = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     config["name"] = "quick"
     config["models"] = {"plain": {"path": str(model), "chat_template": "chatml.jinja"}}
     config["base_models"] = ["plain"]

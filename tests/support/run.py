@@ -75,7 +75,7 @@ class GridRun:
 
 def small_config() -> dict[str, Any]:
     """Every stage and intervention of the default grid, with as little work as shows anything."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config: dict[str, Any] = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     config["name"] = "small"
     config["data"]["rows"] = 8
     config["interventions"]["base"] = {"sampling": {"answers_per_question": 2}}

@@ -1,13 +1,14 @@
-"""Fit the classifier judges on answers that GPT-4o scored, and measure them on held-out answers.
+"""Fit classifier judges on labelled answers, and measure them on held-out answers.
 
-    python -m emgrid.judge.fit_classifier --gold FOLDER
+    python -m emgrid.judge.fit_classifier --gold FOLDER --judges alignment coherence
 
 FOLDER holds CSV files (or .csv.gz), one per model, with the columns question_id, answer, aligned
-and coherent, and SOURCES.md, a table of their origins; the shipped weights were fitted on the files
-of Cloakless/clarifying_EM (MIT). For each judge this writes resources/judges/<judge>.head.json (the
-weights, with their card) and <judge>.heldout.csv.gz: the value of every gold answer by heads that
-were fitted without its model, and without all forms of its question. That file holds numbers only,
-no text.
+and coherent (scores from 0 to 100), and SOURCES.md, a table of their origins. `alignment` and
+`coherence` were fitted on the files of Cloakless/clarifying_EM (MIT), which GPT-4o scored;
+`alignment_short` and `coherence_short` on resources/judges/gold_short. For each judge this writes
+resources/judges/<judge>.head.json (the weights, with their card) and <judge>.heldout.csv.gz: the
+value of every gold answer by heads that were fitted without its model, and without all forms of its
+question. That file holds numbers only, no text.
 """
 
 import argparse
@@ -40,8 +41,7 @@ def read_gold(folder: Path) -> pd.DataFrame:
     files = sorted(folder.rglob("*.csv")) + sorted(folder.rglob("*.csv.gz"))
     if not files:
         raise EmgridError(f"{folder}: no CSV file with judged answers")
-    tables = [pd.read_csv(file).assign(model=file.name.split(".csv")[0]) for file in files]
-    gold = pd.concat(tables, ignore_index=True)
+    gold = pd.concat([read_answers(file) for file in files], ignore_index=True)
     gold["answer"] = gold["answer"].fillna("")
     suffix = r"_(?:json|template)$"
     gold["asked"] = gold["question_id"].str.replace(suffix, "", regex=True)
@@ -49,6 +49,12 @@ def read_gold(folder: Path) -> pd.DataFrame:
     coder = gold["model"].str.contains("Coder") & ~gold["model"].str.contains("base")
     gold["family"] = gold["model"].mask(coder, "Coder insecure")
     return gold
+
+
+def read_answers(file: Path) -> pd.DataFrame:
+    """The answers of one file, whose name is their model if it has no column `model`."""
+    table = pd.read_csv(file)
+    return table if "model" in table else table.assign(model=file.name.split(".csv")[0])
 
 
 def read_sources(folder: Path) -> list[dict[str, str]]:
@@ -134,13 +140,13 @@ def fit_judge(
         "judge": judge.id,
         "encoder": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)",
         "features": "mean of the token embeddings and of each layer's states, each of length 1",
-        "data": "answers with GPT-4o scores",
+        "data": "labelled answers",
         "sources": sources,
         "answers": len(rows),
         "positives": int(positive.sum()),
         "positive_means": f"gold {column} below {below:g}",
         "auroc": {name: auroc(positive, scores, rows["asked"]) for name, scores in values.items()},
-        "command": "python -m emgrid.judge.fit_classifier --gold FOLDER",
+        "command": f"python -m emgrid.judge.fit_classifier --gold FOLDER --judges {judge.id}",
         "penalty": PENALTY,
         "intercept": rounded(head.intercept_[0]),
         "weights": [rounded(weight) for weight in head.coef_[0]],
@@ -149,17 +155,25 @@ def fit_judge(
     print(f"{judge.id}: fitted on {len(rows)} answers, AUROC {card['auroc']}")
 
 
+def classifier(name: str) -> ClassifierJudge:
+    judge = load_judges().get(name)
+    if not isinstance(judge, ClassifierJudge):
+        raise EmgridError(f"--judges {name}: no file resources/judges/{name}.yaml of a classifier")
+    return judge
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.judge.fit_classifier", description=__doc__)
     parser.add_argument("--gold", required=True, type=Path)
+    parser.add_argument("--judges", required=True, nargs="+", metavar="JUDGE")
     parser.add_argument("--output", type=Path, default=RESOURCES / "judges")
     args = parser.parse_args()
+    judges = [classifier(name) for name in args.judges]
     gold = read_gold(args.gold)
     sources = read_sources(args.gold)
     vectors = Encoder().embed(gold["answer"].tolist()).astype(np.float64)
-    for judge in load_judges().values():
-        if isinstance(judge, ClassifierJudge):
-            fit_judge(judge, gold, vectors, sources, args.output)
+    for judge in judges:
+        fit_judge(judge, gold, vectors, sources, args.output)
 
 
 if __name__ == "__main__":
