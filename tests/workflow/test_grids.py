@@ -98,9 +98,11 @@ def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
     for rule in ("train", "preflight", "mix"):
         assert jobs.get(rule, 0) == plan["total"]["trained"]
     grid = read_grid(path)
-    # One job a base model, as `engines.jobs` is not set.
-    assert jobs.get("sample", 0) == len({arm.base for arm in grid.trained})
-    assert jobs["judge"] == len({(arm.base, arm.place) for arm in grid.arms})
+    # The jobs of a base model; imported answers of one are judged by a single job.
+    each = grid.config.engines.jobs
+    assert jobs.get("sample", 0) == each * len({arm.base for arm in grid.trained})
+    places = {(arm.base, arm.place) for arm in grid.arms}
+    assert jobs["judge"] == sum(1 if place == "imported" else each for _, place in places)
     assert jobs.get("import_answers", 0) == len(grid.imported)
     assert {rule: count for rule, count in jobs.items() if rule != "total"} == jobs_by_rule(grid)
 
