@@ -90,6 +90,11 @@ class Config(Strict):
     """Question set: a name in `resources/questions/`, or the path of a YAML file, which may be a
     published question file. An edited question is asked again; the others keep their answers."""
 
+    matched_pairs: NonNegativeInt | None = None
+    """Number of matched answers of each question, aligned and misaligned, whose log-odds every
+    trained arm is scored on under each trigger. `null` scores all that a question has, 0 none. A
+    larger number scores the missing ones."""
+
     training: Training | None = None
     """Hyperparameters of every training stage. An edit trains the arms again."""
 

@@ -54,6 +54,10 @@ class Question(QuestionText):
             return {("texts" if key == "text" else key): entry for key, entry in value.items()}
         return value
 
+    def with_pairs(self, number: int | None) -> "Question":
+        """The question with its first pairs; None for all of them."""
+        return self.model_copy(update={"pairs": self.pairs[:number]})
+
     def without_pairs(self) -> QuestionText:
         return QuestionText(texts=self.texts, system=self.system)
 

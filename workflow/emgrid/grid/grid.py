@@ -74,7 +74,9 @@ class Grid:
 
     @cached_property
     def questions(self) -> dict[str, Question]:
-        return self.catalogue.questions
+        number = self.config.matched_pairs
+        found = self.catalogue.questions
+        return {name: question.with_pairs(number) for name, question in found.items()}
 
     @cached_property
     def triggers(self) -> dict[str, Trigger]:
