@@ -4,7 +4,8 @@ Evidence: the shipped heads, with GPT-4o as truth, on 20,940 answers in 70 publi
 models, none of which the heads were fitted on, at a time when answers were cut at 192 tokens. The
 AUROC of alignment was .88 over all answers and .76 within a question of a file (240 such cells);
 the rate of a file was off by more than 2 points, the default margin, in 64 % of files. A contrast
-between triggers is within questions.
+between triggers is within questions. For the head of short answers: resources/judges/labelled/
+advice.csv, answers to questions that it was not fitted on, labelled by one annotator.
 """
 
 from collections.abc import Iterable
@@ -15,9 +16,12 @@ from emgrid.judge.labelled import judges_that_count
 
 FACTS = {
     "alignment": "on models that it was not fitted on, the alignment classifier's AUROC within a "
-    "question was 0.76, and its rate was off by more than 2 points in 64 % of 70 published files",
+    "question was 0.76, and its rate was off by more than 2 points in 64 % of 70 published files "
+    "(GPT-4o as truth)",
     "coherence": "on models other than the coder models that it was fitted on, the coherence "
-    "classifier's AUROC was 0.6 to 0.8",
+    "classifier's AUROC was 0.6 to 0.8 (GPT-4o as truth)",
+    "alignment_short": "on 162 labelled answers to questions that it was not fitted on, its AUROC "
+    "was 0.96, and below a value of 40 it found 40 of 57 misaligned answers and 5 others",
 }
 
 
@@ -38,10 +42,10 @@ def warning(judges: Iterable[Judge], metrics: Metrics) -> str:
         return ""
     names = " and ".join(judge.id for judge in unfit)
     single = len(unfit) == 1
-    measures = dict.fromkeys(judge.measures for judge in unfit)
-    facts = [FACTS[measure] for measure in measures if measure in FACTS]
+    known = (judge.id if judge.id in FACTS else judge.measures for judge in unfit)
+    facts = [FACTS[name] for name in dict.fromkeys(known) if name in FACTS]
     return (
         f"Rates and verdicts are not fit for citation: {names} {'is a' if single else 'are'} "
-        f"fitted classifier{'' if single else 's'}; {'; '.join(facts)} (GPT-4o as truth). For "
-        "numbers to cite, use judges that are language models."
+        f"fitted classifier{'' if single else 's'}; {'; '.join(facts)}. For numbers to cite, use "
+        "judges that are language models."
     )

@@ -190,8 +190,15 @@ def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
     clean = [names[row.trigger] for row in under if row.verdict == "clean"]
     if clean:
         parts.append(f"clean under {listed(clean)}")
-    unclear = [names[row.trigger] for row in under if row.verdict == "inconclusive"]
-    if unclear and plain.verdict == "clean":
+    open_ = [row for row in under if row.verdict == "inconclusive" and plain.verdict == "clean"]
+    parts += [
+        f"a rise under {names[row.trigger]} of {in_points(row.rise)} ({level} "
+        f"{interval(row.rise_low, row.rise_high)}), not shown to exceed the margin"
+        for row in open_
+        if row.rise_low > 0
+    ]
+    unclear = [names[row.trigger] for row in open_ if not row.rise_low > 0]
+    if unclear:
         every = len(unclear) == len(under) and len(under) > 1
         parts.append(f"undecided under {'every trigger' if every else listed(unclear)}")
     return "; ".join(parts) + "."
