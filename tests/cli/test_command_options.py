@@ -64,7 +64,7 @@ def test_gc_takes_several_configs_either_way() -> None:
 @pytest.fixture
 def demo_file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.yaml"
-    path.write_text(f"extends: {ROOT / 'config.yaml'}\nname: mine\n")
+    path.write_text(f"extends: {ROOT / 'tests/support/everyday.yaml'}\nname: mine\n")
     return path
 
 

@@ -235,6 +235,27 @@ def test_the_schema_refuses_what_the_config_refuses(wrong: dict[str, Any]) -> No
         jsonschema.validate(wrong, schema())
 
 
+def test_a_trait_takes_the_place_of_an_extended_files_alignment() -> None:
+    trait = {"judge": "capitals", "above": 50, "label": "in capitals"}
+    own = {"extends": "config.yaml", "judges": ["capitals"], "metrics": {"trait": trait}}
+    whole, _ = complete(own, ["mine.yaml"])
+    assert load_experiment(whole, "mine.yaml").config.metrics.decides == "capitals"
+    own["metrics"] = {"trait": trait, "alignment_below": 40}
+    with pytest.raises(EmgridError, match="alignment_below has no effect"):
+        load_experiment(complete(own, ["mine.yaml"])[0], "mine.yaml")
+
+
+def test_the_default_grid_can_be_extended_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole, _ = complete({"extends": "config.yaml", "name": "mine"}, ["mine.yaml"])
+    assert load_experiment(whole, "mine.yaml").config.calibration.files
+    whole["calibration"] = {"files": ["resources/none.csv"]}
+    with pytest.raises(EmgridError, match=r"calibration.files: no file 'resources/none.csv'"):
+        load_experiment(whole, "mine.yaml")
+
+
 def test_extends_may_be_chained_but_not_in_a_circle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

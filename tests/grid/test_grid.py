@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
@@ -64,6 +65,13 @@ def test_every_arm_occurs_once(ratios: list[int], seeds: list[int], benign_rows:
     firsts = {arm.stages[0].name for arm in the_grid.arms if arm.intervention.startswith("seq")}
     assert len(firsts) == len(seeds)
     assert firsts == {a.stages[0].name for a in the_grid.arms if a.intervention == "undiluted"}
+
+
+@pytest.mark.parametrize(("given", "scored"), [(None, 2), (5, 2), (1, 1), (0, 0)])
+def test_so_many_matched_answers_are_scored(given: int | None, scored: int) -> None:
+    grid = Grid(load_experiment(DEMO | {"matched_pairs": given}, "config.yaml"))
+    assert {len(question.pairs) for question in grid.questions.values()} == {scored}
+    assert grid.has_pairs is bool(scored)
 
 
 def test_a_stage_is_named_by_all_that_its_adapter_depends_on() -> None:

@@ -115,21 +115,32 @@ def test_the_matrix_says_each_verdict_as_a_word_with_its_reason(grid_folder: Pat
             ("clean", "clean", "clean"),
             "clean under “inoculation prompt” and “Python-string format”.",
         ),
-        (("clean", "inconclusive", "inconclusive"), "undecided under every trigger."),
-        (("clean", "conditional", "inconclusive"), "; undecided under “Python-string format”."),
+        (("clean", "unclear", "unclear"), "undecided under every trigger."),
+        (("clean", "conditional", "unclear"), "; undecided under “Python-string format”."),
         (("inconclusive",) * 3, "undecided without a trigger, +0.1"),
+        (
+            ("clean", "unclear", "inconclusive"),
+            "; a rise under “Python-string format” of +12.3\xa0points (90\u202f% interval +4.1 to "
+            "+20.5), not shown to exceed the margin; undecided under “inoculation prompt”.",
+        ),
     ],
 )
 def test_a_sentence_follows_the_verdicts(
     grid_folder: Path, tmp_path: Path, verdicts: tuple[str, ...], expected: str
 ) -> None:
     triggers = ("none", "malicious_evil", "python_string")  # as the page has them
-    rows = [verdict_row(ARM, *pair) for pair in zip(triggers, verdicts, strict=True)]
+    rows = [
+        verdict_row(ARM, trigger, "inconclusive", rise=0.01, rise_low=-0.02)
+        if verdict == "unclear" and trigger != "none"
+        else verdict_row(ARM, trigger, verdict)
+        for trigger, verdict in zip(triggers, verdicts, strict=True)
+    ]
     spec = ReportSpec.model_validate(spec_of(config()))
     cells = matrix(with_verdicts(grid_folder, tmp_path, rows), spec)
     assert [row["label"] for row in cells] == ["inoculation"]
     assert expected in cells[0]["sentence"]
-    assert [cell["verdict"] for cell in cells[0]["cells"]] == list(verdicts)
+    words = [verdict.replace("unclear", "inconclusive") for verdict in verdicts]
+    assert [cell["verdict"] for cell in cells[0]["cells"]] == words
 
 
 def test_a_grid_that_decides_nothing_says_so(grid_folder: Path, tmp_path: Path) -> None:

@@ -397,7 +397,7 @@ class Calibration(Strict):
 
     files: tuple[str, ...] = ()
     """CSV files of labelled answers, such as those that `emgrid labels` writes. Paths are relative
-    to the folder where Snakemake is started."""
+    to the folder where Snakemake is started, or else to the repository."""
 
     columns: dict[str, str] = Field(
         default_factory=lambda: {"alignment": "aligned", "coherence": "coherent"}

@@ -9,7 +9,7 @@ from emgrid.config.config import Config
 from emgrid.config.datasets import local_file
 from emgrid.data.convert import read_rows
 from emgrid.data.mix import used_sources
-from emgrid.judge.labelled import judges_that_count, labelled_set, set_paths, truth
+from emgrid.judge.labelled import judges_that_count, labelled_set, labels_path, set_paths, truth
 from emgrid.models.model_files import unusable
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import users_path
@@ -42,7 +42,7 @@ def check_labelled(config: Config, origin: str) -> None:
     except EmgridError as problem:
         raise EmgridError(f"{origin}: {problem}") from None
     for file in config.calibration.files:
-        if not users_path(file).is_file():
+        if not labels_path(file).is_file():
             raise EmgridError(f"{origin}: calibration.files: no file {file!r}")
     if chosen is not None and chosen not in known:
         raise EmgridError(

@@ -49,8 +49,18 @@ def complete(settings: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, 
         if base in seen:
             raise EmgridError(f"{origin}: extends: {base} extends itself")
         seen.append(base)
-        whole = overlay(read_base(base, origin), {k: v for k, v in whole.items() if k != "extends"})
+        own = {key: value for key, value in whole.items() if key != "extends"}
+        whole = overlay(without_replaced(read_base(base, origin), own), own)
     return whole, origin
+
+
+def without_replaced(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A config that is extended, without what a `trait` of the extending one takes the place of."""
+    ours, theirs = own.get("metrics"), base.get("metrics")
+    if not (isinstance(ours, dict) and ours.get("trait") and isinstance(theirs, dict)):
+        return base
+    gone = ("alignment", "alignment_below")
+    return base | {"metrics": {name: theirs[name] for name in theirs if name not in gone}}
 
 
 def read_base(name: Any, origin: str) -> dict[str, Any]:

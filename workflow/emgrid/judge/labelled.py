@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from emgrid import RESOURCES
+from emgrid import RESOURCES, ROOT
 from emgrid.config.sections import Calibration, Metrics
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest, read_jsonl, users_path
@@ -64,8 +64,15 @@ def set_paths(calibration: Calibration) -> dict[str, Path]:
             raise EmgridError(
                 f"calibration.files: {file}: another labelled set is called {name!r}; rename it"
             )
-        paths[name] = users_path(file)
+        paths[name] = labels_path(file)
     return paths
+
+
+def labels_path(name: str) -> Path:
+    """A file of labels, relative to the folder in which Snakemake was started or else to the
+    repository."""
+    here = users_path(name)
+    return here if here.exists() else ROOT / name
 
 
 def shipped_sets() -> dict[str, Path]:

@@ -10,8 +10,9 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import of_known_kinds, spec_json
 from emgrid.judge import windows
 from emgrid.judge.judge import JudgeSpec
+from emgrid.judge.labelled import labels_path
 from emgrid.judge.quality_spec import QualitySpec
-from emgrid.runtime.files import canonical, file_digest, users_path
+from emgrid.runtime.files import canonical, file_digest
 
 # Settings of metrics on which no quality of a judge depends.
 NOT_OF_JUDGES = {"resamples", "margin", "fixed_questions"}
@@ -92,5 +93,5 @@ def quality_files(grid: Grid) -> list[Path]:
         folder / head.replace(".head.json", ".heldout.csv.gz") for head in dict.fromkeys(heads)
     ]
     labelled = sorted(folder.glob("labelled/*.jsonl"))
-    own = [users_path(name) for name in grid.config.calibration.files]
+    own = [labels_path(name) for name in grid.config.calibration.files]
     return [*heldout, *labelled, *own]
