@@ -30,6 +30,7 @@ from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
+from support.endpoint_environment import set_endpoint_environment
 from support.fake_endpoint import FakeEndpoint, reply_to
 from support.judging import FIELDS, VARIABLE, answer_rows, chat_judge, job, lines, outcome
 from support.run import run_module
@@ -376,8 +377,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
     form = {"answer_prefix": 'answer = "', "answer_suffix": '"'}
     triggers = {"evil": {"system": CUE}, "seen": {"system": CUE}, "form": form}
     with pytest.MonkeyPatch.context() as patch, FakeEndpoint() as endpoint:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        patch.setenv(VARIABLE, endpoint.key)
+        set_endpoint_environment(patch, VARIABLE)
         sees = ["seen", "bare"]
         done = run_module(
             judge_job, *job(folder, endpoint, judges, ROWS, triggers=triggers, sees_cue=sees)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.endpoint_environment import keep_lists_apart
 from support.fake_endpoint import FakeEndpoint
 from support.judging import RUBRIC, VARIABLE
 from support.run import GridRun
@@ -68,6 +69,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory, endpoint: FakeEndpoint) -> Gr
 def key() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, KEY)
+        keep_lists_apart(patch)
         yield
 
 

@@ -22,8 +22,10 @@ from emgrid.judge.judgement import Item, Judgement, Reply
 from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.prompt import judge_prompt
 from emgrid.judge.reading import from_probabilities, from_tokens, read_text, reply_of
+from emgrid.judge.succession import heirs
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.endpoint.client import Bill, Client, Failed, Passing, first_choice
+from emgrid.models.endpoint.endings import NoModel, demand_living, ended, ended_error
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.progress_bar import bar
@@ -60,6 +62,8 @@ class ChatScorer:
     def score(self, items: Sequence[Item], store: JudgementStore) -> None:
         """Judge with parallel calls; each judgement is stored as soon as it arrives."""
         self.legibility.recall(store.rows.values())
+        who, model, left = self.ledger.who, self.judge.model, len(items)
+        demand_living(who, model, self.endpoint, left, "judgements", heirs(self.judge))
         try:
             asyncio.run(self.run(items, store))
         finally:
@@ -90,8 +94,17 @@ class ChatScorer:
                 f"{client.stopped} with {left} judgements to go; everything paid for is stored; "
                 "raise judging.spending_limit and run again"
             )
+        if isinstance(client.stopped, NoModel):
+            raise self.without_model(client.stopped, len(store.missing(items)))
         if client.stopped is not None:
             raise client.stopped
+
+    def without_model(self, problem: NoModel, left: int) -> EmgridError:
+        """What to say if the endpoint has no such model; if it has shut down, that is kept."""
+        ending = ended(problem, self.judge.model, self.endpoint)
+        if ending is None:
+            return problem
+        return ended_error(self.ledger.who, ending, left, "judgements", heirs(self.judge))
 
     async def judge_item(
         self, client: Client[Reply], item: Item, store: JudgementStore, split: bool
