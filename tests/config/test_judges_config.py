@@ -121,7 +121,7 @@ def test_an_entry_of_a_panel_may_extend_a_file(demo: dict[str, Any]) -> None:
         (CHAT | {"modell": "x"}, "unknown key 'modell', did you mean 'model'?"),
         (CHAT | {"id": "My-judge"}, "id: 'My-judge' becomes a column's name: use small letters"),
         ({key: CHAT[key] for key in CHAT if key != "model"}, "model: Field required"),
-        (CHAT | {"read": "logprobs"}, "read: Input should be 'probabilities', 'text' or 'struct"),
+        (CHAT | {"read": "logprobs"}, "read: Input should be 'probabilities', 'text', 'struct"),
         (CHAT | {"numbers": "split"}, "numbers: Input should be 'auto', 'whole' or 'digits'"),
         (CHAT | {"least_mass": 25}, "least_mass: Input should be less than or equal to 1 (got 25)"),
         (CHAT | {"max_tokens": 0}, "max_tokens: Input should be greater than 0 (got 0)"),

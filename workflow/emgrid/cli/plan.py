@@ -11,7 +11,7 @@ from rich.table import Table
 from emgrid.cli import format
 from emgrid.grid.counts import count
 from emgrid.grid.differences import differences
-from emgrid.grid.endings import notices
+from emgrid.grid.endings import notices, old_prices
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.planning.call_costs import CallCost, judge_costs, served_costs
@@ -34,7 +34,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> None:
     grid = read_grid(args.configfile)
-    plan = planned(grid) | taken(grid) | {"endings": endings(grid)}
+    plan = planned(grid) | taken(grid)
+    plan |= {"endings": endings(grid), "old_prices": old_prices(grid)}
     if args.json:
         print(json.dumps(plan, indent=2, ensure_ascii=False))
     else:
@@ -135,6 +136,8 @@ def show(plan: dict[str, Any]) -> None:
             console.print(call_table(f"{what} that are paid per call", plan[key]))
     for ending in plan["endings"]:
         console.print(ending["text"], style="bold")
+    for line in plan["old_prices"]:
+        console.print(line)
     if plan["differences"]:
         table = Table(title=f"differences from {plan['follows']}")
         for name in ("setting", "published", "here"):

@@ -1,4 +1,5 @@
-"""Which models that a grid calls will stop answering, or have stopped, said before any call."""
+"""What is said of the models that a grid calls before it calls any: which will stop answering, or
+have stopped, and whose prices are old."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,10 +7,12 @@ from pathlib import Path
 
 from emgrid.config.endpoints import Endpoint
 from emgrid.config.judges import ChatJudge
+from emgrid.config.prices import OLD
 from emgrid.config.served import kept_name
 from emgrid.grid.grid import Grid
 from emgrid.judge.succession import heirs
 from emgrid.models.endpoint.endings import Ending, ending_of
+from emgrid.models.endpoint.model_list import today
 from emgrid.runtime import layout
 
 
@@ -66,3 +69,21 @@ def notices(grid: Grid, root: Path) -> list[Notice]:
             lost = ending.over and not any(root.glob(called.stored))
             found.append(Notice(called, ending, lost))
     return found
+
+
+def old_prices(grid: Grid) -> list[str]:
+    """A line for each model whose price is more than OLD days old."""
+    callers: dict[str, list[str]] = {}
+    for called in called_models(grid):
+        price = called.endpoint.price_of(called.model)
+        if price is not None and price.as_of is not None and (today() - price.as_of).days > OLD:
+            line = (
+                f"the price of {called.model} is of {price.as_of}, "
+                f"{(today() - price.as_of).days} days ago"
+            )
+            callers.setdefault(line, []).append(called.who)
+    return [
+        f"{', '.join(names)}: {line}; look it up, and write it with its day into "
+        "resources/prices.yaml or into the endpoint's `price`"
+        for line, names in callers.items()
+    ]

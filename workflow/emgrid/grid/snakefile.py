@@ -10,7 +10,7 @@ from typing import Any
 
 from emgrid import ROOT
 from emgrid.config.base import read_yaml
-from emgrid.grid.endings import notices
+from emgrid.grid.endings import notices, old_prices
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.models import asked_models, model_spec
@@ -142,12 +142,14 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
 
 
 def tell_endings(grid: Grid) -> None:
-    """Print which models that the grid calls will stop answering. EmgridError if one has stopped
-    before it said anything in this grid."""
+    """Print which models that the grid calls will stop answering, and whose prices are old.
+    EmgridError if one has stopped before it said anything in this grid."""
     for notice in notices(grid, Path()):
         if notice.lost:
             raise EmgridError(notice.text)
         print(f"emgrid: {notice.text}", file=sys.stderr)
+    for line in old_prices(grid):
+        print(f"emgrid: {line}", file=sys.stderr)
 
 
 def tell_reach(grid: Grid) -> None:
