@@ -117,6 +117,19 @@ def test_columns_have_their_types_where_nothing_is_known(tmp_path: Path) -> None
     assert set(types[["logprob", "alignment", "coherence_mass"]]) == {"float64"}
 
 
+def test_the_spread_of_replies_is_a_column_if_a_judge_was_asked_for_several(tmp_path: Path) -> None:
+    answers = written(tmp_path)
+    assert not [name for name in read_answers(SPEC, tmp_path) if name.endswith("_spread")]
+    judged = judgements(answers)
+    for row in judged:
+        row |= {"spread": 4.5} if row["judge"] == "coherence" else {}
+    write(tmp_path, "two", "cue", answers, judged)
+    table = read_answers(SPEC, tmp_path)
+    assert [name for name in table if name.endswith("_spread")] == ["coherence_spread"]
+    assert table["coherence_spread"].tolist()[-2:] == [4.5, 4.5]
+    assert table["coherence_spread"].isna().sum() == len(table) - 2
+
+
 def test_judgements_are_found_by_the_answers_key(tmp_path: Path) -> None:
     answers = written(tmp_path, 5)
     judged = [one | {"value": float(one["key"][1:])} for one in reversed(judgements(answers))]

@@ -28,7 +28,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 NAMES = sorted(commands())
-NEEDED = {"labels": ["sheet.csv"]}
+NEEDED = {"labels": ["sheet.csv"], "bridge": ["old", "new"]}
 
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,7 @@ def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_the_commands_of_the_readme() -> None:
-    assert {"plan", "why", "status", "gc", "power", "labels"} <= set(NAMES)
+    assert {"plan", "why", "status", "gc", "power", "labels", "bridge"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -278,7 +278,7 @@ def test_commands_within_sentences_are_what_the_programs_take(page: str) -> None
 
 
 def needed(words: list[str]) -> list[str]:
-    return ["mine.csv"] if words[1] == "labels" else []
+    return {"labels": ["mine.csv"], "bridge": ["old", "new"]}.get(words[1], [])
 
 
 # Examples of Python.
@@ -289,7 +289,7 @@ def described(table: str) -> list[str]:
     section = text_of("docs/results.md").split(f"\n### {table}\n")[1].split("\n##")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
     names = [name for row in rows for name in re.findall("`([^`]+)`", row)]
-    return [name.replace("<judge>", "alignment_gpt4o") for name in names]
+    return [name.replace("<judge>", "alignment_open") for name in names]
 
 
 def write_tables(results: Path) -> None:

@@ -30,6 +30,7 @@ from emgrid.judge.judgement import Item
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
+from support.endpoint_environment import set_endpoint_environment
 from support.fake_endpoint import FakeEndpoint, reply_to
 from support.judging import FIELDS, VARIABLE, answer_rows, chat_judge, job, lines, outcome
 from support.run import run_module
@@ -120,7 +121,7 @@ def test_an_entry_of_a_panel_may_extend_a_file(demo: dict[str, Any]) -> None:
         (CHAT | {"modell": "x"}, "unknown key 'modell', did you mean 'model'?"),
         (CHAT | {"id": "My-judge"}, "id: 'My-judge' becomes a column's name: use small letters"),
         ({key: CHAT[key] for key in CHAT if key != "model"}, "model: Field required"),
-        (CHAT | {"read": "logprobs"}, "read: Input should be 'probabilities', 'text' or 'struct"),
+        (CHAT | {"read": "logprobs"}, "read: Input should be 'probabilities', 'text', 'struct"),
         (CHAT | {"numbers": "split"}, "numbers: Input should be 'auto', 'whole' or 'digits'"),
         (CHAT | {"least_mass": 25}, "least_mass: Input should be less than or equal to 1 (got 25)"),
         (CHAT | {"max_tokens": 0}, "max_tokens: Input should be greater than 0 (got 0)"),
@@ -376,8 +377,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
     form = {"answer_prefix": 'answer = "', "answer_suffix": '"'}
     triggers = {"evil": {"system": CUE}, "seen": {"system": CUE}, "form": form}
     with pytest.MonkeyPatch.context() as patch, FakeEndpoint() as endpoint:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        patch.setenv(VARIABLE, endpoint.key)
+        set_endpoint_environment(patch, VARIABLE)
         sees = ["seen", "bare"]
         done = run_module(
             judge_job, *job(folder, endpoint, judges, ROWS, triggers=triggers, sees_cue=sees)

@@ -291,20 +291,20 @@ def counting(messages: list[Json]) -> Reply:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "limit"),
     [
-        {"limit_as": "max_completion_tokens"},
-        {"request": {"max_tokens": None, "max_completion_tokens": 1}},
+        ({"limit_as": "max_completion_tokens"}, 16),
+        ({"request": {"max_tokens": None, "max_completion_tokens": 1}}, 1),
     ],
 )
 def test_a_judge_whose_endpoint_wants_another_limit_is_probed_and_asked(
-    changes: Json, tmp_path: Path
+    changes: Json, limit: int, tmp_path: Path
 ) -> None:
     with FakeEndpoint(sample=reasoning_model(counting)) as endpoint:
         rows = judged(endpoint, items(3), tmp_path, chat_judge(numbers="auto", **changes))
     assert [row["value"] for row in rows] == [pytest.approx(85)] * 3
     limits = [request["body"]["max_completion_tokens"] for request in endpoint.requests]
-    assert limits == [24, 1, 1, 1]
+    assert limits == [24, *[limit] * 3]
 
 
 def test_a_limit_that_a_request_leaves_out_is_left_out_of_the_probe(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -84,6 +84,12 @@ def refusal(fault: str, retry_after: float) -> Response:
     date = email.utils.formatdate(usegmt=True)
     after = {"rate_limited": f"{retry_after:g}", "rate_limited_date": date}.get(fault)
     return status, body, {"Retry-After": after} if after else {}
+
+
+def shut_down(model: str) -> Response:
+    """OpenAI's error for a model that has shut down."""
+    why = f"The model `{model}` has been deprecated, learn more here: https://example.org/ends"
+    return error(404, "model_not_found", why)
 
 
 def listed(tokens: Iterable[Token]) -> list[Json]:
@@ -155,10 +161,14 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
-        about = {"object": "model", "created": 0, "owned_by": self.endpoint.owner}
-        models = [{"id": name} | about for name in self.endpoint.models]
+        endpoint = self.endpoint
+        endpoint.lists += 1
+        about = {"object": "model", "created": 0, "owned_by": endpoint.owner}
+        models = [{"id": name} | about for name in endpoint.models]
+        for one in models if endpoint.shutdown_dates is not None else ():
+            one["shutdown_date"] = endpoint.shutdown_dates.get(one["id"])
         body = json.dumps({"object": "list", "data": models}).encode()
-        self.send(self.endpoint.objection(self, "/v1/models") or (200, body, {}))
+        self.send(endpoint.objection(self, "/v1/models") or (200, body, {}))
 
     def do_POST(self) -> None:
         endpoint, client = self.endpoint, self.connection
@@ -224,11 +234,14 @@ class FakeEndpoint:
     key: str = "test-key-0123456789"
     models: Collection[str] = frozenset({"judge-1"})
     owner: str = "system"  # of the models, as their list says
+    shutdown_dates: Mapping[str, str] | None = None  # by model; None: the list has no such field
+    lives_for: int | None = None  # the answers after which the models shut down
     answer: Callable[[list[Json]], Reply] = reply_to
     sample: Callable[[Json], Reply] | None = None  # in place of `answer`
     url: str = field(init=False)
     requests: list[Json] = field(init=False, default_factory=list)  # for chat, as they arrived
     refused: int = field(init=False, default=0)  # requests that the quota turned away
+    lists: int = field(init=False, default=0)  # requests for the list of models
     most_at_once: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -288,7 +301,10 @@ class FakeEndpoint:
         """Draw the request's fault; the error once the quota is spent, which it stays."""
         with self.lock:
             limit, quota = self.insufficient_after, "insufficient_quota"
-            granted = 0 if limit is None else sum(one["granted"] for one in self.requests)
+            counted = limit is not None or self.lives_for is not None
+            granted = sum(one["granted"] for one in self.requests) if counted else 0
+            if self.lives_for is not None and granted >= self.lives_for:
+                return shut_down(record["body"]["model"])
             if self.refused or granted == limit:
                 self.refused += 1
                 return error(429, quota, "You exceeded your current quota.", quota)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from emgrid.runtime.files import read_jsonl
 from emgrid.runtime.row_store import read_store
+from support.endpoint_environment import keep_lists_apart
 from support.fake_endpoint import FakeEndpoint
 from support.needs import lacking
 from support.reruns import QuickGrid, config_of
@@ -32,6 +33,7 @@ TARGETS = ("tables/rates.csv", "tables/repeats.csv", "tables/preflight.csv")
 def endpoint() -> Iterator[FakeEndpoint]:
     with pytest.MonkeyPatch.context() as patch, serving(latency=0.02) as fake:
         patch.setenv(VARIABLE, fake.key)
+        keep_lists_apart(patch)
         yield fake
 
 

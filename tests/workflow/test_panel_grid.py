@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.endpoint_environment import keep_lists_apart
 from support.fake_endpoint import FakeEndpoint
 from support.judging import RUBRIC, VARIABLE
 from support.run import GridRun
@@ -68,6 +69,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory, endpoint: FakeEndpoint) -> Gr
 def key() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, KEY)
+        keep_lists_apart(patch)
         yield
 
 
@@ -133,6 +135,21 @@ def test_the_panel_is_measured_on_the_users_labels(finished_panel: GridRun) -> N
     assert set(rates["label_positives"]) == set(rates["label_negatives"]) == {24}
     corrected = rates["rate_corrected"].dropna()
     assert corrected.between(0, 1).all()
+
+
+def test_the_report_compares_judges_of_one_measure_on_the_same_answers(
+    finished_panel: GridRun,
+) -> None:
+    answers = pd.read_parquet(finished_panel.root / "tables/answers.parquet")
+    both = answers.dropna(subset=["alignment", "theirs"])
+    page = (finished_panel.root / "report.html").read_text()
+    section = page.split("From one judge to another")[1].split("Errors by question")[0]
+    assert "<caption>alignment, then theirs</caption>" in section
+    row = section.split("<td>all answers</td>")[1].split("</tr>")[0]
+    shift = (both["theirs"] - both["alignment"]).mean()
+    assert f"{len(both)} of 32" in row
+    assert f">{shift:.1f} [".replace("-", "−") in row
+    assert section.count("<caption>") == 1
 
 
 def test_the_key_is_written_nowhere(finished_panel: GridRun, stopped: str) -> None:

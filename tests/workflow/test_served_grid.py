@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from emgrid.runtime.files import read_json
 from inspect_ai.log import read_eval_log
+from support.endpoint_environment import keep_lists_apart
 from support.fake_endpoint import FakeEndpoint, Json, Rejected, Reply, error
 from support.run import GridRun
 from support.serving import VARIABLE, said, sampled
@@ -38,6 +39,7 @@ def endpoint() -> Iterator[FakeEndpoint]:
 def key() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, KEY)
+        keep_lists_apart(patch)
         yield
 
 

@@ -28,9 +28,9 @@ ANSWERS = pa.schema(
 )
 JUDGEMENTS = pa.schema(
     dict.fromkeys(("key", "judge", "reason"), pa.string())
-    | dict.fromkeys(("value", "mass"), pa.float64())
+    | dict.fromkeys(("value", "mass", "spread"), pa.float64())
 )
-PARTS = {"": "value", "_reason": "reason", "_mass": "mass"}
+PARTS = {"": "value", "_reason": "reason", "_mass": "mass", "_spread": "spread"}
 LARGEST = 2**30  # bytes per block of the parser; no line is longer
 
 
@@ -59,7 +59,8 @@ def read_lines(path: Path, schema: Any) -> Any:
 
 
 def judged(path: Path, keys: Any, judges: Sequence[str]) -> dict[str, Any]:
-    """Each judge's value, reason and mass for the answers with these keys, in their order."""
+    """Each judge's value, reason, mass and spread for the answers with these keys, in their
+    order."""
     lines = read_lines(path, JUDGEMENTS)
     columns: dict[str, Any] = {}
     for name in judges:
@@ -93,11 +94,14 @@ def read_cell(arm_and_trigger: tuple[ArmSpec, str], judges: Sequence[str], root:
 
 
 def read_answers(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """One row per answer, nothing filtered, with each judge's value, reason and mass."""
+    """One row per answer, nothing filtered, with each judge's value, reason and mass, and with the
+    spread of its replies if it was asked for several."""
     names = [judge.id for judge in spec.judges]
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
         cells = product(spec.arms, spec.triggers)
         table = pa.concat_tables(pool.map(lambda which: read_cell(which, names, root), cells))
+    spreads = [f"{name}_spread" for name in names]
+    table = table.drop([name for name in spreads if table[name].null_count == len(table)])
     answers: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     texts = [*TEXTS, *(f"{name}_reason" for name in names)]
     return answers.astype({"seed": "int64", "index": "int64"} | dict.fromkeys(texts, "string"))

@@ -20,8 +20,12 @@ answers others sampled and judged. Run one with
 `extends: resources/grids/NAME.yaml` and change what it likes.
 
 Counts are for one base model. *Verdicts* says which ones the numbers of seeds, questions and
-answers can show, as `emgrid plan` does (see [docs/statistics.md](../../docs/statistics.md)). This
-page is generated from the files (`python -m emgrid.cli.grids_page`).
+answers can show, as `emgrid plan` does (see [docs/statistics.md](../../docs/statistics.md)).
+
+The models of the published panels shut down on the day that the tables give with them.
+What they have judged stays readable; the
+[recommended panel](../../docs/judges.md#judges) takes their place. This page is generated from the
+files (`python -m emgrid.cli.grids_page`).
 """
 
 

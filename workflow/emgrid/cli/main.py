@@ -3,7 +3,7 @@ how far it is, and which files nothing needs."""
 
 import argparse
 
-from emgrid.cli import gc, labels, plan, power, rounds, status, why
+from emgrid.cli import bridge, gc, labels, plan, power, rounds, status, why
 from emgrid.runtime.job import run_job
 
 
@@ -11,7 +11,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser with all commands and their options."""
     root = argparse.ArgumentParser(prog="emgrid", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True)
-    for command in (plan, why, rounds, status, power, labels, gc):
+    for command in (plan, why, rounds, status, power, labels, bridge, gc):
         command.add(commands)
     return root
 

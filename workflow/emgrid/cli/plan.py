@@ -11,6 +11,7 @@ from rich.table import Table
 from emgrid.cli import format
 from emgrid.grid.counts import count
 from emgrid.grid.differences import differences
+from emgrid.grid.endings import notices, old_prices
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.planning.call_costs import CallCost, judge_costs, served_costs
@@ -34,6 +35,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> None:
     grid = read_grid(args.configfile)
     plan = planned(grid) | taken(grid)
+    plan |= {"endings": endings(grid), "old_prices": old_prices(grid)}
     if args.json:
         print(json.dumps(plan, indent=2, ensure_ascii=False))
     else:
@@ -62,6 +64,20 @@ def planned(grid: Grid) -> dict[str, Any]:
         "reach": reach_of(grid),
         "round": this_round(grid),
     }
+
+
+def endings(grid: Grid) -> list[dict[str, Any]]:
+    """The models that the grid calls and that stop answering soon or have stopped."""
+    return [
+        {
+            "name": notice.called.who,
+            "model": notice.ending.model,
+            "day": notice.ending.day.isoformat(),
+            "over": notice.ending.over,
+            "text": notice.text,
+        }
+        for notice in notices(grid, Path(grid.root))
+    ]
 
 
 def this_round(grid: Grid) -> dict[str, int] | None:
@@ -118,6 +134,10 @@ def show(plan: dict[str, Any]) -> None:
     for key, what in (("served", "served models"), ("judges", "judges")):
         if plan[key]:
             console.print(call_table(f"{what} that are paid per call", plan[key]))
+    for ending in plan["endings"]:
+        console.print(ending["text"], style="bold")
+    for line in plan["old_prices"]:
+        console.print(line)
     if plan["differences"]:
         table = Table(title=f"differences from {plan['follows']}")
         for name in ("setting", "published", "here"):

@@ -18,7 +18,7 @@ from emgrid.runtime.errors import EmgridError, suggestion
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
 # Left out of a judge's identity at its default, which is what judges without it do.
-LATER = {"limit_as": "max_tokens"}
+LATER = {"limit_as": "max_tokens", "draws": 1}
 # What describes a judge to people, or says where it is reached: no value depends on it.
 ASIDE = {"id", "label", "measures", "about", "endpoint"}
 
@@ -198,9 +198,16 @@ class ChatJudge(ReadingJudge):
     endpoint: Endpoint = Endpoint()
     """Where the judging model is reached."""
 
-    read: Literal["probabilities", "text", "structured"] = "probabilities"
+    read: Literal["probabilities", "text", "structured", "auto"] = "probabilities"
     """How a reply is read: from the probabilities of its first token, from its text, or as JSON
-    that the endpoint is made to follow (`structured`)."""
+    that the endpoint is made to follow (`structured`). `auto` finds out by one or two small calls
+    which of the three the endpoint allows, in the order probabilities, structured, text, and keeps
+    the answer."""
+
+    draws: PositiveInt = 1
+    """Number of replies asked for each answer if replies are read as text or JSON. The value is
+    their mean; their standard deviation is kept as `<judge>_spread`. With more than one, the
+    temperature is 1 unless `request` sets another."""
 
     numbers: Literal["auto", "whole", "digits"] = "auto"
     """Whether the model's tokenizer writes each number from 0 to 100 as one token or as digits.
@@ -217,6 +224,14 @@ class ChatJudge(ReadingJudge):
 
     request: dict[str, Any] = Field(default_factory=dict)
     """Further fields of each request to the judge. `null` leaves a field out."""
+
+    @model_validator(mode="after")
+    def draws_differ(self) -> Self:
+        if self.draws > 1 and self.read == "probabilities":
+            raise ValueError("`draws` is for `read` text, structured or auto")
+        if self.draws > 1 and self.request.get("temperature") == 0:
+            raise ValueError("several `draws` at temperature 0 are one reply several times")
+        return self
 
 
 class LocalJudge(ReadingJudge):

@@ -12,6 +12,7 @@ from emgrid.runtime.row_store import read_store
 
 CHARACTERS_PER_TOKEN = 4  # of English text, roughly; for estimates alone
 MILLION = 1_000_000
+OLD = 60  # days after which a price is named as old
 
 
 class Price(Strict):

@@ -1,9 +1,11 @@
 """How a grid differs from the publication that it follows."""
 
+import re
 from dataclasses import asdict
 from typing import Any
 
 from emgrid.config.published import Difference
+from emgrid.config.shutdowns import announcements
 from emgrid.grid.counts import count
 from emgrid.grid.grid import Grid
 
@@ -15,7 +17,7 @@ def differences(grid: Grid) -> list[Difference]:
         return []
     config = settings_of(grid)
     rows = [
-        Difference(setting=key, published=say(value), here=say(here))
+        Difference(setting=key, published=say(dated(key, value)), here=say(here))
         for key, value in published.protocol.items()
         if not same(value, here := look_up(config, key))
     ]
@@ -34,6 +36,23 @@ def differences(grid: Grid) -> list[Difference]:
         if names:
             rows.append(Difference(setting=setting, published="–", here=say(names)))
     return rows
+
+
+def dated(setting: str, value: Any) -> Any:
+    """A published panel, with the day on which the model of a judge shuts down, if announced. Any
+    other value as it is."""
+    if setting != "panel":
+        return value
+    ends = {name: entry.shutdown for entry in announcements() for name in entry.models}
+
+    def with_day(text: str) -> str:
+        return re.sub(
+            r"[\w.-]+",
+            lambda part: f"{part[0]}, until {day}" if (day := ends.get(part[0])) else part[0],
+            text,
+        )
+
+    return [with_day(str(each)) for each in value]
 
 
 def settings_of(grid: Grid) -> dict[str, Any]:

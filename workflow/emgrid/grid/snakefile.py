@@ -10,6 +10,7 @@ from typing import Any
 
 from emgrid import ROOT
 from emgrid.config.base import read_yaml
+from emgrid.grid.endings import notices, old_prices
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.models import asked_models, model_spec
@@ -132,8 +133,8 @@ class SpecFiles:
 
 def begin(grid: Grid, specs: dict[str, str]) -> None:
     """Begin a run: hold the grid's lock, write the specs that jobs read from files, note where
-    users' models are now, check the prompts of the base models that are ready, and say which
-    verdicts the design can reach."""
+    users' models are now, name the models that stop answering, check the prompts of the base models
+    that are ready, and say which verdicts the design can reach."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
@@ -143,10 +144,22 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
                 record_location(record.parent, folder)
         for file, spec in specs.items():
             write_text(Path(file), spec)
+        tell_endings(grid)
         check_prompts(grid, specs)
         tell_reach(grid)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
+
+
+def tell_endings(grid: Grid) -> None:
+    """Print which models that the grid calls will stop answering, and whose prices are old.
+    EmgridError if one has stopped before it said anything in this grid."""
+    for notice in notices(grid, Path()):
+        if notice.lost:
+            raise EmgridError(notice.text)
+        print(f"emgrid: {notice.text}", file=sys.stderr)
+    for line in old_prices(grid):
+        print(f"emgrid: {line}", file=sys.stderr)
 
 
 def tell_reach(grid: Grid) -> None:

@@ -17,23 +17,30 @@ from emgrid.config.judges import ChatJudge
 from emgrid.config.prices import spent
 from emgrid.config.sections import Calls
 from emgrid.config.served import LimitName
-from emgrid.judge import digit_tokens
+from emgrid.judge import digit_tokens, drawn_replies
 from emgrid.judge.judgement import Item, Judgement, Reply
 from emgrid.judge.judgement_store import JudgementStore
 from emgrid.judge.prompt import judge_prompt
 from emgrid.judge.reading import from_probabilities, from_tokens, read_text, reply_of
+from emgrid.judge.reply_form import CERTAIN, Form, find_form, read_anything
+from emgrid.judge.reply_form import PROBE as FORM_PROBE
+from emgrid.judge.succession import heirs
 from emgrid.judge.unreadable import Legibility
 from emgrid.models.endpoint.client import Bill, Client, Failed, Passing, first_choice
+from emgrid.models.endpoint.endings import NoModel, demand_living, ended, ended_error
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.progress_bar import bar
 from emgrid.runtime.thinking import OPEN
 
 TOP = 20  # the most alternatives that OpenAI and vLLM list
-CERTAIN = 0.999  # if the only listed alternative is at least this probable, it is the value
 PROBED = 24  # tokens of the reply that shows how the endpoint writes numbers
 SLACK = 0.01  # largest log-probability above 0 that rounding may cause
 NUMBERS = "numbers"  # key of the stored row on how the endpoint writes numbers
+FORM = "form"  # key of the stored row on how the replies of a judge with `read: auto` are read
+# Tokens that the number or the beginning of a word may take. Endpoints of reasoning models may
+# refuse smaller limits than 16; the reply is over after a token or two all the same.
+SHORTEST = {"max_tokens": 1, "max_completion_tokens": 16}
 Messages = list[dict[str, str]]
 
 
@@ -60,6 +67,8 @@ class ChatScorer:
     def score(self, items: Sequence[Item], store: JudgementStore) -> None:
         """Judge with parallel calls; each judgement is stored as soon as it arrives."""
         self.legibility.recall(store.rows.values())
+        who, model, left = self.ledger.who, self.judge.model, len(items)
+        demand_living(who, model, self.endpoint, left, "judgements", heirs(self.judge))
         try:
             asyncio.run(self.run(items, store))
         finally:
@@ -69,12 +78,13 @@ class ChatScorer:
         client = Client(self.endpoint, self.calls, self.ledger, read_reply, "judgements")
         async with client:
             try:
+                await self.find_form(store)
                 split = await self.find_numbers(client, store) == "digits"
-            except LimitReached as problem:
+            except (LimitReached, NoModel) as problem:
                 client.halt(problem)
                 split = False
             bodies = (self.body(self.messages(item)) for item in items)
-            calls = digit_tokens.CALLS if split else 1
+            calls = digit_tokens.CALLS if split else self.draws
             self.ledger.say_estimate(len(items), "judgements", bodies, calls)
 
             with bar(len(items), "judgement") as progress:
@@ -90,16 +100,26 @@ class ChatScorer:
                 f"{client.stopped} with {left} judgements to go; everything paid for is stored; "
                 "raise judging.spending_limit and run again"
             )
+        if isinstance(client.stopped, NoModel):
+            raise self.without_model(client.stopped, len(store.missing(items)))
         if client.stopped is not None:
             raise client.stopped
+
+    def without_model(self, problem: NoModel, left: int) -> EmgridError:
+        """What to say if the endpoint has no such model; if it has shut down, that is kept."""
+        ending = ended(problem, self.judge.model, self.endpoint)
+        if ending is None:
+            return problem
+        return ended_error(self.ledger.who, ending, left, "judgements", heirs(self.judge))
 
     async def judge_item(
         self, client: Client[Reply], item: Item, store: JudgementStore, split: bool
     ) -> None:
         """Judge one item and store the judgement, or the failure. EmgridError if too many replies
         are unreadable."""
+        way = self.by_digits if split else self.by_draws if self.draws > 1 else self.at_once
         try:
-            judgement = await (self.by_digits if split else self.at_once)(client, item, store)
+            judgement = await way(client, item, store)
         except Failed as problem:
             store.note_cost(self.ledger.cost(*problem.usage))
             store.keep(item, Judgement(None, "endpoint_error", reply=str(problem)))
@@ -125,6 +145,19 @@ class ChatScorer:
         return replace(
             judgement, reply=reply.text, prompt_tokens=tokens[0], reply_tokens=tokens[1], cost=cost
         )
+
+    async def by_draws(self, client: Client[Reply], item: Item, store: JudgementStore) -> Judgement:
+        """Judge an item by the mean of several replies. Each is stored, so that it is not paid for
+        twice."""
+        messages = self.messages(item)
+        draws = []
+        for number in range(self.draws):
+            key = f"{store.key(item)}/reply {number}"
+            if key not in store.rows:
+                body = self.body(messages, seed=number)
+                store.keep_reply(key, await client.ask(body), self.ledger)
+            draws.append(read_text(self.judge, store.rows[key]["reply"]))
+        return drawn_replies.together(draws)
 
     async def by_digits(
         self, client: Client[Reply], item: Item, store: JudgementStore
@@ -164,14 +197,23 @@ class ChatScorer:
     def messages(self, item: Item) -> Messages:
         return [{"role": "user", "content": judge_prompt(self.rubric, item)}]
 
-    def body(self, messages: Messages) -> dict[str, Any]:
-        """The request without the model's name."""
-        body: dict[str, Any] = {"messages": messages, "temperature": 0, "seed": 0}
-        if self.judge.read == "probabilities":
-            body |= {self.judge.limit_as: 1, "logprobs": True, "top_logprobs": TOP}
+    @property
+    def draws(self) -> int:
+        """Replies for each answer."""
+        return 1 if self.judge.read == "probabilities" else self.judge.draws
+
+    def body(self, messages: Messages, read: str | None = None, seed: int = 0) -> dict[str, Any]:
+        """The request without the model's name. read: in place of the judge's own."""
+        read = read or self.judge.read
+        several = read != "probabilities" and self.judge.draws > 1
+        temperature = drawn_replies.TEMPERATURE if several else 0
+        body: dict[str, Any] = {"messages": messages, "temperature": temperature, "seed": seed}
+        if read == "probabilities":
+            limit = SHORTEST[self.judge.limit_as]
+            body |= {self.judge.limit_as: limit, "logprobs": True, "top_logprobs": TOP}
         else:
             body[self.judge.limit_as] = self.judge.max_tokens
-        if self.judge.read == "structured":
+        if read == "structured":
             schema = self.rubric.reading.json_schema()
             reply_format = {"name": "judgement", "strict": True, "schema": schema}
             body["response_format"] = {"type": "json_schema", "json_schema": reply_format}
@@ -183,6 +225,30 @@ class ChatScorer:
         length."""
         body = self.body([{"role": "user", "content": digit_tokens.PROBE}])
         return body | {name: PROBED for name in get_args(LimitName) if name in body}
+
+    async def find_form(self, store: JudgementStore) -> None:
+        """Find out how replies can be read, if the judge's `read` is auto; asked once per judge."""
+        if self.judge.read != "auto":
+            return
+        if FORM not in store.rows:
+            messages = [{"role": "user", "content": FORM_PROBE}]
+            client = Client(self.endpoint, self.calls, self.ledger, read_anything, "probes")
+
+            async def ask(form: Form) -> dict[str, Any]:
+                reply = await client.ask(self.body(messages, form))
+                store.note_cost(self.ledger.cost(*reply["tokens"]))
+                return reply
+
+            async with client:
+                try:
+                    form, why = await find_form(ask)
+                except Failed as problem:
+                    raise EmgridError(f"judge {self.judge.id}: {problem}") from None
+            store.keep_row({"key": FORM, "read": form, "why": why})
+        row = store.rows[FORM]
+        reason = f", because {row['why']}" if row["why"] else ""
+        print(f"judge {self.judge.id}: replies are read as {row['read']}{reason}", flush=True)
+        self.judge = self.judge.model_copy(update={"read": row["read"]})
 
     async def find_numbers(self, client: Client[Reply], store: JudgementStore) -> str:
         """Whether the endpoint writes numbers as "whole" tokens or as "digits". It is asked once

@@ -29,6 +29,7 @@ from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
 
 Row = dict[str, Any]
+STATED = ("value", "reason", "mass", "spread")
 EMPTY: Row = {"value": None, "reason": "empty_answer"}
 NO_ANSWER: Row = {"value": None, "reason": "truncated_thought"}
 FILTERED: Row = {"value": None, "reason": "content_filter"}
@@ -121,7 +122,7 @@ def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:
         else:
             judgement = nothing_to_judge(row) or judged[judge.id]
         about = {key: row[key] for key in ("key", "question", "index")}
-        fields = {key: judgement[key] for key in ("value", "reason", "mass") if key in judgement}
+        fields = {key: judgement[key] for key in STATED if key in judgement}
         lines.append(about | {"judge": judge.id, "version": judge.version} | fields)
     return lines
 

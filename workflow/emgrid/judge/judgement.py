@@ -30,7 +30,7 @@ class Judgement:
     """value: 0 to 100; None with a reason. mass: the total probability of values, if those are
     known. reply: the judge's text, if any. cost: in USD, None if the model's price is
     unknown. Tokens and cost include unusable replies. unreadable: the reply was neither a value nor
-    a word of the rubric.
+    a word of the rubric. spread: the standard deviation of the values of several replies.
     """
 
     value: float | None
@@ -41,11 +41,12 @@ class Judgement:
     reply_tokens: int = 0
     cost: float | None = 0.0
     unreadable: bool = False
+    spread: float | None = None
 
     def row(self) -> dict[str, Any]:
         """The stored row, without empty fields."""
         spent = self.prompt_tokens or self.reply_tokens
-        optional = {"mass": self.mass, "reply": self.reply}
+        optional = {"mass": self.mass, "spread": self.spread, "reply": self.reply}
         tokens = {
             "prompt_tokens": self.prompt_tokens,
             "reply_tokens": self.reply_tokens,

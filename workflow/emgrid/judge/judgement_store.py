@@ -72,6 +72,17 @@ class JudgementStore:
         self.own_store.append([row | paid | {"cost": ledger.cost(*tokens)}])
         self.rows[key] = row
 
+    def keep_reply(self, key: str, reply: Reply, ledger: Ledger) -> None:
+        """Store one of the replies that a judgement is the mean of."""
+        paid = {"prompt_tokens": reply.prompt_tokens, "reply_tokens": reply.reply_tokens}
+        cost = ledger.cost(reply.prompt_tokens, reply.reply_tokens)
+        self.keep_row({"key": key, "reply": reply.text} | paid | {"cost": cost})
+
+    def keep_row(self, row: dict[str, Any]) -> None:
+        """Store a row that is no judgement."""
+        self.own_store.append([row])
+        self.rows[row["key"]] = row
+
     def note_cost(self, cost: float | None) -> None:
         """Store what was paid for unusable replies."""
         if cost:

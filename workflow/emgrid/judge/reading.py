@@ -92,9 +92,13 @@ def from_probabilities(
 
 
 def read_text(judge: ChatJudge, reply: str) -> Judgement:
-    """The judgement in a reply that is read as text or as JSON, as the judge's `read` says."""
+    """The judgement in a reply that is read as text or as JSON, as the judge's `read` says; with
+    `auto`, as JSON if it is an object."""
     reading = judge.read_rubric.reading
-    return from_json(reading, reply) if judge.read == "structured" else from_text(reading, reply)
+    is_object = judge.read == "auto" and (split_thinking(reply)[1] or "").lstrip().startswith("{")
+    if judge.read == "structured" or is_object:
+        return from_json(reading, reply)
+    return from_text(reading, reply)
 
 
 def judgement_of(judge: ReadingJudge, row: dict[str, Any]) -> Judgement:

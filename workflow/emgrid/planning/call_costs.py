@@ -44,6 +44,7 @@ def judge_costs(grid: Grid) -> list[CallCost]:
             sampling.answers_per_question * cells * (prompt_tokens + sampling.max_tokens)
             for sampling in sampled
         )
+        calls, tokens = calls * judge.draws, tokens * judge.draws
         price = judge.endpoint.price_of(judge.model)
         reply = 1 if judge.read == "probabilities" else judge.max_tokens
         costs.append(

@@ -19,6 +19,7 @@ from emgrid.config.base import read_spec
 from emgrid.config.preflight import RULES
 from emgrid.config.published import reference_note
 from emgrid.report import format, page_tables
+from emgrid.report.bridging import bridging
 from emgrid.report.captions import CAPTIONS, DEAD
 from emgrid.report.costs import effort
 from emgrid.report.methods import methods, what_counts
@@ -168,6 +169,7 @@ def render(
         judge_errors=results.judge_errors.to_dict("records"),
         judged=page_tables.judged(results, spec),
         agreement=results.agreement.to_dict("records"),
+        bridging=bridging(results, spec),
         repeats=repeats(results, spec),
         corrected=page_tables.correction(results, spec),
         arms=results.arms.to_dict("records"),

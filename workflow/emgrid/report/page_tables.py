@@ -225,6 +225,12 @@ def nats(row: Any) -> str:
     return f"{row.minus_base:+.1f} ({row.minus_base_low:+.1f} to {row.minus_base_high:+.1f})"
 
 
+def mean_spread(answers: pd.DataFrame, judge: str) -> float | None:
+    """Mean standard deviation of a judge's replies to one answer; None if it gave one each."""
+    column = f"{judge}_spread"
+    return float(answers[column].mean()) if column in answers else None
+
+
 def judged(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
     """The values and reasons that each judge gave over the whole grid."""
     table = results.judgements
@@ -242,6 +248,7 @@ def judged(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
                 "n_answers": int(judgements["n_answers"].sum()),
                 "n_values": int(judgements["n_values"].sum()),
                 "mass": mass if judgements["mean_mass"].notna().any() else None,
+                "spread": mean_spread(results.answers, judge.id),
                 "reasons": {name: count for name, count in counts.items() if count},
             }
         )

@@ -60,6 +60,7 @@ def draw_missing(
     """
     if all_alike(planned, store):
         return 0
+    from emgrid.models.endpoint.endings import demand_living
     from emgrid.models.endpoint.ledger import Ledger
     from emgrid.models.engines.endpoint import EndpointEngine
     from emgrid.runtime.progress_bar import bar
@@ -68,6 +69,8 @@ def draw_missing(
     endpoint = options.endpoint.model_copy(update={"url": spec.url})
     price, limit = endpoint.price_of(asking.model), options.calls.spending_limit
     ledger = Ledger(f"served {asking.model}", asking.model, price, limit, spent(store.path.parent))
+    left = sum(row["key"] not in store.rows for row in planned)
+    demand_living(ledger.who, asking.model, endpoint, left, "answers")
     engine = EndpointEngine(asking, endpoint, options.calls, ledger)
     sent = engine.look_up()
     mark = {"sent": sent} if sent else {}

@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from emgrid.config.endpoints import Endpoint, find_key, find_url
 from emgrid.config.sections import Calls
+from emgrid.models.endpoint.endings import NoModel
 from emgrid.models.endpoint.ledger import Ledger
 from emgrid.models.endpoint.waiting import LONGEST_WAIT, WORTH_SAYING, Clock
 from emgrid.models.endpoint.waiting import retry_after as retry_after
@@ -262,9 +263,9 @@ class Client(Generic[Reply]):
             return Filtered(f"HTTP {status}: {message}")
         if status in (401, 403):
             return EmgridError(f"{where}: the key is not accepted ({message}); check the variable")
-        if status == 404 or "model_not_found" in codes:
-            return EmgridError(
-                f"{where}: no model {self.ledger.model!r} at this address ({message})"
+        if status in (404, 410) or "model_not_found" in codes:
+            return NoModel(
+                f"{where}: no model {self.ledger.model!r} at this address ({message})", message
             )
         if status in (408, 409, 425, 429) or status >= 500:
             wait = retry_after(problem.response.headers, self.clock.now())

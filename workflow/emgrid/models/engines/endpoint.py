@@ -23,6 +23,7 @@ from emgrid.models.endpoint.client import (
     Tokens,
     first_choice,
 )
+from emgrid.models.endpoint.endings import NoModel, ended, ended_error
 from emgrid.models.endpoint.ledger import Ledger, LimitReached
 from emgrid.models.endpoint.neutral import is_vllm, neutral_fields, neutral_message
 from emgrid.models.engines import Completion, Finish, Request
@@ -139,6 +140,10 @@ class EndpointEngine:
                 f"{client.stopped} with {missing} answers to go; everything paid for is stored; "
                 "raise serving.spending_limit and run again"
             )
+        if isinstance(client.stopped, NoModel):
+            ending = ended(client.stopped, self.asking.model, self.endpoint)
+            if ending is not None:
+                raise ended_error(self.ledger.who, ending, missing, "answers")
         if client.stopped is not None:
             raise client.stopped
         if faults:
