@@ -170,6 +170,7 @@ def render(
         agreement=results.agreement.to_dict("records"),
         repeats=repeats(results, spec),
         corrected=page_tables.correction(results, spec),
+        labelled=page_tables.labelled(results),
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),
         rules={finding.replace("_", " "): rule for finding, (_, rule) in RULES.items()},
