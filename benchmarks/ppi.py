@@ -288,7 +288,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", type=Path, help="file for the record")
     parser.add_argument("--grids", type=int, default=2000, help="of independent answers")
-    parser.add_argument("--rise-grids", type=int, default=200, help="whose questions differ")
+    parser.add_argument("--rise-grids", type=int, default=100, help="whose questions differ")
     parser.add_argument("--seed", type=int, default=SEED, help="of the random numbers")
     return parser.parse_args(words)
 

@@ -27,7 +27,7 @@ from emgrid.aggregate.contrasts import (
 )
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
-from emgrid.aggregate.labellers import labeller_table
+from emgrid.aggregate.labellers import labeller_rows, labeller_table
 from emgrid.aggregate.log_odds import likelihood_table, read_likelihoods
 from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
 from emgrid.aggregate.ppi_tables import (
@@ -154,6 +154,8 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None
     write_csv(rates, tables / "rates.csv")
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
+    people = list(labeller_rows(labelled, spec.judges, spec.metrics))
+    agreement = pd.concat([agreement, pd.DataFrame(people)]) if people else agreement
     write_csv(agreement, tables / "agreement.csv")
     seen = read_seen(root)
     looks = looks_of(seen, classified, spec)

@@ -186,13 +186,8 @@ class Labelled:
 
 def corrected_differences(contrasts: Sequence[Labelled], settings: Settings) -> list[Corrected]:
     """Corrected contrasts, each by labels of its own cells."""
-    drawn = [
-        [
-            draw_cell(name, own, settings.draws)
-            for name, own in zip(each.names, each.labels, strict=True)
-        ]
-        for each in contrasts
-    ]
+    known: dict[tuple[CellName, bytes], Drawn] = {}
+    drawn = [draw_cells(each, known, settings.draws) for each in contrasts]
     differences = [signed([cell.rates for cell in cells]) for cells in drawn]
     compared = []
     for each, cells, draws in zip(contrasts, drawn, differences, strict=True):
@@ -206,6 +201,20 @@ def corrected_differences(contrasts: Sequence[Labelled], settings: Settings) -> 
         added = map(beyond, compared[part], posteriors[part])
         found.append(corrected_difference(cells, draws, np.array([*added]), settings.confidence))
     return found
+
+
+def draw_cells(
+    contrast: Labelled, known: dict[tuple[CellName, bytes], Drawn], draws: int
+) -> list[Drawn]:
+    """The draws of a contrast's cells; those of a cell that other contrasts have too, over the same
+    questions, are made once. known: those that were made."""
+    cells = []
+    for name, labels in zip(contrast.names, contrast.labels, strict=True):
+        key = (name, labels.trials.tobytes())
+        if key not in known:
+            known[key] = draw_cell(name, labels, draws)
+        cells.append(known[key])
+    return cells
 
 
 def beyond(comparison: Comparison, parts: tuple[Rise, ...]) -> Floats:

@@ -32,12 +32,14 @@ def cells_with_labels(
 
 
 def columns_of(name: str, corrected: Corrected) -> dict[str, float]:
+    """The columns of a corrected rate or difference; no number if no number of labels would halve
+    its interval."""
     return {
         f"{name}_ppi": corrected.value,
         f"{name}_ppi_low": corrected.low,
         f"{name}_ppi_high": corrected.high,
         "labels": corrected.labels,
-        "labels_to_halve": corrected.more,
+        "labels_to_halve": corrected.more if np.isfinite(corrected.more) else np.nan,
     }
 
 
