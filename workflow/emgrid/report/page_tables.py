@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from emgrid.config.published import READ, ReferenceRate
-from emgrid.report.format import interval, percent, points
+from emgrid.report.format import counted, interval, percent, points
 from emgrid.report.results import Results, rows_in, rows_of
 from emgrid.report.spec import ReportSpec
 
@@ -63,7 +63,8 @@ def labelled(results: Results) -> dict[str, Any] | None:
         return None
     corrected = results.overall[results.overall["rate_ppi"].notna()]
     people = [
-        f"{row.labeller} ({row.answers:,} answers{when(row)})" for row in rows_in(results.labellers)
+        f"{row.labeller} ({counted(row.answers, 'answer')}{when(row)})"
+        for row in rows_in(results.labellers)
     ]
     return {
         "people": ", ".join(people),
