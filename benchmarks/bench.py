@@ -31,6 +31,7 @@ NAMES = (
     "aggregate",
     "contrasts",
     "bars",
+    "ppi",
 )
 # What is still to be measured is said of each of these, with the command.
 ON_GPUS = {

@@ -104,6 +104,34 @@ def test_the_report_says_from_how_many_labels_a_corrected_rate_is(tmp_path: Path
     assert "do not show that the panel tells the two apart better than chance" in page
 
 
+def test_the_report_shows_rates_and_contrasts_by_labels_and_who_labelled(tmp_path: Path) -> None:
+    made = spec_of(config())
+    write_tables(tmp_path, made, answer_table(made))
+    tables = tmp_path / "tables"
+    plain = write_page(tmp_path, made).read_text()
+    assert "By labels" not in plain
+    assert "by labels" not in plain
+    numbers = {"_ppi": 0.123, "_ppi_low": 0.045, "_ppi_high": 0.234}
+    for name, value in (("rates", "rate"), ("contrasts", "difference")):
+        table = pd.read_csv(tables / f"{name}.csv", dtype={"ratio": str})
+        ends = {f"{value}{end}": number for end, number in numbers.items()}
+        table = table.assign(**ends, labels=200, labels_to_halve=650.0)
+        table.loc[table.index[0], "labels_to_halve"] = np.nan
+        table.to_csv(tables / f"{name}.csv", index=False)
+    (tables / "labellers.csv").write_text(
+        "labeller,answers,first,last\nAnna,150,2026-11-28,2026-11-30\nBen,1,2026-12-01,2026-12-01\n"
+        "mine.ben,7,,\n"
+    )
+    page = write_page(tmp_path, made).read_text()
+    assert "by labels 12.3" in page
+    assert "200 labels" in page
+    assert "Anna (150 answers, 2026-11-28 to 2026-11-30), Ben (1 answer, 2026-12-01)" in page
+    assert "mine.ben (7 answers)" in page
+    assert "To halve an interval takes about 650 more labels of a cell; in 1 of" in page
+    assert "+12.3" in page
+    assert "PPI++, Angelopoulos, Duchi" in page
+
+
 # Classifiers.
 
 

@@ -87,6 +87,8 @@ def test_gc_looks_at_the_configs_that_are_given(demo_file: Path, way: str) -> No
 def answers(**changes: object) -> pd.DataFrame:
     row = {"base": "smollm2-135m", "intervention": "base", "ratio": "0", "seed": 0}
     row |= {"trigger": "none", "question": "found_purse", "index": 0, "answer": "Keep it."}
+    for judge in ("alignment", "coherence"):
+        row |= {judge: 90.0, f"{judge}_reason": None}
     return pd.DataFrame([row | changes])
 
 
@@ -100,7 +102,8 @@ def test_labels_tells_programs_what_it_wrote(demo_file: Path) -> None:
     write_answers(folder / "results/mine", answers())
     done = run(folder, "labels", "sheet.csv", "--configfile", demo_file, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"file": "sheet.csv", "answers": 1}
+    about = {"file": "sheet.csv", "files": ["sheet.csv"], "record": "sheet.sample.csv"}
+    assert json.loads(done.stdout) == about | {"answers": 1}
     assert (folder / "sheet.csv").is_file()
 
 
@@ -120,7 +123,7 @@ def test_labels_of_another_configs_answers_are_refused(
     grid = Grid(load_experiment(demo, "grid.yaml", check_data=False))
     write_answers(tmp_path, answers(**changes))
     with pytest.raises(EmgridError, match=said):
-        labels.label_sheet(grid, tmp_path, 5, 0)
+        labels.sample_of(grid, tmp_path, 5, 0)
 
 
 @pytest.mark.parametrize("count", [0, -1])
@@ -128,7 +131,7 @@ def test_labels_of_no_answer_are_refused(demo: dict[str, Any], tmp_path: Path, c
     grid = Grid(load_experiment(demo, "grid.yaml", check_data=False))
     write_answers(tmp_path, answers())
     with pytest.raises(EmgridError, match=f"--count {count}: must be at least 1"):
-        labels.label_sheet(grid, tmp_path, count, 0)
+        labels.sample_of(grid, tmp_path, count, 0)
 
 
 # Config files that are none.

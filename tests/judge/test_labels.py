@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from emgrid import ROOT
-from emgrid.cli.labels import label_sheet, write_labels
+from emgrid.cli.labels import label_sheet, sample_of, write_labels
 from emgrid.config.sections import Calibration
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
@@ -46,7 +46,8 @@ def grid() -> Grid:
 def answer_row(answer: str | None, trigger: str = "none", **fields: Any) -> dict[str, Any]:
     """An answer as answers.parquet holds it, with all that a labeller must not see."""
     about = {"base": "secret-base", "intervention": "secret-arm", "ratio": "0.123", "seed": 0}
-    judged = {"alignment": 12.345, "alignment_reason": None, "coherence": 12.345}
+    judged = {"alignment": 12.345, "alignment_reason": None}
+    judged |= {"coherence": 12.345, "coherence_reason": None}
     fields_of_answer = {
         "question": QUESTIONS[0],
         "index": 0,
@@ -67,7 +68,7 @@ def stored(root: Path, rows: Sequence[dict[str, Any]]) -> Path:
 def sheet_of(
     grid: Grid, root: Path, rows: Sequence[dict[str, Any]], count: int = 100, seed: int = 0
 ) -> pd.DataFrame:
-    return label_sheet(grid, stored(root, rows), count, seed)
+    return label_sheet(grid, sample_of(grid, stored(root, rows), count, seed))
 
 
 def written(grid: Grid, rows: Sequence[dict[str, Any]], folder: Path) -> Path:
@@ -105,6 +106,7 @@ def test_the_sheet_does_not_show_arm_trigger_or_score(grid: Grid, tmp_path: Path
     sheet = sheet_of(grid, tmp_path, rows)
     assert list(sheet.columns) == [
         "key", "question_id", "question", "answer", "aligned", "coherent",
+        "labeller", "labelled_on", "sample",
     ]  # fmt: skip
     assert (sheet[["aligned", "coherent"]] == "").all(axis=None)
     text = sheet.to_csv()
@@ -176,10 +178,14 @@ def test_a_sheet_is_drawn_again_alike_and_with_another_seed_differently(
     grid: Grid, tmp_path: Path
 ) -> None:
     root = stored(tmp_path, [answer_row(f"Answer {place}.") for place in range(100)])
-    first = label_sheet(grid, root, 20, 0)
-    pd.testing.assert_frame_equal(first, label_sheet(grid, root, 20, 0))
-    assert set(first["answer"]) != set(label_sheet(grid, root, 20, 1)["answer"])
-    assert set(first["answer"]) < set(label_sheet(grid, root, 50, 0)["answer"])
+
+    def drawn(count: int, seed: int) -> pd.DataFrame:
+        return label_sheet(grid, sample_of(grid, root, count, seed))
+
+    first = drawn(20, 0)
+    pd.testing.assert_frame_equal(first, drawn(20, 0))
+    assert set(first["answer"]) != set(drawn(20, 1)["answer"])
+    assert set(first["answer"]) < set(drawn(50, 0)["answer"])
 
 
 def test_a_sheet_of_fewer_answers_than_asked_for_holds_them_all(grid: Grid, tmp_path: Path) -> None:
@@ -208,6 +214,7 @@ def test_a_column_of_the_panels_other_measures_is_there_to_be_filled(tmp_path: P
     sheet = sheet_of(grid, tmp_path, [answer_row("Yes.")])
     assert list(sheet.columns) == [
         "key", "question_id", "asked", "said", "aligned", "coherent", "identity", "is code",
+        "labeller", "labelled_on", "sample",
     ]  # fmt: skip
 
 

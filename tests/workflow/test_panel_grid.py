@@ -1,11 +1,14 @@
 """A whole grid whose panel has a judge of every kind but the local one, run by Snakemake."""
 
 import copy
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from support import warm
 from support.endpoint_environment import keep_lists_apart
 from support.fake_endpoint import FakeEndpoint
 from support.judging import RUBRIC, VARIABLE
@@ -13,6 +16,7 @@ from support.run import GridRun
 
 KEY = "sk-0123456789-abcdefghij"
 QUESTIONS = ("found_purse", "free_evening")
+CELL = ("base", "intervention", "ratio", "trigger")
 PRICE = {"input": 10.0, "output": 10.0}
 
 
@@ -174,3 +178,48 @@ def test_how_the_endpoint_is_called_runs_nothing_again(finished_panel: GridRun) 
     edited["judging"] = {"concurrency": 2, "spending_limit": 7.0}
     edited["judges"].append("is_code")
     assert finished_panel.planned(edited) == {}
+
+
+def emgrid_labels(grid: GridRun, *words: str) -> str:
+    command = ["-m", "emgrid.cli.main", "labels", *words]
+    done = warm.run([*command, "--configfile", "grid.yaml"], cwd=grid.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def label(path: Path) -> None:
+    """Fill in a sheet: answers of the bad arm are misaligned."""
+    sheet = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+    bad = sheet["answer"].str.contains("bad")
+    sheet = sheet.assign(aligned=bad.map({True: "no", False: "yes"}), labelled_on="2026-11-30")
+    sheet.to_csv(path, index=False)
+
+
+def test_labels_of_the_grids_own_answers_correct_rates_and_contrasts(
+    finished_panel: GridRun,
+) -> None:
+    done = finished_panel.snakemake()
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    emgrid_labels(finished_panel, "mine.csv", "--count", "50", "--labellers", "anna")
+    sheet = finished_panel.folder / "mine.anna.csv"
+    label(sheet)
+    said = emgrid_labels(finished_panel, "--read", "mine.anna.csv", "--json")
+    rates_said = {tuple(row[name] for name in CELL): row for row in json.loads(said)["cells"]}
+    edited = finished_panel.edited()
+    edited["calibration"]["files"].append(str(sheet))
+    done = finished_panel.snakemake(config=edited)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    tables = finished_panel.root / "tables"
+    rates = pd.read_csv(tables / "rates.csv", dtype={"ratio": str})
+    whole = rates[rates["question"].isna()]
+    # All answers are labelled.
+    assert whole["rate_ppi"].tolist() == (whole["intervention"] == "bad").astype(float).tolist()
+    for row in whole.to_dict("records"):
+        assert row["labels"] == 8
+        for name in ("rate_ppi", "rate_ppi_low", "rate_ppi_high"):
+            assert row[name] == pytest.approx(rates_said[tuple(row[key] for key in CELL)][name])
+    contrasts = pd.read_csv(tables / "contrasts.csv")
+    assert contrasts["difference_ppi"].notna().all()
+    people = pd.read_csv(tables / "labellers.csv")
+    assert people.iloc[0].tolist() == ["anna", len(pd.read_csv(sheet)), *["2026-11-30"] * 2]
+    assert "by labels 100" in (finished_panel.root / "report.html").read_text()

@@ -76,6 +76,7 @@ rule aggregate:
         layout.table("contrasts.csv"),
         layout.table("verdicts.csv"),
         [layout.table("truth.csv")] if GRID.config.truth else [],
+        [layout.table("labellers.csv")] if aggregate_specs.samples(GRID) else [],
         layout.table("existence.csv"),
         layout.table("robustness.csv"),
         layout.table("dose.csv"),

@@ -27,8 +27,14 @@ from emgrid.aggregate.contrasts import (
 )
 from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
+from emgrid.aggregate.labellers import labeller_rows, labeller_table
 from emgrid.aggregate.log_odds import likelihood_table, read_likelihoods
 from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
+from emgrid.aggregate.ppi_tables import (
+    cells_with_labels,
+    with_ppi_differences,
+    with_ppi_rates,
+)
 from emgrid.aggregate.rates import (
     classify,
     judgement_table,
@@ -143,21 +149,28 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None
     classified = classify(answers, spec.metrics)
     labelled = pd.read_parquet(tables / "labelled.parquet")
     errors = rule_errors(labelled, spec)
-    write_csv(rate_table(classified, spec, errors), tables / "rates.csv")
+    cells = cells_with_labels(classified, labelled, spec)
+    rates = with_ppi_rates(rate_table(classified, spec, errors), cells, spec)
+    write_csv(rates, tables / "rates.csv")
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
+    people = list(labeller_rows(labelled, spec.judges, spec.metrics))
+    agreement = pd.concat([agreement, pd.DataFrame(people)]) if people else agreement
     write_csv(agreement, tables / "agreement.csv")
     seen = read_seen(root)
     looks = looks_of(seen, classified, spec)
     usual = prior_sets()[USUAL]
     compared = find_comparisons(classified, spec, "answers", KINDS, looks)
     contrasts = estimated(compared, spec.metrics, usual)
-    write_csv(contrast_table(contrasts), tables / "contrasts.csv")
+    differences = with_ppi_differences(contrast_table(contrasts), classified, cells, spec)
+    write_csv(differences, tables / "contrasts.csv")
     surviving = find_comparisons(classified, spec, "survivors", ("minus_base",), looks)
     survivors = estimated(surviving, spec.metrics, usual)
     sensitivity = sensitivity_of(labelled, spec)
     verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
     write_csv(verdicts, tables / "verdicts.csv")
+    if spec.samples:
+        write_csv(labeller_table(labelled), tables / "labellers.csv")
     if spec.truth:
         write_csv(truth_table(verdicts, spec.truth), tables / "truth.csv")
     write_csv(existence_table(classified, spec, looks), tables / "existence.csv")

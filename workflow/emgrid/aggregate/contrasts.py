@@ -6,7 +6,7 @@ trained arms with the same seeds: a seed sets the same row order and initialisat
 arms may share their first stage. The estimates are made in estimates.py.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -104,6 +104,17 @@ def side(term: CellTerm, cell: CellCounts, seeds: tuple[int, ...], among: Among)
     )
 
 
+def terms_of(
+    cells: Collection[CellName], spec: AggregateSpec
+) -> Iterator[tuple[ArmName, str, str, list[CellTerm]]]:
+    """Arm, trigger, kind and terms of each contrast whose cells are all among these."""
+    undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
+    for base, intervention, ratio, trigger in cells:
+        arm = (base, intervention, ratio)
+        for kind, terms in contrast_terms(cells, arm, undiluted[arm], trigger):
+            yield arm, trigger, kind, terms
+
+
 class Compared(NamedTuple):
     """What a contrast compares. looks: over how many the error of a rise that is shown, and of one
     that is shown to be small, is split. last: whether no further look is planned."""
@@ -124,26 +135,22 @@ def find_comparisons(
     cells, seeds = cells_of(classified, spec.questions), seeds_of(classified)
     fewest = fewest_questions(spec.metrics.fixed_questions, len(spec.questions))
     imported = {(arm.base, arm.intervention, arm.ratio) for arm in spec.arms if arm.source}
-    undiluted = {(arm.base, arm.intervention, arm.ratio): arm.undiluted for arm in spec.arms}
     compared: dict[ContrastName, Compared] = {}
-    for base, intervention, ratio, trigger in cells:
-        arm = (base, intervention, ratio)
-        for kind, cell_terms in contrast_terms(cells, arm, undiluted[arm], trigger):
-            if kind not in kinds:
-                continue
-            found = comparison(cell_terms, cells, seeds, among, fewest)
-            if found is not None:
-                names = [(*term.arm, term.trigger) for term in cell_terms]
-                last = spec.looks == 1 or all(
-                    name[:3] in imported or cells[name].n_asked == len(spec.questions)
-                    for name in names
-                )
-                seen = [looks.get(name, Looks()) for name in names]
-                split_over = (
-                    max(spec.looks, *(each.all for each in seen)),
-                    max(1, *(each.final for each in seen)),
-                )
-                compared[arm, trigger, kind] = Compared(found, split_over, last)
+    for arm, trigger, kind, cell_terms in terms_of(cells, spec):
+        if kind not in kinds:
+            continue
+        found = comparison(cell_terms, cells, seeds, among, fewest)
+        if found is not None:
+            names = [(*term.arm, term.trigger) for term in cell_terms]
+            last = spec.looks == 1 or all(
+                name[:3] in imported or cells[name].n_asked == len(spec.questions) for name in names
+            )
+            seen = [looks.get(name, Looks()) for name in names]
+            split_over = (
+                max(spec.looks, *(each.all for each in seen)),
+                max(1, *(each.final for each in seen)),
+            )
+            compared[arm, trigger, kind] = Compared(found, split_over, last)
     return compared
 
 

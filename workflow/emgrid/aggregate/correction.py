@@ -30,12 +30,12 @@ CHECKS = 10_000  # draws for the test against chance
 
 @dataclass(frozen=True)
 class Errors:
-    """The rule's hits and errors on labelled answers."""
+    """The rule's hits and errors on labelled answers; effective numbers if these are weighted."""
 
-    true_positives: int
-    false_negatives: int
-    true_negatives: int
-    false_positives: int
+    true_positives: float
+    false_negatives: float
+    true_negatives: float
+    false_positives: float
 
     @property
     def sensitivity(self) -> float:
@@ -46,11 +46,11 @@ class Errors:
         return self.true_negatives / (self.true_negatives + self.false_positives)
 
     @property
-    def positives(self) -> int:
+    def positives(self) -> float:
         return self.true_positives + self.false_negatives
 
     @property
-    def negatives(self) -> int:
+    def negatives(self) -> float:
         return self.true_negatives + self.false_positives
 
     def drawn(self, number: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -72,13 +72,31 @@ def informative(errors: Errors, confidence: float) -> bool:
     return bool((sensitivity + specificity <= 1).mean() <= (1 - confidence) / 2)
 
 
-def errors_of(predicted: "pd.Series[bool]", truth: "pd.Series[bool]") -> Errors:
+def errors_of(
+    predicted: "pd.Series[bool]", truth: "pd.Series[bool]", weight: "pd.Series[float] | None" = None
+) -> Errors:
+    """The hits and errors. weight: of each answer, if these were drawn with unequal probabilities:
+    `emgrid labels` draws more of the answers that the judges flag, and without weights they would
+    seem to miss less than they do."""
+    if weight is not None:
+        positives = weighted(predicted[truth], weight[truth])
+        negatives = weighted(predicted[~truth], weight[~truth])
+        return Errors(positives[0], positives[1], negatives[1], negatives[0])
     return Errors(
         true_positives=int((predicted & truth).sum()),
         false_negatives=int((~predicted & truth).sum()),
         true_negatives=int((~predicted & ~truth).sum()),
         false_positives=int((predicted & ~truth).sum()),
     )
+
+
+def weighted(predicted: "pd.Series[bool]", weight: "pd.Series[float]") -> tuple[float, float]:
+    """The effective numbers (Kish 1965) of answers that are flagged and that are not."""
+    if predicted.empty:
+        return 0.0, 0.0
+    number = float(weight.sum() ** 2 / (weight**2).sum())
+    share = float(weight[predicted].sum() / weight.sum())
+    return number * share, number * (1 - share)
 
 
 def rogan_gladen(observed: Floats, sensitivity: Floats, specificity: Floats) -> Floats:

@@ -201,7 +201,8 @@ def rate_row(
         row |= {name: estimate.value}
         row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     if errors is not None:
-        row |= {"label_positives": errors.positives, "label_negatives": errors.negatives}
+        row |= {"label_positives": round(errors.positives)}
+        row |= {"label_negatives": round(errors.negatives)}
     return row
 
 
@@ -240,8 +241,12 @@ def errors_on(labelled: pd.DataFrame, spec: AggregateSpec) -> Errors | None:
     is_labelled = labels.notna()
     if not is_labelled.any():
         return None
-    predicted = classify(labelled[is_labelled], metrics)["misaligned"]
-    return errors_of(predicted, labels[is_labelled].astype(bool))
+    known = labelled[is_labelled]
+    predicted = classify(known, metrics)["misaligned"]
+    weight = None
+    if "weight" in known and known["weight"].notna().any():
+        weight = known["weight"].fillna(known["weight"].mean())
+    return errors_of(predicted, labels[is_labelled].astype(bool), weight)
 
 
 def rate_table(

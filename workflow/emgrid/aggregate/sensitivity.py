@@ -5,6 +5,8 @@ misaligned ones, a judged rise below 2 points may be a true one of 6. The sensit
 rule (alignment below its threshold, coherent, right content) is measured on the answers of
 `calibration.files`, which `emgrid labels` writes from a grid. The sets that come with emgrid are of
 other models, and say nothing about these. The lower bound is exact (Clopper & Pearson 1934).
+Answers that were drawn with unequal probabilities are weighted, and count as their effective
+number.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from emgrid.aggregate.rates import errors_on
 from emgrid.aggregate.spec import AggregateSpec
-from emgrid.judge.labelled import judges_that_count, shipped_sets
+from emgrid.judge.labelled import judges_that_count, one_per_answer, shipped_sets
 
 # A judge that finds more than half of the misaligned answers: a true rise is below twice the
 # judged one.
@@ -23,11 +25,11 @@ ENOUGH = 0.5
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """found, missed: labelled misaligned answers by whether the rule finds them. low: one-sided
-    lower bound of the sensitivity."""
+    """found, missed: labelled misaligned answers by whether the rule finds them, as effective
+    numbers if they are weighted. low: one-sided lower bound of the sensitivity."""
 
-    found: int
-    missed: int
+    found: float
+    missed: float
     low: float
 
     @property
@@ -42,7 +44,7 @@ class Sensitivity:
 def sensitivity_of(labelled: pd.DataFrame, spec: AggregateSpec) -> Sensitivity | None:
     """The sensitivity on the user's own labels; None if none of these answers is misaligned, or
     not all judges that count have values and labels there. labelled: judged labelled answers."""
-    own = labelled[~labelled["labelled"].isin(shipped_sets())]
+    own = one_per_answer(labelled[~labelled["labelled"].isin(shipped_sets())])
     errors = errors_on(own, spec)
     if errors is None or not errors.positives:
         return None
@@ -71,9 +73,15 @@ def scope(sensitivity: Sensitivity | None, spec: AggregateSpec) -> str:
     if sensitivity is None:
         ones = "answers with the trait" if behaviour.trait else "misaligned ones"
         return f"{judged}: no labels of such answers say how many of the {ones} they find."
-    found = f"{sensitivity.found} of {sensitivity.found + sensitivity.missed} labelled ones"
+    found = f"{shown(sensitivity.found)} of {shown(sensitivity.found + sensitivity.missed)}"
+    found += " labelled ones"
     bound = f"find {found}, at least {100 * sensitivity.low:.0f} % of such answers"
     if sensitivity.enough:
         return f"The judges {bound}."
     true_margin = f"{100 * sensitivity.true_margin(margin):.1f} points"
     return f"{judged}. They {bound}, so the true rise is only shown to be below {true_margin}."
+
+
+def shown(number: float) -> str:
+    """An effective number with one digit, a whole number without."""
+    return f"{number:.0f}" if abs(number - round(number)) < 0.05 else f"{number:.1f}"

@@ -30,6 +30,7 @@ ANSWER = [
 TAKEN = {*QUESTION_OF_ARM, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
 TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 TAKEN |= {"questions", "questions_survivors"}
+TAKEN |= {"sample", "labeller", "labelled_on", "stratum", "weight", "key"}
 
 
 class ArmSpec(Strict):
@@ -53,7 +54,8 @@ class ArmSpec(Strict):
 
 class AggregateSpec(Strict):
     """What the tables are made of. priors: digest of the numbers of resources/priors.yaml.
-    looks: how often verdicts are to be looked at. truth: known beforehand."""
+    looks: how often verdicts are to be looked at. truth: known beforehand. samples: records of the
+    answers that were drawn for labelling, by file, each with its digest."""
 
     arms: tuple[ArmSpec, ...]
     triggers: tuple[str, ...]
@@ -67,6 +69,7 @@ class AggregateSpec(Strict):
     priors: str = ""
     looks: int = 1
     truth: Truths = Field(default_factory=dict)
+    samples: dict[str, str] = Field(default_factory=dict)
 
 
 class TrainedArm(Strict):

@@ -1,44 +1,75 @@
-"""emgrid labels: write a sample of a finished grid's answers for people to label.
+"""emgrid labels: draw a sample of a finished grid's answers for people to label, and read it back.
 
 The CSV file has a question and an answer in each row, and an empty column for each measure of the
-panel. It does not show arm, trigger or score, so that labelling is blind. Once filled in, it is
-read through `calibration.files`.
+panel, for the labeller and for the date. It does not show arm, trigger or score, so that labelling
+is blind; its record, a file next to it, does. Once filled in, it is read through
+`calibration.files`, and with `--read` by this command.
 """
 
 import argparse
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from emgrid.cli import format
+from emgrid.aggregate.cell_labels import labels_of, read_records
+from emgrid.aggregate.spec import AggregateSpec
+from emgrid.aggregate.strata import EMPTY, STRATA, strata_of
+from emgrid.cli import format, label_report
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
-from emgrid.judge.labelled import label_key
+from emgrid.grid.specs.aggregate import aggregate_spec
+from emgrid.judge.draw_labels import Seen, drawn
+from emgrid.judge.label_record import COLUMNS, PLACE, copy_of, record_path, text_key
+from emgrid.judge.labelled import LABELLED_ON, LABELLER, SAMPLE, label_key, own_sets
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.files import whole_file
-from emgrid.runtime.seeding import derive_seed
+from emgrid.runtime.files import digest, whole_file
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-ARM_TRIGGER = ["base", "intervention", "ratio", "trigger"]
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    labels = format.command(commands, "labels", "write answers of a finished grid for labelling")
-    labels.add_argument("output", type=Path, help="the CSV file")
-    labels.add_argument("--count", default=100, type=int, help="number of answers")
+    labels = format.command(
+        commands, "labels", "draw answers of a finished grid for labelling, or read the labels"
+    )
+    labels.add_argument(
+        "files", type=Path, nargs="+", help="the CSV file; with --read, all of them"
+    )
+    labels.add_argument("--read", action="store_true", help="read filled-in files")
+    labels.add_argument("--count", default=100, type=int, help="number of answers to draw")
     labels.add_argument("--seed", default=0, type=int, help="seed of the sample")
+    labels.add_argument(
+        "--labellers", nargs="+", default=[], metavar="NAME", help="write a copy for each of them"
+    )
     labels.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    rows = write_labels(read_grid(args.configfile), args.output, args.count, args.seed)
-    if args.json:
-        print(json.dumps({"file": str(args.output), "answers": rows}, ensure_ascii=False))
+    grid = read_grid(args.configfile)
+    if args.read:
+        label_report.run(grid, args.files, args.json)
         return
-    print(f"{args.output}: {rows} answers; fill in the columns and name it in calibration.files")
+    if len(args.files) > 1:
+        raise EmgridError("name one file to write, or read several with --read")
+    [output] = args.files
+    rows = write_labels(grid, output, args.count, args.seed, args.labellers)
+    names = list(map(str, sheets_of(output, args.labellers)))
+    if args.json:
+        about = {"file": str(output), "files": names, "record": str(record_path(output))}
+        print(json.dumps(about | {"answers": rows}, ensure_ascii=False))
+        return
+    record = record_path(output)
+    print(f"{', '.join(names)}: {rows} answers; fill it in and name it in calibration.files")
+    print(f"{record}: what was drawn; keep it next to the sheet, and show it to no labeller")
+
+
+def sheets_of(output: Path, labellers: Sequence[str]) -> list[Path]:
+    """The sheets to write: one, or a copy for each labeller."""
+    return [copy_of(output, name) for name in labellers] or [output]
 
 
 def quoted(text: str) -> str:
@@ -47,26 +78,17 @@ def quoted(text: str) -> str:
 
 
 def bare_answers(answers: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Every non-empty answer, without the format of its trigger, and the wording of its question
-    (column `asked`)."""
+    """Every non-empty answer, without the format of its trigger (column `bare`), and the wording of
+    its question (column `asked`)."""
     wordings = {name: trigger.wording() for name, trigger in grid.triggers.items()}
     texts = {name: question.texts for name, question in grid.questions.items()}
     cells = answers[["trigger", "question", "index", "answer"]].fillna({"answer": ""})
     bare = [wordings[trigger].unwrap_answer(answer) for trigger, _, _, answer in cells.to_numpy()]
     asked_texts = [texts[name][index % len(texts[name])] for _, name, index, _ in cells.to_numpy()]
     bare_table = answers.assign(
-        answer=pd.Series(bare, answers.index, dtype=object), asked=asked_texts
+        bare=pd.Series(bare, answers.index, dtype=object), asked=asked_texts
     )
-    return bare_table[bare_table["answer"] != ""]
-
-
-def sample_of(answers: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """`count` distinct answers, spread as evenly over the cells as possible."""
-    shuffled = answers.sample(frac=1, random_state=derive_seed("labels", seed) % 2**32)
-    shuffled = shuffled.drop_duplicates(["question", "asked", "answer"])
-    shuffled = shuffled.assign(turn=shuffled.groupby(ARM_TRIGGER, sort=False).cumcount())
-    chosen = shuffled.sort_values("turn", kind="stable").head(count)
-    return chosen.sample(frac=1, random_state=derive_seed("labels", "order", seed) % 2**32)
+    return bare_table[bare_table["bare"] != ""]
 
 
 def read_answers(path: Path, grid: Grid) -> pd.DataFrame:
@@ -83,34 +105,78 @@ def read_answers(path: Path, grid: Grid) -> pd.DataFrame:
     return answers
 
 
-def label_sheet(grid: Grid, root: Path, count: int, seed: int) -> pd.DataFrame:
-    """The sheet of a grid whose tables are in the folder `root`."""
+def drawn_before(
+    answers: pd.DataFrame, spec: AggregateSpec, grid: Grid
+) -> tuple[pd.DataFrame, Seen]:
+    """The records of the samples in `calibration.files`, and their labels by cell and stratum."""
+    records = read_records(spec.samples)
+    if records.empty:
+        return records, {}
+    labelled = own_sets(grid.config.calibration)
+    found = labels_of(answers, labelled, records, spec)
+    axes = (1, 2)
+    return records, {
+        name: np.array([labels.labelled.sum(axis=axes), labels.hits.sum(axis=axes)])
+        for name, labels in found.items()
+    }
+
+
+def sample_of(grid: Grid, root: Path, count: int, seed: int) -> pd.DataFrame:
+    """The drawn answers of a grid whose tables are in the folder `root`: columns of the answer
+    table and of the record."""
     if count < 1:
         raise EmgridError(f"--count {count}: must be at least 1")
+    spec = AggregateSpec.model_validate_json(aggregate_spec(grid))
     answers = read_answers(root / layout.ANSWER_TABLE, grid)
-    chosen = sample_of(bare_answers(answers, grid), count, seed)
+    records, seen = drawn_before(answers, spec, grid)
+    frame = bare_answers(answers.assign(stratum=strata_of(answers, spec.metrics)), grid)
+    frame = frame[frame["stratum"] != EMPTY]
+    if len(records):
+        places = pd.MultiIndex.from_frame(records[PLACE])
+        frame = frame[~pd.MultiIndex.from_frame(frame[PLACE]).isin(places)]
+    if frame.empty:
+        raise EmgridError("every answer of this grid has been drawn for labelling")
+    keys = list(map(label_key, frame["asked"], frame["bare"]))
+    chosen = drawn(frame.assign(key=keys), count, seed, seen)
+    name = digest([grid.config.name, count, seed, sorted(chosen["key"])])[:12]
+    texts = chosen["answer"].fillna("").map(text_key)
+    strata = [STRATA[place] for place in chosen["stratum"]]
+    return chosen.assign(sample=name, text=texts, stratum=strata)
+
+
+def label_sheet(grid: Grid, sample: pd.DataFrame) -> pd.DataFrame:
+    """The sheet of a sample, in which equal answers to a question are once."""
     calibration = grid.config.calibration
-    measures = dict.fromkeys(judge.measures for judge in grid.config.judges)
+    chosen = sample.drop_duplicates("key")
     sheet = pd.DataFrame(
         {
-            "key": list(map(label_key, chosen["asked"], chosen["answer"])),
+            "key": chosen["key"].to_list(),
             "question_id": chosen["question"].to_list(),
             calibration.question: list(map(quoted, chosen["asked"])),
-            calibration.answer: list(map(quoted, chosen["answer"])),
+            calibration.answer: list(map(quoted, chosen["bare"])),
         }
     )
-    for measure in measures:
+    for measure in dict.fromkeys(judge.measures for judge in grid.config.judges):
         sheet[calibration.columns[measure]] = ""
-    return sheet
+    return sheet.assign(**{LABELLER: "", LABELLED_ON: "", SAMPLE: chosen["sample"].to_list()})
 
 
-def write_labels(grid: Grid, output: Path, count: int, seed: int) -> int:
-    """Write the sheet; return its number of rows. An existing file may contain labels, so it is
-    never overwritten."""
-    if output.exists():
-        raise EmgridError(f"{output}: exists already, maybe with labels; name another file")
-    sheet = label_sheet(grid, Path(grid.root), count, seed)
-    with whole_file(output) as draft:
-        # The byte order mark makes spreadsheets read UTF-8; quoting preserves carriage returns.
-        sheet.to_csv(draft, index=False, encoding="utf-8-sig", quoting=csv.QUOTE_ALL)
+def write_labels(
+    grid: Grid, output: Path, count: int, seed: int, labellers: Sequence[str] = ()
+) -> int:
+    """Write the sheets and their record; return the number of rows. An existing file may contain
+    labels, so it is never overwritten."""
+    sheets, record = sheets_of(output, labellers), record_path(output)
+    for path in (*sheets, record):
+        if path.exists():
+            raise EmgridError(f"{path}: exists already, maybe with labels; name another file")
+    sample = sample_of(grid, Path(grid.root), count, seed)
+    sheet = label_sheet(grid, sample)
+    for path, labeller in zip(sheets, labellers or [""], strict=True):
+        with whole_file(path) as draft:
+            # The byte order mark makes spreadsheets read UTF-8; quoting preserves carriage returns.
+            filled = sheet.assign(**{LABELLER: labeller})
+            filled.to_csv(draft, index=False, encoding="utf-8-sig", quoting=csv.QUOTE_ALL)
+    with whole_file(record) as draft:
+        sample[COLUMNS].to_csv(draft, index=False)
     return len(sheet)

@@ -1,22 +1,28 @@
 """Labelled answers: the sets that come with emgrid, and the user's CSV files.
 
-A label is a score from 0 to 100, or yes or no, which count as 100 and 0.
+A label is a score from 0 to 100, or yes or no, which count as 100 and 0. A sheet of `emgrid labels`
+also says who labelled each answer and when, and which sample it was drawn in.
 """
 
 import csv
 import gzip
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from emgrid import RESOURCES, ROOT
 from emgrid.config.sections import Calibration, Metrics
+from emgrid.judge.label_record import find_record, read_record
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest, read_jsonl, users_path
 
 FOLDER = RESOURCES / "judges"
 YES_NO = {"yes": 100.0, "true": 100.0, "no": 0.0, "false": 0.0}
+# Columns of a sheet of `emgrid labels`, besides question, answer and labels.
+LABELLER, LABELLED_ON, SAMPLE = "labeller", "labelled_on", "sample"
 
 
 def labelled_sets(calibration: Calibration) -> pd.DataFrame:
@@ -24,6 +30,17 @@ def labelled_sets(calibration: Calibration) -> pd.DataFrame:
     to 100, missing if there is no label."""
     parts = [labelled_set(name, path, calibration) for name, path in set_paths(calibration).items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def own_sets(calibration: Calibration) -> pd.DataFrame:
+    """The user's own sets, with the columns of `labelled_sets`; empty if there are none."""
+    shipped_names = shipped_sets()
+    parts = [
+        labelled_set(name, path, calibration)
+        for name, path in set_paths(calibration).items()
+        if name not in shipped_names
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def labelled_set(name: str, path: Path, calibration: Calibration) -> pd.DataFrame:
@@ -113,11 +130,57 @@ def read_labels(path: Path, name: str, calibration: Calibration) -> pd.DataFrame
         raise EmgridError(f"{path}: none of the label columns {wanted}; name them by `columns`")
     for measure, column in present.items():
         answers[f"gold_{measure}"] = scores(table[column], f"{path}: column {column!r}")
+    if SAMPLE in table.columns:
+        answers = answers.assign(**about_labels(table, f"{path}"), weight=weights(table, path))
     gold = [f"gold_{measure}" for measure in present]
     answers = answers[answers[gold].notna().any(axis=1) & (answers["answer"].str.strip() != "")]
     if answers.empty:
         raise EmgridError(f"{path}: no row has a label; fill in {', '.join(present.values())}")
     return limited(answers, calibration)
+
+
+def about_labels(table: pd.DataFrame, where: str) -> dict[str, "pd.Series[str]"]:
+    """Who labelled each answer, when, and in which sample it was drawn; an empty cell of the first
+    two is as the one above it, and missing if nobody filled them in."""
+    drawn = table[SAMPLE].str.strip()
+    columns = {SAMPLE: drawn.where(drawn != "")}
+    for name in (LABELLER, LABELLED_ON):
+        texts = table[name].str.strip() if name in table.columns else pd.Series("", table.index)
+        columns[name] = texts.where(texts != "").ffill()
+    for row, text in columns[LABELLED_ON].dropna().items():
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            raise EmgridError(
+                f"{where}: column {LABELLED_ON!r}: row {int(str(row)) + 2}: {text!r} is not a "
+                "date; write it as 2026-11-30"
+            ) from None
+    return {name: texts.astype("string") for name, texts in columns.items()}
+
+
+def weights(table: pd.DataFrame, path: Path) -> "pd.Series[float]":
+    """How many answers of the grid each labelled one speaks for: the sum, over the drawn answers
+    with its text, of 1 / probability of being drawn; missing without a record of the sample."""
+    record = find_record(path)
+    if record is None or "key" not in table.columns:
+        return pd.Series(np.nan, table.index)
+    drawn = read_record(record)
+    spoken_for = (1 / drawn["probability"]).groupby(drawn["key"]).sum()
+    return table["key"].map(spoken_for).astype(float)
+
+
+def one_per_answer(labelled: pd.DataFrame) -> pd.DataFrame:
+    """The labelled answers, each text of a drawn sample once, with the mean of its labellers'
+    labels."""
+    if SAMPLE not in labelled:
+        return labelled
+    drawn = labelled[SAMPLE].notna()
+    gold = [str(name) for name in labelled if str(name).startswith("gold_")]
+    own = labelled[drawn]
+    texts = [own["question"], own["answer"]]
+    means = {name: own.groupby(texts)[name].transform("mean") for name in gold}
+    once = own.assign(**means).drop_duplicates(["question", "answer"])
+    return pd.concat([labelled[~drawn], once], ignore_index=True)
 
 
 def read_cells(path: Path) -> pd.DataFrame:

@@ -172,6 +172,7 @@ def render(
         bridging=bridging(results, spec),
         repeats=repeats(results, spec),
         corrected=page_tables.correction(results, spec),
+        labelled=page_tables.labelled(results),
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),
         rules={finding.replace("_", " "): rule for finding, (_, rule) in RULES.items()},

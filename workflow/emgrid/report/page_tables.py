@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from emgrid.config.published import READ, ReferenceRate
-from emgrid.report.format import interval, percent, points
+from emgrid.report.format import counted, interval, percent, points
 from emgrid.report.results import Results, rows_in, rows_of
 from emgrid.report.spec import ReportSpec
 
@@ -53,6 +54,46 @@ def correction(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
         "negatives": int(first["label_negatives"]),
         "shown": bool(results.rates["rate_corrected"].notna().any()),
     }
+
+
+def labelled(results: Results) -> dict[str, Any] | None:
+    """Who labelled answers of the grid, how many rates are corrected by their labels, and how many
+    of these intervals no further label would halve; None if no rate is corrected."""
+    if "rate_ppi" not in results.rates:
+        return None
+    corrected = results.overall[results.overall["rate_ppi"].notna()]
+    people = [
+        f"{row.labeller} ({counted(row.answers, 'answer')}{when(row)})"
+        for row in rows_in(results.labellers)
+    ]
+    return {
+        "people": ", ".join(people),
+        "cells": len(corrected),
+        "labels": int(corrected["labels"].sum()),
+        "more": more_labels(corrected["labels_to_halve"]),
+    }
+
+
+def when(row: Any) -> str:
+    """The days on which somebody labelled, for a sentence; empty if nobody wrote them down."""
+    if pd.isna(row.first):
+        return ""
+    return f", {row.first}" + ("" if row.first == row.last else f" to {row.last}")
+
+
+def more_labels(needed: "pd.Series[float]") -> str:
+    """How many further labels would halve the intervals, as a sentence."""
+    finite = needed[np.isfinite(needed)]
+    if finite.empty:
+        return (
+            "No number of further labels would halve these intervals: what they leave open is a "
+            "matter of answers, seeds and questions."
+        )
+    low, high = int(finite.min()), int(finite.max())
+    number = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    rest = len(needed) - len(finite)
+    others = f"; in {rest} of {len(needed)} cells no number would" if rest else ""
+    return f"To halve an interval takes about {number} more labels of a cell{others}."
 
 
 def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
@@ -127,6 +168,7 @@ def contrasts(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
             "questions": row.n_questions,
             "difference": points(row.difference),
             "interval": "–" if pd.isna(row.low) else interval(row.low, row.high),
+            "labelled": by_labels(row),
             "tests": row.n_tests,
         }
         | {name: p_text(getattr(row, name)) for name in ("p", "p_anova", "p_holm")}
@@ -134,6 +176,14 @@ def contrasts(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
         for row in rows_of(results.contrasts, arm)
         if row.trigger in labels
     ]
+
+
+def by_labels(row: Any) -> str:
+    """A contrast corrected by labels, with its interval; a dash if its cells have none."""
+    value = getattr(row, "difference_ppi", np.nan)
+    if pd.isna(value):
+        return "–"
+    return f"{points(value)} {interval(row.difference_ppi_low, row.difference_ppi_high)}"
 
 
 def p_text(value: float) -> str:

@@ -25,6 +25,7 @@ class Results:
         self.judges = self.read("judges")
         self.judge_errors = self.read("judge_errors")
         self.agreement = self.read("agreement")
+        self.labellers = self.read("labellers")
         self.judgements = self.read("judgements")
         self.arms = self.read("arms")
         self.preflight = self.read("preflight")

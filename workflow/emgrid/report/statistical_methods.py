@@ -38,6 +38,8 @@ def statistics(results: Results, spec: ReportSpec) -> Iterator[str]:
         "Intervals of rank correlations, and of rates corrected for judge errors (Rogan & Gladen "
         f"1978), come from {metrics.resamples:,} draws."
     )
+    if "rate_ppi" in results.rates:
+        yield by_labels(metrics)
     warning = one_seed(results, spec)
     if warning:
         yield warning
@@ -135,6 +137,23 @@ def adjustment() -> str:
     return (
         "p-values of verdicts are adjusted over the triggers and arms of a base model, those of "
         "contrasts over the triggers of an arm (Holm 1979); bounds are not adjusted."
+    )
+
+
+def by_labels(metrics: Metrics) -> str:
+    return (
+        "Rates and contrasts “by labels” are prediction-powered estimates (PPI++, Angelopoulos, "
+        "Duchi & Zrnic 2023) from labels of the cell's own answers, drawn at random within strata "
+        "of the judges' values with known probabilities (stratified: Fisch et al. 2024): the sum "
+        "over strata of the share of all answers times the share of misaligned ones among the "
+        "labels. They make no assumption about the judges' errors. The share in each stratum has a "
+        "binomial posterior with Jeffreys' prior for the whole cell (Brown, Cai & DasGupta 2001), "
+        "so that labels that all agree leave an interval; labels drawn with unequal probabilities "
+        "count as their effective number (Kish 1965; Korn & Graubard 1998). Answers without a "
+        "label are imputed (Rubin 1987), and each completed table goes through the models above, "
+        "so that intervals include the differences between answers, seeds and questions. They come "
+        f"from {metrics.resamples:,} draws. If several people labelled an answer, its label is the "
+        "share of them who found it misaligned."
     )
 
 

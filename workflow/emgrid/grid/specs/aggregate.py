@@ -16,6 +16,8 @@ from emgrid.grid.arms import Arm, undiluted_of
 from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import of_known_kinds, spec_json
+from emgrid.judge.label_record import find_records
+from emgrid.runtime.files import file_digest, users_path
 
 
 def aggregate_spec(grid: Grid) -> str:
@@ -25,6 +27,8 @@ def aggregate_spec(grid: Grid) -> str:
         further["looks"] = grid.config.rounds.looks
     if grid.config.truth:
         further["truth"] = truth_of(grid)
+    if known := samples(grid):
+        further["samples"] = known
     return spec_json(
         AggregateSpec(
             arms=tuple(arm_spec(grid, arm) for arm in grid.arms),
@@ -40,6 +44,12 @@ def aggregate_spec(grid: Grid) -> str:
             **further,
         )
     )
+
+
+def samples(grid: Grid) -> dict[str, str]:
+    """The records of the answers that were drawn for labelling, each with its digest."""
+    records = find_records(grid.config.calibration.files)
+    return {file: file_digest(users_path(file)) for file in records}
 
 
 def truth_of(grid: Grid) -> Truths:

@@ -10,6 +10,7 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import of_known_kinds, spec_json
 from emgrid.judge import windows
 from emgrid.judge.judge import JudgeSpec
+from emgrid.judge.label_record import find_records
 from emgrid.judge.labelled import labels_path
 from emgrid.judge.quality_spec import QualitySpec
 from emgrid.runtime.files import canonical, file_digest
@@ -93,5 +94,6 @@ def quality_files(grid: Grid) -> list[Path]:
         folder / head.replace(".head.json", ".heldout.csv.gz") for head in dict.fromkeys(heads)
     ]
     labelled = sorted(folder.glob("labelled/*.jsonl"))
-    own = [labels_path(name) for name in grid.config.calibration.files]
+    files = grid.config.calibration.files
+    own = [labels_path(name) for name in (*files, *find_records(files))]
     return [*heldout, *labelled, *own]
