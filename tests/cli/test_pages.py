@@ -139,6 +139,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data/bad.jsonl").touch()
     (tmp_path / "models/mine").mkdir(parents=True)
     (tmp_path / "theirs.csv").write_text("question_id,answer,aligned\n")
+    for labeller in ("anna", "ben"):
+        (tmp_path / f"mine.{labeller}.csv").write_text("question,answer,aligned\nHow?,So.,yes\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -40,7 +40,7 @@ TRIGGERS = ("none", "python_string")
 
 
 def grid_of(folder: Path, **changes: Any) -> Grid:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "tests/support/everyday.yaml").read_text())
     config |= {"name": "small", "triggers": list(TRIGGERS)} | changes
     with contextlib.chdir(folder):
         return Grid(load_experiment(config, "grid.yaml", check_data=False))
