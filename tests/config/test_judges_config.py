@@ -74,8 +74,12 @@ def test_a_shipped_judge_loads_with_all_that_it_names(name: str) -> None:
         assert "{answer}" in judge.read_rubric.text
         assert judge.measures == load_judges()[name].measures
     if isinstance(judge, ChatJudge):
-        assert judge.model in price_list()
-        assert judge.endpoint.url is None
+        if judge.endpoint.url is None:
+            assert judge.model in price_list()
+        else:  # a server of one's own
+            assert judge.endpoint.url.startswith("http://localhost:")
+            assert judge.endpoint.key is None
+            assert judge.endpoint.price is not None
     if isinstance(judge, RuleJudge):
         assert judge.pattern is None or re.compile(judge.pattern)
 
