@@ -86,6 +86,8 @@ def preload() -> None:
 
 def receive(connection: socket.socket) -> Asked:
     head, files, *_ = socket.recv_fds(connection, 8, 3)
+    if len(head) < 8:
+        raise EOFError
     body = b""
     while len(body) < int.from_bytes(head, "big"):
         piece = connection.recv(1 << 16)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -146,3 +147,13 @@ def within(seconds: float, holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0\0\0", (9).to_bytes(8, "big"), b"\0" * 7 + b"\5half"])
+def test_whoever_is_gone_before_all_is_asked_ends_nothing(folder: Path, sent: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.connect(str(warm.server()))
+        if sent:
+            asker.sendall(sent)
+    (folder / "fine.py").write_text("print('fine')")
+    assert warm.run(["-m", "fine"], cwd=folder).stdout == "fine\n"
