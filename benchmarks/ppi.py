@@ -25,6 +25,7 @@ from bars import Bar, Numbered
 from common import bar_line, write_manifest
 from emgrid.aggregate.cell_labels import CellLabels
 from emgrid.aggregate.correction import Errors, corrected
+from emgrid.aggregate.draw_labels import deviations, order_of_picks
 from emgrid.aggregate.estimates import Comparison, Side
 from emgrid.aggregate.ppi_intervals import (
     Corrected,
@@ -36,7 +37,6 @@ from emgrid.aggregate.ppi_intervals import (
 from emgrid.aggregate.rate_estimates import RateEstimate, rate_estimates
 from emgrid.aggregate.statistics import Counts, Estimate, Integers
 from emgrid.config.priors import USUAL, prior_sets
-from emgrid.judge.draw_labels import deviations, order_of_picks
 from simulated_counts import SPREADS, Design, counts, name_of, simulate
 
 PRIORS = prior_sets()[USUAL]

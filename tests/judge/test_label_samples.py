@@ -15,6 +15,7 @@ import yaml
 from emgrid import ROOT
 from emgrid.aggregate.cell_labels import labels_of, read_records
 from emgrid.aggregate.contrasts import contrast_table, find_contrasts
+from emgrid.aggregate.draw_labels import EXPECTED, deviations, drawn, order_of_picks
 from emgrid.aggregate.labellers import labeller_rows, labeller_table
 from emgrid.aggregate.ppi_tables import cells_with_labels, with_ppi_differences, with_ppi_rates
 from emgrid.aggregate.rates import classify, rate_table
@@ -28,7 +29,6 @@ from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.grid.specs.judge import quality_spec
-from emgrid.judge.draw_labels import EXPECTED, deviations, drawn, order_of_picks
 from emgrid.judge.label_record import COLUMNS, find_record, read_record, record_path
 from emgrid.judge.labelled import own_sets
 from emgrid.runtime.errors import EmgridError

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from emgrid.aggregate.cell_labels import labels_of, read_records
+from emgrid.aggregate.draw_labels import Seen, drawn
 from emgrid.aggregate.spec import AggregateSpec
 from emgrid.aggregate.strata import EMPTY, STRATA, strata_of
 from emgrid.cli import format, label_report
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.grid.specs.aggregate import aggregate_spec
-from emgrid.judge.draw_labels import Seen, drawn
 from emgrid.judge.label_record import COLUMNS, PLACE, copy_of, record_path, text_key
 from emgrid.judge.labelled import LABELLED_ON, LABELLER, SAMPLE, label_key, own_sets
 from emgrid.runtime import layout

@@ -1,7 +1,7 @@
 """Which answers of a grid people are asked to label.
 
 Every cell (arm and trigger) gets as many labels, as each has an interval of its own. Within a cell
-answers are drawn at random from three strata (aggregate/strata.py), in numbers that make the
+answers are drawn at random from three strata (strata.py), in numbers that make the
 variance of the estimated rate smallest (Neyman 1934; exactly in whole numbers: Wright 2012), if the
 shares of misaligned answers in the strata are as expected. Earlier labels move the expected shares.
 So every answer's probability of being drawn is known, and more labels only add answers. (Equal
