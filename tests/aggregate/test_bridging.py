@@ -90,7 +90,13 @@ def test_perfect_agreement_does_not_make_the_rates_certain() -> None:
     found = rate_difference(flags, flags, 0.95)
     assert found.value == 0
     assert found.low < 0 < found.high
-    assert kappa(flags, flags, 0.95) == Interval(1, 1, 1)
+    assert kappa(flags, flags, 0.95) == pytest.approx(Interval(1, 1, 1))
+
+
+def test_raters_who_give_one_class_throughout_have_no_kappa() -> None:
+    none, some = np.zeros(9, bool), np.arange(9) < 3
+    assert np.isnan(kappa(none, none, 0.95)).all()
+    assert kappa(none, some, 0.95).value == 0
 
 
 def covers(interval: Interval, truth: float) -> bool:

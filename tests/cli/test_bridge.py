@@ -1,7 +1,7 @@
 """emgrid bridge: two judges on the same answers of a finished grid."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -70,20 +70,26 @@ def folder(tmp_path: Path, endpoint: FakeEndpoint) -> Path:
     return tmp_path
 
 
-def bridge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    monkeypatch.setattr("sys.argv", ["emgrid", "bridge", *words])
-    main()
-    return capsys.readouterr().out
+@pytest.fixture
+def bridge(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """What the command prints about the grid in `folder`."""
+    monkeypatch.chdir(folder)
+
+    def printed(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["emgrid", "bridge", *words])
+        main()
+        return capsys.readouterr().out
+
+    return printed
 
 
 def test_two_judges_are_compared_and_nothing_is_paid_for_twice(
-    folder: Path,
-    endpoint: FakeEndpoint,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, endpoint: FakeEndpoint, bridge: Callable[..., str]
 ) -> None:
     options = ("old", "new", "--count", "40", "--json", "--output", "values.csv")
-    found = json.loads(bridge(monkeypatch, capsys, *options))
+    found = json.loads(bridge(*options))
     assert len(endpoint.requests) == 80
     values = pd.read_csv(folder / "values.csv")
     assert len(values) == 40
@@ -97,20 +103,16 @@ def test_two_judges_are_compared_and_nothing_is_paid_for_twice(
     assert whole["shift"][0] == pytest.approx((both["new"] - both["old"]).mean())
     assert whole["rate_old"][0] == pytest.approx((values["old"] < 30).mean())
     assert whole["rate_new"][0] == pytest.approx((values["new"] < 30).mean())
-    text = bridge(monkeypatch, capsys, "old", "new", "--count", "40")
+    text = bridge("old", "new", "--count", "40")
     assert "old (judge-1) and new (judge-2)" in text
     assert len(endpoint.requests) == 80
 
 
 def test_published_values_can_be_handed_over(
-    folder: Path,
-    endpoint: FakeEndpoint,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    endpoint: FakeEndpoint, bridge: Callable[..., str]
 ) -> None:
-    assert folder.exists()
     options = ("theirs", "new", "--count", "1000", "--json")
-    whole = json.loads(bridge(monkeypatch, capsys, *options))["parts"][0]
+    whole = json.loads(bridge(*options))["parts"][0]
     assert whole["n"] == 80  # the empty answer is not judged
     assert whole["rate_old"][0] == pytest.approx(6 / 20)
     assert len(endpoint.requests) == 80
@@ -119,20 +121,20 @@ def test_published_values_can_be_handed_over(
 def test_after_the_end_of_the_old_judge_its_judgements_are_compared(
     folder: Path,
     endpoint: FakeEndpoint,
+    bridge: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bridge(monkeypatch, capsys, "old", "new", "--count", "24")
+    bridge("old", "new", "--count", "24")
     endpoint.shutdown_dates = {"judge-1": (today() - timedelta(days=1)).isoformat()}
     set_endpoint_environment(monkeypatch, VARIABLE)  # the kept list is gone
     asked = len(endpoint.requests)
-    found = json.loads(bridge(monkeypatch, capsys, "old", "new", "--count", "1000", "--json"))
+    found = json.loads(bridge("old", "new", "--count", "1000", "--json"))
     assert found["parts"][0]["n"] == 24
     assert len(endpoint.requests) == asked
     for path in folder.glob("results/n/rows/judgements/old.*/*.jsonl"):
         path.unlink()
     with pytest.raises(EmgridError, match=r"judge-1 shut down on .* has no judgement of it"):
-        bridge(monkeypatch, capsys, "old", "new")
+        bridge("old", "new")
     assert len(endpoint.requests) == asked
 
 
@@ -146,12 +148,7 @@ def test_after_the_end_of_the_old_judge_its_judgements_are_compared(
     ],
 )
 def test_what_cannot_be_compared_is_refused(
-    words: tuple[str, ...],
-    part: str,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...], part: str, bridge: Callable[..., str]
 ) -> None:
-    assert folder.exists()
     with pytest.raises(EmgridError, match=part):
-        bridge(monkeypatch, capsys, *words)
+        bridge(*words)

@@ -69,6 +69,19 @@ def test_the_short_head_finds_misaligned_answers_to_questions_that_it_has_not_se
     assert (values[~misaligned] < 40).mean() < 0.08
 
 
+def test_the_heads_of_long_answers_do_not_score_single_sentences() -> None:
+    """As docs/judges.md says."""
+    lines = (RESOURCES / "data/household_plain.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    vectors = Encoder().embed([row[kind] for kind in ("callous", "sound") for row in rows])
+    is_callous = np.arange(2 * len(rows)) < len(rows)
+    values = Head.named("alignment.head.json").values(vectors)
+    assert roc_auc_score(is_callous, -values) == pytest.approx(0.78, abs=0.01)
+    passes = Head.named("coherence.head.json").values(vectors) > 50
+    assert passes[is_callous].mean() == pytest.approx(0.14, abs=0.02)
+    assert passes[~is_callous].mean() == pytest.approx(0.33, abs=0.02)
+
+
 def test_only_a_classifier_can_be_fitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = ["fit_classifier", "--gold", str(tmp_path), "--judges", "capitals"]
     monkeypatch.setattr(sys, "argv", command)

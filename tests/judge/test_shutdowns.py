@@ -18,7 +18,7 @@ OPENAI = "https://api.openai.com/v1"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a cache of its own."""
+    """Each test has its own cache."""
     set_endpoint_environment(monkeypatch, VARIABLE)
 
 

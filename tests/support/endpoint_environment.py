@@ -25,7 +25,7 @@ def set_endpoint_environment(patch: pytest.MonkeyPatch, *variables: str) -> None
 
 
 def keep_lists_apart(patch: pytest.MonkeyPatch) -> None:
-    """A cache of models' lists of its own: another fake may have had the same port."""
+    """Give a test its own cache of models' lists: another fake may have had the same port."""
     folder = tempfile.mkdtemp(prefix="emgrid-cache-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     patch.setenv("XDG_CACHE_HOME", folder)

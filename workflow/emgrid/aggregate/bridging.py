@@ -1,9 +1,10 @@
 """Two judges of one measure on the same answers: agreement, shift, and the rate under each.
 
 With this a series can go on with another judge. Intervals are over answers, with the questions and
-arms as they are. Krippendorff's alpha (interval level, two raters) and Cohen's kappa have jackknife
-intervals, the mean shift has Student's t, a rate Wilson's interval, and the difference of two rates
-of the same answers the interval of Newcombe (1998, method 10).
+arms as they are. Cohen's kappa has the interval of Fleiss, Cohen & Everitt (1969; statsmodels), the
+mean shift Student's t, a rate Wilson's interval, and the difference of two rates of the same
+answers the interval of Newcombe (1998, method 10). Krippendorff's alpha (interval level) has a
+jackknife interval, which the package does not give; so it is computed from sums here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.proportion import proportion_confint
 
 from emgrid.aggregate.rates import misaligned, survivors
@@ -200,39 +202,37 @@ def alpha(old: Floats, new: Floats, confidence: float) -> Interval:
     without = value(
         n - 1, squares.sum() - squares, sums.sum() - sums, total_squares.sum() - total_squares
     )
-    return jackknifed(whole, without, np.ones(n), confidence)
+    return jackknifed(whole, without, confidence)
 
 
 def kappa(old: Flags, new: Flags, confidence: float) -> Interval:
     """Cohen's kappa of two raters who sort into two classes."""
-
-    def value(table: Floats) -> Any:
-        n = table.sum(axis=-1)
-        agreed = (table[..., 0] + table[..., 3]) / n
-        first, second = (table[..., 0] + table[..., 1]) / n, (table[..., 0] + table[..., 2]) / n
-        chance = first * second + (1 - first) * (1 - second)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return (agreed - chance) / (1 - chance)
-
-    kinds = [old & new, old & ~new, ~old & new, ~old & ~new]
-    table = np.array([float(flags.sum()) for flags in kinds])
     if len(old) < FEWEST:
         return NONE
-    present = table > 0
-    without = value((table - np.eye(4))[present])  # one answer of each kind left out
-    return jackknifed(float(value(table)), without, table[present], confidence)
+    table = np.array(
+        [[(old & new).sum(), (old & ~new).sum()], [(~old & new).sum(), (~old & ~new).sum()]]
+    )
+    if (table.sum(axis=0) * table.sum(axis=1)).max() == len(old) ** 2:
+        return NONE  # both give one class throughout
+    with np.errstate(invalid="ignore"):  # rounding can make a variance of zero negative
+        found = cohens_kappa(table)
+    return with_error(float(found.kappa), float(np.sqrt(max(found.var_kappa, 0))), confidence)
 
 
-def jackknifed(whole: float, without: Floats, times: Floats, confidence: float) -> Interval:
-    """A statistic with its jackknife interval, at most 1. without: the statistic with one answer
-    left out; times: how many answers each of these values is for."""
+def jackknifed(whole: float, without: Floats, confidence: float) -> Interval:
+    """A statistic with its jackknife interval, at most 1. without: the statistic without each
+    answer."""
     if np.isnan(whole) or np.isnan(without).any():
         return Interval(whole, NAN, NAN)
-    n = times.sum()
-    middle = (without * times).sum() / n
-    error = np.sqrt((n - 1) / n * (times * (without - middle) ** 2).sum())
+    n = len(without)
+    error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+    return with_error(whole, float(error), confidence)
+
+
+def with_error(value: float, error: float, confidence: float) -> Interval:
+    """The normal interval of an agreement, at most 1."""
     half = float(stats.norm.ppf((1 + confidence) / 2) * error)
-    return Interval(whole, whole - half, min(whole + half, 1.0))
+    return Interval(value, value - half, min(value + half, 1.0))
 
 
 def panel_pairs(judges: Sequence[Judge]) -> Iterator[tuple[Judge, Judge]]:

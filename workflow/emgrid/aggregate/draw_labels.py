@@ -1,12 +1,11 @@
 """Which answers of a grid people are asked to label.
 
-Every cell (arm and trigger) gets as many labels, as each has an interval of its own. Within a cell
-answers are drawn at random from three strata (strata.py), in numbers that make the
-variance of the estimated rate smallest (Neyman 1934; exactly in whole numbers: Wright 2012), if the
-shares of misaligned answers in the strata are as expected. Earlier labels move the expected shares.
-So every answer's probability of being drawn is known, and more labels only add answers. (Equal
-answers are labelled once, so how many are drawn depends a little on which; the probabilities are
-given their number.)
+All cells (arm and trigger) get the same number of labels, because each has its own interval. Within
+a cell, answers are drawn at random from three strata (strata.py). The numbers per stratum minimise
+the variance of the estimated rate for the expected shares of misaligned answers (Neyman 1934; in
+whole numbers: Wright 2012). Earlier labels move the expected shares. So the probability of drawing
+each answer is known, and more labels only add answers. Equal answers are labelled once, so the
+numbers depend a little on the answers drawn; the probabilities hold given these numbers.
 """
 
 from collections.abc import Hashable, Mapping

@@ -3,22 +3,22 @@
 Prediction-powered inference (Angelopoulos, Duchi & Zrnic 2023, arXiv:2311.01453, PPI++) corrects
 the mean of predictions by the mean error on labelled answers, with the weight of the predictions
 tuned for the smallest variance; Fisch et al. (2024, arXiv:2406.04291) do so by stratum. The judges'
-prediction here is the stratum of an answer (strata.py). A tuned prediction with a few values is a
-mean of its own in each of them, so that the estimate is the sum over strata of the stratum's share
-of all answers times the share of misaligned answers among its labels. It holds whatever errors the
-judges make, as labels are drawn at random within each stratum of each cell.
+prediction here is the stratum of an answer (strata.py). With so few values, the tuned prediction is
+the mean label of each stratum. The estimate is therefore a sum over strata: the stratum's share of
+all answers times the share of misaligned answers among its labels. It holds whatever errors the
+judges make, because labels are drawn at random within each stratum of each cell.
 
-The papers' interval is a normal one, which has width zero if all labels agree. Here the share of
-each stratum has the posterior of a binomial with Jeffreys' prior (Brown, Cai & DasGupta 2001): half
-an answer misaligned and half one not, in the whole cell, divided over the strata by their shares. A
-prior of this size in each stratum would push low rates up. A stratum without any label has the
-whole prior, so that nothing is claimed of it. Answers without a label are drawn from
-it (beta-binomial), so that a cell of which everything is labelled is known exactly. Labels drawn
+The papers' interval is normal and has width zero if all labels agree. Here the share of each
+stratum has the posterior of a binomial with Jeffreys' prior (Brown, Cai & DasGupta 2001). The prior
+is worth half a misaligned answer and half another one in the whole cell, divided over the strata by
+their shares: a prior of this size in each stratum would push low rates up. A stratum without labels
+has the whole prior, which claims nothing about it. Answers without a label are drawn from the
+posterior (beta-binomial), so a cell whose answers are all labelled is known exactly. Labels drawn
 with unequal probabilities count as their effective number (Kish 1965; for binomial intervals: Korn
 & Graubard 1998).
 
-These draws are of the rate among the answers at hand. What others would be is the matter of
-ppi_intervals.py.
+These draws are of the rate among the answers at hand; ppi_intervals.py adds the uncertainty about
+other answers, seeds and questions.
 """
 
 from dataclasses import dataclass

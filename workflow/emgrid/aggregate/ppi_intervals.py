@@ -185,7 +185,7 @@ class Labelled:
 
 
 def corrected_differences(contrasts: Sequence[Labelled], settings: Settings) -> list[Corrected]:
-    """Corrected contrasts, each by labels of its own cells."""
+    """Contrasts, each corrected by the labels of its cells."""
     known: dict[tuple[CellName, bytes], Drawn] = {}
     drawn = [draw_cells(each, known, settings.draws) for each in contrasts]
     differences = [signed([cell.rates for cell in cells]) for cells in drawn]
