@@ -230,6 +230,9 @@ class VllmEngine:
         prompt_tokens = len(output.prompt_token_ids)
         return completion(self.chat, request, prompt_tokens, tokens, logprob, sampling)
 
+    def share(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Nothing to do: vLLM's cache holds what prompts begin with."""
+
     def read(self, prompts: Sequence[list[int]]) -> "PrefixedPrompts":
         """Prompts, to score several continuations of each."""
         return PrefixedPrompts(self, prompts)
