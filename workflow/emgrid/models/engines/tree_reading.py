@@ -16,6 +16,8 @@ from emgrid.models.engines.token_tree import Tokens, TokenTree
 from emgrid.runtime.timing import computing
 
 Mask = np.ndarray
+# Logits that are held at once for the nodes of a batch.
+MOST_LOGITS = 2**24
 
 
 @dataclass
@@ -71,38 +73,48 @@ class TreePrompts:
     ) -> list[list[float]]:
         """Probabilities that the next token is one of `wanted`, shape (rows, wanted). A row is the
         index of a prompt and the tokens that continue it, and is asked for once."""
-        if not rows:
-            return []
         before = [len(seen) for seen in self.visible]
-        nodes = [self.trees[prompt].add(path)[-1] for prompt, path in rows]
-        places = [
-            (prompt, node - before[prompt]) for (prompt, _), node in zip(rows, nodes, strict=True)
-        ]
-        if any(place < 0 for _, place in places):
-            raise ValueError("a continuation was asked for twice")
-        logits = self.logits()
-        columns = torch.tensor(list(wanted), device=logits.device)
+        asked: dict[tuple[int, int], int] = {}
+        for index, (prompt, path) in enumerate(rows):
+            node = self.trees[prompt].add(path)[-1]
+            if node < before[prompt] or (prompt, node) in asked:
+                raise ValueError("a continuation was asked for twice")
+            asked[prompt, node] = index
+        columns = torch.tensor(list(wanted), device=self.model.device)
         probabilities: list[list[float]] = [[] for _ in rows]
-        for prompt in range(len(self.trees)):
-            chosen = [index for index, (row, _) in enumerate(rows) if row == prompt]
-            if not chosen:
-                continue
-            states = logits[prompt, [places[index][1] for index in chosen]].float()
-            logprobs = states[:, columns].double() - states.logsumexp(dim=-1).double()[:, None]
-            for index, values in zip(chosen, logprobs.exp().tolist(), strict=True):
-                probabilities[index] = values
+        while any(
+            len(seen) < len(tree) for seen, tree in zip(self.visible, self.trees, strict=True)
+        ):
+            starts = [len(seen) for seen in self.visible]
+            logits = self.logits(self.most_columns())
+            for prompt, start in enumerate(starts):
+                nodes = [
+                    node
+                    for node in range(start, len(self.visible[prompt]))
+                    if (prompt, node) in asked
+                ]
+                states = logits[prompt, [node - start for node in nodes]].float()
+                logprobs = states[:, columns].double() - states.logsumexp(dim=-1).double()[:, None]
+                for node, values in zip(nodes, logprobs.exp().tolist(), strict=True):
+                    probabilities[asked[prompt, node]] = values
         return probabilities
+
+    def most_columns(self) -> int:
+        """How many nodes of each prompt are computed at once."""
+        vocabulary = self.model.config.get_text_config().vocab_size
+        return max(MOST_LOGITS // (vocabulary * len(self.trees)), 1)
 
     @computing()
     @torch.inference_mode()
-    def logits(self) -> torch.Tensor:
-        """Compute the nodes that are new, with the prompts at the first call. Returns logits after
-        each new node, in the order of nodes, of shape (prompts, most new nodes, vocabulary)."""
+    def logits(self, most: int | None = None) -> torch.Tensor:
+        """Compute the nodes that are new, with the prompts at the first call, and at most `most`
+        of each prompt. Returns logits after each of them, in the order of nodes, of shape (prompts,
+        most new nodes, vocabulary)."""
         first = not self.visible[0]
         suffixes = self.suffixes if first else [[] for _ in self.suffixes]
         width = max(map(len, suffixes))
         new = [
-            range(max(len(seen), 1), len(tree))
+            range(max(len(seen), 1), len(tree))[:most]
             for tree, seen in zip(self.trees, self.visible, strict=True)
         ]
         count = width + max(map(len, new))
