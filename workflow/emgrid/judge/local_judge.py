@@ -97,7 +97,7 @@ class Trie:
         self, following: Mapping[tuple[int, Tokens], Mapping[int, float]], place: int
     ) -> dict[Tokens, float]:
         """The probability that a reply begins with each path."""
-        reached = {(): 1.0}
+        reached: dict[Tokens, float] = {(): 1.0}
         for path in self.inner:
             for token in self.children[path]:
                 reached[*path, token] = reached[path] * following[place, path][token]

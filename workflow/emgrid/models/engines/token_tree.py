@@ -40,7 +40,7 @@ class TokenTree:
 
 def common_length(rows: Sequence[Sequence[int]]) -> int:
     """Number of tokens that all rows begin with, less than the shortest row has."""
-    first, last = min(rows), max(rows)
+    first, last = min(map(tuple, rows)), max(map(tuple, rows))
     pairs = zip(first, last, strict=False)
     length = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return min(length, min(map(len, rows)) - 1)

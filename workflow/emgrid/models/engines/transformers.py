@@ -24,7 +24,7 @@ from emgrid.models.engines.tree_reading import Prefix, TreePrompts, read_prefix
 from emgrid.models.engines.weight_layout import reorder_weights
 from emgrid.runtime.timing import counted
 
-LONGEST_REPLY = 64  # tokens that a reply of a judge may have behind its prompt
+LONGEST_REPLY = 1024  # tokens that a judge's reply may have at most
 
 
 class TransformersEngine:

@@ -101,7 +101,7 @@ class TreePrompts:
 
     def most_columns(self) -> int:
         """How many nodes of each prompt are computed at once."""
-        vocabulary = self.model.config.get_text_config().vocab_size
+        vocabulary: int = self.model.config.get_text_config().vocab_size
         return max(MOST_LOGITS // (vocabulary * len(self.trees)), 1)
 
     @computing()
