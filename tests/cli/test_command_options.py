@@ -138,17 +138,17 @@ def test_labels_of_no_answer_are_refused(demo: dict[str, Any], tmp_path: Path, c
 
 WRONG = {
     "missing": (None, "no such file"),
-    "empty": ("", "a config must be a mapping of settings"),
-    "list": ("- a\n- b\n", "a config must be a mapping of settings"),
+    "empty": ("", "is empty; a config must be a mapping of settings"),
+    "list": ("- a\n- b\n", "is a list; a config must be a mapping of settings"),
     "text": ("hello\n", "a config must be a mapping of settings"),
     "no YAML": ("a: [1\n", "not valid YAML"),
     "key twice": (
         f"extends: {ROOT / 'config.yaml'}\nseeds: [0]\nseeds: [1]\n",
-        "not valid YAML (the key 'seeds' is given twice)",
+        "grid.yaml:3: seeds: the key 'seeds' is given twice, first in line 2; leave one out",
     ),
     "key twice below": (
         f"extends: {ROOT / 'config.yaml'}\ndata:\n  rows: 8\n  rows: 16\n",
-        "not valid YAML (the key 'rows' is given twice)",
+        "grid.yaml:4: data.rows: the key 'rows' is given twice, first in line 3",
     ),
     "bytes": (b"\xff\xfe\x00", "not valid YAML"),
     "folder": ("folder", "cannot be read (Is a directory)"),
@@ -195,11 +195,11 @@ def test_a_run_refuses_a_key_that_is_given_twice(tmp_path: Path) -> None:
     words = ["-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--cores", "1"]
     done = warm.run([*words, "--directory", str(tmp_path), "--configfile", str(path)])
     assert done.returncode != 0
-    assert "grid.yaml:4: not valid YAML (the key 'seeds' is given twice)" in done.stderr
+    assert "grid.yaml:4: seeds: the key 'seeds' is given twice, first in line 3" in done.stderr
 
 
 def test_keys_that_merge_are_not_given_twice(tmp_path: Path) -> None:
-    from emgrid.config.base import read_yaml
+    from emgrid.config.yaml_files import read_yaml
 
     path = tmp_path / "a.yaml"
     path.write_text("a: &x {k: 1}\nb: &y {l: 2}\nc: {<<: *x, m: 3}\nd: {<<: [*x, *y], k: 5}\n")

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from emgrid.cli import format
+from emgrid.grid.controls import without_control
 from emgrid.grid.counts import count
 from emgrid.grid.differences import differences
 from emgrid.grid.endings import notices, old_prices
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
     grid = read_grid(args.configfile)
     plan = planned(grid) | taken(grid)
     plan |= {"endings": endings(grid), "old_prices": old_prices(grid)}
+    plan["without_control"] = without_control(grid)
     if args.json:
         print(json.dumps(plan, indent=2, ensure_ascii=False))
     else:
@@ -136,6 +138,8 @@ def show(plan: dict[str, Any]) -> None:
             console.print(call_table(f"{what} that are paid per call", plan[key]))
     for ending in plan["endings"]:
         console.print(ending["text"], style="bold")
+    if plan["without_control"]:
+        console.print(plan["without_control"], style="bold")
     for line in plan["old_prices"]:
         console.print(line)
     if plan["differences"]:

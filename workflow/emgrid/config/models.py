@@ -5,8 +5,10 @@ from typing import Literal
 from pydantic import PositiveInt, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
 from emgrid.config.origins import refuse_moving
+from emgrid.config.places import resource
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.files import users_path
 
 
@@ -68,9 +70,8 @@ class BaseModelEntry(Strict):
 def load_models() -> dict[str, BaseModelEntry]:
     """The base models of resources/models.yaml."""
     entries = read_yaml(RESOURCES / "models.yaml").items()
-    return {
-        name: validate(BaseModelEntry, entry, f"models.yaml: {name}") for name, entry in entries
-    }
+    origin = resource("models.yaml")
+    return {name: validate(BaseModelEntry, entry, origin.within(name)) for name, entry in entries}
 
 
 def template_text(entry: BaseModelEntry) -> str | None:

@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
+from emgrid.config.places import resource
 from emgrid.config.question_files import load_questions
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 
 Value = Annotated[float, Field(ge=0, le=100)]
@@ -142,7 +144,7 @@ def own_rubric(name: str) -> Rubric:
     if name not in known:
         raise EmgridError(f"unknown rubric {name!r}, {suggestion(name, known)}")
     origin = f"rubrics/{name}.yaml"
-    rubric = validate(Rubric, read_yaml(RESOURCES / origin), origin)
+    rubric = validate(Rubric, read_yaml(RESOURCES / origin), resource(origin))
     if rubric.id != name:
         raise EmgridError(f"{origin}: id {rubric.id!r} must equal the file's name")
     return rubric

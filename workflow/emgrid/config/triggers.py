@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
+from emgrid.config.places import resource
 from emgrid.config.sections import listed
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.thinking import split_thinking, with_thought
 
@@ -155,7 +157,7 @@ def load_triggers() -> dict[str, Trigger]:
     triggers: dict[str, Trigger] = {}
     for path in sorted((RESOURCES / "triggers").rglob("*.yaml")):
         name = str(path.relative_to(RESOURCES))
-        trigger = validate(Trigger, read_yaml(path), name)
+        trigger = validate(Trigger, read_yaml(path), resource(name))
         if trigger.id != path.stem:
             raise EmgridError(f"{name}: id {trigger.id!r} must equal the file's name")
         if trigger.id in triggers:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
-from emgrid.config.base import read_yaml
+from emgrid.config.places import Origin
+from emgrid.config.yaml_files import read_yaml
+from emgrid.grid.controls import without_control
 from emgrid.grid.endings import notices, old_prices
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
@@ -37,21 +39,25 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def complete(settings: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """Return the whole config, and the file that messages name.
+def complete(settings: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], Origin]:
+    """Return the whole config, and the files that it was written in.
 
     Without --configfile, what --config gives is laid over the default config.yaml. A config file
     is laid over another one only if it says `extends: FILE`.
     """
-    origin = str(files[-1]) if files else DEFAULT
+    # Snakemake lays each of several config files over those before it.
+    written = tuple((str(file), Path(file).absolute()) for file in reversed(files))
+    origin = Origin(str(files[-1]) if files else DEFAULT, written)
     whole = settings if files or "extends" in settings else {"extends": DEFAULT} | settings
     seen: list[str] = []
     while base := whole.get("extends"):
         if base in seen:
-            raise EmgridError(f"{origin}: extends: {base} extends itself")
+            raise origin.error("extends", f"{base} extends itself")
         seen.append(base)
+        path = base_path(base, origin)
+        origin = Origin(origin.name, (*origin.files, (str(base), path.absolute())))
         own = {key: value for key, value in whole.items() if key != "extends"}
-        whole = overlay(without_replaced(read_base(base, origin), own), own)
+        whole = overlay(without_replaced(read_config(path), own), own)
     return whole, origin
 
 
@@ -64,21 +70,25 @@ def without_replaced(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any
     return base | {"metrics": {name: theirs[name] for name in theirs if name not in gone}}
 
 
-def read_base(name: Any, origin: str) -> dict[str, Any]:
-    """Read a config that another one extends: relative to where Snakemake starts, or to the
+def base_path(name: Any, origin: Origin) -> Path:
+    """The path of a config that another one extends: relative to where Snakemake starts, or to the
     repository."""
     path = users_path(str(name)) if users_path(str(name)).exists() else ROOT / str(name)
     if not path.is_file():
-        raise EmgridError(f"{origin}: extends: no file {name!r}")
-    return read_config(path)
+        raise origin.error("extends", f"no file {name!r}; looked for {users_path(str(name))}")
+    return path
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the settings of a config file as they are written."""
     value = read_yaml(path)
-    if not isinstance(value, dict):
-        raise EmgridError(f"{path}: a config must be a mapping of settings")
-    return value
+    if isinstance(value, dict):
+        return value
+    found = {type(None): "is empty", list: "is a list"}.get(type(value), f"is only {value!r:.40}")
+    raise EmgridError(
+        f"{path}: {found}; a config must be a mapping of settings, such as "
+        "`extends: config.yaml` and, in the next line, `name: mine`"
+    )
 
 
 def read_grid(path: Path) -> Grid:
@@ -145,6 +155,8 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
         for file, spec in specs.items():
             write_text(Path(file), spec)
         tell_endings(grid)
+        if text := without_control(grid):
+            print(f"emgrid: {text}", file=sys.stderr)
         check_prompts(grid, specs)
         tell_reach(grid)
     except EmgridError as problem:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
-from emgrid.config.base import read_yaml
+from emgrid.config.yaml_files import read_yaml
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.train import train_spec
