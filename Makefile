@@ -1,7 +1,7 @@
 # `make run` and `make test` set up .venv by themselves; a second call reuses it.
 PYTHON ?= python3.11
 CONFIG ?= config.yaml
-# workstation, or slurm on a cluster's login node.
+# workstation, slurm on a cluster's login node, or the folder of a profile of your own.
 PROFILE ?= workstation
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,9 +9,8 @@ READY := $(VENV)/.ready
 
 .PHONY: run test lint types unit unit-grids unit-rest bench clean
 
-run: $(READY) $(if $(filter slurm,$(PROFILE)),$(VENV)/.slurm)
-	$(BIN)/snakemake --profile workflow/profiles/$(PROFILE) --configfile $(CONFIG)
-	@$(BIN)/python -m emgrid.cli.summary $(CONFIG)
+run: $(READY) $(if $(findstring slurm,$(PROFILE)),$(VENV)/.slurm)
+	@$(BIN)/emgrid run "$(CONFIG)" --profile "$(PROFILE)"
 
 test: lint types unit
 

@@ -1,6 +1,5 @@
 """Every command takes --configfile and --json, and ends in one line where something is wrong."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -12,23 +11,21 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.cli import labels
-from emgrid.cli.main import main, parser
+from emgrid.cli.commands_page import commands
+from emgrid.cli.main import main
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.planning.spread import Spread
 from emgrid.runtime.errors import EmgridError
 from support import warm
 
-
-def commands() -> dict[str, argparse.ArgumentParser]:
-    (found,) = [
-        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
-    ]
-    return dict(found.choices)
-
-
-NAMES = sorted(commands())
+NAMES = sorted(set(commands()) - {"init", "run"})
 NEEDED = {"labels": ["sheet.csv"], "bridge": ["old", "new"]}
+
+
+def parsed(name: str, *words: str) -> dict[str, Any]:
+    """What a command takes from its words, without running it."""
+    return dict(commands()[name].make_context(name, list(words)).params)
 
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -36,29 +33,38 @@ def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_the_commands_of_the_readme() -> None:
-    assert {"plan", "why", "status", "gc", "power", "labels", "bridge"} <= set(NAMES)
+    known = {"init", "run", "plan", "why", "status", "gc", "power", "labels", "bridge"}
+    assert known <= set(commands())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_command_takes_a_configfile_and_json(name: str) -> None:
-    words = [name, "--configfile", "mine.yaml", "--json", *NEEDED.get(name, [])]
-    args = parser().parse_args(words)
-    assert args.json is True
-    given = args.files if name == "gc" else [args.configfile]
-    assert given == [Path("mine.yaml")]
-    plain = parser().parse_args([name, *NEEDED.get(name, [])])
-    assert plain.json is False
+    found = parsed(name, "--configfile", "mine.yaml", "--json", *NEEDED.get(name, []))
+    assert found["as_json"] is True
+    given = found["files"] if name == "gc" else [found["configfile"]]
+    assert list(given) == [Path("mine.yaml")]
+    assert parsed(name, *NEEDED.get(name, []))["as_json"] is False
 
 
 def test_gc_takes_several_configs_either_way() -> None:
-    words = ["gc", "a.yaml", "b.yaml", "--configfile", "c.yaml", "--configfile", "d.yaml"]
-    args = parser().parse_args(words)
-    assert sorted(map(str, [*args.files, *args.configs])) == [
-        "a.yaml",
-        "b.yaml",
-        "c.yaml",
-        "d.yaml",
-    ]
+    words = ["a.yaml", "b.yaml", "--configfile", "c.yaml", "--configfile", "d.yaml"]
+    found = parsed("gc", *words)
+    assert list(found["configs"]) == [Path("a.yaml"), Path("b.yaml")]
+    assert list(found["files"]) == [Path("c.yaml"), Path("d.yaml")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sheet.csv", "--labellers", "anna", "ben", "--count", "8"],
+        ["--labellers", "anna", "--labellers", "ben", "--count", "8", "sheet.csv"],
+        ["--count", "8", "sheet.csv", "--labellers", "anna", "ben"],
+    ],
+)
+def test_labels_takes_several_labellers(words: list[str]) -> None:
+    found = parsed("labels", *words)
+    assert list(found["labellers"]) == ["anna", "ben"]
+    assert (list(found["files"]), found["count"]) == ([Path("sheet.csv")], 8)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from rich.table import Table
 from emgrid.aggregate.citing import warning
 from emgrid.aggregate.plausibility import misaligned_bases
 from emgrid.aggregate.truth import counts_text, truth_table
+from emgrid.cli.project import open_grid, root_of
 from emgrid.config.sections import Metrics
 from emgrid.grid.grid import Grid
-from emgrid.grid.snakefile import read_grid
 from emgrid.grid.specs.aggregate import truth_of
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
@@ -90,9 +90,13 @@ def truth_text(row: dict[Any, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.cli.summary", description=__doc__)
     parser.add_argument("config", nargs="?", default="config.yaml", type=Path)
-    args = parser.parse_args()
-    grid = read_grid(args.config)
-    root = Path(grid.root)
+    show(parser.parse_args().config)
+
+
+def show(config: Path) -> None:
+    """Print the summary of a finished grid."""
+    grid = open_grid(config)
+    root = root_of(grid)
     path = root / layout.table("rates.csv")
     if not path.exists():
         raise EmgridError(f"{path}: does not exist yet; run `make run` first")

@@ -30,7 +30,7 @@ class Strict(BaseModel):
             for key in value:
                 if key not in cls.model_fields:
                     hint = suggestion(key, cls.model_fields)
-                    raise Misplaced(str(key), f"unknown key {key!r}, {hint}", told=False)
+                    raise Misplaced("", f"unknown key {key!r}, {hint}", key=str(key))
         return value
 
 
@@ -50,30 +50,41 @@ def validate(model: type[Model], value: Any, origin: Origin | str, written: Any 
     try:
         return model.model_validate(value)
     except ValidationError as problem:
-        # A shared section is validated again inside each entry that it was filled into; the
-        # message names the place where the user wrote it.
-        file = value if written is None else written
-        errors = problem.errors()
-        # A list whose items are all wrong is also called too short.
-        errors = [error for error in errors if not any(is_below(other, error) for other in errors)]
-        whole = [
-            error for error in errors if len(place_in(file, error["loc"])) == len(error["loc"])
-        ]
-        raise EmgridError(message_of((whole or errors)[0], origin_of(origin), file)) from None
+        place, point, message = first_of(problem, value if written is None else written)
+        raise EmgridError(f"{origin_of(origin).at(place, point)}: {message}") from None
 
 
-def message_of(error: Any, origin: Origin, file: Any) -> str:
-    """Pydantic's error as one line. file: the content of the user's file."""
+def validate_entry(model: type[Model], value: Any, place: str, written: Any) -> Model:
+    """Validate an entry of a config before the whole config is validated. Misplaced: it is wrong.
+
+    place: of the entry in the config. written: what the user wrote there.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as problem:
+        inner, point, message = first_of(problem, written)
+        raise Misplaced(joined(place, inner), message, point) from None
+
+
+def first_of(problem: ValidationError, file: Any) -> tuple[str, str, str]:
+    """The first of pydantic's errors: its place, a key below it whose line is meant, a message.
+
+    file: the content of the user's file.
+    """
+    errors = problem.errors()
+    # A list whose items are all wrong is also called too short.
+    errors = [error for error in errors if not any(is_below(other, error) for other in errors)]
+    # A shared section is validated again inside each entry that it was filled into; the message
+    # names the place where the user wrote it.
+    whole = [error for error in errors if len(place_in(file, error["loc"])) == len(error["loc"])]
+    error = (whole or errors)[0]
     place = ".".join(place_in(file, error["loc"]))
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, Misplaced):
-        if cause.told:
-            return f"{origin.at(joined(place, cause.place))}: {cause.message}"
-        return f"{origin.at(place, cause.place)}: {cause.message}"
+        return joined(place, cause.place), cause.key, cause.message
     if error["type"] == "missing":
-        name = str(error["loc"][-1])
-        return f"{origin.at(joined(place, name))}: is missing; give it"
-    return f"{origin.at(place)}: {words_of(error)}"
+        return joined(place, str(error["loc"][-1])), "", "is missing; give it"
+    return place, "", words_of(error)
 
 
 def words_of(error: Any) -> str:

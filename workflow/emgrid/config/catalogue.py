@@ -61,7 +61,7 @@ def read_catalogue(config: Config, origin: Origin) -> Catalogue:
     try:
         question_set = load_questions(config.questions, mirror)
         place = "triggers"
-        triggers = load_triggers() | question_set.triggers
+        triggers = load_triggers() | question_set.triggers | config.trigger_families
     except EmgridError as problem:
         raise origin.error(place, problem) from None
     try:

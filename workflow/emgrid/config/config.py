@@ -16,6 +16,7 @@ from emgrid.config.judges import AnyJudge, Judge, panel_entry
 from emgrid.config.models import BaseModelEntry
 from emgrid.config.places import Misplaced
 from emgrid.config.preflight import Adjustable, Level
+from emgrid.config.project_files import is_path
 from emgrid.config.published import Published
 from emgrid.config.sections import (
     Calibration,
@@ -39,6 +40,7 @@ from emgrid.config.shared_sections import (
     fill_intervention,
     fill_sampling,
 )
+from emgrid.config.triggers import Trigger, own_trigger
 from emgrid.config.truth import Truth
 from emgrid.runtime.errors import suggestion
 from emgrid.runtime.rules import RULES, SECTIONS, unused
@@ -85,8 +87,13 @@ class Config(Strict):
     """How the endpoints of served models are called."""
 
     triggers: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Trigger families: names of files in `resources/triggers/`, or families that the question file
-    brings. A new one draws only its own answers."""
+    """Trigger families: names of files in `resources/triggers/`, families that the question file
+    brings, or families of your own: the path of a YAML file of such a form, or its fields,
+    of which `label`, `about` and `position` may be left out. A new one draws only its own answers.
+    """
+
+    trigger_families: dict[str, Trigger] = Field(default_factory=dict)
+    """The families of your own, by name. Write them in `triggers`."""
 
     questions: str
     """Question set: a name in `resources/questions/`, or the path of a YAML file, which may be a
@@ -187,6 +194,22 @@ class Config(Strict):
 
     @model_validator(mode="before")
     @classmethod
+    def name_own_triggers(cls, value: Any) -> Any:
+        """Name the trigger families that are given by a path or by their fields."""
+        if not isinstance(value, dict) or not isinstance(value.get("triggers"), list):
+            return value
+        own: dict[str, Trigger] = {}
+        names = []
+        for number, entry in enumerate(value["triggers"]):
+            if isinstance(entry, dict) or is_path(entry):
+                trigger = own_trigger(entry, f"triggers.{number}")
+                own[trigger.id] = trigger
+                entry = trigger.id
+            names.append(entry)
+        return value | {"triggers": names, "trigger_families": own} if own else value
+
+    @model_validator(mode="before")
+    @classmethod
     def fill_served(cls, value: Any) -> Any:
         """Give each served model what it does not override of the shared `sampling`."""
         if not isinstance(value, dict) or not isinstance(value.get("served"), list):
@@ -227,7 +250,7 @@ class Config(Strict):
         names = [item.id if isinstance(item, Judge) else item for item in value]
         for name in names:
             if names.count(name) > 1:
-                raise Misplaced(str(name), f"{name!r} is given twice; leave one out", told=False)
+                raise Misplaced("", f"{name!r} is given twice; leave one out", key=str(name))
         return value
 
     @model_validator(mode="after")
@@ -272,7 +295,7 @@ class Config(Strict):
         for name, given in value.items():
             if name not in SECTIONS:
                 hint = suggestion(name, SECTIONS)
-                raise Misplaced(name, f"unknown stage {name!r}, {hint}", told=False)
+                raise Misplaced("", f"unknown stage {name!r}, {hint}", key=name)
             for setting, why in unused(name).items():
                 if setting in given.model_fields_set:
                     raise Misplaced(f"{name}.{setting}", f"has no effect, as {why}; leave it out")

@@ -12,6 +12,7 @@ from emgrid import RESOURCES
 from emgrid.config.base import Strict, validate
 from emgrid.config.endpoints import Endpoint
 from emgrid.config.places import Origin, resource
+from emgrid.config.project_files import is_path, read_mapping
 from emgrid.config.rubrics import PublishedRubric, Rubric, load_rubric
 from emgrid.config.sections import Precision
 from emgrid.config.served import LimitName
@@ -313,6 +314,9 @@ def panel_entry(value: Any) -> Any:
     """An entry of a config's `judges`: a file's name, or fields that may extend a file's."""
     files = judge_files()
     try:
+        if is_path(value):
+            value, origin = read_mapping(value, "judge")
+            return read_judge(extended(value, files, str(origin)), origin)
         if isinstance(value, str):
             if value not in files:
                 raise ValueError(f"unknown judge {value!r}, {suggestion(value, files)}")

@@ -18,12 +18,14 @@ REPLACED = ("interventions",)
 
 
 class Misplaced(ValueError):
-    """A problem of something below the model that finds it. place: dotted, from that model on.
-    told: whether the message names the place; if not, only the line is that of the place."""
+    """A problem of something below the model that finds it.
 
-    def __init__(self, place: str, message: str, told: bool = True) -> None:
-        super().__init__(f"{place}: {message}" if told else message)
-        self.place, self.told, self.message = place, told, message
+    place: dotted, from that model on. key: below the place, its line is meant.
+    """
+
+    def __init__(self, place: str, message: str, key: str = "") -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place, self.message, self.key = place, message, key
 
 
 @dataclass(frozen=True)

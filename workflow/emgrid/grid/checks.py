@@ -102,7 +102,8 @@ def check_rows(experiment: Experiment, origin: Origin) -> None:
             return dataset.rows
         path = local_file(dataset)
         if not path.exists():
-            message = f"{dataset.path}: no such data file; looked for {path.absolute()}"
+            looked = users_path(dataset.path).absolute()
+            message = f"{dataset.path}: no such data file; looked for {looked}"
             raise origin.error(f"datasets.{name}.path", message)
         return len(read_rows(dataset, path))
 
