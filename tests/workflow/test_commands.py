@@ -125,6 +125,14 @@ def test_run_works_from_any_folder_and_ends_with_the_summary(grid: GridRun, tmp_
     assert "report:" not in done.stdout
 
 
+@pytest.mark.parametrize("words", [["why", "--configfile"], ["run", "-n"]])
+def test_looking_at_a_grid_writes_nothing(grid: GridRun, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(yaml.safe_dump(grid.config | {"name": "new"}))
+    done = emgrid(tmp_path, *words, "new.yaml")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["new.yaml"]
+
+
 def test_a_finished_grid_has_nothing_to_do(grid: GridRun) -> None:
     before = files(grid.root)
     done = emgrid(grid.folder, "why", "--configfile", "edited.yaml", config=grid.config)

@@ -21,7 +21,7 @@ from emgrid.models.prompts import prompts_digest
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import STARTED_IN, digest, read_json, users_path, write_text
-from emgrid.runtime.locks import enter, hold
+from emgrid.runtime.locks import enter, hold, passing_folder
 from emgrid.runtime.slurm import refuse_queued
 from emgrid.runtime.watchdog import announce
 
@@ -97,11 +97,14 @@ def read_grid(path: Path) -> Grid:
     return Grid(load_experiment(value, origin))
 
 
-def start(settings: dict[str, Any], files: Sequence[str]) -> Grid:
+def start(settings: dict[str, Any], files: Sequence[str], writes: bool) -> Grid:
     """Return the grid of Snakemake's `config`, or end the process with a message of one line.
 
     A job stops if its config is not the main process's: it would record settings that are not those
-    of its result. The grid's folder becomes the working directory.
+    of its result. The grid's folder becomes the working directory; if nothing is to be written and
+    there is no such folder, an empty one that is removed when the process ends.
+
+    writes: whether jobs run; otherwise the grid is only looked at.
     """
     guard = os.environ.get(GUARD)
     if guard is None:
@@ -114,7 +117,8 @@ def start(settings: dict[str, Any], files: Sequence[str]) -> Grid:
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
         grid = Grid(load_experiment(config, origin, check_data=guard is None))
         _ = grid.rounds  # reads a file that may be broken
-        enter(users_path(grid.root), main=guard is None)
+        folder = users_path(grid.root)
+        enter(folder if writes or folder.is_dir() else passing_folder(), guard is None, writes)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
     os.environ[GUARD] = digest(config)
