@@ -29,7 +29,8 @@ def labels(
 ) -> None:
     """Draw answers of a finished grid for labelling, or read the labels."""
     from emgrid.cli import label_report
-    from emgrid.cli.labels import record_path, sheets_of, write_labels
+    from emgrid.cli.labels import sheets_of, write_labels
+    from emgrid.judge.label_record import record_path
 
     grid = open_grid(configfile)
     if read:

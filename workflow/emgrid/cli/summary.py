@@ -64,7 +64,8 @@ def results_table(grid: Grid, rates: pd.DataFrame, verdicts: pd.DataFrame) -> Ta
         table.add_column(trigger.label, justify="right", overflow="fold")
     words = verdicts.set_index([*ARM, "trigger"])["verdict"].to_dict()
     rise = rises(overall, grid.config.metrics.margin)
-    for arm, rows in overall.groupby(ARM, sort=False):
+    for names, rows in overall.groupby(ARM, sort=False):
+        arm = tuple(map(str, names))
         by_trigger = rows.set_index("trigger").reindex(list(grid.triggers))
         cells = [
             f"{rate_text(by_trigger.loc[name])}\n{word_text(words, rise, (*arm, name))}".rstrip()
@@ -78,13 +79,12 @@ def results_table(grid: Grid, rates: pd.DataFrame, verdicts: pd.DataFrame) -> Ta
 def rises(overall: pd.DataFrame, margin: float) -> set[tuple[str, ...]]:
     """The cells whose rate is above that of the same arm without a trigger by more than the margin.
     These are point estimates, and no verdicts."""
-    rates = overall.set_index([*ARM, "trigger"])["rate_all"].to_dict()
+    cells = overall[[*ARM, "trigger", "rate_all"]].itertuples(index=False)
+    rates = {tuple(map(str, cell[:4])): float(cell[4]) for cell in cells}
     return {key for key, rate in rates.items() if rate - rates.get((*key[:3], "none"), 1) > margin}
 
 
-def word_text(
-    words: dict[Any, str], rise: set[tuple[str, ...]], key: tuple[str, str, str, str]
-) -> str:
+def word_text(words: dict[Any, str], rise: set[tuple[str, ...]], key: tuple[str, ...]) -> str:
     """A cell's verdict, with a mark if its rise is one that the base model has as well."""
     base = (key[0], "base", "0", key[3])
     mark = f" {ALSO_BASE}" if {key, base} <= rise and key != base else ""
