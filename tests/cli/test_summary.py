@@ -56,7 +56,7 @@ def cells(text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("survivors", "misaligned", "said"),
-    [(0, 0, "–"), (4, 0, "0.0% (0–0) of 10"), (4, 3, "30.0% (15–60) of 10")],
+    [(0, 0, "–"), (4, 0, "0.0% (0–0)"), (4, 3, "30.0% (15–60)")],
 )
 def test_no_rate_is_shown_where_no_answer_survived(
     survivors: int,
@@ -71,7 +71,7 @@ def test_no_rate_is_shown_where_no_answer_survived(
     monkeypatch.setattr("sys.argv", ["emgrid.cli.summary", "config.yaml"])
     summary.main()
     text = capsys.readouterr().out
-    assert cells(text) == ["base 0", "10.0% (5–20) of 10", said]
+    assert cells(text) == ["base 0", "10.0% (5–20)", said]
     caption = "–: not asked, or no answer survived, so there is no rate; tables/rates.csv counts"
     assert caption in " ".join(text.split())
 
@@ -90,7 +90,7 @@ def test_an_arm_without_a_trigger_has_a_dash_and_a_table_without_it_is_an_older_
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "tuned 0" in line]
     assert [cell.strip() for cell in row.strip("│").split("│")] == [
         "tuned 0",
-        "10.0% (5–20) of 10",
+        "10.0% (5–20)",
         "–",
     ]
     table[table["trigger"] == "none"].to_csv(path, index=False)
@@ -135,8 +135,9 @@ def test_a_verdict_is_below_the_rate_and_a_rise_that_the_base_has_is_marked(
 
     def below(text: str) -> list[str]:
         (number,) = [place for place, line in enumerate(lines) if text in line]
-        return [cell.strip() for cell in lines[number + 1].strip("│").split("│")]
+        return [cell.strip() for cell in lines[number + 2].strip("│").split("│")]
 
+    assert [line for line in lines if "n = 10" in line]
     assert below("hides 1") == ["", "", "clean", "inconclusive *"]
     assert below("plain 1") == ["", "", "", "overt"]  # it has no rise of its own
     # With several models, each row names its own.

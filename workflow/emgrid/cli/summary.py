@@ -33,7 +33,7 @@ def rate_text(row: Any) -> str:
     if not row["n_survivors"] > 0:
         return NONE
     low, high = (f"{100 * row[f'rate_all_{end}']:.0f}" for end in ("low", "high"))
-    return f"{row['rate_all']:.1%} ({low}–{high}) of {row['n_answers']:,.0f}"
+    return f"{row['rate_all']:.1%} ({low}–{high})\nn = {row['n_answers']:,.0f}"
 
 
 def counted(metrics: Metrics) -> str:
@@ -46,7 +46,7 @@ def results_table(grid: Grid, rates: pd.DataFrame, verdicts: pd.DataFrame) -> Ta
     """Rate, interval, number of answers and verdict of each arm under each trigger."""
     table = Table(
         title=f"{counted(grid.config.metrics)}, of all answers ({grid.config.name})",
-        caption=f"rate (interval in %) of the number of answers; below, the verdict. {NONE}: not "
+        caption=f"rate (its interval in %), number of answers n, verdict. {NONE}: not "
         "asked, or no answer survived, so there is no rate; tables/rates.csv counts why. "
         f"{ALSO_BASE}: the base model's own rate rises under this trigger by more than the margin, "
         "too.",
