@@ -16,7 +16,6 @@ from emgrid.config.judges import AnyJudge, Judge, panel_entry
 from emgrid.config.models import BaseModelEntry
 from emgrid.config.places import Misplaced
 from emgrid.config.preflight import Adjustable, Level
-from emgrid.config.project_files import is_path
 from emgrid.config.published import Published
 from emgrid.config.sections import (
     Calibration,
@@ -40,7 +39,7 @@ from emgrid.config.shared_sections import (
     fill_intervention,
     fill_sampling,
 )
-from emgrid.config.triggers import Trigger, own_trigger
+from emgrid.config.triggers import Trigger, named
 from emgrid.config.truth import Truth
 from emgrid.runtime.errors import suggestion
 from emgrid.runtime.rules import RULES, SECTIONS, unused
@@ -198,14 +197,7 @@ class Config(Strict):
         """Name the trigger families that are given by a path or by their fields."""
         if not isinstance(value, dict) or not isinstance(value.get("triggers"), list):
             return value
-        own: dict[str, Trigger] = {}
-        names = []
-        for number, entry in enumerate(value["triggers"]):
-            if isinstance(entry, dict) or is_path(entry):
-                trigger = own_trigger(entry, f"triggers.{number}")
-                own[trigger.id] = trigger
-                entry = trigger.id
-            names.append(entry)
+        names, own = named(value["triggers"])
         return value | {"triggers": names, "trigger_families": own} if own else value
 
     @model_validator(mode="before")

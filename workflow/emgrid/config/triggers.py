@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, validate, validate_entry
 from emgrid.config.places import Misplaced, resource
-from emgrid.config.project_files import read_mapping
+from emgrid.config.project_files import is_path, read_mapping
 from emgrid.config.sections import listed
 from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
@@ -165,6 +165,21 @@ def load_triggers() -> dict[str, Trigger]:
             raise EmgridError(f"{name}: there is another trigger family {trigger.id!r}")
         triggers[trigger.id] = trigger
     return triggers
+
+
+def named(entries: list[Any]) -> tuple[list[Any], dict[str, Trigger]]:
+    """The names of a config's `triggers`, and the families that are given there by a path or by
+    their fields."""
+    own: dict[str, Trigger] = {}
+    names = []
+    for number, entry in enumerate(entries):
+        if isinstance(entry, dict) or is_path(entry):
+            trigger = own_trigger(entry, f"triggers.{number}")
+            own[trigger.id] = trigger
+            names.append(trigger.id)
+        else:
+            names.append(entry)
+    return names, own
 
 
 def own_trigger(entry: Any, place: str) -> Trigger:
