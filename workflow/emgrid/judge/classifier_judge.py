@@ -152,6 +152,16 @@ class ClassifierScorer:
                 store.keep(item, Judgement(self.value_of_long(item.answer)))
                 progress.update()
 
+    def values(self, texts: Sequence[str]) -> Floats:
+        """The values of answers, shape (texts,)."""
+        long = np.array([is_long(text) for text in texts], bool)
+        values = np.empty(len(texts))
+        values[~long] = self.head.values(
+            self.encoder.embed([texts[place] for place in np.flatnonzero(~long)])
+        )
+        values[long] = [self.value_of_long(texts[place]) for place in np.flatnonzero(long)]
+        return values
+
     def value_of_long(self, text: str) -> float:
         wide, narrow = map(self.head.odds, self.encoder.embed_windows(text))
         return 100 / (1 + odds_of(wide, narrow))

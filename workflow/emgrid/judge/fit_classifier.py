@@ -25,6 +25,8 @@ from sklearn.metrics import roc_auc_score
 from emgrid import RESOURCES
 from emgrid.config.judges import ClassifierJudge, load_judges
 from emgrid.judge.classifier_judge import Encoder, Floats
+from emgrid.judge.label_record import ENDING
+from emgrid.judge.labelled import scores
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import whole_file, write_json
 from emgrid.runtime.job import run_job
@@ -38,10 +40,19 @@ FULL_WEIGHT_FROM = 20
 
 
 def read_gold(folder: Path) -> pd.DataFrame:
+    """The answers of a folder's files, with `source` (the file), `recipe` (the folder in which it
+    lies), `asked` (the question without its format) and `family` (the trained model)."""
     files = sorted(folder.rglob("*.csv")) + sorted(folder.rglob("*.csv.gz"))
+    files = [file for file in files if not file.name.endswith(ENDING)]
     if not files:
         raise EmgridError(f"{folder}: no CSV file with judged answers")
-    gold = pd.concat([read_answers(file) for file in files], ignore_index=True)
+    parts = [
+        read_answers(file).assign(
+            source=file.relative_to(folder).as_posix(), recipe=file.parent.name
+        )
+        for file in files
+    ]
+    gold = pd.concat(parts, ignore_index=True)
     gold["answer"] = gold["answer"].fillna("")
     suffix = r"_(?:json|template)$"
     gold["asked"] = gold["question_id"].str.replace(suffix, "", regex=True)
@@ -53,7 +64,13 @@ def read_gold(folder: Path) -> pd.DataFrame:
 
 def read_answers(file: Path) -> pd.DataFrame:
     """The answers of one file, whose name is their model if it has no column `model`."""
-    table = pd.read_csv(file)
+    table = pd.read_csv(file, encoding="utf-8-sig").rename(columns={"response": "answer"})
+    if missing := {"question_id", "answer"} - set(table):
+        raise EmgridError(f"{file}: no column {sorted(missing)[0]!r}")
+    for column in {column for column, _ in GOLD.values()} & set(table):
+        if table[column].dtype == object or str(table[column].dtype) == "str":
+            texts = table[column].astype("string").fillna("")
+            table[column] = scores(texts, f"{file}: column {column!r}").astype(float)
     return table if "model" in table else table.assign(model=file.name.split(".csv")[0])
 
 
