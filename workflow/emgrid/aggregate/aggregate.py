@@ -30,6 +30,8 @@ from emgrid.aggregate.existence_table import existence_table
 from emgrid.aggregate.labellers import labeller_rows, labeller_table
 from emgrid.aggregate.log_odds import likelihood_table, read_likelihoods
 from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
+from emgrid.aggregate.mean_rates import with_mean_rates
+from emgrid.aggregate.own_kind import with_judge_quality
 from emgrid.aggregate.ppi_tables import (
     cells_with_labels,
     with_ppi_differences,
@@ -151,6 +153,8 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None
     errors = rule_errors(labelled, spec)
     cells = cells_with_labels(classified, labelled, spec)
     rates = with_ppi_rates(rate_table(classified, spec, errors), cells, spec)
+    rates = with_mean_rates(rates, answers, spec)
+    rates = with_judge_quality(rates, answers, labelled, spec)
     write_csv(rates, tables / "rates.csv")
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)

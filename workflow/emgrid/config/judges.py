@@ -114,6 +114,11 @@ class ClassifierJudge(Judge):
         """The values of the answers that were left out of the fit."""
         return self.head_path.with_name(self.head.replace(".head.json", ".heldout.csv.gz"))
 
+    @property
+    def calibration_path(self) -> Path:
+        """The line from values to probabilities."""
+        return self.head_path.with_name(self.head.replace(".head.json", ".calibration.json"))
+
 
 class RuleJudge(Judge):
     """A rule that gives 100 if it holds and 0 otherwise. It has either a `pattern` or `answers`."""

@@ -24,6 +24,7 @@ from sklearn.metrics import roc_auc_score
 
 from emgrid import RESOURCES
 from emgrid.config.judges import ClassifierJudge, load_judges
+from emgrid.judge.answer_kinds import kinds_of
 from emgrid.judge.classifier_judge import Encoder, Floats
 from emgrid.judge.label_record import ENDING
 from emgrid.judge.labelled import scores
@@ -148,7 +149,11 @@ def fit_judge(
         "without_model": left_out(features, positive, rows, "family"),
         "without_question": left_out(features, positive, rows, "asked"),
     }
-    columns = {"model": rows["model"], "question": rows["question_id"]}
+    columns = {
+        "model": rows["model"],
+        "question": rows["question_id"],
+        "kind": kinds_of(rows["answer"]),
+    }
     heldout = pd.DataFrame(columns | {"positive": positive.astype(int)} | values)
     with whole_file(folder / f"{judge.id}.heldout.csv.gz") as draft:
         draft.write_bytes(gzip.compress(heldout.to_csv(index=False).encode(), mtime=0))
