@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from emgrid import RESOURCES
 from emgrid.judge.answer_kinds import KINDS, kind_of, kinds_of
-from emgrid.judge.measure_classifier import main, measure_files, summary
+from emgrid.judge.measure_classifier import drawn, main, measure_files, summary
 from emgrid.runtime.errors import EmgridError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,17 +71,25 @@ def test_a_file_is_summed_up_by_the_order_and_the_level_of_its_values() -> None:
         pd.DataFrame({"source": "b", "value": right / 2 + 50}),
     ]
     rows = pd.concat(parts, ignore_index=True).assign(
-        question_id="q", positive=np.tile(positive, 2)
+        question_id="q", positive=np.tile(positive, 2), chance=np.tile(positive, 2) * 0.6
     )
     files = measure_files(rows, 30.0)
     said = summary(rows, files)
     assert files["auroc"].tolist() == [1, 1]
     assert said["within_question"] == 1
     assert said["auroc"] < 1
-    assert files["error_of_mean"].tolist() == pytest.approx([37.5, -12.5])
+    assert files["error_of_mean"].tolist() == pytest.approx([-10, -10])
     assert files["error_of_count"].tolist() == pytest.approx([0, -25])
-    assert (said["mean_off"], said["mean_close"]) == pytest.approx((25, 0))
+    assert (said["mean_off"], said["mean_close"]) == pytest.approx((10, 0))
     assert (said["count_off"], said["count_close"]) == pytest.approx((12.5, 50))
+
+
+def test_answers_are_drawn_by_question_and_file_and_alike_each_time() -> None:
+    rows = pd.DataFrame({"source": ["a"] * 9 + ["b"] * 3, "question_id": list("ppppqqqqqppp")})
+    some = drawn(rows, 2)
+    assert some.groupby(["source", "question_id"]).size().tolist() == [2, 2, 2]
+    assert some.equals(drawn(rows, 2))
+    assert drawn(rows, None) is rows
 
 
 @given(st.lists(st.text(max_size=60), max_size=8))

@@ -12,9 +12,9 @@ them out.
 
 Prints, for each judge and each kind of answers: the AUROC over all answers, within a file (median
 and quartiles, over files with at least 5 answers on either side) and within a question of a file
-(mean); and by how many points the rate of a file is off, as a mean of probabilities and as a count
-at the threshold, over files with at least 100 answers. `--output FILE` writes the numbers of each
-file.
+(mean); and by how many points the rate of a file is off, as a mean of calibrated probabilities and
+as a count at the threshold, over files with at least 100 answers. `--output FILE` writes the
+numbers of each file.
 """
 
 import argparse
@@ -27,8 +27,10 @@ from sklearn.metrics import roc_auc_score
 
 from emgrid.config.judges import ClassifierJudge
 from emgrid.judge.answer_kinds import KINDS, kinds_of
+from emgrid.judge.calibration import fit_line
 from emgrid.judge.classifier_judge import ClassifierScorer, Encoder
 from emgrid.judge.fit_classifier import GOLD, classifier, left_out, read_gold
+from emgrid.judge.probabilities import on_line, probabilities
 from emgrid.judge.quality import aurocs_within
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.runtime.job import run_job
@@ -62,16 +64,31 @@ def not_fitted_on(rows: pd.DataFrame, judge: ClassifierJudge) -> pd.DataFrame:
 
 
 def judged(rows: pd.DataFrame, judge: ClassifierJudge, encoder: Encoder) -> pd.DataFrame:
-    """The rows with the `value` that the shipped head gives them."""
-    scorer = ClassifierScorer(judge, encoder)
-    return rows.assign(value=scorer.values(rows["answer"].tolist()))
+    """The rows with the `value` that the shipped head gives them, and its calibrated `chance`."""
+    values = ClassifierScorer(judge, encoder).values(rows["answer"].tolist())
+    return rows.assign(value=values, chance=probabilities(judge, values))
 
 
 def judged_without(rows: pd.DataFrame, column: str, encoder: Encoder) -> pd.DataFrame:
-    """The rows with the `value` of a head that was fitted without those that share its column."""
+    """The rows with the `value` of a head that was fitted without those that share its column, and
+    the `chance` by a line that was fitted to the values of all others."""
     rows = rows.reset_index(drop=True)
+    positive = rows["positive"].to_numpy(bool)
     vectors = encoder.embed(rows["answer"].tolist()).astype(np.float64)
-    return rows.assign(value=left_out(vectors, rows["positive"].to_numpy(), rows, column))
+    values = left_out(vectors, positive, rows, column)
+    chance = np.empty(len(rows))
+    for group in rows[column].unique():
+        own = (rows[column] == group).to_numpy()
+        chance[own] = on_line(values[own], *fit_line(values[~own], positive[~own]))
+    return rows.assign(value=values, chance=chance)
+
+
+def drawn(gold: pd.DataFrame, number: int | None) -> pd.DataFrame:
+    """At most so many answers to each question of each file, drawn with seed 0; all if None."""
+    if number is None:
+        return gold
+    shuffled = gold.sample(frac=1, random_state=0)
+    return shuffled.groupby(["source", "question_id"], sort=False).head(number).sort_index()
 
 
 def measure_file(rows: pd.DataFrame, threshold: float) -> dict[str, Any]:
@@ -86,7 +103,7 @@ def measure_file(rows: pd.DataFrame, threshold: float) -> dict[str, Any]:
         "positives": int(positive.sum()),
         "auroc": roc_auc_score(positive, -value) if sides >= ENOUGH else np.nan,
         "rate": rate,
-        "error_of_mean": (100 - value).mean() - rate if enough else np.nan,
+        "error_of_mean": 100 * rows["chance"].mean() - rate if enough else np.nan,
         "error_of_count": 100 * (value < threshold).mean() - rate if enough else np.nan,
     }
 
@@ -154,10 +171,13 @@ def main() -> None:
     parser.add_argument("--gold", required=True, type=Path)
     parser.add_argument("--judges", required=True, nargs="+", metavar="JUDGE")
     parser.add_argument("--leave-out", choices=["family", "recipe", "source"])
+    parser.add_argument(
+        "--per-question", type=int, metavar="N", help="draw N answers to each question of a file"
+    )
     parser.add_argument("--output", type=Path, help="CSV file of the numbers of each file")
     args = parser.parse_args()
     judges = [classifier(name) for name in args.judges]
-    gold, encoder = read_gold(args.gold), Encoder()
+    gold, encoder = drawn(read_gold(args.gold), args.per_question), Encoder()
     tables = []
     for judge in judges:
         rows = measure(judge, gold, encoder, args.leave_out)
