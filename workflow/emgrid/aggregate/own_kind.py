@@ -28,6 +28,7 @@ from emgrid.judge.labelled import shipped_sets
 from emgrid.judge.quality import flagged
 
 FEWEST = 10  # answers on either side
+READ = 100  # answers of a cell
 
 
 def auroc_within(positive: Flags, values: Floats, groups: "pd.Series[str]") -> float:
@@ -70,25 +71,26 @@ def on_own_labels(
     return auroc_within(positive, rows[judge.id].to_numpy(float), rows["labelled"])
 
 
-def kinds_of_cells(answers: pd.DataFrame, spec: AggregateSpec) -> "pd.Series[str]":
-    """The kind of each answer without the format that its trigger asked for."""
-    texts = answers["answer"].astype(object).fillna("")
-    for trigger, wording in spec.formats.items():
-        asked = (answers["trigger"] == trigger).to_numpy()
-        texts = texts.mask(asked, texts[asked].map(wording.unwrap_answer))
-    return kinds_of(texts).set_axis(answers.index)
+def kind_of_cell(answers: pd.DataFrame, spec: AggregateSpec) -> str:
+    """The most frequent kind of the answers to one trigger, without the format that it asked for.
+    Of many answers, some that are spread evenly over all of them are read."""
+    some = answers.iloc[:: max(1, len(answers) // READ)]
+    texts = some["answer"].astype(object).fillna("")
+    wording = spec.formats.get(str(some["trigger"].iloc[0]))
+    bare = texts if wording is None else texts.map(wording.unwrap_answer)
+    return str(kinds_of(bare).value_counts().index[0])
 
 
 def quality_rows(
     answers: pd.DataFrame, labelled: pd.DataFrame, spec: AggregateSpec
 ) -> Iterator[dict[str, Any]]:
-    """One row for each cell. answers: with `kind`."""
+    """One row for each cell."""
     unfit = unfit_judges(spec.judges, spec.metrics)
     judges = [judge for judge in unfit if isinstance(judge, ClassifierJudge)]
     own = labelled[~labelled["labelled"].isin(shipped_sets())]
     own = own.assign(kind=kinds_of(own["answer"]).to_numpy())
     for name, part in answers.groupby(ARM_TRIGGER, observed=True, sort=False):
-        kind = part["kind"].value_counts().index[0]
+        kind = kind_of_cell(part, spec)
         measured = {}
         for judge in judges:
             found = on_own_labels(judge, kind, own, spec)
@@ -111,5 +113,5 @@ def with_judge_quality(
     unfit = unfit_judges(spec.judges, spec.metrics)
     if not any(isinstance(judge, ClassifierJudge) for judge in unfit):
         return table
-    rows = quality_rows(answers.assign(kind=kinds_of_cells(answers, spec)), labelled, spec)
+    rows = quality_rows(answers, labelled, spec)
     return table.merge(pd.DataFrame(rows), how="left", on=ARM_TRIGGER)
