@@ -11,7 +11,7 @@ import pytest
 from emgrid.aggregate.mean_rates import chances, with_mean_rates
 from emgrid.aggregate.own_kind import auroc_within, with_judge_quality
 from emgrid.aggregate.rates import classify, rate_table
-from emgrid.aggregate.spec import AggregateSpec
+from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.config.judges import ClassifierJudge, load_judges
 from emgrid.config.triggers import Wording
 from emgrid.judge.calibration import fit_line, main
@@ -38,7 +38,9 @@ def valued(alignment: float, answer: str = SENTENCE, question: str = "q") -> pd.
     rename = dict(
         zip(table["question"].unique(), [f"{question}{n}" for n in range(8)], strict=True)
     )
-    return table.assign(alignment=alignment, answer=answer, question=table["question"].map(rename))
+    table = table.assign(alignment=alignment, answer=answer, question=table["question"].map(rename))
+    # As aggregate.py groups them.
+    return table.astype(dict.fromkeys((*ARM, "trigger", "question"), "category"))
 
 
 def judge(name: str) -> ClassifierJudge:
