@@ -54,9 +54,9 @@ def measured(arms: int, triggers: int) -> dict[str, Any]:
     rises = {name: each for name, each in compared.items() if name[2] == "minus_base"}
     metrics = Metrics()
     started = time.monotonic()
-    usual = estimated(compared, metrics, prior_sets()[USUAL])
+    estimated(compared, metrics, prior_sets()[USUAL])
     estimated(rises, metrics, prior_sets()[USUAL])  # as many again among survivors
-    sets = sum(1 for _ in under_other_priors(compared, rises, metrics, usual))
+    sets = len(under_other_priors(compared, rises, metrics))
     seconds = time.monotonic() - started
     what = f"{arms:,} arms under {triggers} triggers: {len(compared):,} contrasts, {sets + 1} sets"
     print(f"{what}: {seconds:.1f} s", flush=True)

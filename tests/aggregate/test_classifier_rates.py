@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from emgrid.aggregate.mean_rates import chances, with_mean_rates
-from emgrid.aggregate.own_kind import auroc_within, with_judge_quality
+from emgrid.aggregate.own_kind import auroc_within, cell_kinds, with_judge_quality
 from emgrid.aggregate.rates import classify, rate_table
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.config.judges import ClassifierJudge, load_judges
@@ -121,7 +121,8 @@ def test_no_rate_is_a_mean_where_another_judge_decides() -> None:
     table, one = answers({("bad", "none"): 0.5}), spec(arm("bad"))
     rates = rate_table(classify(table, one.metrics), one, None)
     assert with_mean_rates(rates, table, one) is rates
-    assert with_judge_quality(rates, table.assign(answer="x"), pd.DataFrame(), one) is rates
+    assert with_judge_quality(rates, table, {}, pd.DataFrame(), one) is rates
+    assert cell_kinds(table, one) == {}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=40, max_size=80))
@@ -139,7 +140,8 @@ def quality(table: pd.DataFrame, one: AggregateSpec, labels: pd.DataFrame | None
     rates = rate_table(classify(table, one.metrics), one, None)
     if labels is None:
         labels = pd.DataFrame({"labelled": [], "answer": [], "question_id": []})
-    return with_judge_quality(rates, table, labels, one).iloc[0]
+    kinds = cell_kinds(table, one)
+    return with_judge_quality(rates, table.drop(columns="answer"), kinds, labels, one).iloc[0]
 
 
 def test_a_rate_says_how_good_the_judge_is_for_answers_of_its_kind() -> None:

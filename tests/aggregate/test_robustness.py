@@ -106,7 +106,8 @@ def compared_in(classified: pd.DataFrame) -> list[dict[ContrastName, Compared]]:
 
 def verdicts_under_others(classified: pd.DataFrame) -> dict[str, pd.DataFrame]:
     usual = find_contrasts(classified, SPEC)
-    return other_verdicts(*compared_in(classified), SPEC, None, usual)
+    others = under_other_priors(*compared_in(classified), SPEC.metrics)
+    return other_verdicts(others, SPEC, None, usual)
 
 
 def test_verdicts_under_other_priors_have_rows_of_their_own() -> None:
@@ -140,9 +141,10 @@ def test_other_priors_give_the_bounds_that_they_would_give_alone() -> None:
     classified = classify(answers(RATES), SPEC.metrics)
     usual = find_contrasts(classified, SPEC)
     rises = ("minus_base",)
-    for name, own, survivors in under_other_priors(*compared_in(classified), SPEC.metrics, usual):
-        priors = prior_sets()[name]
-        for among, found in (("answers", own), ("survivors", survivors)):
+    for other in under_other_priors(*compared_in(classified), SPEC.metrics):
+        priors = prior_sets()[other.name]
+        own = other.over_answers(usual)
+        for among, found in (("answers", own), ("survivors", other.survivors)):
             compared = find_comparisons(classified, SPEC, among, rises, {})
             alone = estimated(compared, SPEC.metrics, priors)
             assert found.keys() == alone.keys()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from emgrid.runtime.processes import mapped
+from emgrid.runtime.processes import call_beside, mapped
 
 # A path that each process resolves to its own.
 SELF = "/proc/self"
@@ -38,6 +38,31 @@ def test_an_error_in_another_process_reaches_the_caller(monkeypatch: pytest.Monk
     monkeypatch.setattr(pa, "cpu_count", lambda: 2)
     with pytest.raises(TypeError, match="unsupported operand"):
         mapped(add, [1, 2], [1, "2"])
+
+
+def test_a_call_beside_is_made_elsewhere_and_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pa, "cpu_count", lambda: 2)
+    process = call_beside(os.path.realpath, SELF, worth_it=True)
+    assert process() != f"/proc/{os.getpid()}"
+    for child in active_children():
+        child.join(60)
+    assert not active_children()
+
+
+@pytest.mark.parametrize(("cores", "worth_it"), [(1, True), (2, False)])
+def test_a_call_that_needs_no_process_is_made_here(
+    cores: int, worth_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pa, "cpu_count", lambda: cores)
+    assert call_beside(os.path.realpath, SELF, worth_it=worth_it)() == f"/proc/{os.getpid()}"
+
+
+def test_an_error_beside_reaches_who_asks_for_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pa, "cpu_count", lambda: 2)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        call_beside(add, 1, "2", worth_it=True)()
 
 
 # Starts calls that take longer than any test, and writes the ids of its processes.

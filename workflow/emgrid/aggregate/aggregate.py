@@ -7,19 +7,22 @@ columns.
 
 import argparse
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from emgrid.aggregate.agreement import agreement_table
-from emgrid.aggregate.answers import read_answers
+from emgrid.aggregate.answers import LONG_TEXTS, read_answers
 from emgrid.aggregate.contrasts import (
+    BESIDE,
     KINDS,
-    Compared,
-    ContrastName,
+    PART,
     Contrasts,
+    OtherPriors,
     contrast_table,
     estimated,
     find_comparisons,
@@ -29,15 +32,16 @@ from emgrid.aggregate.dose import dose_table
 from emgrid.aggregate.existence_table import existence_table
 from emgrid.aggregate.labellers import labeller_rows, labeller_table
 from emgrid.aggregate.log_odds import likelihood_table, read_likelihoods
-from emgrid.aggregate.looks import looks_of, read_seen, with_these, write_seen
+from emgrid.aggregate.looks import Seen, looks_of, read_seen, with_these, write_seen
 from emgrid.aggregate.mean_rates import with_mean_rates
-from emgrid.aggregate.own_kind import with_judge_quality
+from emgrid.aggregate.own_kind import cell_kinds, with_judge_quality
 from emgrid.aggregate.ppi_tables import (
     cells_with_labels,
     with_ppi_differences,
     with_ppi_rates,
 )
 from emgrid.aggregate.rates import (
+    CellName,
     classify,
     judgement_table,
     rate_table,
@@ -54,22 +58,22 @@ from emgrid.config.priors import USUAL, prior_sets
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.runtime.job import run_job
+from emgrid.runtime.processes import call_beside
+
+ROW_GROUP = 2**16  # answers that are compressed together; all at once would take memory
 
 
 def other_verdicts(
-    answers: Mapping[ContrastName, Compared],
-    surviving: Mapping[ContrastName, Compared],
+    others: Sequence[OtherPriors],
     spec: AggregateSpec,
     sensitivity: Sensitivity | None,
     usual: Contrasts,
 ) -> dict[str, pd.DataFrame]:
-    """The table of verdicts under each other set of priors, by its name. answers, surviving: what
-    is compared. usual: the contrasts over all answers under the usual priors."""
+    """The table of verdicts under each other set of priors, by its name. usual: the contrasts over
+    all answers under the usual priors."""
     return {
-        name: verdict_table(contrasts, survivors, spec, sensitivity)
-        for name, contrasts, survivors in under_other_priors(
-            answers, surviving, spec.metrics, usual
-        )
+        other.name: verdict_table(other.over_answers(usual), other.survivors, spec, sensitivity)
+        for other in others
     }
 
 
@@ -136,6 +140,11 @@ def equal_adapters(spec: AggregateSpec, root: Path) -> dict[str, str]:
     return {folder: others for folder, others in others_of.items() if others}
 
 
+def write_answers(answers: pd.DataFrame, path: Path) -> None:
+    with whole_file(path) as draft:
+        answers.to_parquet(draft, index=False, row_group_size=ROW_GROUP)
+
+
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table. Floats keep all digits, so that they read back exactly."""
     with whole_file(path) as draft:
@@ -143,8 +152,12 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     print(f"{path.name}: {len(table)} rows", flush=True)
 
 
-def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None:
-    """All tables but that of the answers."""
+def write_tables(
+    answers: pd.DataFrame, kinds: Mapping[CellName, str], spec: AggregateSpec, root: Path
+) -> Mapping[CellName, Seen]:
+    """Write all tables but that of the answers. kinds: of the answers of each cell, if a classifier
+    decides. Returns the looks at each cell, this one included,
+    to be noted once everything is written."""
     tables = root / "tables"
     # Grouped many times, which is faster by category than by text.
     answers = answers.astype(dict.fromkeys((*ARM, "trigger", "question"), "category"))
@@ -154,7 +167,7 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None
     cells = cells_with_labels(classified, labelled, spec)
     rates = with_ppi_rates(rate_table(classified, spec, errors), cells, spec)
     rates = with_mean_rates(rates, answers, spec)
-    rates = with_judge_quality(rates, answers, labelled, spec)
+    rates = with_judge_quality(rates, answers, kinds, labelled, spec)
     write_csv(rates, tables / "rates.csv")
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
@@ -165,10 +178,17 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None
     looks = looks_of(seen, classified, spec)
     usual = prior_sets()[USUAL]
     compared = find_comparisons(classified, spec, "answers", KINDS, looks)
+    surviving = find_comparisons(classified, spec, "survivors", ("minus_base",), looks)
+    others = call_beside(
+        under_other_priors,
+        compared,
+        surviving,
+        spec.metrics,
+        worth_it=BESIDE < len(compared) <= PART,
+    )
     contrasts = estimated(compared, spec.metrics, usual)
     differences = with_ppi_differences(contrast_table(contrasts), classified, cells, spec)
     write_csv(differences, tables / "contrasts.csv")
-    surviving = find_comparisons(classified, spec, "survivors", ("minus_base",), looks)
     survivors = estimated(surviving, spec.metrics, usual)
     sensitivity = sensitivity_of(labelled, spec)
     verdicts = verdict_table(contrasts, survivors, spec, sensitivity)
@@ -178,15 +198,14 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> None
     if spec.truth:
         write_csv(truth_table(verdicts, spec.truth), tables / "truth.csv")
     write_csv(existence_table(classified, spec, looks), tables / "existence.csv")
-    others = other_verdicts(compared, surviving, spec, sensitivity, contrasts)
-    write_csv(robustness_table(answers, spec, others), tables / "robustness.csv")
     write_csv(seed_table(classified), tables / "seeds.csv")
     similarity = pd.read_csv(tables / "similarity.csv", dtype={"ratio": str})
     write_csv(dose_table(classified, similarity, spec), tables / "dose.csv")
     write_csv(likelihood_table(read_likelihoods(spec, root), spec), tables / "likelihood.csv")
     write_csv(arm_table(spec, root), tables / "arms.csv")
-    # Last, so that a job that was stopped has not looked.
-    write_seen(with_these(seen, classified, spec), root)
+    under_others = other_verdicts(others(), spec, sensitivity, contrasts)
+    write_csv(robustness_table(answers, spec, under_others), tables / "robustness.csv")
+    return with_these(seen, classified, spec)
 
 
 def main() -> None:
@@ -199,14 +218,23 @@ def main() -> None:
     spec = AggregateSpec.model_validate_json(args.spec)
     # statsmodels collects garbage at every adjusted p; this exempts what was imported.
     gc.freeze()
+    # Arrow's default allocator keeps much of the memory in which many files were parsed.
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
     answers = read_answers(spec, args.root)
     print(
         f"{len(answers)} answers of {len(spec.arms)} arms under {len(spec.triggers)} triggers",
         flush=True,
     )
-    with whole_file(args.root / layout.ANSWER_TABLE) as draft:
-        answers.to_parquet(draft, index=False)
-    write_tables(answers, spec, args.root)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write_answers, answers, args.root / layout.ANSWER_TABLE)
+        kinds = cell_kinds(answers, spec)
+        if not spec.samples:  # which are found by their texts
+            answers = answers.drop(columns=LONG_TEXTS)
+        looks = write_tables(answers, kinds, spec, args.root)
+        written.result()
+    # Last, so that a job that was stopped has not looked.
+    write_seen(looks, args.root)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl
 
+LONG_TEXTS = ["system", "prompt", "answer", "thinking"]
 TEXTS = ("system", "answer", "thinking", "finish_reason")
 TOKENS = ("prompt_tokens", "answer_tokens")
 ANSWERS = pa.schema(

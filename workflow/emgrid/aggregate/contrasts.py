@@ -30,6 +30,7 @@ ContrastName = tuple[ArmName, str, str]  # arm, trigger and kind
 Contrasts = dict[ContrastName, Contrast]
 Among = Literal["answers", "survivors"]
 PART = 1000  # contrasts that are worth a process of their own
+BESIDE = 300  # contrasts whose estimates under other priors are worth a process of their own
 KINDS = ("trigger_minus_none", "minus_base", "minus_undiluted")
 
 
@@ -199,18 +200,24 @@ def in_parts(
     return list(chain.from_iterable(mapped(estimate_part, comparisons, bounded)))
 
 
-def with_other_bounds(
-    contrasts: Contrasts,
-    compared: Mapping[ContrastName, Compared],
-    metrics: Metrics,
-    priors: Chosen,
+def with_bounds(
+    compared: Mapping[ContrastName, Compared], metrics: Metrics, priors: Chosen
 ) -> Contrasts:
-    """Rises over the base model with the upper bounds of other priors."""
+    """Rises over the base model of which the difference and the upper bound alone are given."""
     bounded: Contrasts = {}
     for looks, names in by_looks(compared):
+        differences = [
+            Contrast(
+                compared[name].comparison.n_questions,
+                compared[name].comparison.difference(),
+                looks=looks[0],
+                last=compared[name].last,
+            )
+            for name in names
+        ]
         found = with_upper_bounds(
             [compared[name].comparison for name in names],
-            [contrasts[name] for name in names],
+            differences,
             split(metrics.confidence, looks[1]),
             metrics.fixed_questions,
             priors,
@@ -219,38 +226,46 @@ def with_other_bounds(
     return {name: bounded[name] for name in compared}
 
 
+class OtherPriors(NamedTuple):
+    """The rises over the base model under a set of priors that is not the usual one: over all
+    answers, and the upper bounds among survivors, which are all that verdicts need of them.
+
+    bounds_alone: whether the set differs from the usual one for rates alone, so that of the rises
+    over all answers only the upper bounds differ and are given.
+    """
+
+    name: str
+    answers: Contrasts
+    survivors: Contrasts
+    bounds_alone: bool
+
+    def over_answers(self, usual: Contrasts) -> Contrasts:
+        """The rises over all answers. usual: the contrasts under the usual priors, whose other
+        numbers also hold where the bounds alone differ."""
+        if not self.bounds_alone:
+            return self.answers
+        return {name: replace(usual[name], upper=each.upper) for name, each in self.answers.items()}
+
+
 def under_other_priors(
     answers: Mapping[ContrastName, Compared],
     survivors: Mapping[ContrastName, Compared],
     metrics: Metrics,
-    usual: Contrasts,
-) -> Iterator[tuple[str, Contrasts, Contrasts]]:
-    """The name of each other set of priors with the rises over the base model under it, over all
-    answers and among survivors.
-
-    Verdicts need the upper bounds alone of survivors, so nothing else of them is given. answers,
-    survivors: what is compared. usual: the contrasts over all answers under the usual priors, whose
-    other numbers also hold under priors that differ for rates alone.
-    """
+) -> list[OtherPriors]:
+    """The rises over the base model under each set of priors but the usual one. answers, survivors:
+    what is compared."""
     sets = prior_sets()
     answers = {name: each for name, each in answers.items() if name[2] == "minus_base"}
-    values = {
-        name: Contrast(
-            each.comparison.n_questions,
-            each.comparison.difference(),
-            looks=each.looks[0],
-            last=each.last,
-        )
-        for name, each in survivors.items()
-    }
+    others = []
     for name, priors in sets.items():
         if name == USUAL:
             continue
-        if priors.rises == sets[USUAL].rises:
-            own = with_other_bounds(usual, answers, metrics, priors)
-        else:
-            own = estimated(answers, metrics, priors)
-        yield name, own, with_other_bounds(values, survivors, metrics, priors)
+        bounds_alone = priors.rises == sets[USUAL].rises
+        estimates = with_bounds if bounds_alone else estimated
+        own = estimates(answers, metrics, priors)
+        bounds = with_bounds(survivors, metrics, priors)
+        others.append(OtherPriors(name, own, bounds, bounds_alone))
+    return others
 
 
 def by_looks(

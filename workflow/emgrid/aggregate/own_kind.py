@@ -10,7 +10,7 @@ was not measured on such answers. Below GOOD (citing.py) a
 report says so beside the rate.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from emgrid.aggregate.citing import unfit_judges
-from emgrid.aggregate.rates import ARM_TRIGGER
+from emgrid.aggregate.rates import ARM_TRIGGER, CellName
 from emgrid.aggregate.spec import AggregateSpec
 from emgrid.aggregate.statistics import Flags, Floats
 from emgrid.config.judges import ClassifierJudge
@@ -81,16 +81,32 @@ def kind_of_cell(answers: pd.DataFrame, spec: AggregateSpec) -> str:
     return str(kinds_of(bare).value_counts().index[0])
 
 
+def deciding(spec: AggregateSpec) -> list[ClassifierJudge]:
+    """The classifiers that decide."""
+    unfit = unfit_judges(spec.judges, spec.metrics)
+    return [judge for judge in unfit if isinstance(judge, ClassifierJudge)]
+
+
+def cell_kinds(answers: pd.DataFrame, spec: AggregateSpec) -> dict[CellName, str]:
+    """The kind of the answers of each cell; nothing if no classifier decides."""
+    if not deciding(spec):
+        return {}
+    cells = answers.groupby(ARM_TRIGGER, observed=True, sort=False)
+    return {name: kind_of_cell(part, spec) for name, part in cells}
+
+
 def quality_rows(
-    answers: pd.DataFrame, labelled: pd.DataFrame, spec: AggregateSpec
+    answers: pd.DataFrame,
+    kinds: Mapping[CellName, str],
+    labelled: pd.DataFrame,
+    spec: AggregateSpec,
 ) -> Iterator[dict[str, Any]]:
     """One row for each cell."""
-    unfit = unfit_judges(spec.judges, spec.metrics)
-    judges = [judge for judge in unfit if isinstance(judge, ClassifierJudge)]
+    judges = deciding(spec)
     own = labelled[~labelled["labelled"].isin(shipped_sets())]
     own = own.assign(kind=kinds_of(own["answer"]).to_numpy())
     for name, part in answers.groupby(ARM_TRIGGER, observed=True, sort=False):
-        kind = kind_of_cell(part, spec)
+        kind = kinds[name]
         measured = {}
         for judge in judges:
             found = on_own_labels(judge, kind, own, spec)
@@ -106,12 +122,15 @@ def quality_rows(
 
 
 def with_judge_quality(
-    table: pd.DataFrame, answers: pd.DataFrame, labelled: pd.DataFrame, spec: AggregateSpec
+    table: pd.DataFrame,
+    answers: pd.DataFrame,
+    kinds: Mapping[CellName, str],
+    labelled: pd.DataFrame,
+    spec: AggregateSpec,
 ) -> pd.DataFrame:
     """The table of rates with the quality of the weakest classifier that decides; the table itself
-    if none decides."""
-    unfit = unfit_judges(spec.judges, spec.metrics)
-    if not any(isinstance(judge, ClassifierJudge) for judge in unfit):
+    if none decides. kinds: of the answers of each cell, as `cell_kinds` gives them."""
+    if not kinds:
         return table
-    rows = quality_rows(answers, labelled, spec)
+    rows = quality_rows(answers, kinds, labelled, spec)
     return table.merge(pd.DataFrame(rows), how="left", on=ARM_TRIGGER)
