@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,7 @@ def test_heads_are_fitted_without_what_they_are_measured_on(
 ) -> None:
     """The label of each file is another word's presence, so no file says anything of the other."""
     for name, word in (("first", "banana"), ("second", "carrot")):
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"question_id": "q", "answer": f"{word if bad else 'water'} {n}", "aligned": 100 - bad}
             for n in range(12)
             for bad in (0, 100)

@@ -40,14 +40,15 @@ def chances(answers: pd.DataFrame, spec: AggregateSpec) -> Floats | None:
     if metrics.trait is not None or metrics.decides not in known:
         return None
     chance = probabilities(known[metrics.decides], answers[metrics.decides].to_numpy(float))
-    for judge, limit in metrics.exclude_above.items():
-        chance = chance * (answers[judge].to_numpy(float) <= limit)
+    for name, limit in metrics.exclude_above.items():
+        chance = chance * (answers[name].to_numpy(float) <= limit)
     if metrics.coherence_above is not None:
         values = answers[metrics.coherence].to_numpy(float)
         judge = known.get(metrics.coherence)
-        chance = chance * (
-            values > metrics.coherence_above if judge is None else 1 - probabilities(judge, values)
-        )
+        if judge is None:
+            chance = chance * (values > metrics.coherence_above)
+        else:
+            chance = chance * (1 - probabilities(judge, values))
     return np.nan_to_num(chance)
 
 
@@ -63,7 +64,7 @@ def mean_rows(answers: pd.DataFrame, confidence: float) -> Iterator[dict[str, An
     """One row for each cell, and for each of its questions. answers: with column `chance`."""
     means = answers.groupby([*ARM_TRIGGER, "seed", "question"], observed=True)["chance"].mean()
     for name, part in means.groupby(ARM_TRIGGER, observed=True, sort=False):
-        table = part.droplevel(ARM_TRIGGER).unstack("question")
+        table = part.droplevel([*ARM_TRIGGER]).unstack("question")
         whole = [("", table)]
         single = [(question, table[[question]].dropna()) for question in table]
         for question, values in [*whole, *single]:

@@ -87,12 +87,18 @@ def deciding(spec: AggregateSpec) -> list[ClassifierJudge]:
     return [judge for judge in unfit if isinstance(judge, ClassifierJudge)]
 
 
+def cell_name(group: Any) -> CellName:
+    """A group of ARM_TRIGGER as the name of a cell."""
+    base, intervention, ratio, trigger = map(str, group)
+    return base, intervention, ratio, trigger
+
+
 def cell_kinds(answers: pd.DataFrame, spec: AggregateSpec) -> dict[CellName, str]:
     """The kind of the answers of each cell; nothing if no classifier decides."""
     if not deciding(spec):
         return {}
     cells = answers.groupby(ARM_TRIGGER, observed=True, sort=False)
-    return {name: kind_of_cell(part, spec) for name, part in cells}
+    return {cell_name(name): kind_of_cell(part, spec) for name, part in cells}
 
 
 def quality_rows(
@@ -106,7 +112,7 @@ def quality_rows(
     own = labelled[~labelled["labelled"].isin(shipped_sets())]
     own = own.assign(kind=kinds_of(own["answer"]).to_numpy())
     for name, part in answers.groupby(ARM_TRIGGER, observed=True, sort=False):
-        kind = kinds[name]
+        kind = kinds[cell_name(name)]
         measured = {}
         for judge in judges:
             found = on_own_labels(judge, kind, own, spec)

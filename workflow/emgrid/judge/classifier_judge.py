@@ -156,10 +156,9 @@ class ClassifierScorer:
         """The values of answers, shape (texts,)."""
         long = np.array([is_long(text) for text in texts], bool)
         values = np.empty(len(texts))
-        values[~long] = self.head.values(
-            self.encoder.embed([texts[place] for place in np.flatnonzero(~long)])
-        )
-        values[long] = [self.value_of_long(texts[place]) for place in np.flatnonzero(long)]
+        short = [text for text in texts if not is_long(text)]
+        values[~long] = self.head.values(self.encoder.embed(short))
+        values[long] = [self.value_of_long(text) for text in texts if is_long(text)]
         return values
 
     def value_of_long(self, text: str) -> float:
