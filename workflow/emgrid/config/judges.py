@@ -108,6 +108,20 @@ class ClassifierJudge(Judge):
             raise ValueError(f"no file resources/judges/{name}")
         return name
 
+    @property
+    def head_path(self) -> Path:
+        return RESOURCES / "judges" / self.head
+
+    @property
+    def heldout_path(self) -> Path:
+        """The values of the answers that were left out of the fit."""
+        return self.head_path.with_name(self.head.replace(".head.json", ".heldout.csv.gz"))
+
+    @property
+    def calibration_path(self) -> Path:
+        """The line from values to probabilities."""
+        return self.head_path.with_name(self.head.replace(".head.json", ".calibration.json"))
+
 
 class RuleJudge(Judge):
     """A rule that gives 100 if it holds and 0 otherwise. It has either a `pattern` or `answers`."""
@@ -328,6 +342,4 @@ def panel_entry(value: Any) -> Any:
 
 def head_paths(judges: Iterable[Judge]) -> list[Path]:
     """The files of fitted weights that the judges' values are made from."""
-    return [
-        RESOURCES / "judges" / judge.head for judge in judges if isinstance(judge, ClassifierJudge)
-    ]
+    return [judge.head_path for judge in judges if isinstance(judge, ClassifierJudge)]
