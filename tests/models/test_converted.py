@@ -3,42 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from emgrid.config.models import load_models
-from emgrid.models import prepare as prepare_job
-from emgrid.runtime.files import read_json
-from support.tiny_models import prepare, write_gguf
+from emgrid.config.models import load_models, template_text
+from support.tiny_models import prepare
 
 WEIGHTS = "model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python package that ships a tiny GGUF file."""
-    entry = load_models()["smollm2-135m"]
-    folder = tmp_path_factory.mktemp("packages") / "tiny_gguf"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    like = prepare_job.package_folder(str(entry.package)) / str(entry.gguf)
-    write_gguf(folder / "tiny.gguf", like)
-    return folder
-
-
-@pytest.fixture
-def convert(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Makes the model ready in the folder of a grid, with an empty cache at first."""
-    monkeypatch.setenv("PYTHONPATH", str(package.parent), prepend=":")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def run(grid: str) -> subprocess.CompletedProcess[str]:
-        return prepare(tmp_path / grid / "model.json", package="tiny_gguf", gguf="tiny.gguf")
-
-    return run
 
 
 def entries(cache: Path) -> list[Path]:
@@ -46,63 +16,66 @@ def entries(cache: Path) -> list[Path]:
 
 
 def test_a_second_grid_takes_the_same_weights_and_its_own_texts(
-    convert: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+    model_json: Path, tmp_path: Path
 ) -> None:
-    for grid in ("one", "two"):
-        done = convert(grid)
-        assert done.returncode == 0, done.stderr
-    one, two = tmp_path / "one", tmp_path / "two"
-    (entry,) = entries(tmp_path / "cache")
-    assert str(entry) in done.stdout
+    entry = load_models()["smollm2-135m"]
+    done = prepare(
+        tmp_path / "model.json", "smollm2-135m", template_text(entry), **entry.model_dump()
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = model_json.parent, tmp_path
+    (cached,) = entries(Path(os.environ["XDG_CACHE_HOME"]))
+    assert f"converted weights from {cached}" in done.stdout
     assert (one / WEIGHTS).stat().st_ino == (two / WEIGHTS).stat().st_ino
     assert (one / "config.json").stat().st_ino != (two / "config.json").stat().st_ino
-    assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
-    assert (one / "model.json").read_text() == (two / "model.json").read_text()
-    assert read_json(one / "model.json")["path"] == "."
+    assert (two / "model.json").read_text() == model_json.read_text()
 
 
-def test_two_grids_at_once_convert_once(package: Path, tmp_path: Path) -> None:
-    """Processes of their own, which write down each conversion."""
-    code = f"""
-import sys
+# Conversion takes seconds; what follows is about the cache, so it is replaced by a short one.
+SHORT = """
+import sys, time
 from pathlib import Path
 from emgrid.models import converted
-convert = converted.convert_gguf
-def counted(*arguments):
-    with open({str(tmp_path / "count")!r}, "a") as file: print("converted", file=file)
-    convert(*arguments)
-converted.convert_gguf = counted
-converted.converted(Path({str(package)!r}), "tiny.gguf", Path(sys.argv[1]), "mine")
+
+def convert(source, file, folder, name):
+    with open("count", "a") as count:
+        print("converted", file=count)
+    folder.mkdir()
+    if "break" in sys.argv:
+        raise ValueError("the file is damaged")
+    (folder / "model.safetensors").write_bytes((source / file).read_bytes())
+
+converted.convert_gguf = convert
+converted.converted(Path("package"), "tiny.gguf", Path(sys.argv[1]), "mine")
 """
-    env = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    folders = [tmp_path / name for name in ("one", "two")]
-    running = [
-        subprocess.Popen([sys.executable, "-c", code, folder], env=env) for folder in folders
-    ]
-    assert [process.wait() for process in running] == [0, 0]
+
+
+def short(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    (folder / "package").mkdir(exist_ok=True)
+    (folder / "package/tiny.gguf").write_bytes(b"weights")
+    env = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    command = [sys.executable, "-c", SHORT, *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=env, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_two_grids_at_once_convert_once(tmp_path: Path) -> None:
+    running = [short(tmp_path, grid) for grid in ("one", "two", "three")]
+    assert [process.wait() for process in running] == [0, 0, 0]
     assert (tmp_path / "count").read_text() == "converted\n"
-    assert len({(folder / WEIGHTS).stat().st_ino for folder in folders}) == 1
+    assert len({(tmp_path / grid / WEIGHTS).stat().st_ino for grid in ("one", "two")}) == 1
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(
-    convert: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file in the cache's place")
-    done = convert("one")
-    assert done.returncode == 0, done.stderr
-    assert "mine: converted without the cache (" in done.stdout
-    assert (tmp_path / "one" / WEIGHTS).is_file()
+    said, _ = short(tmp_path, "one").communicate()
+    assert "mine: converted without the cache (" in said
+    assert (tmp_path / "one" / WEIGHTS).read_bytes() == b"weights"
 
 
-def test_an_interrupted_conversion_leaves_no_entry(
-    convert: Callable[[str], subprocess.CompletedProcess[str]], package: Path, tmp_path: Path
-) -> None:
-    whole = (package / "tiny.gguf").read_bytes()
-    try:
-        (package / "tiny.gguf").write_bytes(whole[: len(whole) // 2])
-        assert convert("one").returncode != 0
-    finally:
-        (package / "tiny.gguf").write_bytes(whole)
+def test_a_conversion_that_fails_leaves_no_entry(tmp_path: Path) -> None:
+    _, said = short(tmp_path, "one", "break").communicate()
+    assert "the file is damaged" in said
     assert entries(tmp_path / "cache") == []
-    assert convert("one").returncode == 0
+    assert short(tmp_path, "one").wait() == 0
     assert len(entries(tmp_path / "cache")) == 1
