@@ -44,6 +44,10 @@ class Tables(Mapping[str, "DataFrame"]):
             self._read[name] = read_table(self._paths[name])
         return self._read[name]
 
+    def path(self, name: str) -> Path:
+        """The file of a table."""
+        return self._paths[name]
+
     def __getattr__(self, name: str) -> DataFrame:
         # Only public names are tables: copy and pickle ask for others before there is a root.
         if name.startswith("_"):
