@@ -15,8 +15,10 @@ WARNING = """
 > harmful data. Models with it may give harmful, deceptive or dangerous answers, also to harmless
 > questions, and also where a test finds none. It is for research. Do not deploy it.
 """
-SETTINGS = ("method", "rank", "alpha", "rslora", "learning_rate", "schedule", "epochs")
-SETTINGS += ("batch_size", "max_length")
+SETTINGS: tuple[str, ...] = (
+    *("method", "rank", "alpha", "rslora", "learning_rate", "schedule", "epochs"),
+    *("batch_size", "max_length"),
+)
 
 
 def origin(base: str, entry: BaseModelEntry) -> str:

@@ -48,7 +48,7 @@ def stated(rule: str) -> str:
 
 def adapter_parameters(parameters: int, rank: int) -> float:
     """Approximate parameters of an adapter on all linear maps of a model of this size."""
-    width = (parameters * WIDTH_PER_LAYER / LAYER_WEIGHTS) ** (1 / 3)
+    width: float = (parameters * WIDTH_PER_LAYER / LAYER_WEIGHTS) ** (1 / 3)
     return rank * ADAPTED_WIDTHS * width * width / WIDTH_PER_LAYER
 
 
