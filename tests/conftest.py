@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 import yaml
 from emgrid import ROOT
@@ -49,6 +50,14 @@ def pytest_collection_finish() -> None:
 # A slow or busy machine is no failure.
 settings.register_profile("emgrid", deadline=None)
 settings.load_profile("emgrid")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A cache of emgrid's for this session, not the user's; jobs take matplotlib's fonts from the
+    user's, since finding them takes seconds."""
+    os.environ.setdefault("MPLCONFIGDIR", matplotlib.get_cachedir())
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)

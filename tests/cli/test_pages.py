@@ -311,9 +311,9 @@ def write_tables(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "example", [one for one in examples("python") if "import pandas" in one.text], ids=str
+    "example", [one for one in examples("python") if "emgrid.load(" in one.text], ids=str
 )
-def test_examples_of_pandas_run(
+def test_examples_of_loading_tables_run(
     example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("mine", "demo"):

@@ -347,6 +347,8 @@ class HubHandler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, bodies))
         if self.headers["Authorization"] != "Bearer right":
             self.reply(401, {"error": "Invalid username or password."})
+        elif self.path == "/api/validate-yaml":
+            self.reply(200, {"errors": [], "warnings": []})
         elif self.path == "/api/repos/create":
             self.reply(200, {"url": f"{self.server.url}/datasets/me/demo"})
         elif self.path == "/api/datasets/me/demo/preupload/main":
@@ -389,7 +391,7 @@ def results(tmp_path: Path) -> Path:
     for name in (*files, "figures/rates.svg", "rows/answers/x.jsonl", "arms/a/adapter.bin"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"content of {name}")
+        path.write_text(f"content of {name}\n1\n")
     return tmp_path
 
 
@@ -409,9 +411,10 @@ def test_the_hub_gets_tables_and_report_and_nothing_else(
     assert header["value"]["summary"] == "Results of the grid demo"
     sent = {file["value"]["path"]: base64.b64decode(file["value"]["content"]) for file in files}
     assert set(sent) == {
-        "tables/rates.csv", "tables/answers.parquet", "report.html", "transcripts/1.json",
-    }  # fmt: skip
-    assert sent["report.html"] == b"content of report.html"
+        *("tables/rates.csv", "tables/answers.parquet", "report.html", "transcripts/1.json"),
+        *("README.md", "data/rates.parquet", "data/answers.parquet"),
+    }
+    assert sent["report.html"] == b"content of report.html\n1\n"
 
 
 def test_the_hubs_refusal_is_one_line_without_the_key(

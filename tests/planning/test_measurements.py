@@ -57,14 +57,18 @@ def test_the_nearest_record_counts(config: dict[str, Any], tmp_path: Path) -> No
     assert measurements.adapter_bytes("qwen2.5-0.5b", 16) is None
 
 
-def test_another_device_gives_no_estimate(config: dict[str, Any], tmp_path: Path) -> None:
+def test_a_record_of_another_device_is_not_used(config: dict[str, Any], tmp_path: Path) -> None:
     trained(tmp_path / "mine", 100)
     on_gpu = records(config, tmp_path / "mine", device="cuda")
-    assert on_gpu.rate("train", "smollm2-135m") is None
+    rate = on_gpu.rate("train", "smollm2-135m")
+    assert rate is not None
+    assert rate.source.startswith("model, not measured")
     # Rows are mixed on a processor, whatever trains on them.
     assert on_gpu.rate("mix") is not None
     trained(tmp_path / "mine", 1, device="cuda")
-    assert records(config, tmp_path / "mine", device="cuda").rate("train", "smollm2-135m")
+    measured = records(config, tmp_path / "mine", device="cuda").rate("train", "smollm2-135m")
+    assert measured is not None
+    assert measured.source == "results/mine"
 
 
 def test_a_model_of_unknown_size_has_no_rate_but_its_own(

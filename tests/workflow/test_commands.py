@@ -245,8 +245,9 @@ def test_a_plan_says_where_its_numbers_come_from(fresh: GridRun) -> None:
     # What it takes to start a job is not scaled.
     assert 1 < scaled["train"]["value"] / hours["train"]["value"] < 494032768 / 134515008
     cuda = asked(fresh, "plan", fresh.edited() | {"device": "cuda"})["rules"]
-    assert {row["hours"]["value"] for row in cuda if row["rule"] == "train"} == {None}
-    assert "unknown: no record on cuda" in {row["hours"]["source"] for row in cuda}
+    (train,) = (row["hours"] for row in cuda if row["rule"] == "train")
+    assert train["value"] > 0
+    assert train["source"].startswith("model, not measured: ")
 
 
 def test_a_plan_prices_what_is_paid_by_the_call(fresh: GridRun) -> None:

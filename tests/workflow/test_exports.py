@@ -19,7 +19,7 @@ def test_the_rule_exports_a_finished_grid(finished: GridRun) -> None:
     assert finished.planned(finished.config) == {}
 
 
-@pytest.mark.parametrize("rule", ["push_wandb", "push_hub"])
+@pytest.mark.parametrize("rule", ["push_wandb", "push_hub", "push_adapters"])
 def test_a_push_runs_only_when_it_is_asked_for(finished: GridRun, rule: str) -> None:
     done = finished.snakemake("-n", rule)
     assert rule in done.stdout + done.stderr

@@ -8,6 +8,7 @@ localrules:
     inspect_logs,
     push_wandb,
     push_hub,
+    push_adapters,
 
 
 rule inspect_logs:
@@ -72,3 +73,22 @@ rule push_hub:
         "tables and report to the Hugging Face Hub"
     shell:
         "python -m emgrid.export.hub --spec {params.spec:q} --root . > {log} 2>&1"
+
+
+rule push_adapters:
+    input:
+        [run.adapter_record for run in GRID.stages.values()],
+        [layout.model_record(base) for base in {arm.base for arm in GRID.trained}],
+    log:
+        layout.log("push_adapters"),
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("push_adapters").threads
+    resources:
+        **job_resources("push_adapters"),
+    params:
+        file=SPECS.add("adapters", partial(exports.adapters_spec, GRID)),
+    message:
+        "adapters to the Hugging Face Hub"
+    shell:
+        "python -m emgrid.export.adapters --spec {params.file} --root . --push > {log} 2>&1"

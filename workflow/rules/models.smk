@@ -33,6 +33,7 @@ rule model:
         spec=lambda wildcards: model_spec(GRID, wildcards.base),
     message:
         "base model {wildcards.base}"
+    # The progress of a download is shown as well as logged.
     shell:
         "python -m emgrid.models.prepare --spec {params.spec:q} {resources.source} {resources.prompts}"
-        " --output {output} > {log} 2>&1"
+        " --output {output} 2>&1 | tee {log} >&2"

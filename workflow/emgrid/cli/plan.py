@@ -101,6 +101,7 @@ def taken(grid: Grid) -> dict[str, Any]:
             "drawn": asdict(estimates.drawn_tokens()),
         },
         "disk": {name: asdict(estimate) for name, estimate in estimates.disk().items()},
+        "memory": {name: asdict(estimate) for name, estimate in estimates.memory().items()},
     }
 
 
@@ -170,14 +171,14 @@ def rule_table(plan: dict[str, Any]) -> Table:
 
 
 def amount_table(plan: dict[str, Any]) -> Table:
-    table = Table(title="tokens and disk")
+    table = Table(title="tokens, disk and memory")
     table.add_column("what", no_wrap=True)
     table.add_column("about", justify="right")
     table.add_column("source", overflow="fold")
     for name, fields in plan["tokens"].items():
         estimate = Estimate(**fields)
         table.add_row(f"tokens {name}", format.number(estimate.value), estimate.source)
-    for name, fields in plan["disk"].items():
+    for name, fields in (plan["disk"] | plan["memory"]).items():
         table.add_row(name, format.size(fields["value"]), fields["source"])
     return table
 

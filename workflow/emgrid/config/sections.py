@@ -455,8 +455,12 @@ class Hub(Strict):
     repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     """Name of the repository, as `user/name`."""
 
+    adapters: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """Name of the model repository that `snakemake push_adapters` uploads the adapters to. `null`
+    uploads none."""
+
     private: bool = True
-    """Make the repository private if it has to be created. An existing repository keeps its
+    """Make a repository private if it has to be created. An existing repository keeps its
     visibility."""
 
 

@@ -1,6 +1,7 @@
 """The specs of the exports."""
 
 from emgrid.config.base import Strict
+from emgrid.config.models import BaseModelEntry
 from emgrid.config.sections import Hub, Metrics, WandB
 
 # The metrics that decide which answers count as misaligned.
@@ -25,3 +26,32 @@ class WandBSpec(Strict):
 class HubSpec(Strict):
     name: str
     hub: Hub | None
+
+
+class AdapterArm(Strict):
+    """A trained arm. kinds: of its intervention's steps. stages: the folders of its training
+    stages, of which the last holds its adapter."""
+
+    base: str
+    intervention: str
+    ratio: str
+    seed: int
+    label: str
+    kinds: tuple[str, ...]
+    stages: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name that it is served by."""
+        return f"{self.base}.{self.intervention}.ratio{self.ratio}.seed{self.seed}"
+
+
+class AdaptersSpec(Strict):
+    """bases: the entries of the base models. licences: of the data sets that arms were trained
+    on, by name."""
+
+    name: str
+    hub: Hub | None
+    bases: dict[str, BaseModelEntry]
+    arms: tuple[AdapterArm, ...]
+    licences: dict[str, str]

@@ -5,7 +5,6 @@ its size and times, so that many gigabytes of weights are read once, not by ever
 Knows nothing of what the files mean.
 """
 
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.files import digest, file_digest, read_json, write_json
+from emgrid.runtime.files import cache_folder, digest, file_digest, read_json, write_json
 
 Content = dict[str, str]
 PLACE = "place.json"  # holds the path of a user's model, next to its record
@@ -166,7 +165,7 @@ class HashCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.path = cache_folder() / f"{digest(str(folder.resolve()))[:SHOWN]}.json"
+        self.path = cache_folder("model-files") / f"{digest(str(folder.resolve()))[:SHOWN]}.json"
         try:
             entries = read_json(self.path)
         except (OSError, ValueError):
@@ -191,12 +190,6 @@ class HashCache:
             write_json(self.path, self.entries | entries)
         except OSError:
             return
-
-
-def cache_folder() -> Path:
-    """The folder of the cache (XDG base directory specification)."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", ".")) / ".cache"
-    return Path(home) / "emgrid/model-files"
 
 
 def changed(before: Content, now: Content) -> str | None:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from emgrid.config.base import Strict, read_spec
 from emgrid.config.models import BaseModelEntry
 from emgrid.models import model_files
-from emgrid.models.gguf_file import convert_gguf
+from emgrid.models.converted import converted
+from emgrid.models.hub_download import download
 from emgrid.models.tokenizer import (
     FILE,
     autotokenizer_differs,
@@ -46,15 +47,10 @@ def package_folder(package: str) -> Path:
 def fetch(entry: BaseModelEntry, folder: Path, name: str) -> Path:
     """Return a folder that transformers can load; a GGUF file is converted into `folder`."""
     if entry.hub is not None:
-        from huggingface_hub import snapshot_download
-
-        patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-        snapshot = Path(
-            snapshot_download(entry.hub, revision=entry.revision, allow_patterns=patterns)
-        )
+        snapshot = download(entry.hub, str(entry.revision), name)
         refuse_unusable(snapshot, entry.hub)
         return snapshot
-    convert_gguf(package_folder(str(entry.package)), str(entry.gguf), folder, name)
+    converted(package_folder(str(entry.package)), str(entry.gguf), folder, name)
     return folder
 
 

@@ -11,6 +11,7 @@ from emgrid.data.convert import read_rows
 from emgrid.data.mix import used_sources
 from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.grid import Grid
+from emgrid.planning import work_model
 from emgrid.planning.call_costs import conversations, mean_characters
 from emgrid.planning.jobs import jobs_by_rule
 from emgrid.planning.measurements import (
@@ -181,6 +182,23 @@ class Estimates:
     def answers(self) -> int:
         cells = len(self.grid.triggers) * len(self.grid.questions)
         return sum(arm.sampling.answers_per_question for arm in self.grid.sampled) * cells
+
+    def memory(self) -> dict[str, Estimate]:
+        """Estimated bytes of GPU memory that a job needs; nothing for a grid on a CPU."""
+        runs = list(self.grid.stages.values())
+        if self.grid.config.device != "cuda" or not runs:
+            return {}
+        sizes = []
+        for run in runs:
+            training, parameters = run.mixture.training, self.measurements.parameters.get(run.base)
+            if parameters is None:
+                return {"GPU memory of a training": Estimate(None, "unknown: models.parameters")}
+            quantised = training.method == "qlora"
+            sizes.append(work_model.training_bytes(parameters, training.rank, quantised))
+        source = (
+            "model, not measured: weights, adapter and optimizer, and a quarter for activations"
+        )
+        return {"GPU memory of a training": Estimate(max(sizes), source)}
 
     def disk(self) -> dict[str, Estimate]:
         """Estimated bytes, by kind of file."""

@@ -2,7 +2,7 @@
 
 Each number names its source. The time that a model computes is scaled by its number of parameters,
 and never taken from another device; other jobs are assumed to take the same time everywhere.
-Without a measurement there is no number.
+Without a measurement there is no number, except of what a GPU computes: see work_model.py.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 from emgrid import ROOT
 from emgrid.config.models import load_models
 from emgrid.grid.grid import Grid
+from emgrid.planning import work_model
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 
@@ -128,12 +129,20 @@ class Measurements:
                 seconds = sum(measure.seconds for measure in usable) * parameters / work
                 source_text = source.name + ("" if same else ", scaled by parameters")
                 return Rate(seconds, source_text, start_of(usable))
+        if rule in SCALED and parameters and self.grid.config.device == "cuda":
+            seconds = work_model.seconds_per_unit(rule, parameters)
+            return Rate(seconds, work_model.stated(rule), work_model.START)
         return None
 
     def adapter_bytes(self, base: str, rank: int) -> Size | None:
         """The size of an adapter of this rank on this base model, if one was trained."""
         if (base, rank) not in self.sizes:
             self.sizes[base, rank] = next(self.adapters_like(base, rank), None)
+            parameters = self.parameters.get(base)
+            on_gpu = self.grid.config.device == "cuda"
+            if self.sizes[base, rank] is None and parameters and on_gpu:
+                size = work_model.adapter_parameters(parameters, rank) * work_model.ADAPTER_BYTES
+                self.sizes[base, rank] = Size(size, "model, not measured: parameters and rank")
         return self.sizes[base, rank]
 
     def adapters_like(self, base: str, rank: int) -> Iterator[Size]:

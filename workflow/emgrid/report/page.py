@@ -23,6 +23,7 @@ from emgrid.report import format, judge_quality, page_tables
 from emgrid.report.bridging import bridging
 from emgrid.report.captions import CAPTIONS, DEAD
 from emgrid.report.costs import effort
+from emgrid.report.dark_figures import follow_scheme
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
@@ -91,7 +92,7 @@ def content_hash(text: str) -> str:
 
 
 def figures(results: Results, spec: ReportSpec, folder: Path) -> list[dict[str, str]]:
-    """Each figure as a data URI, with its caption."""
+    """Each figure as a data URI that follows the page's colour scheme, with its caption."""
     by_question = results.rates[results.rates["question"].notna()]
     facts = {
         "n": count_range(results.overall["n_answers"]),
@@ -129,7 +130,8 @@ def count_range(counts: Any) -> str:
 
 
 def figure_source(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+    picture = follow_scheme(path.read_text(encoding="utf-8"))
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
 
 
 def render(

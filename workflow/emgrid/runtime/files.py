@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,12 @@ def users_path(name: str | Path) -> Path:
     if called and not (Path(started) / path).exists() and (Path(called) / path).exists():
         return Path(called) / path
     return Path(started) / path
+
+
+def cache_folder(part: str) -> Path:
+    """A part of the user's cache (XDG base directory specification), shared by all grids."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", ".")) / ".cache"
+    return Path(home) / "emgrid" / part
 
 
 @contextmanager
@@ -101,3 +108,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             except json.JSONDecodeError:
                 raise EmgridError(f"{path}:{number}: not a JSON object; was it edited?") from None
     return rows
+
+
+def link(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it if the file system has no hard links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    draft.unlink(missing_ok=True)
+    try:
+        draft.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, draft)
+    draft.replace(target)

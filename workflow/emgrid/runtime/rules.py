@@ -44,6 +44,7 @@ RULES = {
     "inspect_logs": Rule("export", "export.inspect_logs"),
     "push_wandb": Rule("export", "export.wandb"),
     "push_hub": Rule("export", "export.hub"),
+    "push_adapters": Rule("export", "export.adapters"),
 }
 SECTIONS = tuple(dict.fromkeys(rule.section for rule in RULES.values()))
 # Programs that jobs start besides their own module.

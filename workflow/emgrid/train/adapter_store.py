@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from emgrid.runtime import layout
-from emgrid.runtime.files import file_digest, write_json
+from emgrid.runtime.files import file_digest, link, write_json
 
 WEIGHTS = f"{layout.ADAPTER}/{layout.WEIGHTS}"
 CONFIG = f"{layout.ADAPTER}/{layout.ADAPTER_CONFIG}"
@@ -40,15 +40,3 @@ def store(stored: Path, stage: Path) -> None:
 def write_hash(stage: Path) -> None:
     """Write adapter.json, the adapter's hash, which sampling jobs depend on."""
     write_json(stage / layout.ADAPTER_RECORD, {"sha256": file_digest(stage / WEIGHTS)})
-
-
-def link(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it if the file system has no hard links."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    draft.unlink(missing_ok=True)
-    try:
-        draft.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, draft)
-    draft.replace(target)

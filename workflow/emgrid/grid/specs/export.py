@@ -1,7 +1,7 @@
 """What the exports of a grid depend on."""
 
 from emgrid.config.sections import Metrics
-from emgrid.export.spec import RULE, HubSpec, InspectSpec, WandBSpec
+from emgrid.export.spec import RULE, AdapterArm, AdaptersSpec, HubSpec, InspectSpec, WandBSpec
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.report import described
 from emgrid.grid.specs.spec_json import spec_json
@@ -23,3 +23,35 @@ def wandb_spec(grid: Grid) -> str:
 
 def hub_spec(grid: Grid) -> str:
     return spec_json(HubSpec(name=grid.config.name, hub=grid.config.export.hub))
+
+
+def adapters_spec(grid: Grid) -> str:
+    return spec_json(adapters(grid))
+
+
+def adapters(grid: Grid) -> AdaptersSpec:
+    """The grid's trained arms, with all that a reader of their adapters must know."""
+    arms = [arm for arm in grid.arms if arm.stages and arm.settings is not None]
+    used = {source.dataset for arm in arms for run in arm.stages for source in run.mixture.sources}
+    return AdaptersSpec(
+        name=grid.config.name,
+        hub=grid.config.export.hub,
+        bases={base: grid.catalogue.models[base] for base in dict.fromkeys(a.base for a in arms)},
+        arms=tuple(
+            AdapterArm(
+                base=arm.base,
+                intervention=arm.intervention,
+                ratio=arm.ratio,
+                seed=arm.seed,
+                label=arm.label,
+                kinds=arm.settings.kinds if arm.settings else (),
+                stages=tuple(run.folder for run in arm.stages),
+            )
+            for arm in arms
+        ),
+        licences={
+            name: dataset.licence
+            for name, dataset in grid.catalogue.datasets.items()
+            if name in used and dataset.licence
+        },
+    )

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.config.endpoints import Endpoint, find_key, find_url
-from emgrid.models.model_files import cache_folder
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.files import digest, read_json, write_json
+from emgrid.runtime.files import cache_folder, digest, read_json, write_json
 
 TIMEOUT = 10.0  # seconds for the list; if it takes longer, only what is kept counts
 
@@ -57,7 +56,7 @@ def read_day(text: Any) -> date | None:
 
 
 def kept_file(url: str) -> Path:
-    return cache_folder().parent / "endpoints" / f"{digest(url)[:16]}.json"
+    return cache_folder("endpoints") / f"{digest(url)[:16]}.json"
 
 
 def kept_list(url: str) -> ModelList:

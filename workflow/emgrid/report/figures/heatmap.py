@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from emgrid.report.dark_figures import FIXED
 from emgrid.report.figures.pairs import row_height, row_labels
 from emgrid.report.figures.spec import FigureSpec
 from emgrid.report.figures.style import LINE, SMALL, finish, percent_axis, wrapped
@@ -53,9 +54,12 @@ def draw_heatmap(figure: Figure, root: Path, spec: FigureSpec) -> None:
             text = DASH
         elif known[place] and not usual[place]:
             text += "\nother\nquestions"
-        ink = "white" if usual[place] and not dead[place] and value < 100 * top * DARK else "black"
+        coloured = known[place] and usual[place] and not dead[place]
+        ink = "white" if coloured and value < 100 * top * DARK else "black"
         column, line = place % shape[1], place // shape[1]
-        axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=SMALL)
+        written = axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=SMALL)
+        if coloured:
+            written.set_gid(f"{FIXED}{place}")
     if len(names) <= UPRIGHT:
         axes.set_xticks(range(len(names)), [wrapped(title, 13) for _, title in spec.triggers])
     else:
