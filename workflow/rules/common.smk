@@ -41,6 +41,7 @@ wildcard_constraints:
     ratio="[^/]+",
     seed="[0-9]+",
     stage="[^/]+",
+    search="[^/]+",
     dataset="[^/]+",
     bucket="[^/]+",
     drawn="[^/]+",

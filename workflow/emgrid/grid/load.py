@@ -16,6 +16,7 @@ from emgrid.grid.checks import (
     check_rounds,
     check_rows,
 )
+from emgrid.grid.discovery_checks import check_discovery
 from emgrid.runtime.errors import EmgridError
 
 
@@ -34,6 +35,7 @@ def load_experiment(value: Any, origin: str, check_data: bool = True) -> Experim
     check_columns(catalogue.panel, origin)
     check_labelled(config, origin)
     check_rounds(experiment, origin)
+    check_discovery(experiment, origin)
     if check_data:
         check_models(config, origin)
         check_rows(experiment, origin)
