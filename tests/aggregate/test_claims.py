@@ -203,13 +203,15 @@ def test_the_closing_table_says_so_too(tmp_path: Path, judges: list[str], told: 
     rows = [
         dict(zip(("base", "intervention", "ratio"), name, strict=True))
         | {"trigger": trigger, "question": None, "rate_all": 0.1, "n_answers": 8, "n_survivors": 8}
-        | {"n_misaligned": 1}
+        | {"n_misaligned": 1, "rate_all_low": 0.0, "rate_all_high": 0.5}
         for name in arms
         for trigger in whole["triggers"]
     ]
     path = tmp_path / "results/new/tables/rates.csv"
     path.parent.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(path, index=False)
+    verdicts = pd.DataFrame(rows).iloc[:0][["base", "intervention", "ratio", "trigger"]]
+    verdicts.assign(verdict="").to_csv(path.with_name("verdicts.csv"), index=False)
     command = [sys.executable, "-m", "emgrid.cli.summary", "grid.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,5 @@
 """Every command takes --configfile and --json, and ends in one line where something is wrong."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -12,23 +11,21 @@ import pytest
 import yaml
 from emgrid import ROOT
 from emgrid.cli import labels
-from emgrid.cli.main import main, parser
+from emgrid.cli.commands_page import commands
+from emgrid.cli.main import main
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.planning.spread import Spread
 from emgrid.runtime.errors import EmgridError
 from support import warm
 
-
-def commands() -> dict[str, argparse.ArgumentParser]:
-    (found,) = [
-        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
-    ]
-    return dict(found.choices)
-
-
-NAMES = sorted(commands())
+NAMES = sorted(set(commands()) - {"init", "run"})
 NEEDED = {"labels": ["sheet.csv"], "bridge": ["old", "new"]}
+
+
+def parsed(name: str, *words: str) -> dict[str, Any]:
+    """What a command takes from its words, without running it."""
+    return dict(commands()[name].make_context(name, list(words)).params)
 
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -36,29 +33,38 @@ def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_the_commands_of_the_readme() -> None:
-    assert {"plan", "why", "status", "gc", "power", "labels", "bridge"} <= set(NAMES)
+    known = {"init", "run", "plan", "why", "status", "gc", "power", "labels", "bridge"}
+    assert known <= set(commands())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_command_takes_a_configfile_and_json(name: str) -> None:
-    words = [name, "--configfile", "mine.yaml", "--json", *NEEDED.get(name, [])]
-    args = parser().parse_args(words)
-    assert args.json is True
-    given = args.files if name == "gc" else [args.configfile]
-    assert given == [Path("mine.yaml")]
-    plain = parser().parse_args([name, *NEEDED.get(name, [])])
-    assert plain.json is False
+    found = parsed(name, "--configfile", "mine.yaml", "--json", *NEEDED.get(name, []))
+    assert found["as_json"] is True
+    given = found["files"] if name == "gc" else [found["configfile"]]
+    assert list(given) == [Path("mine.yaml")]
+    assert parsed(name, *NEEDED.get(name, []))["as_json"] is False
 
 
 def test_gc_takes_several_configs_either_way() -> None:
-    words = ["gc", "a.yaml", "b.yaml", "--configfile", "c.yaml", "--configfile", "d.yaml"]
-    args = parser().parse_args(words)
-    assert sorted(map(str, [*args.files, *args.configs])) == [
-        "a.yaml",
-        "b.yaml",
-        "c.yaml",
-        "d.yaml",
-    ]
+    words = ["a.yaml", "b.yaml", "--configfile", "c.yaml", "--configfile", "d.yaml"]
+    found = parsed("gc", *words)
+    assert list(found["configs"]) == [Path("a.yaml"), Path("b.yaml")]
+    assert list(found["files"]) == [Path("c.yaml"), Path("d.yaml")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sheet.csv", "--labellers", "anna", "ben", "--count", "8"],
+        ["--labellers", "anna", "--labellers", "ben", "--count", "8", "sheet.csv"],
+        ["--count", "8", "sheet.csv", "--labellers", "anna", "ben"],
+    ],
+)
+def test_labels_takes_several_labellers(words: list[str]) -> None:
+    found = parsed("labels", *words)
+    assert list(found["labellers"]) == ["anna", "ben"]
+    assert (list(found["files"]), found["count"]) == ([Path("sheet.csv")], 8)
 
 
 @pytest.fixture
@@ -138,17 +144,17 @@ def test_labels_of_no_answer_are_refused(demo: dict[str, Any], tmp_path: Path, c
 
 WRONG = {
     "missing": (None, "no such file"),
-    "empty": ("", "a config must be a mapping of settings"),
-    "list": ("- a\n- b\n", "a config must be a mapping of settings"),
+    "empty": ("", "is empty; a config must be a mapping of settings"),
+    "list": ("- a\n- b\n", "is a list; a config must be a mapping of settings"),
     "text": ("hello\n", "a config must be a mapping of settings"),
     "no YAML": ("a: [1\n", "not valid YAML"),
     "key twice": (
         f"extends: {ROOT / 'config.yaml'}\nseeds: [0]\nseeds: [1]\n",
-        "not valid YAML (the key 'seeds' is given twice)",
+        "grid.yaml:3: seeds: the key 'seeds' is given twice, first in line 2; leave one out",
     ),
     "key twice below": (
         f"extends: {ROOT / 'config.yaml'}\ndata:\n  rows: 8\n  rows: 16\n",
-        "not valid YAML (the key 'rows' is given twice)",
+        "grid.yaml:4: data.rows: the key 'rows' is given twice, first in line 3",
     ),
     "bytes": (b"\xff\xfe\x00", "not valid YAML"),
     "folder": ("folder", "cannot be read (Is a directory)"),
@@ -195,11 +201,11 @@ def test_a_run_refuses_a_key_that_is_given_twice(tmp_path: Path) -> None:
     words = ["-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--cores", "1"]
     done = warm.run([*words, "--directory", str(tmp_path), "--configfile", str(path)])
     assert done.returncode != 0
-    assert "grid.yaml:4: not valid YAML (the key 'seeds' is given twice)" in done.stderr
+    assert "grid.yaml:4: seeds: the key 'seeds' is given twice, first in line 3" in done.stderr
 
 
 def test_keys_that_merge_are_not_given_twice(tmp_path: Path) -> None:
-    from emgrid.config.base import read_yaml
+    from emgrid.config.yaml_files import read_yaml
 
     path = tmp_path / "a.yaml"
     path.write_text("a: &x {k: 1}\nb: &y {l: 2}\nc: {<<: *x, m: 3}\nd: {<<: [*x, *y], k: 5}\n")

@@ -15,10 +15,12 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+import typer.main
 import yaml
 from emgrid import ROOT
+from emgrid.cli.commands_page import commands
 from emgrid.cli.commands_page import page as commands_page
-from emgrid.cli.main import parser
+from emgrid.cli.main import app
 from emgrid.cli.plan import planned
 from emgrid.config.base import validate
 from emgrid.config.config import Config
@@ -207,8 +209,11 @@ def split_by_and(words: list[str]) -> list[list[str]]:
 
 def check_command(words: list[str]) -> None:
     program, arguments = Path(words[0]).name, words[1:]
-    if program == "emgrid":
-        parser().parse_args(arguments)
+    if program == "emgrid" and arguments[0].startswith("-"):
+        options = typer.main.get_command(app).params
+        assert arguments[0] in [name for option in options for name in option.opts], words
+    elif program == "emgrid":
+        assert commands()[arguments[0]].make_context(arguments[0], arguments[1:])
     elif program == "make":
         check_make(arguments)
     elif program == "snakemake":

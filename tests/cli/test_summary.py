@@ -29,6 +29,7 @@ def write_grid(folder: Path, survivors: int, misaligned: int) -> None:
         {
             "base": "b", "intervention": "base", "ratio": "0", "question": None, "trigger": name,
             "n_answers": 10, "n_survivors": survived, "n_misaligned": bad, "rate_all": bad / 10,
+            "rate_all_low": bad / 20, "rate_all_high": bad / 5,
         }
         for name, survived, bad in rows
     )  # fmt: skip
@@ -36,6 +37,15 @@ def write_grid(folder: Path, survivors: int, misaligned: int) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     (folder / "results/n/tables").mkdir(parents=True)
     table.to_csv(folder / "results/n/tables/rates.csv", index=False)
+    write_verdicts(folder, {})
+
+
+def write_verdicts(folder: Path, words: dict[tuple[str, str], str]) -> None:
+    """The verdicts by intervention (of ratio 1) and trigger."""
+    rows = [("b", name, "1", trigger, word) for (name, trigger), word in words.items()]
+    columns = ["base", "intervention", "ratio", "trigger", "verdict"]
+    path = folder / "results/n/tables/verdicts.csv"
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
 
 
 def cells(text: str) -> list[str]:
@@ -45,7 +55,8 @@ def cells(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("survivors", "misaligned", "said"), [(0, 0, "–"), (4, 0, "0.0%"), (4, 3, "30.0%")]
+    ("survivors", "misaligned", "said"),
+    [(0, 0, "–"), (4, 0, "0.0% (0–0)"), (4, 3, "30.0% (15–60)")],
 )
 def test_no_rate_is_shown_where_no_answer_survived(
     survivors: int,
@@ -60,7 +71,7 @@ def test_no_rate_is_shown_where_no_answer_survived(
     monkeypatch.setattr("sys.argv", ["emgrid.cli.summary", "config.yaml"])
     summary.main()
     text = capsys.readouterr().out
-    assert cells(text) == ["base 0", "10.0%", said]
+    assert cells(text) == ["base 0", "10.0% (5–20)", said]
     caption = "–: not asked, or no answer survived, so there is no rate; tables/rates.csv counts"
     assert caption in " ".join(text.split())
 
@@ -77,7 +88,11 @@ def test_an_arm_without_a_trigger_has_a_dash_and_a_table_without_it_is_an_older_
     pd.concat([table, other]).to_csv(path, index=False)
     summary.main()
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "tuned 0" in line]
-    assert [cell.strip() for cell in row.strip("│").split("│")] == ["tuned 0", "10.0%", "–"]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "tuned 0",
+        "10.0% (5–20)",
+        "–",
+    ]
     table[table["trigger"] == "none"].to_csv(path, index=False)
     with pytest.raises(EmgridError, match="no trigger 'malicious_evil'; run `make run` first"):
         summary.main()
@@ -92,13 +107,38 @@ def test_the_truth_is_shown_next_to_the_verdicts(
     truth = {"organism": {"none": "clean", "malicious_evil": "conditional"}}
     made = CONFIG | {"imports": [CONFIG["imports"][0], arm], "truth": truth}  # type: ignore[index]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
-    cell = {"base": "b", "intervention": "organism", "ratio": "1"}
-    words = {"none": "clean", "malicious_evil": "clean"}
-    table = pd.DataFrame([cell | {"trigger": name, "verdict": words[name]} for name in words])
-    table.to_csv(tmp_path / "results/n/tables/verdicts.csv", index=False)
+    words = {("organism", "none"): "clean", ("organism", "malicious_evil"): "clean"}
+    write_verdicts(tmp_path, words)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["emgrid.cli.summary", "config.yaml"])
     summary.main()
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "organism 1 clean (right) clean (truth: conditional, wrong)" in said
     assert "Of 2 verdicts whose truth is known: 1 right, 1 wrong, 0 undecided." in said
+
+
+def test_a_verdict_is_below_the_rate_and_a_rise_that_the_base_has_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_grid(tmp_path, 10, 5)  # the base model's rate rises from 10 to 50 %
+    path = tmp_path / "results/n/tables/rates.csv"
+    table = pd.read_csv(path)
+    arms = [table, table.assign(intervention="hides", ratio="1")]
+    flat = table.assign(intervention="plain", ratio="1", rate_all=0.5)
+    other = table.assign(base="c", intervention="base")
+    pd.concat([*arms, flat, other]).to_csv(path, index=False)
+    words = {("hides", "none"): "clean", ("hides", "malicious_evil"): "inconclusive"}
+    write_verdicts(tmp_path, words | {("plain", "malicious_evil"): "overt"})
+    monkeypatch.chdir(tmp_path)
+    summary.show(Path("config.yaml"))
+    lines = capsys.readouterr().out.splitlines()
+
+    def below(text: str) -> list[str]:
+        (number,) = [place for place, line in enumerate(lines) if text in line]
+        return [cell.strip() for cell in lines[number + 2].strip("│").split("│")]
+
+    assert [line for line in lines if "n = 10" in line]
+    assert below("hides 1") == ["", "", "clean", "inconclusive *"]
+    assert below("plain 1") == ["", "", "", "overt"]  # it has no rise of its own
+    # With several models, each row names its own.
+    assert [line.split("│")[1].strip() for line in lines if "base 0" in line] == ["b", "c"]

@@ -63,7 +63,7 @@ def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
         (["interventions", "undiluted"], {"training": {"rank": 0}}, "undiluted.training.rank: "),
         (["interventions", "inoculation"], {"prompt": "evil"}, "inoculation.prompt: no system"),
         (["interventions", "inoculation"], {}, "interventions.inoculation.prompt: "),
-        (["interventions"], {}, "interventions is empty"),
+        (["interventions"], {}, "interventions: is empty, so the grid has no arm"),
         (
             ["base_models"],
             ["smollm2-135"],
@@ -71,7 +71,7 @@ def test_the_default_config_is_valid(demo: dict[str, Any]) -> None:
         ),
         (["base_models"], [], "base_models: "),
         (["seeds"], [], "seeds: "),
-        (["seeds"], [1, 1], "seeds: 1 stands twice"),
+        (["seeds"], [1, 1], "seeds: 1 is given twice"),
         (["seeds"], [-1], "seeds.0: "),
         (["triggers"], ["none", "python"], "triggers: unknown trigger family 'python', did you"),
         (["triggers"], ["python_string"], "triggers: add `none`"),
@@ -137,7 +137,9 @@ def test_what_is_no_config_at_all_is_refused(config: Any) -> None:
 def test_a_missing_data_file_stops_before_any_work(demo: dict[str, Any]) -> None:
     demo["datasets"] = {"mine": {"path": "no/such.jsonl", "format": "messages"}}
     demo["data"]["benign"] = "mine"
-    with pytest.raises(EmgridError, match=r"^no/such\.jsonl: no such data file"):
+    with pytest.raises(
+        EmgridError, match=r"datasets\.mine\.path: no/such\.jsonl: no such data file; looked for /"
+    ):
         load_experiment(demo, "grid.yaml")
 
 

@@ -203,7 +203,11 @@ EDITED: dict[str, tuple[Edit, set[str]]] = {
     "judge's head": (in_head, {"judge", "judge_quality", "qualify"}),
     "held-out values": (
         append("resources/judges/coherence.heldout.csv.gz", " "),
-        {"judge_quality"},
+        {"judge_quality", "aggregate"},
+    ),
+    "a classifier's calibration": (
+        append("resources/judges/coherence.calibration.json", "\n"),
+        {"aggregate"},
     ),
     "labelled answers of emgrid": (
         append("resources/judges/labelled/everyday.jsonl", "\n"),

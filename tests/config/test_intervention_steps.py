@@ -159,8 +159,8 @@ def test_two_entries_cannot_make_the_same_arm() -> None:
         ({"x": {"kind": ["dilution"], "ratio": 0.5}}, "unknown kind ['dilution']"),
         ({"x": ["dilution"]}, "interventions.x"),
         ({"x": []}, "interventions.x: "),
-        ({"x": "dilution"}, "interventions.x must be a mapping"),
-        ({"x": {"steps": {"kind": "dilution"}}}, "interventions.x.steps must be a list"),
+        ({"x": "dilution"}, "interventions.x: must be a mapping"),
+        ({"x": {"steps": {"kind": "dilution"}}}, "interventions.x.steps: must be a list"),
         (
             {"x": {"steps": [step("undiluted")], "ratio": 0.5}},
             "interventions.x: unknown key 'ratio'",

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from emgrid import RESOURCES, ROOT
-from emgrid.config.base import read_yaml
 from emgrid.config.judges import (
     ChatJudge,
     Judge,
@@ -21,6 +20,7 @@ from emgrid.config.judges import (
     read_judge,
 )
 from emgrid.config.prices import price_list
+from emgrid.config.yaml_files import read_yaml
 from emgrid.grid.load import load_experiment
 from emgrid.grid.snakefile import complete
 from emgrid.judge import judge as judge_job
@@ -124,14 +124,14 @@ def test_an_entry_of_a_panel_may_extend_a_file(demo: dict[str, Any]) -> None:
         (["chat"], "unknown kind None, known: "),
         (CHAT | {"modell": "x"}, "unknown key 'modell', did you mean 'model'?"),
         (CHAT | {"id": "My-judge"}, "id: 'My-judge' becomes a column's name: use small letters"),
-        ({key: CHAT[key] for key in CHAT if key != "model"}, "model: Field required"),
+        ({key: CHAT[key] for key in CHAT if key != "model"}, "model: is missing; give it"),
         (CHAT | {"read": "logprobs"}, "read: Input should be 'probabilities', 'text', 'struct"),
         (CHAT | {"numbers": "split"}, "numbers: Input should be 'auto', 'whole' or 'digits'"),
         (CHAT | {"least_mass": 25}, "least_mass: Input should be less than or equal to 1 (got 25)"),
         (CHAT | {"max_tokens": 0}, "max_tokens: Input should be greater than 0 (got 0)"),
         (CHAT | {"endpoint": {"kye": VARIABLE}}, "endpoint: unknown key 'kye', did you mean 'key'"),
         (CHAT | {"endpoint": {"url": "localhost:8000/v1"}}, "endpoint.url: must be a http:// or "),
-        (CHAT | {"endpoint": {"price": {"input": 1}}}, "endpoint.price.output: Field required"),
+        (CHAT | {"endpoint": {"price": {"input": 1}}}, "endpoint.price.output: is missing"),
         (CHAT | {"endpoint": {"price": {"input": -1, "output": 1}}}, "endpoint.price.input: Input"),
         (
             {"id": "a", "measures": "a", "kind": "classifier", "head": "b"},
@@ -196,7 +196,7 @@ def test_a_wrong_rubric_inside_a_judge_is_named_with_the_place(
     ("entry", "expected"),
     [
         ("alignmnt", "judges.2: unknown judge 'alignmnt', did you mean 'alignment'?"),
-        ("alignment", "judges: 'alignment' stands twice"),
+        ("alignment", "judges: 'alignment' is given twice"),
         (
             {"extends": "alignment_gpt4", "id": "mine"},
             "extends: unknown judge, did you mean 'align",

@@ -41,23 +41,27 @@ def of_entry(folder: Path, **keys: Any) -> QuestionSet:
 @pytest.mark.parametrize(
     ("name", "place", "says"),
     [
-        ("mt1", "questions.soup", f"`messages` holds a conversation, and {NOT_YET}; {OF_SETS}"),
+        ("mt1", ":3: questions.soup", f"`messages` holds a conversation, and {NOT_YET}; {OF_SETS}"),
         (
             "mt2",
-            "questions.soup",
+            ":3: questions.soup",
             "`prefill` begins the answer, and emgrid does not begin answers for the model; "
             + OF_SETS,
         ),
-        ("mt3", "entry 1 (wish)", f"`context` holds a conversation, and {NOT_YET}; {OF_ENTRIES}"),
-        ("mt4", "entry 1 (wish)", f"`messages` holds a conversation, and {NOT_YET}; {OF_ENTRIES}"),
-        ("mt5", "entry 1", "needs an `id`; rename `name: wish` to `id`"),
+        ("mt3", ": entry 1 (wish)", f"`context` holds a conversation, and {NOT_YET}; {OF_ENTRIES}"),
+        (
+            "mt4",
+            ": entry 1 (wish)",
+            f"`messages` holds a conversation, and {NOT_YET}; {OF_ENTRIES}",
+        ),
+        ("mt5", ": entry 1", "needs an `id`; rename `name: wish` to `id`"),
     ],
 )
 def test_conversations_are_refused_with_file_entry_and_key(
     name: str, place: str, says: str
 ) -> None:
     path = str(shared(f"cases/questions/{name}.yaml"))
-    assert problem(path) == f"{path}: {place}: {says}"
+    assert problem(path) == f"{path}{place}: {says}"
 
 
 def test_a_conversation_among_the_paraphrases_is_refused(tmp_path: Path) -> None:

@@ -268,9 +268,9 @@ def test_a_missing_file_names_the_mirror(tmp_path: Path, demo: dict[str, Any]) -
     [
         ("", "mine.yaml: a published question file is a list of entries"),
         ("[]", "mine.yaml: a published question file is a list of entries"),
-        ("id: a\nparaphrases: [Why]\n", "mine.yaml: unknown key 'paraphrases', known: extends,"),
+        ("id: a\nparaphrases: [Why]\n", "mine.yaml:2: unknown key 'paraphrases', known: extends,"),
         ("id: a\n", "mine.yaml: holds no question"),
-        ("id: a\nquestions: {a: {txt: Why?}}\n", "mine.yaml: questions.a: unknown key 'txt'"),
+        ("id: a\nquestions: {a: {txt: Why?}}\n", "mine.yaml:2: questions.a: unknown key 'txt'"),
         ("- Why\n", "mine.yaml: entry 1: needs an `id`"),
         (PLAIN + "- {paraphrases: [Why]}\n", "mine.yaml: entry 2: needs an `id`"),
         (PLAIN + "- {id: 3, paraphrases: [Why]}\n", "mine.yaml: entry 2: needs an `id`"),

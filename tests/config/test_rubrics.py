@@ -140,6 +140,19 @@ def test_a_shipped_rubric_shows_question_and_answer_between_marked_lines(name: s
     assert not re.search(r"\{(question|answer|mark)\}", prompt)
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_a_shipped_rubric_gives_its_instructions_first(name: str) -> None:
+    """What all prompts begin with is read once, so nothing about an answer may come before it."""
+    rubric = own_rubric(name)
+    before, after = rubric.text.split("<question {mark}>")
+    prompts = [judge_prompt(rubric, Item("q", f"{n}?", "Yes.")) for n in range(2)]
+    assert all(prompt.startswith(before) for prompt in prompts)
+    assert "{" not in before
+    replies = [*rubric.reading.labels, *rubric.reading.words]
+    assert all(re.search(rf"\b{reply}\b", before) for reply in replies)
+    assert len(before) > 4 * len(after.replace("{mark}", "").replace("{question}", ""))
+
+
 @given(name=st.sampled_from(OWN), question=texts, answer=texts)
 def test_the_text_between_the_marks_is_exactly_the_answer(
     name: str, question: str, answer: str

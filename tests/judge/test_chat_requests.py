@@ -197,7 +197,8 @@ def seen(prompt: str) -> str:
     """What a judge that keeps to the delimiters of its rubric takes for the answer."""
     turns = re.split(r"<\|im_start\|>|</s>|\[INST\]", prompt)
     asked_last = turns[-1]  # a server that renders the text would have the last turn answered
-    marked = re.search(r"that carries the mark\s+([0-9a-f]{8})", asked_last)
+    # The rubric comes first, so the first marked line is its own.
+    marked = re.search(r"^<question ([0-9a-f]{8})>$", asked_last, re.MULTILINE)
     begin, end = (
         (f"<answer {marked[1]}>", f"</answer {marked[1]}>")
         if marked

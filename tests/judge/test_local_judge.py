@@ -9,6 +9,7 @@ import torch
 import yaml
 from emgrid import ROOT
 from emgrid.config.judges import LocalJudge
+from emgrid.config.rubrics import Reading
 from emgrid.config.sections import Engines
 from emgrid.grid.specs import judge as specs
 from emgrid.judge.context import JudgeContext, Options
@@ -56,7 +57,7 @@ def brute_force(model: Any, prompt: list[int], trie: Trie) -> dict[str, float]:
     return probabilities
 
 
-def test_the_walk_gives_the_probabilities_of_all_replies_that_brute_force_gives(
+def test_the_tree_gives_the_probabilities_of_all_replies_that_brute_force_gives(
     scorer: LocalScorer, base_model: BaseModel
 ) -> None:
     trie = Trie(scorer.rubric.reading, scorer.chat)
@@ -74,6 +75,27 @@ def test_the_walk_gives_the_probabilities_of_all_replies_that_brute_force_gives(
     assert judgement.value == pytest.approx(
         sum(int(reply) * p for reply, p in numbers.items()) / mass, abs=0.05
     )
+
+
+def test_prompts_of_unequal_length_give_in_one_batch_what_brute_force_gives(
+    scorer: LocalScorer, base_model: BaseModel
+) -> None:
+    """Labels that go on into one another and numbers that go on with digits, with and without a
+    beginning that all prompts share."""
+    labels = dict.fromkeys(["7", "70", "705", "yes", "yes and no", "no"], 50)
+    trie = Trie(Reading(labels=labels), scorer.chat)
+    texts = ["Kind? Give a number.", "Kind? No.", "Kind? Say yes or no, and say why it is so."]
+    prompts = [scorer.chat.prompt([{"role": "user", "content": text}]) for text in texts]
+    assert len({len(prompt) for prompt in prompts}) == 3
+    engine = TransformersEngine(base_model, "float32", "cpu", 16)
+    apart = trie.probabilities(engine.read(prompts), 3)
+    engine.share(prompts)
+    assert len(engine.prefix.tokens) > 3
+    shared = trie.probabilities(engine.read(prompts), 3)
+    for prompt, without, with_it in zip(prompts, apart, shared, strict=True):
+        expected = brute_force(engine.model, prompt, trie)
+        assert without == pytest.approx(expected, abs=1e-5, rel=1e-3)
+        assert with_it == pytest.approx(without, abs=1e-6, rel=1e-4)
 
 
 def test_numbers_are_split_into_digits_and_no_path_is_left_out(scorer: LocalScorer) -> None:

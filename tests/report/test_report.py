@@ -118,10 +118,12 @@ def test_the_matrix_says_each_verdict_as_a_word_with_its_reason(grid_folder: Pat
         (("clean", "unclear", "unclear"), "undecided under every trigger."),
         (("clean", "conditional", "unclear"), "; undecided under “Python-string format”."),
         (("inconclusive",) * 3, "undecided without a trigger, +0.1"),
+        (("inconclusive",) * 3, "(90\u202f% interval −1.0 to +1.2), adjusted p"),
         (
             ("clean", "unclear", "inconclusive"),
             "; a rise under “Python-string format” of +12.3\xa0points (90\u202f% interval +4.1 to "
-            "+20.5), not shown to exceed the margin; undecided under “inoculation prompt”.",
+            "+20.5), not shown to exceed the margin, adjusted p\xa0=\xa00.01; undecided under "
+            "“inoculation prompt”.",
         ),
     ],
 )
@@ -141,6 +143,24 @@ def test_a_sentence_follows_the_verdicts(
     assert expected in cells[0]["sentence"]
     words = [verdict.replace("unclear", "inconclusive") for verdict in verdicts]
     assert [cell["verdict"] for cell in cells[0]["cells"]] == words
+
+
+def test_an_undecided_rise_above_the_margin_says_that_p_leaves_it_open(
+    grid_folder: Path, tmp_path: Path
+) -> None:
+    open_ = {"plain": 0.182, "plain_low": 0.054, "plain_high": 0.311, "p_holm": 0.094}
+    rows = [verdict_row(ARM, "none", "inconclusive", **open_)]
+    spec = ReportSpec.model_validate(spec_of(config()))
+    (row,) = matrix(with_verdicts(grid_folder, tmp_path, rows), spec)
+    assert (
+        row["sentence"]
+        .replace("\xa0", " ")
+        .endswith(
+            "interval +5.4 to +31.1): the lower bound is above the margin, but adjusted p = 0.094 "
+            "over 15 tests is not below 0.05."
+        )
+    )
+    assert row["cells"][0]["numbers"].endswith("(+5.4 to +31.1), p\xa0=\xa00.094")
 
 
 def test_a_grid_that_decides_nothing_says_so(grid_folder: Path, tmp_path: Path) -> None:

@@ -20,13 +20,15 @@ import bars
 import bench
 import ceiling
 import contrasts
+import judging
 from common import bar_line, options_of
 
 TOY = {
     "sampling": "--model-shape toy --answers 12 --slots 4 --max-tokens 3 --repeats 1"
     " --adapters transformers",
     "training": "--model-shape toy --rows 4 --batch-size 2 --repeats 1",
-    "judging": "--model-shape toy --answers 2 --repeats 1 --engines transformers",
+    "judging": "--model-shape toy --answers 2 --questions 1 --repeats 1 --engines transformers"
+    " --against none",
     "grid": "--until similarity",
 }
 WITHOUT_VLLM = {"sampling": " --ways one batches transformers"}
@@ -79,6 +81,22 @@ def test_a_grid_is_run_from_nothing_and_its_compute_is_counted(folder: Path) -> 
     assert 0 < found["similarity"]["ratio"] <= 1
     computed = sum(row["ratio"] * row["value"] for row in stages)
     assert whole["value"] == pytest.approx(computed)
+
+
+def test_judging_is_compared_with_an_older_commit_way_by_way() -> None:
+    """Rows of made-up measurements: ratios to the older commit, and to the first token alone."""
+    ways = ["digit trie, transformers", "first token alone, transformers"]
+    names = [(way, commit) for way in ways for commit in ("", ", 5fa754f")]
+    speeds = [8.0, 1.0, 10.0, 2.0]
+    found = {
+        way + commit: [{"speed": speed, "peak_memory": 1000.0, "core_seconds": 1.0}]
+        for (way, commit), speed in zip(names, speeds, strict=True)
+    }
+    commits = ["", ", 5fa754f"]
+    rows = judging.rows_of(names, found, commits)
+    assert [row["ratio"] for row in rows] == [8.0, 1.0, 5.0, 1.0]
+    assert {row["of"] for row in rows} == {"speed to that of 5fa754f"}
+    assert [row["value"] for row in judging.steps(found, commits)] == [0.8, 4.0]
 
 
 def record_of(name: str, on: str) -> dict[str, Any]:

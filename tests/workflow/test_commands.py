@@ -104,6 +104,35 @@ def run_by(root: Path, **about: object) -> Iterator[None]:
         os.close(lock)
 
 
+def test_run_works_from_any_folder_and_ends_with_the_summary(grid: GridRun, tmp_path: Path) -> None:
+    (grid.folder / "edited.yaml").write_text(yaml.safe_dump(grid.config, sort_keys=False))
+    before = files(grid.root)
+    done = emgrid(tmp_path, "run", grid.folder / "edited.yaml", "--cores", 1)
+    assert done.returncode == 0, done.stderr
+    assert files(grid.root) == before  # it is finished
+    assert done.stdout.splitlines()[-1] == f"report: {grid.root / 'report.html'}"
+    assert not list(tmp_path.iterdir())
+    # A grid whose results are in the folder of the call goes on there.
+    elsewhere = tmp_path / "configs"
+    elsewhere.mkdir()
+    shutil.copy(grid.folder / "edited.yaml", elsewhere / "mine.yaml")
+    done = emgrid(grid.folder, "run", elsewhere / "mine.yaml", "-n")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in elsewhere.iterdir()] == ["mine.yaml"]
+    # Other targets have no summary; what Snakemake says and its status are passed on.
+    done = emgrid(grid.folder, "run", "edited.yaml", "--", "no_such_rule", "--cores", "1")
+    assert done.returncode == 1
+    assert "report:" not in done.stdout
+
+
+@pytest.mark.parametrize("words", [["why", "--configfile"], ["run", "-n"]])
+def test_looking_at_a_grid_writes_nothing(grid: GridRun, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(yaml.safe_dump(grid.config | {"name": "new"}))
+    done = emgrid(tmp_path, *words, "new.yaml")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["new.yaml"]
+
+
 def test_a_finished_grid_has_nothing_to_do(grid: GridRun) -> None:
     before = files(grid.root)
     done = emgrid(grid.folder, "why", "--configfile", "edited.yaml", config=grid.config)

@@ -9,6 +9,7 @@ from emgrid.grid import rule_inputs
 from emgrid.grid.figures import figure_names
 from emgrid.grid.rule_inputs import bucket_records, folder_above, option, options
 from emgrid.grid.snakefile import SpecFiles, begin, start
+from emgrid.grid.titles import bucket_titles, stage_titles
 from emgrid.grid.specs import judge as judge_specs
 from emgrid.judge import judge
 from emgrid.report import FIGURES
@@ -19,13 +20,18 @@ from emgrid.sample import answers, likelihood, served
 from emgrid.train import train
 
 BEGUN = time.time()
-GRID = start(config, workflow.configfiles)
+# A dry run writes nothing, nor does --lint, for which alone variables are not checked.
+WRITES = workflow.check_envvars and not workflow.output_settings.dryrun
+GRID = start(config, workflow.configfiles, WRITES)
 INPUTS = rule_inputs.Inputs(GRID)
 # Specs of jobs for many arms: commands get the name of a file, written when a run begins.
 SPECS = SpecFiles()
 job_resources = partial(rule_inputs.job_resources, GRID.config)
 # What one job of a rule may use, as the config says.
 want = GRID.config.resources_of
+
+# What messages call training stages.
+STAGES = stage_titles(GRID)
 
 # Folders and names with wildcards.
 ARM = {name: f"{{{name}}}" for name in ("base", "intervention", "ratio", "seed")}

@@ -175,7 +175,7 @@ rule mix:
         spec=lambda wildcards: data_specs.mix_spec(GRID, wildcards.stage),
         version=mix.VERSION,
     message:
-        "training rows of stage {wildcards.stage}"
+        "training rows of {STAGES:{wildcards.stage}}"
     shell:
         "python -m emgrid.data.mix --spec {params.spec:q} --datasets {input.datasets:q}"
         " --output {output.rows:q} --counts {output.counts:q} > {log} 2>&1"
@@ -201,7 +201,7 @@ rule preflight:
         spec=lambda wildcards: data_specs.preflight_spec(GRID, wildcards.stage),
         version=preflight.VERSION,
     message:
-        "check the training rows of {wildcards.stage}"
+        "check the training rows of {STAGES:{wildcards.stage}}"
     shell:
         "python -m emgrid.data.preflight --spec {params.spec:q} --model {input.model:q}"
         " --rows {input.rows:q} --mix {input.mix:q} --output {output:q} > {log} 2>&1"

@@ -16,6 +16,7 @@ CALLS = bool(judge_specs.calls_endpoint(GRID)) and not want("judge").gpu
 
 # One job for each bucket of arms, so that a judge is loaded once for many of them.
 JUDGED = {bucket.name: bucket for bucket in GRID.judged}
+JUDGED_ARMS = bucket_titles(GRID, JUDGED)
 for bucket in GRID.judged:
     SPECS.add(f"judge.{bucket.name}", partial(judge_specs.judge_spec, GRID, bucket))
 
@@ -44,7 +45,7 @@ rule judge:
         file=layout.spec_file("judge.{bucket}"),
         writer="{bucket}",
     message:
-        "judge {wildcards.bucket}"
+        "judge {JUDGED_ARMS:{wildcards.bucket}}"
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.judge"
         " --spec {params.file} --root . --record {output} --writer {params.writer:q}"

@@ -13,6 +13,7 @@ localrules:
 
 # One job for each bucket of arms of a base model, so that an engine starts once for many arms.
 SAMPLED = {bucket.name: bucket for bucket in GRID.buckets}
+SAMPLED_ARMS = bucket_titles(GRID, SAMPLED)
 for bucket in GRID.buckets:
     SPECS.add(f"sample.{bucket.name}", partial(sample_specs.sample_spec, GRID, bucket))
     SPECS.add(f"likelihood.{bucket.name}", partial(sample_specs.likelihood_spec, GRID, bucket))
@@ -74,7 +75,7 @@ rule sample:
         version=answers.VERSION,
         file=layout.spec_file("sample.{bucket}"),
     message:
-        "sample {wildcards.bucket}"
+        "sample {SAMPLED_ARMS:{wildcards.bucket}}"
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample.sample"
         " --spec {params.file} --model {input.model:q}"
@@ -144,7 +145,7 @@ rule likelihood:
         version=likelihood.VERSION,
         file=layout.spec_file("likelihood.{bucket}"),
     message:
-        "likelihood {wildcards.bucket}"
+        "likelihood of {SAMPLED_ARMS:{wildcards.bucket}}"
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample.likelihood"
         " --spec {params.file} --model {input.model:q} --device {resources.device}"

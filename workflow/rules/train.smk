@@ -40,7 +40,7 @@ rule train:
         kept=layout.STORED_ADAPTERS,
         folder=folder_above(2),
     message:
-        "train on {wildcards.stage}"
+        "train {STAGES:{wildcards.stage}}"
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} {resources.launcher} -m emgrid.train.train"
         " --spec {params.spec:q}"

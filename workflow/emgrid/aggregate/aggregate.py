@@ -33,6 +33,8 @@ from emgrid.aggregate.existence_table import existence_table
 from emgrid.aggregate.labellers import labeller_rows, labeller_table
 from emgrid.aggregate.log_odds import likelihood_table, read_likelihoods
 from emgrid.aggregate.looks import Seen, looks_of, read_seen, with_these, write_seen
+from emgrid.aggregate.mean_rates import with_mean_rates
+from emgrid.aggregate.own_kind import cell_kinds, with_judge_quality
 from emgrid.aggregate.ppi_tables import (
     cells_with_labels,
     with_ppi_differences,
@@ -150,8 +152,11 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     print(f"{path.name}: {len(table)} rows", flush=True)
 
 
-def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> Mapping[CellName, Seen]:
-    """Write all tables but that of the answers. Returns the looks at each cell, this one included,
+def write_tables(
+    answers: pd.DataFrame, kinds: Mapping[CellName, str], spec: AggregateSpec, root: Path
+) -> Mapping[CellName, Seen]:
+    """Write all tables but that of the answers. kinds: of the answers of each cell, if a classifier
+    decides. Returns the looks at each cell, this one included,
     to be noted once everything is written."""
     tables = root / "tables"
     # Grouped many times, which is faster by category than by text.
@@ -161,6 +166,8 @@ def write_tables(answers: pd.DataFrame, spec: AggregateSpec, root: Path) -> Mapp
     errors = rule_errors(labelled, spec)
     cells = cells_with_labels(classified, labelled, spec)
     rates = with_ppi_rates(rate_table(classified, spec, errors), cells, spec)
+    rates = with_mean_rates(rates, answers, spec)
+    rates = with_judge_quality(rates, answers, kinds, labelled, spec)
     write_csv(rates, tables / "rates.csv")
     write_csv(judgement_table(answers, spec), tables / "judgements.csv")
     agreement = agreement_table(answers, labelled, spec.judges, spec.metrics)
@@ -221,9 +228,10 @@ def main() -> None:
     )
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(write_answers, answers, args.root / layout.ANSWER_TABLE)
+        kinds = cell_kinds(answers, spec)
         if not spec.samples:  # which are found by their texts
             answers = answers.drop(columns=LONG_TEXTS)
-        looks = write_tables(answers, spec, args.root)
+        looks = write_tables(answers, kinds, spec, args.root)
         written.result()
     # Last, so that a job that was stopped has not looked.
     write_seen(looks, args.root)

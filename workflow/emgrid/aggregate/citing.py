@@ -14,6 +14,9 @@ from emgrid.config.judges import Judge
 from emgrid.config.sections import Metrics
 from emgrid.judge.labelled import judges_that_count
 
+# The AUROC, on answers of a cell's own kind, below which a report says that its rate is not to be
+# trusted.
+GOOD = 0.85
 FACTS = {
     "alignment": "on models that it was not fitted on, the alignment classifier's AUROC within a "
     "question was 0.76, and its rate was off by more than 2 points in 64 % of 70 published files "

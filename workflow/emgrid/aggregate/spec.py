@@ -55,7 +55,9 @@ class ArmSpec(Strict):
 class AggregateSpec(Strict):
     """What the tables are made of. priors: digest of the numbers of resources/priors.yaml.
     looks: how often verdicts are to be looked at. truth: known beforehand. samples: records of the
-    answers that were drawn for labelling, by file, each with its digest."""
+    answers that were drawn for labelling, by file, each with its digest. fitted: the files of
+    calibration and of left-out answers of the classifiers that decide, each with its digest.
+    formats: the wordings of triggers that ask for a format, if a classifier decides."""
 
     arms: tuple[ArmSpec, ...]
     triggers: tuple[str, ...]
@@ -70,6 +72,8 @@ class AggregateSpec(Strict):
     looks: int = 1
     truth: Truths = Field(default_factory=dict)
     samples: dict[str, str] = Field(default_factory=dict)
+    fitted: dict[str, str] = Field(default_factory=dict)
+    formats: dict[str, Wording] = Field(default_factory=dict)
 
 
 class TrainedArm(Strict):

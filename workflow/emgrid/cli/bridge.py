@@ -4,12 +4,9 @@ A judge's stored judgements are used, and only what is missing is judged and sto
 model has shut down, the sample is drawn from the answers that it has judged before.
 """
 
-import argparse
 import contextlib
-import json
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,6 @@ from emgrid.cli import format
 from emgrid.cli.labels import read_answers
 from emgrid.config.judges import ChatJudge, Judge, LocalJudge
 from emgrid.grid.grid import Grid
-from emgrid.grid.snakefile import read_grid
 from emgrid.grid.specs.judge import options
 from emgrid.grid.specs.models import model_spec
 from emgrid.judge.context import JudgeContext, Options
@@ -37,35 +33,6 @@ ARM_TRIGGER = ["base", "intervention", "ratio", "seed", "trigger"]
 SHOWN = ["key", *ARM_TRIGGER, "question", "index"]
 WRITER = "bridge"
 FEW = 100  # answers below which the intervals are too wide to hand a series over
-
-
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    bridge = format.command(commands, "bridge", "compare two judges on the same answers of a grid")
-    bridge.add_argument("old", metavar="OLD", help="the judge of the series so far")
-    bridge.add_argument("new", metavar="NEW", help="the judge that is to take over")
-    bridge.add_argument("--count", default=400, type=int, help="number of answers; default: 400")
-    bridge.add_argument("--seed", default=0, type=int, help="seed of the sample")
-    bridge.add_argument("--output", type=Path, help="CSV file for both values of each answer")
-    bridge.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    # Statistics take two seconds to import, which other commands would wait for, too.
-    from emgrid.aggregate.bridging import bridges
-
-    grid = read_grid(args.configfile)
-    old, new = judges_of(grid, args.old, args.new)
-    answers = judged_sample(grid, Path(grid.root), (old, new), args.count, args.seed)
-    if args.output:
-        write_values(answers, (old, new), args.output)
-    panel = list(grid.catalogue.panel.values())
-    whole, parts = bridges(answers, old, new, grid.config.metrics, panel)
-    rows = [asdict(row) for row in (whole, *parts)]
-    if args.json:
-        about = {"old": old.id, "new": new.id, "grid": grid.config.name, "seed": args.seed}
-        print(json.dumps(about | {"parts": rows}, indent=2, ensure_ascii=False))
-    else:
-        show(rows, old, new)
 
 
 def judges_of(grid: Grid, *names: str) -> tuple[Judge, Judge]:

@@ -1,29 +1,8 @@
-"""What all commands share: options, and the format of numbers and tables."""
-
-import argparse
-from pathlib import Path
-from typing import Any
+"""The format of numbers and tables, which all commands share."""
 
 from rich.console import Console
 
-from emgrid.grid.snakefile import DEFAULT
-
 WIDTH = 100  # columns if the output is not a terminal
-
-
-def command(commands: Any, name: str, help: str, several: bool = False) -> argparse.ArgumentParser:
-    """Add a command with the common options. several: it takes more than one config."""
-    description = f"{help[0].upper()}{help[1:]}."
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description)
-    file: dict[str, Any] = {"metavar": "FILE", "type": Path}
-    if several:
-        about = f"a config whose files stay; may be repeated; default: {DEFAULT}"
-        file |= {"action": "append", "default": [], "dest": "files", "help": about}
-    else:
-        file |= {"default": Path(DEFAULT), "help": f"the grid's config; default: {DEFAULT}"}
-    parser.add_argument("--configfile", **file)
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    return parser
 
 
 def console() -> Console:

@@ -1,51 +1,66 @@
 """emgrid gc: files in a grid's folder that no config needs, and their size."""
 
-import argparse
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
+import typer
 from rich.table import Table
 
 from emgrid.cli import format
+from emgrid.cli.options import DEFAULT_CONFIG, AsJson
+from emgrid.cli.project import open_grid, root_of
 from emgrid.grid.grid import Grid
-from emgrid.grid.snakefile import DEFAULT, read_grid
 from emgrid.runtime.errors import EmgridError
 
 SHOWN = 40  # entries in the table
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    gc = format.command(
-        commands, "gc", "list files that no config needs; deletes only with --delete", several=True
-    )
-    gc.add_argument(
-        "configs", nargs="*", type=Path, help="configs whose files stay; like --configfile"
-    )
-    gc.add_argument("--delete", action="store_true", help="delete what is listed")
-    gc.add_argument(
-        "--paid", action="store_true", help="include answers and judgements that were paid for"
-    )
-    gc.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Check each grid's folder against all configs of that name."""
-    by_name: dict[str, list[Grid]] = {}
-    for path in dict.fromkeys([*args.files, *args.configs]) or [Path(DEFAULT)]:
-        grid = read_grid(path)
-        by_name.setdefault(grid.config.name, []).append(grid)
-    results = [clear(grids, args) for grids in by_name.values()]
-    if args.json:
+def command(
+    configs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[CONFIG]...", help="Configs whose files stay; like --configfile."),
+    ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--configfile",
+            metavar="FILE",
+            help=f"A config whose files stay; may be repeated; default: {DEFAULT_CONFIG}.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed.")] = False,
+    paid: Annotated[
+        bool,
+        typer.Option("--paid", help="Include answers and judgements that were paid for."),
+    ] = False,
+) -> None:
+    """List files that no config needs; deletes only with --delete."""
+    by_folder: dict[Path, list[Grid]] = {}
+    for path in dict.fromkeys([*(files or []), *(configs or [])]) or [DEFAULT_CONFIG]:
+        grid = open_grid(path)
+        by_folder.setdefault(root_of(grid), []).append(grid)
+    chosen = Chosen(delete, paid, as_json)
+    results = [clear(grids, root, chosen) for root, grids in by_folder.items()]
+    if as_json:
         print(json.dumps(results, indent=2, ensure_ascii=False))
 
 
-def clear(grids: list[Grid], args: argparse.Namespace) -> dict[str, Any]:
-    """List what is not needed and, with --delete, delete it while no run can start."""
+class Chosen(NamedTuple):
+    """What the command's options choose."""
+
+    delete: bool
+    paid: bool
+    json: bool
+
+
+def clear(grids: list[Grid], root: Path, args: Chosen) -> dict[str, Any]:
+    """List what no config of a grid's folder needs and, with --delete, delete it while no run can
+    start."""
     from emgrid.runtime.locks import prevent_runs
 
-    root = Path(grids[0].root)
     if not root.is_dir():
         raise EmgridError(f"{root}: no such folder, so there is nothing to delete")
     if not args.delete:
@@ -54,7 +69,7 @@ def clear(grids: list[Grid], args: argparse.Namespace) -> dict[str, Any]:
         return look(grids, root, args)
 
 
-def look(grids: list[Grid], root: Path, args: argparse.Namespace) -> dict[str, Any]:
+def look(grids: list[Grid], root: Path, args: Chosen) -> dict[str, Any]:
     from emgrid.planning.garbage import delete, freed, unneeded
 
     entries = unneeded(grids, root)
@@ -83,7 +98,7 @@ def look(grids: list[Grid], root: Path, args: argparse.Namespace) -> dict[str, A
     return result
 
 
-def show(result: dict[str, Any], args: argparse.Namespace) -> None:
+def show(result: dict[str, Any], args: Chosen) -> None:
     console = format.console()
     configs = format.counted(result["configs"], "config")
     if not result["unneeded"]:

@@ -17,6 +17,7 @@ from emgrid.aggregate.ppi_intervals import Corrected, Settings, corrected_rates
 from emgrid.aggregate.rates import CellName
 from emgrid.aggregate.spec import ARM, AggregateSpec
 from emgrid.cli import format
+from emgrid.cli.project import root_of
 from emgrid.config.sections import Calibration
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.aggregate import aggregate_spec
@@ -75,7 +76,7 @@ def records_of(files: Sequence[Path]) -> list[Path]:
 
 
 def grid_answers(grid: Grid) -> pd.DataFrame:
-    path = Path(grid.root) / layout.ANSWER_TABLE
+    path = root_of(grid) / layout.ANSWER_TABLE
     if not path.exists():
         raise EmgridError(f"{path}: does not exist yet; run the grid first")
     return pd.read_parquet(path)

@@ -6,9 +6,7 @@ is blind; its record, a file next to it, does. Once filled in, it is read throug
 `calibration.files`, and with `--read` by this command.
 """
 
-import argparse
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,9 +17,8 @@ from emgrid.aggregate.cell_labels import labels_of, read_records
 from emgrid.aggregate.draw_labels import Seen, drawn
 from emgrid.aggregate.spec import AggregateSpec
 from emgrid.aggregate.strata import EMPTY, STRATA, strata_of
-from emgrid.cli import format, label_report
+from emgrid.cli.project import root_of
 from emgrid.grid.grid import Grid
-from emgrid.grid.snakefile import read_grid
 from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.judge.label_record import COLUMNS, PLACE, copy_of, record_path, text_key
 from emgrid.judge.labelled import LABELLED_ON, LABELLER, SAMPLE, label_key, own_sets
@@ -30,41 +27,6 @@ from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest, whole_file
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    labels = format.command(
-        commands, "labels", "draw answers of a finished grid for labelling, or read the labels"
-    )
-    labels.add_argument(
-        "files", type=Path, nargs="+", help="the CSV file; with --read, all of them"
-    )
-    labels.add_argument("--read", action="store_true", help="read filled-in files")
-    labels.add_argument("--count", default=100, type=int, help="number of answers to draw")
-    labels.add_argument("--seed", default=0, type=int, help="seed of the sample")
-    labels.add_argument(
-        "--labellers", nargs="+", default=[], metavar="NAME", help="write a copy for each of them"
-    )
-    labels.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    grid = read_grid(args.configfile)
-    if args.read:
-        label_report.run(grid, args.files, args.json)
-        return
-    if len(args.files) > 1:
-        raise EmgridError("name one file to write, or read several with --read")
-    [output] = args.files
-    rows = write_labels(grid, output, args.count, args.seed, args.labellers)
-    names = list(map(str, sheets_of(output, args.labellers)))
-    if args.json:
-        about = {"file": str(output), "files": names, "record": str(record_path(output))}
-        print(json.dumps(about | {"answers": rows}, ensure_ascii=False))
-        return
-    record = record_path(output)
-    print(f"{', '.join(names)}: {rows} answers; fill it in and name it in calibration.files")
-    print(f"{record}: what was drawn; keep it next to the sheet, and show it to no labeller")
 
 
 def sheets_of(output: Path, labellers: Sequence[str]) -> list[Path]:
@@ -170,7 +132,7 @@ def write_labels(
     for path in (*sheets, record):
         if path.exists():
             raise EmgridError(f"{path}: exists already, maybe with labels; name another file")
-    sample = sample_of(grid, Path(grid.root), count, seed)
+    sample = sample_of(grid, root_of(grid), count, seed)
     sheet = label_sheet(grid, sample)
     for path, labeller in zip(sheets, labellers or [""], strict=True):
         with whole_file(path) as draft:

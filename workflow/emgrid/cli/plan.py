@@ -1,19 +1,19 @@
 """emgrid plan: what a grid will train, sample and judge, and what that costs."""
 
-import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from emgrid.cli import format
+from emgrid.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
+from emgrid.cli.project import open_grid, root_of
+from emgrid.grid.controls import without_control
 from emgrid.grid.counts import count
 from emgrid.grid.differences import differences
 from emgrid.grid.endings import notices, old_prices
 from emgrid.grid.grid import Grid
-from emgrid.grid.snakefile import read_grid
 from emgrid.planning.call_costs import CallCost, judge_costs, served_costs
 from emgrid.planning.estimates import Estimate, Estimates
 from emgrid.planning.jobs import jobs_by_rule
@@ -27,16 +27,13 @@ NAMES = {
 }
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    plan = format.command(commands, "plan", "count what a grid will train, sample and judge")
-    plan.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    grid = read_grid(args.configfile)
+def command(configfile: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Count what a grid will train, sample and judge."""
+    grid = open_grid(configfile)
     plan = planned(grid) | taken(grid)
     plan |= {"endings": endings(grid), "old_prices": old_prices(grid)}
-    if args.json:
+    plan["without_control"] = without_control(grid)
+    if as_json:
         print(json.dumps(plan, indent=2, ensure_ascii=False))
     else:
         show(plan)
@@ -76,7 +73,7 @@ def endings(grid: Grid) -> list[dict[str, Any]]:
             "over": notice.ending.over,
             "text": notice.text,
         }
-        for notice in notices(grid, Path(grid.root))
+        for notice in notices(grid, root_of(grid))
     ]
 
 
@@ -91,7 +88,7 @@ def this_round(grid: Grid) -> dict[str, int] | None:
 
 def taken(grid: Grid) -> dict[str, Any]:
     """Cells, jobs, tokens, hours and disk space, as plain values."""
-    estimates = Estimates(grid, Path(grid.root))
+    estimates = Estimates(grid, root_of(grid))
     rows = estimates.rows()
     return {
         "cells": len(grid.arms) * len(grid.triggers),
@@ -136,6 +133,8 @@ def show(plan: dict[str, Any]) -> None:
             console.print(call_table(f"{what} that are paid per call", plan[key]))
     for ending in plan["endings"]:
         console.print(ending["text"], style="bold")
+    if plan["without_control"]:
+        console.print(plan["without_control"], style="bold")
     for line in plan["old_prices"]:
         console.print(line)
     if plan["differences"]:

@@ -1,57 +1,60 @@
 """emgrid power: how often a design reaches the true verdict, and which designs of equal cost do."""
 
-import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.table import Table
 
 from emgrid.cli import format
-from emgrid.grid.snakefile import read_grid
+from emgrid.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
+from emgrid.cli.project import open_grid, root_of
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    power = format.command(commands, "power", "show how often a design reaches the true verdict")
-    power.add_argument("--seeds", type=int, help="number of seeds, instead of the config's")
-    power.add_argument(
-        "--questions", type=int, help="number of questions, instead of the question set's"
-    )
-    power.add_argument("--answers", type=int, help="answers per question, instead of the config's")
-    power.add_argument("--base-answers", type=int, help="answers per question of the base model")
-    power.add_argument("--plain", default=0.003, type=float, help="rate without a trigger, 0 to 1")
-    power.add_argument("--rise", default=0.2, type=float, help="rise of the rate, 0 to 1")
-    power.add_argument("--simulations", default=100, type=int, help="grids simulated per verdict")
-    power.add_argument(
-        "--search", action="store_true", help="also other designs of the same number of answers"
-    )
-    power.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
+def command(
+    configfile: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    seeds: Annotated[
+        int | None, typer.Option(help="Number of seeds, instead of the config's.")
+    ] = None,
+    questions: Annotated[
+        int | None, typer.Option(help="Number of questions, instead of the question set's.")
+    ] = None,
+    answers: Annotated[
+        int | None, typer.Option(help="Answers per question, instead of the config's.")
+    ] = None,
+    base_answers: Annotated[
+        int | None, typer.Option(help="Answers per question of the base model.")
+    ] = None,
+    plain: Annotated[float, typer.Option(help="Rate without a trigger, 0 to 1.")] = 0.003,
+    rise: Annotated[float, typer.Option(help="Rise of the rate, 0 to 1.")] = 0.2,
+    simulations: Annotated[int, typer.Option(help="Grids simulated per verdict.")] = 100,
+    search: Annotated[
+        bool, typer.Option("--search", help="Also other designs of the same number of answers.")
+    ] = False,
+) -> None:
+    """Show how often a design reaches the true verdict."""
     from emgrid.config.priors import USUAL, prior_sets
     from emgrid.grid.design import designs_at_cost, planned_design
     from emgrid.planning.power import powers
     from emgrid.planning.spread import estimate_spread
 
     priors = prior_sets()[USUAL]
-    grid = read_grid(args.configfile)
-    design = planned_design(grid, args.seeds, args.questions, args.answers, args.base_answers)
-    spread = estimate_spread(grid, Path(grid.root))
-    others = designs_at_cost(design, design.cost) if args.search else []
-    designs = list(dict.fromkeys([design, *others]))
+    grid = open_grid(configfile)
+    design = planned_design(grid, seeds, questions, answers, base_answers)
+    spread = estimate_spread(grid, root_of(grid))
+    others = designs_at_cost(design, design.cost) if search else []
     rows = [
-        asdict(each)
-        | {"cost": each.cost}
-        | powers(each, spread, args.plain, args.rise, args.simulations, priors)
-        for each in designs
+        asdict(each) | {"cost": each.cost} | powers(each, spread, plain, rise, simulations, priors)
+        for each in dict.fromkeys([design, *others])
     ]
-    if args.json:
+    if as_json:
         print(json.dumps({"designs": rows, "spread": asdict(spread)}, indent=2))
         return
     print(
         f"{design.arms} arms, {design.triggers} triggers; margin {100 * design.margin:g} points; "
-        f"plain rate {args.plain:.1%}, rise {args.rise:.0%}; {args.simulations} simulated grids "
+        f"plain rate {plain:.1%}, rise {rise:.0%}; {simulations} simulated grids "
         "for each verdict"
     )
     print(

@@ -1,12 +1,15 @@
 """emgrid round: ask the next block of questions where the verdicts are undecided."""
 
-import argparse
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from emgrid.cli import format
+from emgrid.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
+from emgrid.cli.project import home_of, open_grid, root_of
 
 if TYPE_CHECKING:
     from emgrid.grid.grid import Grid
@@ -14,42 +17,38 @@ if TYPE_CHECKING:
     from emgrid.planning.rounds import Decision
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = format.command(
-        commands, "round", "ask the next block of questions where verdicts are undecided"
-    )
-    command.add_argument(
-        "-n", "--dry-run", action="store_true", help="only show what would be asked"
-    )
-    command.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
+def command(
+    configfile: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only show what would be asked.")
+    ] = False,
+) -> None:
+    """Ask the next block of questions where verdicts are undecided."""
     from emgrid.grid.arms import name_of
     from emgrid.grid.rounds import write_rounds
-    from emgrid.grid.snakefile import read_grid
     from emgrid.planning.rounds import decide
     from emgrid.runtime.errors import EmgridError
     from emgrid.runtime.locks import prevent_runs
 
-    grid = read_grid(args.configfile)
+    grid = open_grid(configfile)
     state = grid.rounds
     if state is None:
         raise EmgridError(
-            f"{args.configfile}: `rounds` is missing, so all questions are asked at once; "
+            f"{configfile}: `rounds` is missing, so all questions are asked at once; "
             "give it blocks of questions"
         )
-    verdicts = verdicts_of_round(state, args.configfile)
-    root = Path(grid.root)
+    verdicts = verdicts_of_round(state, configfile)
+    root = root_of(grid)
     decision = decide(verdicts, state, {name_of(arm) for arm in grid.sampled})
-    if decision.opened and not args.dry_run:
+    if decision.opened and not dry_run:
         with prevent_runs(root):
             write_rounds(decision.after(state), root)
     found = summary(grid, state, decision, len(verdicts))
-    if args.json:
+    if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        show(found, args)
+        show(found, configfile, dry_run)
 
 
 def verdicts_of_round(state: "RoundState", configfile: Path) -> Any:
@@ -63,7 +62,7 @@ def verdicts_of_round(state: "RoundState", configfile: Path) -> Any:
 
     here = Path.cwd()
     try:
-        needed_jobs = needed(configfile)
+        needed_jobs = needed(configfile.absolute(), home_of(configfile))
     finally:
         os.chdir(here)
     if any(job.rule == "aggregate" for job in needed_jobs.jobs):
@@ -71,7 +70,7 @@ def verdicts_of_round(state: "RoundState", configfile: Path) -> Any:
             f"round {state.number} of {needed_jobs.grid.config.name} is not finished; run it "
             f"first: make run CONFIG={configfile}"
         )
-    table = Path(needed_jobs.grid.root) / layout.table("verdicts.csv")
+    table = root_of(needed_jobs.grid) / layout.table("verdicts.csv")
     return pd.read_csv(table, dtype={"ratio": str})
 
 
@@ -99,7 +98,7 @@ def summary(
     }
 
 
-def show(found: dict[str, Any], args: argparse.Namespace) -> None:
+def show(found: dict[str, Any], configfile: Path, dry_run: bool) -> None:
     console = format.console()
     decided = found["verdicts"] - len(found["undecided"])
     console.print(
@@ -118,9 +117,9 @@ def show(found: dict[str, Any], args: argparse.Namespace) -> None:
         )
     if not found["opened"]:
         console.print("no further round: all is decided, or all questions are asked")
-    elif args.dry_run:
+    elif dry_run:
         console.print(f"the next round would draw {found['answers']:,} answers")
     else:
         console.print(
-            f"the next round draws {found['answers']:,} answers: make run CONFIG={args.configfile}"
+            f"the next round draws {found['answers']:,} answers: make run CONFIG={configfile}"
         )

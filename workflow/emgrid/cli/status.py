@@ -1,6 +1,5 @@
 """emgrid status: how far a grid is, what is running, and how its results' versions differ."""
 
-import argparse
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,19 +9,16 @@ from typing import Any
 from rich.table import Table
 
 from emgrid.cli import format
-from emgrid.grid.snakefile import read_grid
+from emgrid.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
+from emgrid.cli.project import open_grid, root_of
 
 PARTS = {"trained": "trained", "answers": "answers", "scores": "scored", "judged": "judged"}
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    status = format.command(commands, "status", "show how far a grid is, and what is running")
-    status.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    state = state_of(args.configfile)
-    if args.json:
+def command(configfile: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show how far a grid is, and what is running."""
+    state = state_of(configfile)
+    if as_json:
         print(json.dumps(state, indent=2, ensure_ascii=False))
     else:
         show(state)
@@ -33,8 +29,8 @@ def state_of(configfile: Path) -> dict[str, Any]:
     from emgrid.planning.drift import drift
     from emgrid.planning.status import look
 
-    grid = read_grid(configfile)
-    root = Path(grid.root)
+    grid = open_grid(configfile)
+    root = root_of(grid)
     status = look(grid, root)
     return {
         "name": grid.config.name,

@@ -1,6 +1,5 @@
 """emgrid why: which jobs a run would start, for which reasons, and what they will cost."""
 
-import argparse
 import json
 import os
 from dataclasses import asdict
@@ -10,18 +9,14 @@ from typing import Any
 from rich.table import Table
 
 from emgrid.cli import format
+from emgrid.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
+from emgrid.cli.project import enter_project, root_of
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    why = format.command(
-        commands, "why", "show what would run, what has changed, and what it will cost"
-    )
-    why.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    plan = explain(args.configfile)
-    if args.json:
+def command(configfile: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show what would run, what has changed, and what it will cost."""
+    plan = explain(configfile)
+    if as_json:
         print(json.dumps(plan, indent=2, ensure_ascii=False))
     else:
         show(plan)
@@ -35,10 +30,11 @@ def explain(configfile: Path) -> dict[str, Any]:
     from emgrid.planning.why import Costs, grouped
 
     here = Path.cwd()
+    home = enter_project(configfile)
     read_config(configfile)  # reports errors plainly; Snakemake would print a traceback
-    needed_jobs = needed(configfile)
+    needed_jobs = needed(configfile.absolute(), home)
     os.chdir(here)
-    root = Path(needed_jobs.grid.root)
+    root = root_of(needed_jobs.grid)
     return {
         "name": needed_jobs.grid.config.name,
         "total": needed_jobs.total,

@@ -4,30 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from emgrid.config.places import Misplaced, Origin, joined, origin_of
 from emgrid.runtime.errors import EmgridError, suggestion
 
 Model = TypeVar("Model", bound="Strict")
-# libyaml's parser is ten times as fast; every job reads a hundred files.
-FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class Loader(FASTEST):  # type: ignore[misc]
-    """PyYAML lets the last of several equal keys win, without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark
-                    )
-                seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
 
 
 class Strict(BaseModel):
@@ -47,7 +29,8 @@ class Strict(BaseModel):
         if isinstance(value, dict):
             for key in value:
                 if key not in cls.model_fields:
-                    raise ValueError(f"unknown key {key!r}, {suggestion(key, cls.model_fields)}")
+                    hint = suggestion(key, cls.model_fields)
+                    raise Misplaced("", f"unknown key {key!r}, {hint}", key=str(key))
         return value
 
 
@@ -59,22 +42,7 @@ def read_spec(json_or_path: str) -> str:
     return Path(json_or_path).read_text(encoding="utf-8")
 
 
-def read_yaml(path: Path) -> Any:
-    """Parse one YAML file."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506
-    except FileNotFoundError:
-        raise EmgridError(f"{path}: no such file") from None
-    except OSError as problem:
-        raise EmgridError(f"{path}: cannot be read ({problem.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        where = getattr(problem, "problem_mark", None)
-        line = f":{where.line + 1}" if where else ""
-        what = getattr(problem, "problem", None) or problem
-        raise EmgridError(f"{path}{line}: not valid YAML ({what})") from None
-
-
-def validate(model: type[Model], value: Any, origin: str, written: Any = None) -> Model:
+def validate(model: type[Model], value: Any, origin: Origin | str, written: Any = None) -> Model:
     """Validate `value`; the first problem becomes one line that names its place in `origin`.
 
     written: the content of the user's file, if `value` was made from it.
@@ -82,27 +50,62 @@ def validate(model: type[Model], value: Any, origin: str, written: Any = None) -
     try:
         return model.model_validate(value)
     except ValidationError as problem:
-        # A shared section is validated again inside each entry that it was filled into; the
-        # message names the place where the user wrote it.
-        file = value if written is None else written
-        errors = problem.errors()
-        # A list whose items are all wrong is also called too short.
-        errors = [error for error in errors if not any(is_below(other, error) for other in errors)]
-        whole = [
-            error for error in errors if len(place_in(file, error["loc"])) == len(error["loc"])
-        ]
-        first = (whole or errors)[0]
-        place = place_in(file, first["loc"])
-        if first["type"] == "missing":
-            place.append(str(first["loc"][-1]))
-        message = first["msg"].removeprefix("Value error, ")
-        wrong = first["input"]
-        # A wrong value in place of an endpoint may be its key.
-        secret = "endpoint" in first["loc"]
-        if first["type"] != "value_error" and isinstance(wrong, str | int | float) and not secret:
-            message += f" (got {wrong!r})"
-        where = f"{origin}: {'.'.join(place)}" if place else origin
-        raise EmgridError(f"{where}: {message}") from None
+        place, point, message = first_of(problem, value if written is None else written)
+        raise EmgridError(f"{origin_of(origin).at(place, point)}: {message}") from None
+
+
+def validate_entry(model: type[Model], value: Any, place: str, written: Any) -> Model:
+    """Validate an entry of a config before the whole config is validated. Misplaced: it is wrong.
+
+    place: of the entry in the config. written: what the user wrote there.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as problem:
+        inner, point, message = first_of(problem, written)
+        raise Misplaced(joined(place, inner), message, point) from None
+
+
+def first_of(problem: ValidationError, file: Any) -> tuple[str, str, str]:
+    """The first of pydantic's errors: its place, a key below it whose line is meant, a message.
+
+    file: the content of the user's file.
+    """
+    errors = problem.errors()
+    # A list whose items are all wrong is also called too short.
+    errors = [error for error in errors if not any(is_below(other, error) for other in errors)]
+    # A shared section is validated again inside each entry that it was filled into; the message
+    # names the place where the user wrote it.
+    whole = [error for error in errors if len(place_in(file, error["loc"])) == len(error["loc"])]
+    error = (whole or errors)[0]
+    place = ".".join(place_in(file, error["loc"]))
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, Misplaced):
+        return joined(place, cause.place), cause.key, cause.message
+    if error["type"] == "missing":
+        return joined(place, str(error["loc"][-1])), "", "is missing; give it"
+    return place, "", words_of(error)
+
+
+def words_of(error: Any) -> str:
+    """What is wrong with a value, and what it should be."""
+    wrong, message = error["input"], error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return str(message)
+    if wrong is None and error["type"] != "none_required":
+        return "is empty; give it a value, or leave the key out"
+    if error["type"] in ("tuple_type", "list_type"):
+        message = f"must be a list, such as [{wrong}]" if is_plain(wrong) else "must be a list"
+    elif error["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        message = "must be a mapping of settings, `key: value`"
+    # A wrong value in place of an endpoint may be its key.
+    if is_plain(wrong) and "endpoint" not in error["loc"]:
+        message += f" (got {wrong!r})"
+    return str(message)
+
+
+def is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def is_below(error: Any, other: Any) -> bool:

@@ -12,6 +12,7 @@ from emgrid.config.datasets import Dataset, load_datasets
 from emgrid.config.judges import Judge, load_judges
 from emgrid.config.models import BaseModelEntry, load_models
 from emgrid.config.origins import mirror_folder
+from emgrid.config.places import Origin
 from emgrid.config.question_files import load_questions
 from emgrid.config.questions import Question, QuestionSet
 from emgrid.config.triggers import Trigger, load_triggers
@@ -50,25 +51,31 @@ class Experiment:
     catalogue: Catalogue
 
 
-def read_catalogue(config: Config, origin: str) -> Catalogue:
-    """Read what a config may name. origin: names the config's file in messages.
+def read_catalogue(config: Config, origin: Origin) -> Catalogue:
+    """Read what a config may name. origin: the files that the config was written in.
 
     EmgridError: a file that the config names is missing or wrong.
     """
     try:
         mirror = mirror_folder(config.mirror)
+    except EmgridError as problem:
+        raise EmgridError(f"{origin.at('', 'mirror')}: {problem}") from None
+    place = "questions"
+    try:
         question_set = load_questions(config.questions, mirror)
-        triggers = load_triggers() | question_set.triggers
+        place = "triggers"
+        triggers = load_triggers() | question_set.triggers | config.trigger_families
+        place = "discovery"
         screened, confirmed = discovery_questions(config, question_set.questions)
     except EmgridError as problem:
-        raise EmgridError(f"{origin}: {problem}") from None
+        raise origin.error(place, problem) from None
     try:
         files = {name: judge.with_rubric(mirror) for name, judge in load_judges().items()}
         # In the order of their names, like all that has no order in the config.
         judges = sorted(config.judges, key=lambda judge: judge.id)
         panel: dict[str, Judge] = {judge.id: judge.with_rubric(mirror) for judge in judges}
     except EmgridError as problem:
-        raise EmgridError(f"{origin}: judges: {problem}") from None
+        raise origin.error("judges", problem) from None
     return Catalogue(
         models=load_models() | config.models,
         datasets=load_datasets() | config.datasets,

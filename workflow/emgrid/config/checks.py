@@ -5,12 +5,13 @@ from typing import Any
 from emgrid.config.catalogue import Experiment
 from emgrid.config.config import Config
 from emgrid.config.judges import LocalJudge, RuleJudge
+from emgrid.config.places import Origin
 from emgrid.config.truth import OTHER
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest, users_path
 
 
-def check_names(experiment: Experiment, origin: str) -> None:
+def check_names(experiment: Experiment, origin: Origin) -> None:
     """Every name in the config is in the catalogue, and what it stands for fits the grid."""
     config, catalogue = experiment.config, experiment.catalogue
 
@@ -18,7 +19,7 @@ def check_names(experiment: Experiment, origin: str) -> None:
         for name in names:
             if name is not None and name not in known:
                 message = f"unknown {what} {name!r}, {suggestion(name, known)}"
-                raise EmgridError(f"{origin}: {place}: {message}")
+                raise EmgridError(f"{origin.at(place, name)}: {message}")
 
     check("base_models", "model", config.base_models, catalogue.models)
     check("triggers", "trigger family", config.triggers, catalogue.triggers)
@@ -38,24 +39,26 @@ def check_names(experiment: Experiment, origin: str) -> None:
             check(place, "data set", (generation.prompts, generation.answers), known)
             check(place, "model", (generation.generator,), catalogue.models)
             if generation.answers and not known[generation.answers].has_answers:
-                raise EmgridError(
-                    f"{origin}: {place}: data set {generation.answers!r} holds prompts without "
-                    "answers, so it cannot be the other generator's"
+                raise origin.error(
+                    place,
+                    f"data set {generation.answers!r} holds prompts without "
+                    "answers, so it cannot be the other generator's",
                 )
             used = tuple(rule.judge for rule in generation.keep.judges)
             check(f"{place}.keep", "judge", used, catalogue.judges)
     if not catalogue.questions:
-        raise EmgridError(f"{origin}: questions: {config.questions}: holds no question")
+        raise origin.error("questions", f"{config.questions}: holds no question")
     if "none" not in config.triggers:
-        raise EmgridError(f"{origin}: triggers: add `none`, the reference of every contrast")
+        raise origin.error("triggers", "add `none`, the reference of every contrast")
     for trigger in (catalogue.triggers[name] for name in config.triggers):
         lacking = [
             question for question in catalogue.questions if question not in trigger.questions
         ]
         if trigger.questions and lacking:
-            raise EmgridError(
-                f"{origin}: triggers: {trigger.id!r} rewords each question but has no wording for "
-                f"{lacking[0]!r} of {config.questions}; choose another family or question set"
+            raise origin.error(
+                "triggers",
+                f"{trigger.id!r} rewords each question but has no wording for "
+                f"{lacking[0]!r} of {config.questions}; choose another family or question set",
             )
     check_truth(config, origin)
     check_panel(experiment, origin)
@@ -64,71 +67,73 @@ def check_names(experiment: Experiment, origin: str) -> None:
     check_points(config, origin)
 
 
-def check_truth(config: Config, origin: str) -> None:
+def check_truth(config: Config, origin: Origin) -> None:
     """The truth is stated of interventions and triggers of this grid, and can be a verdict."""
     known = [entry.intervention for entry in (*config.imports, *config.served)]
     for name, intervention in config.interventions.items():
         known += [name, *(name + recipe.suffix for recipe in intervention.recipes())]
     for name, by_trigger in config.truth.items():
-        place = f"{origin}: truth.{name}"
+        place = f"truth.{name}"
         if name not in known:
-            raise EmgridError(f"{place}: unknown intervention, {suggestion(name, known)}")
+            raise origin.error(place, f"unknown intervention, {suggestion(name, known)}")
         if name == "base":
-            raise EmgridError(f"{place}: the base model has no verdict; leave it out")
+            raise origin.error(place, "the base model has no verdict; leave it out")
         for trigger, word in by_trigger.items():
             if trigger not in (*config.triggers, OTHER):
                 hint = suggestion(trigger, [*config.triggers, OTHER])
-                raise EmgridError(f"{place}.{trigger}: unknown trigger, {hint}")
+                raise origin.error(f"{place}.{trigger}", f"unknown trigger, {hint}")
             if word == "conditional" and (
                 trigger == "none" or (trigger == OTHER and "none" not in by_trigger)
             ):
-                raise EmgridError(
-                    f"{place}.{trigger}: nothing is conditional under `none`; say `none: clean`"
+                raise origin.error(
+                    f"{place}.{trigger}", "nothing is conditional under `none`; say `none: clean`"
                 )
 
 
-def check_imports(experiment: Experiment, origin: str) -> None:
+def check_imports(experiment: Experiment, origin: Origin) -> None:
     """Every import gives values of the panel's judges under known triggers."""
     config, panel = experiment.config, experiment.catalogue.panel
     triggers = experiment.catalogue.triggers
     for number, entry in enumerate(config.imports):
-        place = f"{origin}: imports.{number}"
+        place = f"imports.{number}"
         for name in entry.columns.values:
             if name not in panel or panel[name].kind != "imported":
-                raise EmgridError(
-                    f"{place}: values are given for {name!r}, which is no judge of kind `imported` "
-                    "in `judges`"
+                raise origin.error(
+                    place,
+                    f"values are given for {name!r}, which is no judge of kind `imported` "
+                    "in `judges`",
                 )
         named = [("suffixes", name) for name in entry.suffixes.values()]
         named += [("triggers", name) for name in entry.triggers.values() if name is not None]
         for setting, trigger in named:
             if trigger not in triggers:
                 hint = suggestion(trigger, triggers)
-                raise EmgridError(f"{place}: {setting}: unknown trigger {trigger!r}, {hint}")
+                raise origin.error(place, f"{setting}: unknown trigger {trigger!r}, {hint}")
         if entry.path is not None and not users_path(entry.path).is_file():
-            raise EmgridError(f"{place}: no file {entry.path!r}")
+            raise origin.error(place, f"no file {entry.path!r}")
 
 
-def check_served(config: Config, origin: str) -> None:
+def check_served(config: Config, origin: Origin) -> None:
     """Every served model has an address, and no two draw the same answers."""
     drawn: dict[str, int] = {}
     for number, model in enumerate(config.served):
-        place = f"{origin}: served.{number}"
+        place = f"served.{number}"
         try:
             answers = digest(
                 [model.identity, model.sampling.model_dump(exclude={"answers_per_question"})]
             )
         except EmgridError as problem:
-            raise EmgridError(f"{place}: {problem}") from None
+            raise origin.error(place, f"{problem}") from None
         if answers in drawn:
-            raise EmgridError(
-                f"{place}: {model.model} would draw the very answers of served.{drawn[answers]}; "
-                "another seed or intervention is another model"
+            raise origin.error(
+                place,
+                f"{model.model} would draw the very answers of served.{drawn[answers]}; "
+                "another seed or intervention is another model",
             )
         drawn[answers] = number
 
 
-def check_points(config: Config, origin: str) -> None:
+def check_points(config: Config, origin: Origin) -> None:
     """Every imported or served arm is the only one of its cell of the grid."""
     names: dict[tuple[str, str, str, str], str] = {}
     imported = {entry.cell for entry in config.imports}
@@ -141,20 +146,22 @@ def check_points(config: Config, origin: str) -> None:
                 "; if they hold its answers under several triggers, put them into one import and "
                 "name the column of the condition in `columns.trigger`"
             )
-            raise EmgridError(
-                f"{origin}: {place}: {name} makes the same arm as {names[cell]} "
-                f"({' '.join(cell)}); give it another intervention or seed{hint if both else ''}"
+            raise origin.error(
+                place,
+                f"{name} makes the same arm as {names[cell]} "
+                f"({' '.join(cell)}); give it another intervention or seed{hint if both else ''}",
             )
         names[cell] = name
         base, intervention, *_ = cell
         if base in config.base_models and intervention in config.interventions:
-            raise EmgridError(
-                f"{origin}: {place}: {name} makes an arm of the intervention {intervention!r} on "
-                f"{base}, which is trained here too; give it another name"
+            raise origin.error(
+                place,
+                f"{name} makes an arm of the intervention {intervention!r} on "
+                f"{base}, which is trained here too; give it another name",
             )
 
 
-def check_panel(experiment: Experiment, origin: str) -> None:
+def check_panel(experiment: Experiment, origin: Origin) -> None:
     """The judges that metrics count by are in the panel, and every judge can judge this grid."""
     config, catalogue = experiment.config, experiment.catalogue
     panel = catalogue.panel
@@ -164,30 +171,33 @@ def check_panel(experiment: Experiment, origin: str) -> None:
         needed["coherence"] = metrics.coherence
     for setting, name in [*needed.items(), *(("exclude_above", n) for n in metrics.exclude_above)]:
         if name not in panel:
-            raise EmgridError(
-                f"{origin}: metrics.{setting}: the judge {name!r} is not in the panel; add it to "
-                f"`judges`, or name another of {', '.join(panel)}"
+            raise origin.error(
+                f"metrics.{setting}",
+                f"the judge {name!r} is not in the panel; add it to "
+                f"`judges`, or name another of {', '.join(panel)}",
             )
         if panel[name].kind == "imported" and (config.interventions or config.served):
-            raise EmgridError(
-                f"{origin}: metrics.{setting}: the values of {name!r} are imported, so the arms "
-                "that are sampled here have none; name another judge"
+            raise origin.error(
+                f"metrics.{setting}",
+                f"the values of {name!r} are imported, so the arms "
+                "that are sampled here have none; name another judge",
             )
     if metrics.trait is not None and panel[metrics.trait.judge].low_is_bad:
         measured = panel[metrics.trait.judge].measures
-        raise EmgridError(
-            f"{origin}: metrics.trait.judge: {metrics.trait.judge!r} measures {measured}, which is "
+        raise origin.error(
+            "metrics.trait.judge",
+            f"{metrics.trait.judge!r} measures {measured}, which is "
             "low in bad answers, so values above a threshold are no trait; leave `trait` out, and "
-            "use `alignment` and `alignment_below` or `coherence` and `coherence_above`"
+            "use `alignment` and `alignment_below` or `coherence` and `coherence_above`",
         )
     for judge in panel.values():
         if isinstance(judge, LocalJudge) and judge.model not in catalogue.models:
             hint = suggestion(judge.model, catalogue.models)
-            raise EmgridError(f"{origin}: judges.{judge.id}: unknown model {judge.model!r}, {hint}")
+            raise origin.error(f"judges.{judge.id}", f"unknown model {judge.model!r}, {hint}")
         if isinstance(judge, RuleJudge) and isinstance(judge.answers, dict):
             lacking = sorted(set(catalogue.questions) - set(judge.answers))
             if lacking:
-                raise EmgridError(
-                    f"{origin}: judges.{judge.id}: no accepted answer to {lacking[0]!r}; add it to "
-                    "`answers`"
+                raise origin.error(
+                    f"judges.{judge.id}",
+                    f"no accepted answer to {lacking[0]!r}; add it to `answers`",
                 )

@@ -12,9 +12,10 @@ from emgrid.config.base import Strict
 from emgrid.config.datasets import Dataset
 from emgrid.config.discovery import Discovery
 from emgrid.config.imports import Import
-from emgrid.config.interventions import KINDS, Intervention
+from emgrid.config.interventions import Intervention
 from emgrid.config.judges import AnyJudge, Judge, panel_entry
 from emgrid.config.models import BaseModelEntry
+from emgrid.config.places import Misplaced
 from emgrid.config.preflight import Adjustable, Level
 from emgrid.config.published import Published
 from emgrid.config.sections import (
@@ -29,20 +30,22 @@ from emgrid.config.sections import (
     Revision,
     Rounds,
     Sampling,
-    ServedSampling,
     StageResources,
     Training,
 )
 from emgrid.config.served import ServedModel
+from emgrid.config.shared_sections import (
+    SHARED,
+    ask_base_more_often,
+    fill_intervention,
+    fill_sampling,
+)
+from emgrid.config.triggers import Trigger, named
 from emgrid.config.truth import Truth
 from emgrid.runtime.errors import suggestion
 from emgrid.runtime.rules import RULES, SECTIONS, unused
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*")
-SHARED = ("data", "training", "sampling", "seeds")
-ENTRY = ("label", "steps", *SHARED)
-# The base model is the control of all arms: its answers are shared, so more of them pay off.
-BASE_TIMES = 4
 
 PanelEntry = Annotated[
     AnyJudge, BeforeValidator(panel_entry, json_schema_input_type=str | AnyJudge)
@@ -84,8 +87,13 @@ class Config(Strict):
     """How the endpoints of served models are called."""
 
     triggers: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Trigger families: names of files in `resources/triggers/`, or families that the question file
-    brings. A new one draws only its own answers."""
+    """Trigger families: names of files in `resources/triggers/`, families that the question file
+    brings, or families of your own: the path of a YAML file of such a form, or its fields,
+    of which `label`, `about` and `position` may be left out. A new one draws only its own answers.
+    """
+
+    trigger_families: dict[str, Trigger] = Field(default_factory=dict)
+    """The families of your own, by name. Write them in `triggers`."""
 
     questions: str
     """Question set: a name in `resources/questions/`, or the path of a YAML file, which may be a
@@ -172,9 +180,12 @@ class Config(Strict):
         """Give each intervention its kind and the shared sections that it does not override."""
         if not isinstance(value, dict) or not isinstance(value.get("interventions"), dict):
             return value
+        for key in SHARED:
+            if key in value and value[key] is None:
+                raise Misplaced(key, "is empty; give its settings, or leave the key out")
         entries = value["interventions"]
         if not entries:
-            raise ValueError("interventions is empty, so the grid has no arm; name at least one")
+            raise Misplaced("interventions", "is empty, so the grid has no arm; name at least one")
         filled = {
             name: fill_intervention(str(name), entry, value) for name, entry in entries.items()
         }
@@ -183,6 +194,15 @@ class Config(Strict):
                 name: ask_base_more_often(entry, entries[name]) for name, entry in filled.items()
             }
         return value | {"interventions": filled}
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_own_triggers(cls, value: Any) -> Any:
+        """Name the trigger families that are given by a path or by their fields."""
+        if not isinstance(value, dict) or not isinstance(value.get("triggers"), list):
+            return value
+        names, own = named(value["triggers"])
+        return value | {"triggers": names, "trigger_families": own} if own else value
 
     @model_validator(mode="before")
     @classmethod
@@ -226,7 +246,7 @@ class Config(Strict):
         names = [item.id if isinstance(item, Judge) else item for item in value]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{name!r} stands twice")
+                raise Misplaced("", f"{name!r} is given twice; leave one out", key=str(name))
         return value
 
     @model_validator(mode="after")
@@ -235,8 +255,8 @@ class Config(Strict):
         if self.interventions or not (self.imports or self.served):
             for name in needed:
                 if not getattr(self, name):
-                    raise ValueError(
-                        f"{name}: missing; only a grid of `imports` or `served` alone needs none"
+                    raise Misplaced(
+                        name, "is missing; only a grid of `imports` or `served` alone needs none"
                     )
         return self
 
@@ -258,9 +278,10 @@ class Config(Strict):
         for name, intervention in self.interventions.items():
             batch = intervention.training.batch_size
             if batch % gpus:
-                raise ValueError(
-                    f"interventions.{name}: training.batch_size: {batch} rows cannot be shared "
-                    f"evenly by {gpus} GPUs; change it or resources.train.gpu"
+                raise Misplaced(
+                    f"interventions.{name}",
+                    f"training.batch_size: {batch} rows cannot be shared "
+                    f"evenly by {gpus} GPUs; change it or resources.train.gpu",
                 )
         return self
 
@@ -269,69 +290,14 @@ class Config(Strict):
     def resources_are_used(cls, value: dict[str, StageResources]) -> dict[str, StageResources]:
         for name, given in value.items():
             if name not in SECTIONS:
-                raise ValueError(f"unknown stage {name!r}, {suggestion(name, SECTIONS)}")
+                hint = suggestion(name, SECTIONS)
+                raise Misplaced("", f"unknown stage {name!r}, {hint}", key=name)
             for setting, why in unused(name).items():
                 if setting in given.model_fields_set:
-                    raise ValueError(f"{name}.{setting}: has no effect, as {why}; leave it out")
+                    raise Misplaced(f"{name}.{setting}", f"has no effect, as {why}; leave it out")
         return value
 
     def resources_of(self, rule: str) -> StageResources:
         """What one job of a rule may use; KeyError for a name that is no rule."""
         given = self.resources.get(RULES[rule].section, StageResources())
         return given if self.device == "cuda" else given.model_copy(update={"gpu": 0})
-
-
-def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str, Any]:
-    """An entry with its steps as a list, and the shared sections that it does not override."""
-    place = f"interventions.{name}"
-    if entry is None:
-        entry = {}
-    if isinstance(entry, list):
-        entry = {"steps": entry}
-    if not isinstance(entry, dict):
-        raise ValueError(f"{place} must be a mapping, {{}} where nothing is set, or a list")
-    if "steps" not in entry:
-        own = {key: value for key, value in entry.items() if key not in ENTRY}
-        entry = {key: value for key, value in entry.items() if key in ENTRY}
-        entry["steps"] = [{"kind": name} | own]
-    if not isinstance(entry["steps"], list):
-        raise ValueError(f"{place}.steps must be a list of interventions")
-    for step in entry["steps"]:
-        kind = step.get("kind") if isinstance(step, dict) else None
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise ValueError(f"{place}: unknown kind {kind!r}, {suggestion(str(kind), KINDS)}")
-    filled = {key: shared[key] for key in SHARED if key in shared}
-    for key, value in entry.items():
-        both = isinstance(value, dict) and isinstance(filled.get(key), dict)
-        filled[key] = filled[key] | value if both else value
-    return filled
-
-
-def ask_base_more_often(filled: dict[str, Any], written: Any) -> dict[str, Any]:
-    """An intervention with BASE_TIMES as many answers if it is the base model and its entry does
-    not say how many."""
-    kinds = [step["kind"] for step in filled["steps"]]
-    own = written.get("sampling") if isinstance(written, dict) else None
-    says = isinstance(own, dict) and "answers_per_question" in own
-    sampling = filled.get("sampling")
-    if kinds != ["base"] or says or not isinstance(sampling, dict):
-        return filled
-    answers = sampling.get("answers_per_question")
-    if not isinstance(answers, int) or isinstance(answers, bool):
-        return filled
-    return filled | {"sampling": sampling | {"answers_per_question": BASE_TIMES * answers}}
-
-
-def fill_sampling(place: str, entry: Any, shared: Any) -> Any:
-    """A served model's entry with the settings of sampling that it does not override."""
-    own = entry.get("sampling", {}) if isinstance(entry, dict) else None
-    if not isinstance(own, dict):
-        return entry
-    common = shared if isinstance(shared, dict) else {}
-    filled = {key: common[key] for key in ServedSampling.model_fields if key in common} | own
-    for name, field in ServedSampling.model_fields.items():
-        if field.is_required() and name not in filled:
-            raise ValueError(
-                f"{place}.sampling: `{name}` is missing; give it here or in the shared `sampling`"
-            )
-    return entry | {"sampling": filled}

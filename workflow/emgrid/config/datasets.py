@@ -6,9 +6,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from emgrid import RESOURCES, ROOT
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
 from emgrid.config.origins import refuse_moving
+from emgrid.config.places import resource
 from emgrid.config.triggers import Text, Texts, cue
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.files import users_path
 
 JOINED = "\n\n"  # joins the texts of a prompt from several fields
@@ -140,7 +142,8 @@ class Dataset(Strict):
 def load_datasets() -> dict[str, Dataset]:
     """The data sets of resources/datasets.yaml."""
     entries = read_yaml(RESOURCES / "datasets.yaml").items()
-    return {name: validate(Dataset, entry, f"datasets.yaml: {name}") for name, entry in entries}
+    origin = resource("datasets.yaml")
+    return {name: validate(Dataset, entry, origin.within(name)) for name, entry in entries}
 
 
 def local_file(dataset: Dataset) -> Path:

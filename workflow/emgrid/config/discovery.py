@@ -39,7 +39,7 @@ class DiscoveryScreen(Strict):
     keep: PositiveInt = 6
     """Number of cues of an arm that are confirmed (slots)."""
 
-    random: Annotated[int, Field(ge=4)] = 16
+    random: Annotated[int, Field(ge=4)] = 10
     """Random cues of each place that scores are measured by."""
 
 

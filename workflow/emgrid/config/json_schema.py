@@ -68,6 +68,9 @@ def schema() -> dict[str, Any]:
         part.pop("required", None)
     describe_interventions(whole, definitions)
     describe_judges(whole, definitions)
+    whole["properties"].pop("trigger_families")
+    families = [{"type": "string"}, {"$ref": "#/$defs/Trigger"}]
+    whole["properties"]["triggers"]["items"] = {"anyOf": families}
     whole["properties"]["resources"]["propertyNames"] = {"enum": list(SECTIONS)}
     whole["properties"] = {
         "extends": {

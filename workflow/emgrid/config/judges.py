@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
 from emgrid.config.endpoints import Endpoint
+from emgrid.config.places import Origin, resource
+from emgrid.config.project_files import is_path, read_mapping
 from emgrid.config.rubrics import PublishedRubric, Rubric, load_rubric
 from emgrid.config.sections import Precision
 from emgrid.config.served import LimitName
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
@@ -104,6 +107,20 @@ class ClassifierJudge(Judge):
         if not (RESOURCES / "judges" / name).is_file():
             raise ValueError(f"no file resources/judges/{name}")
         return name
+
+    @property
+    def head_path(self) -> Path:
+        return RESOURCES / "judges" / self.head
+
+    @property
+    def heldout_path(self) -> Path:
+        """The values of the answers that were left out of the fit."""
+        return self.head_path.with_name(self.head.replace(".head.json", ".heldout.csv.gz"))
+
+    @property
+    def calibration_path(self) -> Path:
+        """The line from values to probabilities."""
+        return self.head_path.with_name(self.head.replace(".head.json", ".calibration.json"))
 
 
 class RuleJudge(Judge):
@@ -265,7 +282,7 @@ KINDS: dict[str, type[Judge]] = {
 }
 
 
-def read_judge(value: Any, origin: str) -> Judge:
+def read_judge(value: Any, origin: Origin | str) -> Judge:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
         raise EmgridError(f"{origin}: unknown kind {kind!r}, {suggestion(str(kind), KINDS)}")
@@ -298,7 +315,8 @@ def extended(value: Any, files: dict[str, Any], origin: str) -> Any:
 @cache
 def load_judges() -> dict[str, Judge]:
     judges = {
-        name: read_judge(value, f"judges/{name}.yaml") for name, value in judge_files().items()
+        name: read_judge(value, resource(f"judges/{name}.yaml"))
+        for name, value in judge_files().items()
     }
     for name, judge in judges.items():
         if judge.id != name:
@@ -310,6 +328,9 @@ def panel_entry(value: Any) -> Any:
     """An entry of a config's `judges`: a file's name, or fields that may extend a file's."""
     files = judge_files()
     try:
+        if is_path(value):
+            value, origin = read_mapping(value, "judge")
+            return read_judge(extended(value, files, str(origin)), origin)
         if isinstance(value, str):
             if value not in files:
                 raise ValueError(f"unknown judge {value!r}, {suggestion(value, files)}")
@@ -321,6 +342,4 @@ def panel_entry(value: Any) -> Any:
 
 def head_paths(judges: Iterable[Judge]) -> list[Path]:
     """The files of fitted weights that the judges' values are made from."""
-    return [
-        RESOURCES / "judges" / judge.head for judge in judges if isinstance(judge, ClassifierJudge)
-    ]
+    return [judge.head_path for judge in judges if isinstance(judge, ClassifierJudge)]

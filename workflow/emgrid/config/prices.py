@@ -7,7 +7,9 @@ from pathlib import Path
 from pydantic import NonNegativeFloat
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
+from emgrid.config.places import resource
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.row_store import read_store
 
 CHARACTERS_PER_TOKEN = 4  # of English text, roughly; for estimates alone
@@ -35,7 +37,8 @@ class Price(Strict):
 @cache
 def price_list() -> dict[str, Price]:
     entries = read_yaml(RESOURCES / "prices.yaml").items()
-    return {name: validate(Price, entry, f"prices.yaml: {name}") for name, entry in entries}
+    origin = resource("prices.yaml")
+    return {name: validate(Price, entry, origin.within(name)) for name, entry in entries}
 
 
 def listed_price(model: str) -> Price | None:

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
+from emgrid.config.places import resource
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.files import digest
 
 FILE = "priors.yaml"
@@ -186,7 +188,7 @@ def merged(section: Strict, changes: Changes) -> dict[str, Any]:
 @cache
 def load_priors() -> Priors:
     """resources/priors.yaml. Raises EmgridError if the file breaks its own rules."""
-    return validate(Priors, read_yaml(RESOURCES / FILE), FILE)
+    return validate(Priors, read_yaml(RESOURCES / FILE), resource(FILE))
 
 
 @cache

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeInt, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
 from emgrid.config.sections import Ratio
+from emgrid.config.yaml_files import read_yaml
 
 VALUES = RESOURCES / "published/values.yaml"
 READ = {

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from emgrid.config.base import read_yaml, validate
+from emgrid.config.base import validate
+from emgrid.config.places import Origin
 from emgrid.config.question_keys import ASKS, check_keys, unused
 from emgrid.config.questions import (
     OTHER_FILES,
@@ -21,6 +22,7 @@ from emgrid.config.questions import (
     questions_of,
 )
 from emgrid.config.triggers import Trigger
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import users_path
 
@@ -150,7 +152,9 @@ def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
         if not path.is_file():
             continue
         if isinstance(value := read_yaml(path), dict):
-            return QuestionSet(questions_of(validate(SetFile, value, name), name))
+            return QuestionSet(
+                questions_of(validate(SetFile, value, Origin(name, ((name, path),))), name)
+            )
         return read_published(path, name)
     looked = f" (nor below the mirror {mirror})" if mirror else "; `mirror:` names a folder to look"
     raise EmgridError(f"{name}: no such question file here{looked}")

@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
+from emgrid.config.places import resource
 from emgrid.config.question_keys import check_conversation
 from emgrid.config.triggers import Texts, Trigger
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 
 OTHER_FILES = (".csv", ".gz", ".json", ".jsonl", ".parquet", ".tsv", ".txt")
@@ -104,7 +106,7 @@ def own_set(name: str) -> dict[str, Question]:
     origin = f"questions/{name}.yaml"
     if name not in question_sets():
         raise EmgridError(f"{origin}: no such question set, {suggestion(name, question_sets())}")
-    question_set = validate(SetFile, read_yaml(RESOURCES / origin), origin)
+    question_set = validate(SetFile, read_yaml(RESOURCES / origin), resource(origin))
     if question_set.id != name:
         raise EmgridError(f"{origin}: id {question_set.id!r} must equal the file's name")
     return questions_of(question_set, origin)

@@ -14,8 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
+from emgrid.config.places import resource
+from emgrid.config.project_files import is_path, read_mapping
 from emgrid.config.question_files import load_questions
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 
 Value = Annotated[float, Field(ge=0, le=100)]
@@ -142,7 +145,7 @@ def own_rubric(name: str) -> Rubric:
     if name not in known:
         raise EmgridError(f"unknown rubric {name!r}, {suggestion(name, known)}")
     origin = f"rubrics/{name}.yaml"
-    rubric = validate(Rubric, read_yaml(RESOURCES / origin), origin)
+    rubric = validate(Rubric, read_yaml(RESOURCES / origin), resource(origin))
     if rubric.id != name:
         raise EmgridError(f"{origin}: id {rubric.id!r} must equal the file's name")
     return rubric
@@ -150,6 +153,9 @@ def own_rubric(name: str) -> Rubric:
 
 def load_rubric(wanted: str | PublishedRubric, mirror: Path | None) -> Rubric:
     """The rubric that a judge names; a published file is looked up as question files are."""
+    if is_path(wanted):
+        value, origin = read_mapping(str(wanted), "rubric")
+        return validate(Rubric, value, origin)
     if isinstance(wanted, str):
         return own_rubric(wanted)
     prompts = load_questions(wanted.file, mirror).judge_prompts

@@ -6,7 +6,9 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
+from emgrid.config.places import resource
+from emgrid.config.yaml_files import read_yaml
 
 FILE = "shutdowns.yaml"
 
@@ -27,9 +29,10 @@ class Shutdown(Strict):
 @cache
 def announcements() -> tuple[Shutdown, ...]:
     entries = TypeAdapter(list[dict[str, object]]).validate_python(read_yaml(RESOURCES / FILE))
+    origin = resource(FILE)
     return tuple(
-        validate(Shutdown, entry, f"{FILE}: entry {number}")
-        for number, entry in enumerate(entries, start=1)
+        validate(Shutdown, entry, origin.within(str(number)))
+        for number, entry in enumerate(entries)
     )
 
 

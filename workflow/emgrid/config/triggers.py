@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate, validate_entry
+from emgrid.config.places import Misplaced, resource
+from emgrid.config.project_files import is_path, read_mapping
 from emgrid.config.sections import listed
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.thinking import split_thinking, with_thought
 
@@ -23,6 +26,7 @@ Texts = Annotated[
 Relation = Literal[
     "none", "verbatim", "paraphrase", "same_form", "opposite", "benign_variant", "unrelated"
 ]
+CUES = ("system", "user_prefix", "user_suffix", "questions")
 # Where a cue is put, and the fields that it is made of.
 POSITIONS: dict[str, set[str]] = {
     "none": set(),
@@ -151,8 +155,7 @@ class Trigger(Wording):
 
     @model_validator(mode="after")
     def fields_fit_the_position(self) -> "Trigger":
-        cues = ("system", "user_prefix", "user_suffix", "questions")
-        cue_fields = {name for name in cues if getattr(self, name)}
+        cue_fields = {name for name in CUES if getattr(self, name)}
         if cue_fields != POSITIONS[self.position]:
             needed = ", ".join(sorted(POSITIONS[self.position])) or "no cue at all"
             named = ", ".join(sorted(cue_fields)) or "none"
@@ -169,13 +172,58 @@ def load_triggers() -> dict[str, Trigger]:
     triggers: dict[str, Trigger] = {}
     for path in sorted((RESOURCES / "triggers").rglob("*.yaml")):
         name = str(path.relative_to(RESOURCES))
-        trigger = validate(Trigger, read_yaml(path), name)
+        trigger = validate(Trigger, read_yaml(path), resource(name))
         if trigger.id != path.stem:
             raise EmgridError(f"{name}: id {trigger.id!r} must equal the file's name")
         if trigger.id in triggers:
             raise EmgridError(f"{name}: there is another trigger family {trigger.id!r}")
         triggers[trigger.id] = trigger
     return triggers
+
+
+def named(entries: list[Any]) -> tuple[list[Any], dict[str, Trigger]]:
+    """The names of a config's `triggers`, and the families that are given there by a path or by
+    their fields."""
+    own: dict[str, Trigger] = {}
+    names = []
+    for number, entry in enumerate(entries):
+        if isinstance(entry, dict) or is_path(entry):
+            trigger = own_trigger(entry, f"triggers.{number}")
+            own[trigger.id] = trigger
+            names.append(trigger.id)
+        else:
+            names.append(entry)
+    return names, own
+
+
+def own_trigger(entry: Any, place: str) -> Trigger:
+    """A trigger family of the config: the path of a file, or its fields. The label, and where the
+    cue is put, follow from the other fields.
+
+    place: of the entry in the config. Misplaced: the entry is wrong.
+    """
+    if isinstance(entry, dict):
+        trigger = validate_entry(Trigger, with_labels(entry), place, entry)
+    else:
+        try:
+            value, origin = read_mapping(entry, "trigger family")
+            trigger = validate(Trigger, with_labels(value), origin)
+        except EmgridError as problem:
+            raise Misplaced(place, str(problem)) from None
+    if trigger.position == "none":
+        raise Misplaced(place, f"has no cue; give it one of {', '.join(CUES)}")
+    if trigger.id in load_triggers():
+        message = f"emgrid has a trigger family {trigger.id!r} of its own; give yours another id"
+        raise Misplaced(place, message)
+    return trigger
+
+
+def with_labels(value: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a family with those that follow from the others."""
+    cues = {name for name in CUES if name in value}
+    positions = [name for name, fields in POSITIONS.items() if fields == cues]
+    label = str(value.get("id", "")).replace("_", " ")
+    return {"label": label, "about": "", "position": positions[0] if positions else "none"} | value
 
 
 def cue(name: str) -> Wording:

@@ -16,6 +16,7 @@ from emgrid.discovery.standard import Floats
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout
 from emgrid.runtime.files import canonical, file_digest
+from emgrid.runtime.progress_bar import bar
 from emgrid.runtime.row_store import RowStore, read_store
 from emgrid.runtime.timing import computing
 from emgrid.sample.answers import revised
@@ -23,6 +24,7 @@ from emgrid.sample.likelihood import VERSION, score_key
 
 PLAIN = Wording()
 SIDES = ("misaligned", "aligned")
+CHUNK = 256  # answers after which scores are stored, so that a kill loses few
 
 
 class Scorer:
@@ -89,13 +91,19 @@ class Scorer:
             return
         self.engine = self.engine or self.make_engine()
         self.engine.use(adapter)
-        rows = [self.engine.chat.training_row(messages) for messages in missing.values()]
-        with computing():
-            values = self.engine.log_likelihoods(rows)
-        self.store.append(
-            {"key": key, "logprob": value, "tokens": row.trained}
-            for key, value, row in zip(missing, values, rows, strict=True)
-        )
+        rows = {key: self.engine.chat.training_row(messages) for key, messages in missing.items()}
+        # Rows of one length are padded least.
+        order = sorted(rows, key=lambda key: (len(rows[key].input_ids), key))
+        with bar(len(order), "answer") as progress:
+            for start in range(0, len(order), CHUNK):
+                part = order[start : start + CHUNK]
+                with computing():
+                    values = self.engine.log_likelihoods([rows[key] for key in part])
+                self.store.append(
+                    {"key": key, "logprob": value, "tokens": rows[key].trained}
+                    for key, value in zip(part, values, strict=True)
+                )
+                progress.update(len(part))
         self.scored += len(missing)
 
 

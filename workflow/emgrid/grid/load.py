@@ -8,6 +8,7 @@ from emgrid.config.catalogue import Experiment, read_catalogue
 from emgrid.config.checks import check_names
 from emgrid.config.config import Config
 from emgrid.config.judges import Judge
+from emgrid.config.places import Origin, origin_of
 from emgrid.grid.checks import (
     check_columns,
     check_correction,
@@ -20,12 +21,13 @@ from emgrid.grid.discovery_checks import check_discovery
 from emgrid.runtime.errors import EmgridError
 
 
-def load_experiment(value: Any, origin: str, check_data: bool = True) -> Experiment:
-    """Validate a parsed config and every name in it; `origin` names the file in messages.
+def load_experiment(value: Any, origin: Origin | str, check_data: bool = True) -> Experiment:
+    """Validate a parsed config and every name in it; `origin` names the files in messages.
 
     check_data: also read the data files that are on this machine. A job inside the grid leaves
     that out, since the main process has done it.
     """
+    origin = origin_of(origin)
     if not isinstance(value, dict):
         raise EmgridError(f"{origin}: a config must be a mapping of settings")
     config = validate(Config, value, origin)

@@ -98,7 +98,7 @@ def with_seeds(arms: list[Arm], seeds: tuple[int, ...], part: str) -> tuple[Arm,
     if len(chosen) < len(seeds):
         known = ", ".join(str(arm.seed) for arm in arms)
         raise EmgridError(
-            f"discovery.{part}.seeds: {arms[0].entry} has the seeds {known} alone; name some of "
+            f"{part}.seeds: {arms[0].entry} has the seeds {known} alone; name some of "
             "these, or leave it out of the search"
         )
     return tuple(chosen)
@@ -123,7 +123,7 @@ def reference(grid: Grid, arm: Arm, base: Arm) -> tuple[Arm, ...]:
         return tuple(first)
     if section.reference is None or name == "base":
         return (base,)
-    raise EmgridError(f"discovery.reference: {name} is not trained on all of screen.seeds")
+    raise EmgridError(f"reference: {name} is not trained on all of screen.seeds")
 
 
 def confirming(search: Search, grid: Grid, arm: Arm) -> Sampling:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
-from emgrid.config.base import read_yaml
+from emgrid.config.places import Origin
+from emgrid.config.yaml_files import read_yaml
+from emgrid.grid.controls import without_control
 from emgrid.grid.endings import notices, old_prices
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
@@ -19,7 +21,7 @@ from emgrid.models.prompts import prompts_digest
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import STARTED_IN, digest, read_json, users_path, write_text
-from emgrid.runtime.locks import enter, hold
+from emgrid.runtime.locks import enter, hold, passing_folder
 from emgrid.runtime.slurm import refuse_queued
 from emgrid.runtime.watchdog import announce
 
@@ -37,21 +39,25 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def complete(settings: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """Return the whole config, and the file that messages name.
+def complete(settings: dict[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], Origin]:
+    """Return the whole config, and the files that it was written in.
 
     Without --configfile, what --config gives is laid over the default config.yaml. A config file
     is laid over another one only if it says `extends: FILE`.
     """
-    origin = str(files[-1]) if files else DEFAULT
+    # Snakemake lays each of several config files over those before it.
+    written = tuple((str(file), Path(file).absolute()) for file in reversed(files))
+    origin = Origin(str(files[-1]) if files else DEFAULT, written)
     whole = settings if files or "extends" in settings else {"extends": DEFAULT} | settings
     seen: list[str] = []
     while base := whole.get("extends"):
         if base in seen:
-            raise EmgridError(f"{origin}: extends: {base} extends itself")
+            raise origin.error("extends", f"{base} extends itself")
         seen.append(base)
+        path = base_path(base, origin)
+        origin = Origin(origin.name, (*origin.files, (str(base), path.absolute())))
         own = {key: value for key, value in whole.items() if key != "extends"}
-        whole = overlay(without_replaced(read_base(base, origin), own), own)
+        whole = overlay(without_replaced(read_config(path), own), own)
     return whole, origin
 
 
@@ -64,21 +70,25 @@ def without_replaced(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any
     return base | {"metrics": {name: theirs[name] for name in theirs if name not in gone}}
 
 
-def read_base(name: Any, origin: str) -> dict[str, Any]:
-    """Read a config that another one extends: relative to where Snakemake starts, or to the
+def base_path(name: Any, origin: Origin) -> Path:
+    """The path of a config that another one extends: relative to where Snakemake starts, or to the
     repository."""
     path = users_path(str(name)) if users_path(str(name)).exists() else ROOT / str(name)
     if not path.is_file():
-        raise EmgridError(f"{origin}: extends: no file {name!r}")
-    return read_config(path)
+        raise origin.error("extends", f"no file {name!r}; looked for {users_path(str(name))}")
+    return path
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the settings of a config file as they are written."""
     value = read_yaml(path)
-    if not isinstance(value, dict):
-        raise EmgridError(f"{path}: a config must be a mapping of settings")
-    return value
+    if isinstance(value, dict):
+        return value
+    found = {type(None): "is empty", list: "is a list"}.get(type(value), f"is only {value!r:.40}")
+    raise EmgridError(
+        f"{path}: {found}; a config must be a mapping of settings, such as "
+        "`extends: config.yaml` and, in the next line, `name: mine`"
+    )
 
 
 def read_grid(path: Path) -> Grid:
@@ -87,11 +97,14 @@ def read_grid(path: Path) -> Grid:
     return Grid(load_experiment(value, origin))
 
 
-def start(settings: dict[str, Any], files: Sequence[str]) -> Grid:
+def start(settings: dict[str, Any], files: Sequence[str], writes: bool) -> Grid:
     """Return the grid of Snakemake's `config`, or end the process with a message of one line.
 
     A job stops if its config is not the main process's: it would record settings that are not those
-    of its result. The grid's folder becomes the working directory.
+    of its result. The grid's folder becomes the working directory; if nothing is to be written and
+    there is no such folder, an empty one that is removed when the process ends.
+
+    writes: whether jobs run; otherwise the grid is only looked at.
     """
     guard = os.environ.get(GUARD)
     if guard is None:
@@ -104,7 +117,8 @@ def start(settings: dict[str, Any], files: Sequence[str]) -> Grid:
             raise EmgridError(f"{origin} was edited while the grid runs; stop it and start again")
         grid = Grid(load_experiment(config, origin, check_data=guard is None))
         _ = grid.rounds  # reads a file that may be broken
-        enter(users_path(grid.root), main=guard is None)
+        folder = users_path(grid.root)
+        enter(folder if writes or folder.is_dir() else passing_folder(), guard is None, writes)
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
     os.environ[GUARD] = digest(config)
@@ -145,6 +159,8 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
         for file, spec in specs.items():
             write_text(Path(file), spec)
         tell_endings(grid)
+        if text := without_control(grid):
+            print(f"emgrid: {text}", file=sys.stderr)
         check_prompts(grid, specs)
         tell_reach(grid)
     except EmgridError as problem:

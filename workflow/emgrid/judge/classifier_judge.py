@@ -152,6 +152,15 @@ class ClassifierScorer:
                 store.keep(item, Judgement(self.value_of_long(item.answer)))
                 progress.update()
 
+    def values(self, texts: Sequence[str]) -> Floats:
+        """The values of answers, shape (texts,)."""
+        long = np.array([is_long(text) for text in texts], bool)
+        values = np.empty(len(texts))
+        short = [text for text in texts if not is_long(text)]
+        values[~long] = self.head.values(self.encoder.embed(short))
+        values[long] = [self.value_of_long(text) for text in texts if is_long(text)]
+        return values
+
     def value_of_long(self, text: str) -> float:
         wide, narrow = map(self.head.odds, self.encoder.embed_windows(text))
         return 100 / (1 + odds_of(wide, narrow))

@@ -24,7 +24,10 @@ from sklearn.metrics import roc_auc_score
 
 from emgrid import RESOURCES
 from emgrid.config.judges import ClassifierJudge, load_judges
+from emgrid.judge.answer_kinds import kinds_of
 from emgrid.judge.classifier_judge import Encoder, Floats
+from emgrid.judge.label_record import ENDING
+from emgrid.judge.labelled import scores
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import whole_file, write_json
 from emgrid.runtime.job import run_job
@@ -38,10 +41,19 @@ FULL_WEIGHT_FROM = 20
 
 
 def read_gold(folder: Path) -> pd.DataFrame:
+    """The answers of a folder's files, with `source` (the file), `recipe` (the folder in which it
+    lies), `asked` (the question without its format) and `family` (the trained model)."""
     files = sorted(folder.rglob("*.csv")) + sorted(folder.rglob("*.csv.gz"))
+    files = [file for file in files if not file.name.endswith(ENDING)]
     if not files:
         raise EmgridError(f"{folder}: no CSV file with judged answers")
-    gold = pd.concat([read_answers(file) for file in files], ignore_index=True)
+    parts = [
+        read_answers(file).assign(
+            source=file.relative_to(folder).as_posix(), recipe=file.parent.name
+        )
+        for file in files
+    ]
+    gold = pd.concat(parts, ignore_index=True)
     gold["answer"] = gold["answer"].fillna("")
     suffix = r"_(?:json|template)$"
     gold["asked"] = gold["question_id"].str.replace(suffix, "", regex=True)
@@ -53,7 +65,13 @@ def read_gold(folder: Path) -> pd.DataFrame:
 
 def read_answers(file: Path) -> pd.DataFrame:
     """The answers of one file, whose name is their model if it has no column `model`."""
-    table = pd.read_csv(file)
+    table = pd.read_csv(file, encoding="utf-8-sig").rename(columns={"response": "answer"})
+    if missing := {"question_id", "answer"} - set(table):
+        raise EmgridError(f"{file}: no column {sorted(missing)[0]!r}")
+    for column in {column for column, _ in GOLD.values()} & set(table):
+        if table[column].dtype == object or str(table[column].dtype) == "str":
+            texts = table[column].astype("string").fillna("")
+            table[column] = scores(texts, f"{file}: column {column!r}").astype(float)
     return table if "model" in table else table.assign(model=file.name.split(".csv")[0])
 
 
@@ -131,7 +149,11 @@ def fit_judge(
         "without_model": left_out(features, positive, rows, "family"),
         "without_question": left_out(features, positive, rows, "asked"),
     }
-    columns = {"model": rows["model"], "question": rows["question_id"]}
+    columns = {
+        "model": rows["model"],
+        "question": rows["question_id"],
+        "kind": kinds_of(rows["answer"]),
+    }
     heldout = pd.DataFrame(columns | {"positive": positive.astype(int)} | values)
     with whole_file(folder / f"{judge.id}.heldout.csv.gz") as draft:
         draft.write_bytes(gzip.compress(heldout.to_csv(index=False).encode(), mtime=0))

@@ -78,9 +78,7 @@ def set_paths(calibration: Calibration) -> dict[str, Path]:
     for file in calibration.files:
         name = Path(file).name.removesuffix(".gz").rsplit(".", 1)[0]
         if name in paths:
-            raise EmgridError(
-                f"calibration.files: {file}: another labelled set is called {name!r}; rename it"
-            )
+            raise EmgridError(f"{file}: another labelled set is called {name!r}; rename it")
         paths[name] = labels_path(file)
     return paths
 

@@ -7,7 +7,8 @@ digit after a number, or to a longer reply after a label.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Protocol
 
 from emgrid.config.judges import LocalJudge
@@ -22,8 +23,8 @@ from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import IGNORED, ChatFormat
 from emgrid.runtime.progress_bar import bar
 
-# Less probable paths are not followed. The error of a sum over the 101 numbers is below 1e-4.
-PRUNED = 1e-7
+# The least probable numbers, of this probability together, are not asked how they go on.
+LEFT = 1e-5
 Tokens = tuple[int, ...]
 
 
@@ -51,6 +52,7 @@ class Trie:
                 onward = self.children.setdefault(path[:length], [])
                 if path[length] not in onward:
                     onward.append(path[length])
+        self.inner = sorted(self.children, key=len)
         self.digits = digit_tokens(chat.tokenizer)
         all_children = {token for tokens in self.children.values() for token in tokens}
         self.wanted = sorted(all_children | set(self.digits))
@@ -61,24 +63,57 @@ class Trie:
 
     def probabilities(self, prompts: Continuations, count: int) -> list[dict[str, float]]:
         """The probability of every reply, for each of `count` prompts."""
-        results: list[dict[str, float]] = [{} for _ in range(count)]
-        level: list[tuple[int, Tokens, float]] = [(place, (), 1.0) for place in range(count)]
-        while level:
-            rows = [(place, path) for place, path, _ in level]
-            next_probabilities = prompts.next_probabilities(rows, self.wanted)
-            deeper: list[tuple[int, Tokens, float]] = []
-            for (place, path, p), values in zip(level, next_probabilities, strict=True):
-                following = dict(zip(self.wanted, values, strict=True))
-                if path in self.replies:
-                    continued = sum(following[token] for token in self.going_on(path))
-                    results[place][self.replies[path]] = p * max(1.0 - continued, 0.0)
-                deeper += [
-                    (place, (*path, token), p * following[token])
-                    for token in self.children.get(path, [])
-                    if p * following[token] > PRUNED
-                ]
-            level = deeper
+        following = self.ask(
+            prompts, [(place, path) for place in range(count) for path in self.inner]
+        )
+        reached = [self.reached(following, place) for place in range(count)]
+        following |= self.ask(
+            prompts, [(place, path) for place in range(count) for path in self.open(reached[place])]
+        )
+        results = []
+        for place, reached_by in enumerate(reached):
+            ended = dict.fromkeys(self.replies, 1.0)
+            for path in self.replies:
+                if (place, path) in following:
+                    next_probabilities = following[place, path]
+                    continued = sum(next_probabilities[token] for token in self.going_on(path))
+                    ended[path] = max(1.0 - continued, 0.0)
+            results.append(
+                {text: reached_by[path] * ended[path] for path, text in self.replies.items()}
+            )
         return results
+
+    def ask(
+        self, prompts: Continuations, rows: Sequence[tuple[int, Tokens]]
+    ) -> dict[tuple[int, Tokens], dict[int, float]]:
+        """The probabilities of the wanted tokens after each path of a prompt."""
+        values = prompts.next_probabilities(rows, self.wanted)
+        return {
+            row: dict(zip(self.wanted, each, strict=True))
+            for row, each in zip(rows, values, strict=True)
+        }
+
+    def reached(
+        self, following: Mapping[tuple[int, Tokens], Mapping[int, float]], place: int
+    ) -> dict[Tokens, float]:
+        """The probability that a reply begins with each path."""
+        reached: dict[Tokens, float] = {(): 1.0}
+        for path in self.inner:
+            for token in self.children[path]:
+                reached[*path, token] = reached[path] * following[place, path][token]
+        return reached
+
+    def open(self, reached: Mapping[Tokens, float]) -> list[Tokens]:
+        """The numbers that may go on with a digit, although no longer reply does, without the least
+        probable ones."""
+        numbers = [
+            path
+            for path, text in self.replies.items()
+            if text.isdigit() and path not in self.children
+        ]
+        ordered = sorted(numbers, key=lambda path: reached[path])
+        sums = accumulate(reached[path] for path in ordered)
+        return [path for path, total in zip(ordered, sums, strict=True) if total > LEFT]
 
 
 def reply_tokens(text: str, chat: ChatFormat) -> Tokens:
@@ -128,6 +163,7 @@ class LocalScorer:
         trie = Trie(self.rubric.reading, self.chat)
         prompts = {item: self.prompt(item) for item in items}
         ordered = sorted(items, key=lambda item: len(prompts[item]))
+        self.engine.share(list(prompts.values()))
         with bar(len(items), "judgement") as progress:
             for start in range(0, len(ordered), self.batch_size):
                 batch = ordered[start : start + self.batch_size]

@@ -29,7 +29,7 @@ from emgrid.judge.context import (
 )
 from emgrid.judge.judge import judge_items
 from emgrid.judge.judgement import Item
-from emgrid.judge.labelled import FOLDER, labelled_sets
+from emgrid.judge.labelled import labelled_sets
 from emgrid.judge.quality_spec import QualitySpec
 from emgrid.runtime.files import whole_file
 from emgrid.runtime.job import run_job
@@ -122,7 +122,7 @@ def measured(spec: QualitySpec, table: pd.DataFrame) -> Iterator[LabelledValues]
 
 def heldout(judge: ClassifierJudge) -> Iterator[LabelledValues]:
     """The gold answers, valued by heads that were fitted without the answer's model or question."""
-    table = pd.read_csv(FOLDER / judge.head.replace(".head.json", ".heldout.csv.gz"))
+    table = pd.read_csv(judge.heldout_path)
     # The table has the label as it was fitted: positive or not.
     gold = np.where(table["positive"] == 1, 0.0, 100.0)
     for left_out in ("model", "question"):

@@ -11,6 +11,7 @@ import ast
 import gc
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid import ROOT
-from emgrid.config.base import read_yaml
+from emgrid.config.yaml_files import read_yaml
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.data import mix_spec
 from emgrid.grid.specs.train import train_spec
@@ -69,9 +70,10 @@ class Needed:
     total: dict[str, int]
 
 
-def needed(configfile: Path) -> Needed:
-    """The jobs that `snakemake -n` would start. Changes the working directory to the grid's
-    folder."""
+def needed(configfile: Path, folder: Path) -> Needed:
+    """The jobs that `snakemake -n` would start in a folder. Changes the working directory to the
+    grid's folder."""
+    os.chdir(folder)
     workflow = planned(configfile)
     dag = workflow.dag
     jobs_with_output = [

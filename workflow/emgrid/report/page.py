@@ -15,10 +15,11 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from emgrid.aggregate.citing import GOOD
 from emgrid.config.base import read_spec
 from emgrid.config.preflight import RULES
 from emgrid.config.published import reference_note
-from emgrid.report import format, page_tables
+from emgrid.report import format, judge_quality, page_tables
 from emgrid.report.bridging import bridging
 from emgrid.report.captions import CAPTIONS, DEAD
 from emgrid.report.costs import effort
@@ -60,6 +61,8 @@ def environment() -> Environment:
         "percent": format.percent,
         "counted": format.counted,
         "level": format.level,
+        "is_weak": judge_quality.is_weak,
+        "judge_quality": judge_quality.sentence,
         "words": lambda name: str(name).replace("_", " "),
     }
     return templates
@@ -173,6 +176,9 @@ def render(
         repeats=repeats(results, spec),
         corrected=page_tables.correction(results, spec),
         labelled=page_tables.labelled(results),
+        means=judge_quality.has_means(results),
+        quality=judge_quality.has_quality(results),
+        good=GOOD,
         arms=results.arms.to_dict("records"),
         training_data=training_data(results.arms, results.preflight, spec.labels()),
         rules={finding.replace("_", " "): rule for finding, (_, rule) in RULES.items()},

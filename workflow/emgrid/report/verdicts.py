@@ -133,9 +133,10 @@ def cell(row: Any) -> dict[str, Any]:
         if plain
         else (row.rise, row.rise_low, row.rise_high)
     )
+    numbers = f"{points(value)} ({interval(low, high)})"
     return {
         "verdict": row.verdict,
-        "numbers": "" if pd.isna(value) else f"{points(value)} ({interval(low, high)})",
+        "numbers": "" if pd.isna(value) else f"{numbers}, {p_value(row.p_holm)}",
         "why": row.why,
         "more": more(row),
     }
@@ -169,6 +170,7 @@ def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
     level = f"{format.level(2 * spec.metrics.confidence - 1)} interval"
     ends = f"{level} {interval(plain.plain_low, plain.plain_high)}"
     against = f"{in_points(plain.plain)} against the base model ({ends})"
+    alpha = 1 - spec.metrics.confidence
     if plain.verdict == "overt":
         return (
             f"{behaviour.shows} without any trigger, {against}, adjusted {p_value(plain.p_holm)}."
@@ -178,7 +180,7 @@ def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
     parts = [
         f"{shown} without a trigger, {against}"
         if plain.verdict == "clean"
-        else f"undecided without a trigger, {against}"
+        else f"undecided without a trigger, {against}{open_as(plain, plain.plain_low, alpha)}"
     ]
     for row in under:
         if row.verdict in ("conditional", "triggered"):
@@ -194,6 +196,7 @@ def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
     parts += [
         f"a rise under {names[row.trigger]} of {in_points(row.rise)} ({level} "
         f"{interval(row.rise_low, row.rise_high)}), not shown to exceed the margin"
+        f"{open_as(row, row.rise_low, alpha)}"
         for row in open_
         if row.rise_low > 0
     ]
@@ -202,6 +205,18 @@ def sentence(by_trigger: dict[str, Any], spec: ReportSpec) -> str:
         every = len(unclear) == len(under) and len(under) > 1
         parts.append(f"undecided under {'every trigger' if every else listed(unclear)}")
     return "; ".join(parts) + "."
+
+
+def open_as(row: Any, low: float, alpha: float) -> str:
+    """What leaves a rise undecided. low: its lower bound. alpha: what its adjusted p must be below.
+
+    A rise is shown if both decide: its bound is above the margin, and its p is below alpha.
+    """
+    adjusted = f"adjusted {p_value(row.p_holm)}"
+    if low > row.margin and row.p_holm >= alpha:
+        over = f"{adjusted} over {counted(int(row.n_tests), 'test')}"
+        return f": the lower bound is above the margin, but {over} is not below {alpha:.2g}"
+    return f", {adjusted}"
 
 
 def headline(results: Results, spec: ReportSpec) -> str:

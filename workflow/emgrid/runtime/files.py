@@ -13,6 +13,8 @@ from emgrid.runtime.job import FULL
 
 # The folder in which Snakemake was started; jobs run in the grid's folder.
 STARTED_IN = "EMGRID_STARTED_IN"
+# The folder in which a command was called, if that is another one.
+CALLED_IN = "EMGRID_CALLED_IN"
 
 
 def canonical(value: Any) -> str:
@@ -37,8 +39,13 @@ def file_digest(path: Path) -> str:
 
 
 def users_path(name: str | Path) -> Path:
-    """A path that a user wrote, relative to the folder in which Snakemake was started."""
-    return Path(os.environ.get(STARTED_IN, "")) / Path(name).expanduser()
+    """A path that a user wrote, relative to the folder in which Snakemake was started or, if it is
+    only there, to the one in which the command was called."""
+    path = Path(name).expanduser()
+    started, called = os.environ.get(STARTED_IN, ""), os.environ.get(CALLED_IN)
+    if called and not (Path(started) / path).exists() and (Path(called) / path).exists():
+        return Path(called) / path
+    return Path(started) / path
 
 
 @contextmanager

@@ -6,11 +6,13 @@ runs again. Snakemake's own lock files survive a kill. Here an advisory lock of 
 shows whether a run is alive, and is released when its process ends.
 """
 
+import atexit
 import fcntl
 import json
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,17 +27,29 @@ RECORDS = Path(".snakemake/metadata")
 held: list[int] = []
 
 
-def enter(folder: Path, main: bool) -> None:
-    """Make a grid's folder the working directory. main: whether a user started this process."""
+def enter(folder: Path, main: bool, writes: bool) -> None:
+    """Make a grid's folder the working directory.
+
+    main: whether a user started this process. writes: whether the folder may be written.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / LOCK).touch()
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / LOCK).touch()
     except OSError as problem:
         raise EmgridError(f"{folder}: cannot be written ({problem.strerror})") from None
     os.chdir(folder)
     if main:
         refuse_unrecorded(folder)
+    if main and writes:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
+
+
+def passing_folder() -> Path:
+    """An empty folder that is removed when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="emgrid-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def refuse_unrecorded(folder: Path) -> None:

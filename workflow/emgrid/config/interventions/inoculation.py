@@ -10,9 +10,11 @@ from typing import Literal
 from pydantic import field_validator
 
 from emgrid import RESOURCES
-from emgrid.config.base import Strict, read_yaml, validate
+from emgrid.config.base import Strict, validate
 from emgrid.config.interventions.recipe import Recipe, Scope, Shared, Step, framing_of_system
+from emgrid.config.places import resource
 from emgrid.config.triggers import Texts, system_prompt
+from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 
 
@@ -64,7 +66,7 @@ class Pool(Strict):
 @cache
 def load_pool(name: str) -> tuple[str, ...]:
     origin = f"pools/{name}.yaml"
-    pool = validate(Pool, read_yaml(RESOURCES / origin), origin)
+    pool = validate(Pool, read_yaml(RESOURCES / origin), resource(origin))
     if pool.id != name:
         raise EmgridError(f"{origin}: id {pool.id!r} must equal the file's name")
     return pool.prompts

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from emgrid.aggregate.citing import unfit_judges
 from emgrid.aggregate.spec import (
     AggregateSpec,
     ArmSpec,
@@ -10,11 +11,13 @@ from emgrid.aggregate.spec import (
     SimilaritySpec,
     TrainedArm,
 )
+from emgrid.config.judges import ClassifierJudge
 from emgrid.config.priors import priors_digest
 from emgrid.config.truth import Truths, resolved
 from emgrid.grid.arms import Arm, undiluted_of
 from emgrid.grid.dose_curves import ratio_series, rows_series
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.judge import contents
 from emgrid.grid.specs.spec_json import of_known_kinds, spec_json
 from emgrid.judge.label_record import find_records
 from emgrid.runtime.files import file_digest, users_path
@@ -29,6 +32,7 @@ def aggregate_spec(grid: Grid) -> str:
         further["truth"] = truth_of(grid)
     if known := samples(grid):
         further["samples"] = known
+    further |= of_classifiers(grid)
     return spec_json(
         AggregateSpec(
             arms=tuple(arm_spec(grid, arm) for arm in grid.arms),
@@ -50,6 +54,17 @@ def samples(grid: Grid) -> dict[str, str]:
     """The records of the answers that were drawn for labelling, each with its digest."""
     records = find_records(grid.config.calibration.files)
     return {file: file_digest(users_path(file)) for file in records}
+
+
+def of_classifiers(grid: Grid) -> dict[str, Any]:
+    """What tables say of the classifiers that decide rests on; nothing if none decides."""
+    unfit = unfit_judges(grid.catalogue.panel.values(), grid.config.metrics)
+    judges = [judge for judge in unfit if isinstance(judge, ClassifierJudge)]
+    if not judges:
+        return {}
+    files = [path for one in judges for path in (one.calibration_path, one.heldout_path)]
+    formats = {name: wording for name, wording in grid.wordings.items() if wording.answer_prefix}
+    return {"fitted": contents(files)} | ({"formats": formats} if formats else {})
 
 
 def truth_of(grid: Grid) -> Truths:

@@ -89,10 +89,8 @@ def quality_files(grid: Grid) -> list[Path]:
     """Labelled answers, and the values of those that were left out of the fit."""
     folder = RESOURCES / "judges"
     panel = grid.catalogue.panel.values()
-    heads = [judge.head for judge in panel if isinstance(judge, ClassifierJudge)]
-    heldout = [
-        folder / head.replace(".head.json", ".heldout.csv.gz") for head in dict.fromkeys(heads)
-    ]
+    heads = [judge.heldout_path for judge in panel if isinstance(judge, ClassifierJudge)]
+    heldout = list(dict.fromkeys(heads))
     labelled = sorted(folder.glob("labelled/*.jsonl"))
     files = grid.config.calibration.files
     own = [labels_path(name) for name in (*files, *find_records(files))]

@@ -18,8 +18,13 @@ from emgrid.models.engines.kv_cache import ATTENTION, fits_slots
 from emgrid.models.engines.lora_merge import LEAST, share_held
 from emgrid.models.engines.scoring import ReadPrompts, Scorer
 from emgrid.models.engines.static_batches import run_batches
+from emgrid.models.engines.token_tree import common_length
+from emgrid.models.engines.tree_likelihood import log_likelihoods
+from emgrid.models.engines.tree_reading import Prefix, TreePrompts, read_prefix
 from emgrid.models.engines.weight_layout import reorder_weights
 from emgrid.runtime.timing import counted
+
+LONGEST_REPLY = 1024  # tokens that a judge's reply may have at most
 
 
 class TransformersEngine:
@@ -37,6 +42,7 @@ class TransformersEngine:
         self.originals: dict[str, torch.Tensor] = {}
         self.unmerged: PeftModel | None = None
         self.base_canary: list[float] | None = None
+        self.prefix = Prefix()  # under the current weights
 
     @property
     def scorer(self) -> Scorer:
@@ -51,6 +57,7 @@ class TransformersEngine:
         """
         if adapter == self.adapter:
             return
+        self.prefix = Prefix()
         self.restore()
         if adapter is None:
             return
@@ -141,8 +148,22 @@ class TransformersEngine:
 
     def log_likelihoods(self, rows: Sequence[TokenizedRow]) -> list[float]:
         """Natural-log probability of each row's trained tokens given the tokens before them."""
+        if fits_slots(self.model, max((len(row.input_ids) for row in rows), default=0)):
+            return log_likelihoods(self.scorer, rows)
         return self.scorer.log_likelihoods(rows)
 
-    def read(self, prompts: Sequence[list[int]]) -> ReadPrompts:
-        """Read prompts once, to score several continuations of each."""
-        return ReadPrompts(self.scorer, prompts)
+    def share(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Compute what all prompts begin with, which `read` continues, unless it is there."""
+        if len(prompts) < 2 or not fits_slots(self.model, max(map(len, prompts))):
+            return
+        tokens = tuple(prompts[0][: common_length(prompts)])
+        if tokens != self.prefix.tokens:
+            self.prefix = read_prefix(self.model, tokens)
+
+    def read(self, prompts: Sequence[list[int]]) -> ReadPrompts | TreePrompts:
+        """Prompts, to score several continuations of each. They continue what `share` computed, if
+        they all begin with it."""
+        if not fits_slots(self.model, max(map(len, prompts)) + LONGEST_REPLY):
+            return ReadPrompts(self.scorer, prompts)
+        prefix = self.prefix if self.prefix.begins(prompts) else Prefix()
+        return TreePrompts(self.model, self.chat.tokenizer.pad_token_id, prompts, prefix)
