@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperCommand
 
 from emgrid import __version__
-from emgrid.cli import gc, init, label_commands, plan, power, rounds, status, why
+from emgrid.cli import discovered, gc, init, label_commands, plan, power, rounds, status, why
 from emgrid.cli import run as run_grid
 from emgrid.runtime.job import run_job
 
@@ -64,6 +64,7 @@ for name, command, panel in (
     ("power", power.command, BEFORE),
     ("why", why.command, BEFORE),
     ("status", status.command, MEANWHILE),
+    ("discovered", discovered.command, MEANWHILE),
     ("round", rounds.command, MEANWHILE),
     ("gc", gc.command, MEANWHILE),
     ("labels", label_commands.labels, JUDGES),

@@ -23,6 +23,7 @@ from emgrid.report import format, judge_quality, page_tables
 from emgrid.report.bridging import bridging
 from emgrid.report.captions import CAPTIONS, DEAD
 from emgrid.report.costs import effort
+from emgrid.report.found import found
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
@@ -158,6 +159,7 @@ def render(
         unequal=unequal(results, spec),
         verdicts=VERDICTS,
         truth=truth(results, spec),
+        found=found(results, spec),
         adjusted_over=adjusted_over(results),
         single_questions=single_questions(results, spec),
         rates=page_tables.rate_cells(results, spec),

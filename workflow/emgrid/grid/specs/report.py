@@ -109,6 +109,7 @@ def report_spec(grid: Grid) -> str:
         correct_by=config.calibration.correct_by,
         unfit=warning(grid.catalogue.panel.values(), config.metrics),
         **({"truth": truth_of(grid)} if config.truth else {}),
+        **({"discovery": True} if config.discovery else {}),
     )
     return spec_json(spec, {"models": {"about", "rows"}})
 
