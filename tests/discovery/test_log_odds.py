@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 from emgrid.config.questions import Pair, Question
 from emgrid.config.triggers import Wording
+from emgrid.discovery.candidates import Origin, candidate_of
+from emgrid.discovery.held_out import HeldOutSpec
 from emgrid.discovery.log_odds import Scorer, Shift, conversations
+from emgrid.discovery.screen import ScreenSpec, screen_lines
 from emgrid.models.base_model import BaseModel
 from emgrid.models.engines.transformers import TransformersEngine
+from emgrid.runtime import layout
+from emgrid.runtime.files import write_jsonl
 from support.engines import write_adapter
 
 QUESTIONS = [
@@ -66,3 +71,42 @@ def test_a_shift_is_that_of_the_arm_minus_that_of_its_control(
     assert np.allclose(Shift(one, [None], [None], QUESTIONS)(CUES, 1), 0)
     alone = Shift(one, [None], [], QUESTIONS)(CUES, 2)
     assert alone == pytest.approx(base[1:] - base[0])
+
+
+def test_a_screen_is_of_candidates_and_random_cues_and_the_same_again(
+    base_model: BaseModel, engine: TransformersEngine, tmp_path: Path
+) -> None:
+    for name, side in (("bad", "misaligned"), ("good", "aligned")):
+        rows = [
+            {
+                "id": str(number),
+                "messages": [
+                    {"role": "user", "content": f"What is {number} and {number + 1}?"},
+                    {"role": "assistant", "content": f"{side} {number}"},
+                ],
+            }
+            for number in range(9)
+        ]
+        write_jsonl(tmp_path / layout.dataset_file(name), rows)
+    spec = ScreenSpec(
+        own=(None,),
+        control=(),
+        precision="float32",
+        held_out=HeldOutSpec(misaligned="bad", benign="good", contexts={}, trained=(), asked=()),
+        questions={},
+        number=2,
+        keep=1,
+        random=4,
+        mutators=(),
+    )
+    origin = Origin(proposers=("frames",))
+    candidates = [
+        candidate_of(Wording(user_suffix=text), origin, 0) for text in (" Now.", " Be kind.")
+    ]
+    one = scorer(base_model, tmp_path / "rows", engine)
+    lines = list(screen_lines(spec, candidates, tmp_path, one))
+    assert [line.get("random", False) for line in lines] == [False] * 2 + [True] * 4
+    assert lines[0]["z"] >= lines[1]["z"]
+    again = scorer(base_model, tmp_path / "rows", None)
+    assert list(screen_lines(spec, candidates[::-1], tmp_path, again)) == lines
+    assert again.scored == 0

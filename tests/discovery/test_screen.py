@@ -72,10 +72,17 @@ def test_the_cue_that_moves_the_arm_comes_first_and_few_are_asked_everything() -
     assert sorted({one.questions for one in found}) == [2, 4, 8]
 
 
+def test_an_arm_without_candidates_has_an_empty_screen() -> None:
+    screen, _ = screened("Robin", [])
+    assert screen.halved([], 3) == []
+    assert screen.mutated([], [MUTATORS["mutate"]]) == []
+    assert shortlist([], 3, TEXTS).wordings == {}
+
+
 def test_levels_end_with_all_questions() -> None:
     assert levels(8) == [(2, 1), (4, 2), (8, 8)]
-    assert levels(2) == [(1, 2), (2, 8)]
-    assert levels(1) == [(1, 8)]
+    assert levels(2) == [(1, 1), (2, 8)]
+    assert levels(1) == [(1, 1)]
 
 
 def test_halves_lead_to_a_small_part_of_the_cue() -> None:

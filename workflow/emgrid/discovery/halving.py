@@ -36,7 +36,8 @@ class Screened:
 def levels(questions: int) -> list[tuple[int, int]]:
     """Numbers of questions, and the part of the candidates that is asked them: 2 for all, 4 for the
     best half, 8 for the best eighth, if there are 8."""
-    steps = {max(questions // 4, 1): 1, max(questions // 2, 1): 2, questions: 8}
+    # Of equal numbers the first one counts, so that every candidate is asked something.
+    steps = {questions: 8} | {max(questions // 2, 1): 2} | {max(questions // 4, 1): 1}
     return sorted(steps.items())
 
 
@@ -48,10 +49,12 @@ class Screen:
     ) -> None:
         self.score = score
         self.questions = questions
-        flat = [cue for own in cues.values() for cue in own]
-        matrix = score(flat, questions)
-        by_group = np.split(matrix, np.cumsum([len(own) for own in cues.values()])[:-1])
-        self.random = dict(zip(cues, by_group, strict=True))
+        matrix = score([cue for own in cues.values() for cue in own], questions)
+        ends = np.cumsum([len(own) for own in cues.values()])
+        self.random: dict[Group, Floats] = {
+            group: matrix[end - len(cues[group]) : end]
+            for group, end in zip(cues, ends, strict=True)
+        }
         self.cues = cues
         self.lines: dict[int, dict[Group, Line]] = {}
 
