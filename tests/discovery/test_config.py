@@ -12,6 +12,7 @@ from emgrid.grid.searches import searches
 from emgrid.grid.specs import discovery as specs
 from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.grid.specs.sample import sample_spec
+from emgrid.grid.titles import search_titles
 from emgrid.planning.jobs import outputs
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import digest
@@ -180,3 +181,10 @@ def test_an_edit_of_the_confirmation_screens_nothing_again() -> None:
     assert screens(grid()) != screens(
         grid(**part("screen", questions="everyday", number=4, seeds=[0]))
     )
+
+
+def test_jobs_of_a_search_are_called_by_their_arm() -> None:
+    searched = grid(controls=["base", "benign_only"])
+    found = searches(searched)
+    titles = search_titles(searched, found)
+    assert sorted(f"{titles:{name}}" for name in found) == ["base", "benign_only", "closing 0.5"]

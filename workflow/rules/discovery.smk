@@ -5,6 +5,7 @@
 from emgrid.discovery import screen, shortlist
 from emgrid.grid.searches import searches
 from emgrid.grid.specs import discovery as discovery_specs
+from emgrid.grid.titles import search_titles
 
 
 localrules:
@@ -14,6 +15,7 @@ localrules:
 
 # One search for each arm without its seed; none without the config's section `discovery`.
 SEARCHES = searches(GRID)
+SEARCHED = search_titles(GRID, SEARCHES)
 for name, search in SEARCHES.items():
     SPECS.add(f"screen.{name}", partial(discovery_specs.screen_spec, GRID, search))
     SPECS.add(f"shortlist.{name}", partial(discovery_specs.shortlist_spec, GRID, search))
@@ -43,7 +45,7 @@ rule propose:
         spec=lambda wildcards: discovery_specs.propose_spec(GRID, SEARCHES[wildcards.search]),
         version=code_version("emgrid.discovery.propose"),
     message:
-        "candidates for triggers of {wildcards.search}"
+        "candidates for triggers of {SEARCHED:{wildcards.search}}"
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.discovery.propose --spec {params.spec:q} --root ."
         " --output {output:q} > {log} 2>&1"
@@ -74,7 +76,7 @@ rule screen:
         file=layout.spec_file("screen.{search}"),
         kept=layout.stored_screen("{search}"),
     message:
-        "screen the candidates of {wildcards.search}"
+        "screen the candidates of {SEARCHED:{wildcards.search}}"
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.discovery.screen"
         " --spec {params.file:q} --model {input.model:q} --candidates {input.candidates:q}"
@@ -102,7 +104,7 @@ rule shortlist:
         version=shortlist.VERSION,
         file=layout.spec_file("shortlist.{search}"),
     message:
-        "shortlist of {wildcards.search}"
+        "shortlist of {SEARCHED:{wildcards.search}}"
     shell:
         "python -m emgrid.discovery.shortlist --spec {params.file:q} --screen {input.screen:q}"
         " --root . --output {output:q} > {log} 2>&1"

@@ -82,7 +82,7 @@ rule judge_found:
         file=layout.spec_file("judge_found.{search}"),
         writer="found.{search}",
     message:
-        "judge {wildcards.search} under its shortlist"
+        "judge {SEARCHED:{wildcards.search}} under its shortlist"
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.judge"
         " --spec {params.file:q} --wordings {input.wordings:q} --root . --record {output:q}"

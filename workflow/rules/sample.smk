@@ -114,7 +114,7 @@ rule sample_found:
         version=answers.VERSION,
         file=layout.spec_file("found.{search}"),
     message:
-        "sample {wildcards.search} under its shortlist"
+        "sample {SEARCHED:{wildcards.search}} under its shortlist"
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample.sample"
         " --spec {params.file:q} --model {input.model:q}"
