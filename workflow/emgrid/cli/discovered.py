@@ -41,7 +41,7 @@ def command(
     if not path.is_file():
         raise EmgridError(f"{path}: not there yet; run the grid first")
     table = pd.read_csv(path, dtype={"ratio": str}, keep_default_na=False)
-    rows: list[Row] = table.to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
     else:

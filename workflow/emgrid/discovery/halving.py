@@ -83,7 +83,7 @@ class Screen:
         """All candidates, each on as many questions as it came to, best first. keep: as many at
         least come to the last question."""
         total = len(candidates)
-        left, found = list(candidates), {}
+        left, found = list(candidates), dict[str, Screened]()
         for questions, part in levels(self.questions):
             ranked = self.screened(left[: max(-(-total // part), keep)], questions)
             found |= {one.candidate.id: one for one in ranked}

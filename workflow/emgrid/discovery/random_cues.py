@@ -33,7 +33,9 @@ def random_wording(
         for field, size in parts.items()
     }
     shaped = {field: shape(field, text) for field, text in fields.items()}
-    return Wording(**shaped, answer_prefix=frame[0], answer_suffix=frame[1])
+    plain = Wording(answer_prefix=frame[0], answer_suffix=frame[1])
+    cue: Wording = plain.model_copy(update=shaped)
+    return cue
 
 
 def shape(field: str, text: str) -> str:

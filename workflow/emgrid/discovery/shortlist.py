@@ -89,7 +89,8 @@ def chosen_lines(lines: Iterable[dict[str, Any]], keep: int) -> list[tuple[int, 
 
 def shortlist(lines: Iterable[dict[str, Any]], keep: int, texts: Sequence[str]) -> Shortlist:
     """The shortlist of a screen. texts: of which random shams are cut."""
-    cues, wordings = [], {}
+    cues: list[Chosen] = []
+    wordings: dict[str, Wording] = {}
     for number, (rank, line) in enumerate(chosen_lines(lines, keep), start=1):
         slot, wording = slot_name(number), Wording.model_validate(line["wording"])
         made = {
