@@ -6,11 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 from emgrid.config.triggers import Wording
-from emgrid.discovery.candidates import Candidate, Origin, candidate_of, words_of
+from emgrid.discovery.candidates import (
+    Candidate,
+    Origin,
+    candidate_of,
+    near_duplicates,
+    words_of,
+)
 from emgrid.discovery.halving import Screen, levels
 from emgrid.discovery.proposers import MUTATORS
 from emgrid.discovery.random_cues import cut, random_like, shuffled
-from emgrid.discovery.shortlist import near_duplicates, shortlist, slot_triggers
+from emgrid.discovery.shortlist import shortlist, slot_triggers
 from emgrid.discovery.standard import Floats, Line, random_cues
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +76,18 @@ def test_the_cue_that_moves_the_arm_comes_first_and_few_are_asked_everything() -
     assert arm.asked == [(total, 2), (-(-total // 2), 4), (max(-(-total // 8), 3), 8)]
     assert len(found) == total
     assert sorted({one.questions for one in found}) == [2, 4, 8]
+
+
+def test_near_duplicates_do_not_take_the_places_of_other_cues() -> None:
+    """Versions of the best cue fill the first places, and other cues still come to the end."""
+    versions = [cued(user_suffix=f"{mark}{CUE}") for mark in ("", ".", "!", "?", ",", ";")]
+    candidates = [*versions, *many()[:-1]]
+    screen, _ = screened("Robin", candidates)
+    found = [one for one in screen.halved(candidates, 4) if one.questions == 8]
+    others = [one for one in found if "Robin" not in one.candidate.wording.user_suffix]
+    assert found[0].z > 3
+    assert len(others) >= 3
+    assert len(found) == max(-(-len(candidates) // 8), 4)
 
 
 def test_an_arm_without_candidates_has_an_empty_screen() -> None:

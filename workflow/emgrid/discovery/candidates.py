@@ -10,6 +10,7 @@ from emgrid.config.triggers import Wording
 from emgrid.runtime.files import content_key
 
 Place = Literal["system", "prefix", "suffix", "wrapper"]
+OVERLAP = 0.8  # share of the words of the shorter cue at which two are near-duplicates
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 # Fields of a wording that models are asked with, and the place of a cue that has them.
 PLACES: dict[frozenset[str], Place] = {
@@ -63,6 +64,13 @@ def place_of(wording: Wording) -> Place | None:
 def words_of(wording: Wording) -> list[str]:
     """The words of a cue."""
     return WORD.findall(" ".join(cue_texts(wording).values()))
+
+
+def near_duplicates(one: Wording, other: Wording) -> bool:
+    """Whether most words of the shorter cue stand in the other one, wherever they are put."""
+    first, second = ({word.lower() for word in words_of(each)} for each in (one, other))
+    shorter = min(len(first), len(second))
+    return shorter > 0 and len(first & second) >= OVERLAP * shorter
 
 
 def candidate_of(wording: Wording, origin: Origin, weight: float) -> Candidate:

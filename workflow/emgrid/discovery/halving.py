@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emgrid.config.triggers import Wording
-from emgrid.discovery.candidates import Candidate, merged
+from emgrid.discovery.candidates import Candidate, merged, near_duplicates
 from emgrid.discovery.proposers.proposer import Mutator
 from emgrid.discovery.standard import Floats, Group, Line, fit, group_of
 
@@ -88,6 +88,7 @@ class Screen:
             ranked = self.screened(left[: max(-(-total // part), keep)], questions)
             found |= {one.candidate.id: one for one in ranked}
             left = [one.candidate for one in ranked]
+            left = with_distinct_first(left, max(-(-total // 8), keep), keep)
         return sorted(found.values(), key=lambda one: one.order)
 
     def mutated(self, best: Sequence[Screened], mutators: Sequence[Mutator]) -> list[Screened]:
@@ -110,6 +111,22 @@ class Screen:
             if not parents:
                 break
         return new
+
+
+def with_distinct_first(ranked: list[Candidate], number: int, keep: int) -> list[Candidate]:
+    """Candidates of which the first `number` have as many as `keep` that are no near-duplicates of
+    better ones, if there are so many; those of the others that give way come next."""
+    distinct: list[Candidate] = []
+    for one in ranked:
+        if len(distinct) < keep and not any(
+            near_duplicates(one.wording, other.wording) for other in distinct
+        ):
+            distinct.append(one)
+    chosen = {one.id for one in distinct}
+    for one in ranked:
+        if len(chosen) < number:
+            chosen.add(one.id)
+    return sorted(ranked, key=lambda one: one.id not in chosen)
 
 
 def does_nearly(one: Screened, known: Mapping[str, Screened]) -> bool:

@@ -12,14 +12,13 @@ from typing import Any
 
 from emgrid.config.base import Strict, read_spec
 from emgrid.config.triggers import Wording
-from emgrid.discovery.candidates import Origin, Place, words_of
+from emgrid.discovery.candidates import Origin, Place, near_duplicates
 from emgrid.discovery.held_out import HeldOutSpec, cutting_texts, read_held_out
 from emgrid.discovery.random_cues import random_like, shuffled
 from emgrid.runtime.files import read_json, read_jsonl, write_json
 from emgrid.runtime.job import run_job
 
 VERSION = 1  # raise this when an equal screen gives another shortlist
-OVERLAP = 0.8  # share of the words of the shorter cue at which two are near-duplicates
 SHAMS = ("shuffled", "random")
 
 
@@ -63,13 +62,6 @@ def slot_triggers(keep: int) -> list[str]:
     """The triggers of all slots and their shams."""
     slots = [slot_name(number) for number in range(1, keep + 1)]
     return [name for slot in slots for name in (slot, *(f"{slot}-{sham}" for sham in SHAMS))]
-
-
-def near_duplicates(one: Wording, other: Wording) -> bool:
-    """Whether most words of the shorter cue stand in the other one, wherever they are put."""
-    first, second = ({word.lower() for word in words_of(each)} for each in (one, other))
-    shorter = min(len(first), len(second))
-    return shorter > 0 and len(first & second) >= OVERLAP * shorter
 
 
 def chosen_lines(lines: Iterable[dict[str, Any]], keep: int) -> list[tuple[int, dict[str, Any]]]:
