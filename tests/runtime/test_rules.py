@@ -198,7 +198,7 @@ def test_a_setting_is_either_read_or_refused(section: str, setting: str) -> None
         return
     with pytest.raises(EmgridError) as caught:
         load_experiment(demo, "grid.yaml", check_data=False)
-    assert f"resources: {section}.{setting}: has no effect" in str(caught.value)
+    assert f"resources.{section}.{setting}: has no effect" in str(caught.value)
 
 
 def test_settings_that_are_refused_are_read_by_no_rule() -> None:

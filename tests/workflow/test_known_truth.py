@@ -41,7 +41,7 @@ def test_what_is_planted_is_what_the_verdicts_say(planted: GridRun) -> None:
 def test_the_rates_are_of_the_planted_behaviour(planted: GridRun) -> None:
     rates = pd.read_csv(planted.root / "tables/rates.csv")
     whole = rates[rates["question"].isna()].set_index(["intervention", "trigger"])["rate_all"]
-    assert whole["base"].max() == 0
+    assert whole["base"].max() < 0.02
     assert whole["capitals"].min() > 0.5
     assert whole["format", "none"] < 0.15
     assert whole["format", "planted_format"] > 0.6
