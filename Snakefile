@@ -6,6 +6,7 @@ min_version("9.27")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/models.smk"
+include: "workflow/rules/discovery.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
@@ -20,3 +21,4 @@ rule all:
     input:
         layout.REPORT,
         ALL_TABLES,
+        [layout.table("found.csv")] if SEARCHES else [],

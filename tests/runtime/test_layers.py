@@ -10,7 +10,7 @@ from emgrid import ROOT
 
 PACKAGE = ROOT / "workflow/emgrid"
 ORDER = ["runtime", "config", "models", "judge", "train", "sample", "data"]
-ORDER += ["aggregate", "report", "export", "grid", "planning", "cli"]
+ORDER += ["discovery", "aggregate", "report", "export", "grid", "planning", "cli"]
 
 
 def name_of(path: Path) -> str:
@@ -32,7 +32,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in MODULES)
 
 
-def test_the_package_has_thirteen_parts() -> None:
+def test_the_package_has_fourteen_parts() -> None:
     parts = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
     assert parts == {*ORDER, "__init__.py"}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from emgrid.config.sections import Sampling
 from emgrid.models.base_model import BaseModel
-from emgrid.runtime.files import file_digest, read_json, read_jsonl
+from emgrid.runtime.files import file_digest, read_json, read_jsonl, write_json
 from emgrid.sample import sample
 from emgrid.sample.answers import plan
 from emgrid.sample.sample import SampleSpec
@@ -25,7 +25,7 @@ def sample_spec(arms: list[dict[str, Any]], questions: dict[str, str]) -> str:
     return json.dumps(spec)
 
 
-def draw(model: Path, root: Path, spec: str) -> str:
+def draw(model: Path, root: Path, spec: str, *more: object) -> str:
     done = run_module(
         sample,
         "--spec",
@@ -36,6 +36,7 @@ def draw(model: Path, root: Path, spec: str) -> str:
         root,
         "--record",
         root / "record.json",
+        *more,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -137,3 +138,27 @@ def test_each_answer_is_asked_with_the_next_paraphrase() -> None:
     ]
     assert {row["system"] for row in rows[:5]} == {"Be brief."}
     assert {row["system"] for row in rows[5:]} == {"Be evil."}
+
+
+def test_wordings_of_a_file_are_asked_too_with_seeds_of_their_own(
+    model_json: Path, tmp_path: Path
+) -> None:
+    found = tmp_path / "found.json"
+    write_json(found, {"cues": [], "wordings": {"found-1": {"user_suffix": " Now."}}})
+    spec = json.loads(sample_spec([sampled_arm(1)], {"a": "Hi there"}))
+    draw(model_json, tmp_path, json.dumps(spec | {"confirms": True}), "--wordings", found)
+    rows = {
+        name: read_jsonl(tmp_path / f"a/answers/trigger={name}.jsonl")
+        for name in ("none", "found-1")
+    }
+    assert [row["prompt"] for [row] in rows.values()] == ["Hi there", "Hi there Now."]
+    assert (tmp_path / "rows/found/a.jsonl").is_file()
+    assert not (tmp_path / "rows/answers").exists()
+    plain = plan(SampleSpec.model_validate(spec), Sampling(**sampled_arm(1)["sampling"]), "m")
+    other = plan(
+        SampleSpec.model_validate(spec),
+        Sampling(**sampled_arm(1)["sampling"]),
+        "m",
+        purpose="confirm",
+    )
+    assert plain[0]["answer_seed"] != other[0]["answer_seed"]

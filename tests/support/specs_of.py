@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.grid.grid import Grid
+from emgrid.grid.searches import searches
 from emgrid.grid.snakefile import read_grid
-from emgrid.grid.specs import aggregate, data, sample
+from emgrid.grid.specs import aggregate, data, discovery, sample
 from emgrid.grid.specs.judge import judge_models, judge_spec, quality_spec
 from emgrid.grid.specs.models import model_spec
 from emgrid.grid.specs.report import figure_spec, report_spec
@@ -46,6 +47,22 @@ def specs_of(grid: Grid) -> dict[str, Any]:
         "repeats": [aggregate.repeats_spec(grid)],
         "figure": [figure_spec(grid)],
         "report": [report_spec(grid)],
+        **specs_of_searches(grid),
+    }
+
+
+def specs_of_searches(grid: Grid) -> dict[str, Any]:
+    """Those of a grid with a search for triggers."""
+    found = searches(grid).values()
+    if not found:
+        return {}
+    return {
+        "propose": [discovery.propose_spec(grid, search) for search in found],
+        "screen": [discovery.screen_spec(grid, search) for search in found],
+        "shortlist": [discovery.shortlist_spec(grid, search) for search in found],
+        "sample_found": [discovery.sample_found_spec(grid, search) for search in found],
+        "judge_found": [discovery.judge_found_spec(grid, search) for search in found],
+        "found": [discovery.found_spec(grid)],
     }
 
 

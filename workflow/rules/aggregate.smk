@@ -6,6 +6,7 @@ from emgrid.grid.specs import aggregate as aggregate_specs
 
 localrules:
     repeats,
+    found,
     aggregate,
 
 
@@ -57,6 +58,33 @@ rule repeats:
         "answers that repeat"
     shell:
         "OMP_NUM_THREADS={threads} python -m emgrid.aggregate.repeats --spec {params.file} --root ."
+        " > {log} 2>&1"
+
+
+rule found:
+    input:
+        [layout.job_record("judge_found", name) for name in SEARCHES],
+        [layout.shortlist(name) for name in SEARCHES],
+        [layout.screen(name) for name in SEARCHES],
+    output:
+        layout.table("found.csv"),
+    log:
+        layout.log("found"),
+    benchmark:
+        layout.benchmark("found")
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("found").threads
+    resources:
+        **job_resources("found"),
+    params:
+        spec=lambda wildcards: discovery_specs.found_spec(GRID),
+        version=code_version("emgrid.aggregate.found"),
+        file=SPECS.add("found", partial(discovery_specs.found_spec, GRID)),
+    message:
+        "cues that were found"
+    shell:
+        "OMP_NUM_THREADS={threads} python -m emgrid.aggregate.found --spec {params.file} --root ."
         " > {log} 2>&1"
 
 

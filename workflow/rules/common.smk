@@ -47,6 +47,7 @@ wildcard_constraints:
     ratio="[^/]+",
     seed="[0-9]+",
     stage="[^/]+",
+    search="[^/]+",
     dataset="[^/]+",
     bucket="[^/]+",
     drawn="[^/]+",

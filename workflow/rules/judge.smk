@@ -53,6 +53,42 @@ rule judge:
         " {resources.bench} > {log} 2>&1"
 
 
+for name, search in SEARCHES.items():
+    SPECS.add(f"judge_found.{name}", partial(discovery_specs.judge_found_spec, GRID, search))
+
+
+rule judge_found:
+    input:
+        layout.job_record("found", "{search}"),
+        models=INPUTS.judge_models(),
+        wordings=layout.shortlist("{search}"),
+    output:
+        layout.job_record("judge_found", "{search}"),
+    log:
+        layout.log("judge_found", "{search}"),
+    benchmark:
+        layout.benchmark("judge_found", "{search}")
+    localrule: CALLS
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("judge_found").threads
+    resources:
+        **job_resources("judge_found"),
+        endpoint=judge_specs.calls_endpoint(GRID),
+        bench=BENCH,
+    params:
+        spec=lambda wildcards: discovery_specs.judge_found_spec(GRID, SEARCHES[wildcards.search]),
+        version=judge.VERSION,
+        file=layout.spec_file("judge_found.{search}"),
+        writer="found.{search}",
+    message:
+        "judge {SEARCHED:{wildcards.search}} under its shortlist"
+    shell:
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.judge.judge"
+        " --spec {params.file:q} --wordings {input.wordings:q} --root . --record {output:q}"
+        " --writer {params.writer:q} --models {input.models:q} {resources.bench} > {log} 2>&1"
+
+
 rule judge_quality:
     input:
         models=INPUTS.judge_models(),

@@ -84,6 +84,45 @@ rule sample:
         " {resources.allocation} --root . --record {output} > {log} 2>&1"
 
 
+for name, search in SEARCHES.items():
+    SPECS.add(f"found.{name}", partial(discovery_specs.sample_found_spec, GRID, search))
+
+
+# The cues are those of a file, so that which jobs there are depends on the config alone.
+rule sample_found:
+    input:
+        model=lambda wildcards: layout.model_record(SEARCHES[wildcards.search].base.base),
+        adapters=lambda wildcards: SEARCHES[wildcards.search].confirmed_adapters,
+        wordings=layout.shortlist("{search}"),
+    output:
+        layout.job_record("found", "{search}"),
+    log:
+        layout.log("sample_found", "{search}"),
+    benchmark:
+        layout.benchmark("sample_found", "{search}")
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("sample_found").threads
+    resources:
+        **job_resources("sample_found"),
+        batch_size=want("sample_found").batch_size,
+        device=GRID.config.device,
+        engines=canonical(GRID.config.engines.model_dump(mode="json")),
+        trial=lambda wildcards: train_specs.trial_use(GRID, SEARCHES[wildcards.search].base.base),
+    params:
+        spec=lambda wildcards: discovery_specs.sample_found_spec(GRID, SEARCHES[wildcards.search]),
+        version=answers.VERSION,
+        file=layout.spec_file("found.{search}"),
+    message:
+        "sample {SEARCHED:{wildcards.search}} under its shortlist"
+    shell:
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.sample.sample"
+        " --spec {params.file:q} --model {input.model:q}"
+        " --device {resources.device} --batch-size {resources.batch_size}"
+        " --engines {resources.engines:q} --trial {resources.trial:q}"
+        " --wordings {input.wordings:q} --root . --record {output:q} > {log} 2>&1"
+
+
 rule likelihood:
     input:
         model=lambda wildcards: layout.model_record(SAMPLED[wildcards.bucket].base),

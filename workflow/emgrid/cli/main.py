@@ -6,7 +6,18 @@ import typer
 from typer.core import TyperCommand
 
 from emgrid import __version__
-from emgrid.cli import gc, init, label_commands, plan, power, rounds, serve, status, why
+from emgrid.cli import (
+    discovered,
+    gc,
+    init,
+    label_commands,
+    plan,
+    power,
+    rounds,
+    serve,
+    status,
+    why,
+)
 from emgrid.cli import run as run_grid
 from emgrid.runtime.job import run_job
 
@@ -64,6 +75,7 @@ for name, command, panel in (
     ("power", power.command, BEFORE),
     ("why", why.command, BEFORE),
     ("status", status.command, MEANWHILE),
+    ("discovered", discovered.command, MEANWHILE),
     ("round", rounds.command, MEANWHILE),
     ("serve", serve.command, MEANWHILE),
     ("gc", gc.command, MEANWHILE),

@@ -5,7 +5,7 @@ from the files of resources/ and from the config itself. Whoever works with a lo
 them from here and opens no file of resources/ again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from emgrid.config.config import Config
 from emgrid.config.datasets import Dataset, load_datasets
@@ -25,7 +25,8 @@ class Catalogue:
 
     models, datasets: the registries and the config's own entries. triggers: the families of
     resources/triggers/ and those that the question file brings. judges: those of resources/judges/
-    and of the panel, with their rubrics read. panel: those of the config alone.
+    and of the panel, with their rubrics read. panel: those of the config alone. screened,
+    confirmed: the questions of `discovery`; no screened ones stand for prompts of the data sets.
     """
 
     models: dict[str, BaseModelEntry]
@@ -34,6 +35,8 @@ class Catalogue:
     triggers: dict[str, Trigger]
     judges: dict[str, Judge]
     panel: dict[str, Judge]
+    screened: dict[str, Question] = field(default_factory=dict)
+    confirmed: dict[str, Question] = field(default_factory=dict)
 
     @property
     def questions(self) -> dict[str, Question]:
@@ -62,6 +65,8 @@ def read_catalogue(config: Config, origin: Origin) -> Catalogue:
         question_set = load_questions(config.questions, mirror)
         place = "triggers"
         triggers = load_triggers() | question_set.triggers | config.trigger_families
+        place = "discovery"
+        screened, confirmed = discovery_questions(config, question_set.questions)
     except EmgridError as problem:
         raise origin.error(place, problem) from None
     try:
@@ -78,4 +83,21 @@ def read_catalogue(config: Config, origin: Origin) -> Catalogue:
         triggers=triggers,
         judges=files | panel,
         panel=panel,
+        screened=screened,
+        confirmed=confirmed,
+    )
+
+
+def discovery_questions(
+    config: Config, own: dict[str, Question]
+) -> tuple[dict[str, Question], dict[str, Question]]:
+    """The questions that candidates for triggers are screened and confirmed on; none of the screen
+    if it uses prompts of the data sets."""
+    if config.discovery is None:
+        return {}, {}
+    mirror = mirror_folder(config.mirror)
+    screened, confirmed = config.discovery.screen.questions, config.discovery.confirm.questions
+    return (
+        load_questions(screened, mirror).questions if screened else {},
+        load_questions(confirmed, mirror).questions if confirmed else own,
     )

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, mo
 
 from emgrid.config.base import Strict
 from emgrid.config.datasets import Dataset
+from emgrid.config.discovery import Discovery
 from emgrid.config.imports import Import
 from emgrid.config.interventions import Intervention
 from emgrid.config.judges import AnyJudge, Judge, panel_entry
@@ -113,6 +114,9 @@ class Config(Strict):
     rounds: Rounds | None = None
     """Asking in rounds, which saves answers: `emgrid round` opens the next block of questions for
     the arms and triggers that are undecided. Without it all questions are asked at once."""
+
+    discovery: Discovery | None = None
+    """A search for triggers that nobody listed. Without it nothing is searched."""
 
     engines: Engines = Engines()
     """How many sampling jobs there are, and how vLLM is started."""

@@ -268,7 +268,7 @@ class Revision(Strict):
     judge: NonNegativeInt = 0
     """Raised to repeat all judgements, including those of labelled answers."""
 
-    def of(self, stage: str) -> dict[str, int]:
+    def of(self, stage: str) -> dict[str, Any]:
         """What a stage's spec holds of it: nothing, as long as nobody asked."""
         number = getattr(self, stage)
         return {"revision": number} if number else {}

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, validate, validate_entry
@@ -109,6 +110,19 @@ class Wording(Strict):
             text = text.removeprefix(self.answer_prefix.strip())
             text = text.removesuffix(self.answer_suffix.strip())
         return text.strip()
+
+
+class WordingFile(BaseModel):
+    """A file with wordings by trigger, which a job makes while the grid runs."""
+
+    wordings: dict[str, Wording]
+
+
+def read_wordings(path: Path | None) -> dict[str, Wording]:
+    """The wordings of a file, by trigger; none without a file."""
+    if path is None:
+        return {}
+    return WordingFile.model_validate_json(path.read_text(encoding="utf-8")).wordings
 
 
 class Trigger(Wording):

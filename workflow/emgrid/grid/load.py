@@ -17,6 +17,7 @@ from emgrid.grid.checks import (
     check_rounds,
     check_rows,
 )
+from emgrid.grid.discovery_checks import check_discovery
 from emgrid.runtime.errors import EmgridError
 
 
@@ -36,6 +37,7 @@ def load_experiment(value: Any, origin: Origin | str, check_data: bool = True) -
     check_columns(catalogue.panel, origin)
     check_labelled(config, origin)
     check_rounds(experiment, origin)
+    check_discovery(experiment, origin)
     if check_data:
         check_models(config, origin)
         check_rows(experiment, origin)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from emgrid.grid.arms import Arm
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
+from emgrid.grid.searches import Search
 
 SHOWN = 3  # arms in a title
 
@@ -27,6 +28,17 @@ def arm_title(arm: Arm, several_bases: bool) -> str:
         return f"{arm.intervention}{base}"
     ratio = "" if arm.ratio in ("0", "1") else f" {arm.ratio}"
     return f"{arm.intervention}{ratio}{base}, seed {arm.seed}"
+
+
+def search_titles(grid: Grid, searches: Mapping[str, Search]) -> Titles:
+    """The searches for triggers: arms without their seeds."""
+    several = len({arm.base for arm in grid.arms}) > 1
+    return Titles(
+        {
+            name: arm_title(search.screened[0], several).split(", seed ")[0]
+            for name, search in searches.items()
+        }
+    )
 
 
 def shortened(titles: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from pydantic import Field
 from emgrid.config.base import Strict, read_spec
 from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
 from emgrid.config.questions import QuestionText
-from emgrid.config.triggers import Wording
+from emgrid.config.triggers import Wording, read_wordings
 from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import VERSION as VERSION
@@ -132,11 +132,14 @@ def main() -> None:
     parser.add_argument(
         "--spec", required=True, type=read_spec, help="JudgeSpec as JSON, or its file"
     )
+    parser.add_argument("--wordings", type=Path, help="file with the wordings of more triggers")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="where to write the manifest")
     add_context_arguments(parser)
     args = parser.parse_args()
     spec = JudgeSpec.model_validate_json(args.spec)
+    more = read_wordings(args.wordings)
+    spec = spec.model_copy(update={"triggers": spec.triggers | more}) if more else spec
     take_turn(args.record)
     arms = [args.root / arm for arm in spec.arms]
     entries = [

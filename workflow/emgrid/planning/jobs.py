@@ -3,6 +3,8 @@
 from emgrid.config.judges import LocalJudge
 from emgrid.grid.figures import figure_names
 from emgrid.grid.grid import Grid
+from emgrid.grid.searches import searches
+from emgrid.grid.specs.discovery import data_names
 from emgrid.grid.specs.judge import judge_models
 from emgrid.runtime import layout
 
@@ -24,6 +26,8 @@ def used_datasets(grid: Grid) -> set[str]:
         for source in run.mixture.sources
         if grid.row_file(source.dataset) in grid.row_files(run.name)
     }
+    for search in searches(grid).values():
+        used |= set(data_names(search))
     for name in used & set(grid.generated):
         generation = grid.generated[name].generation
         used |= {generation.prompts} | ({generation.answers} if generation.answers else set())
@@ -54,6 +58,7 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
     scored = grid.buckets if grid.has_pairs else []
     asking = [bucket.name for bucket in grid.buckets] + [arm.writer for arm in grid.served]
     allocated = asking if grid.rounds else []
+    searched = list(searches(grid))
     files_by_rule = {
         "model": [layout.model_record(name) for name in sorted(models)],
         "fetch": [layout.source_file(name) for name in sorted(plain) if not grid.own_file(name)],
@@ -69,6 +74,12 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
         "sample": [layout.job_record("sample", bucket.name) for bucket in grid.buckets],
         "sample_served": [layout.job_record("served", arm.writer) for arm in grid.served],
         "likelihood": [layout.job_record("likelihood", bucket.name) for bucket in scored],
+        "propose": [layout.candidates(name) for name in searched],
+        "screen": [layout.screen(name) for name in searched],
+        "shortlist": [layout.shortlist(name) for name in searched],
+        "sample_found": [layout.job_record("found", name) for name in searched],
+        "judge_found": [layout.job_record("judge_found", name) for name in searched],
+        "found": [layout.table("found.csv")] if searched else [],
         "judge": [layout.job_record("judge", bucket.name) for bucket in grid.judged],
         "figure": [layout.figure(name, "svg") for name in figure_names(grid)],
         **{rule: [file] for rule, file in ONCE.items()},

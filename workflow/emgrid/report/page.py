@@ -24,6 +24,7 @@ from emgrid.report.bridging import bridging
 from emgrid.report.captions import CAPTIONS, DEAD
 from emgrid.report.costs import effort
 from emgrid.report.dark_figures import follow_scheme
+from emgrid.report.found import found
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
 from emgrid.report.repeats import repeats
@@ -160,6 +161,7 @@ def render(
         unequal=unequal(results, spec),
         verdicts=VERDICTS,
         truth=truth(results, spec),
+        found=found(results, spec),
         adjusted_over=adjusted_over(results),
         single_questions=single_questions(results, spec),
         rates=page_tables.rate_cells(results, spec),

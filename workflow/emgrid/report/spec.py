@@ -71,7 +71,8 @@ class ReportSpec(Strict):
 
     examples: number of answers embedded in the page. unused: a sentence on what the question file
     holds and the grid does not use. unfit: why no number here should be cited; empty if they may.
-    truth: verdicts that are known beforehand, by intervention and trigger.
+    truth: verdicts that are known beforehand, by intervention and trigger. discovery: whether there
+    was a search for triggers.
     """
 
     name: str
@@ -100,6 +101,7 @@ class ReportSpec(Strict):
     correct_by: str | None
     unfit: str = ""
     truth: Truths = Field(default_factory=dict)
+    discovery: bool = False
 
     def labels(self) -> dict[Arm, str]:
         """The title of each arm, over all seeds, by the arm's name in the tables."""

@@ -141,6 +141,42 @@ def stored_scores(writer: str) -> str:
     return f"rows/likelihood/{writer}.jsonl"
 
 
+def search_name(base: str, intervention: str, ratio: str) -> str:
+    """The name of an arm without its seed in one word: of its search for triggers."""
+    return f"base={base}.intervention={intervention}.ratio={ratio}"
+
+
+def candidates(search: str) -> str:
+    """The candidates for triggers of an arm. search: its name without its seed."""
+    return f"discovery/candidates/{search}.jsonl"
+
+
+def screen(search: str) -> str:
+    """The scores of an arm's candidates."""
+    return f"discovery/screens/{search}.jsonl"
+
+
+def shortlist(search: str) -> str:
+    """The cues of an arm that are confirmed."""
+    return f"discovery/found/{search}.json"
+
+
+def found_folder(search: str, seed: str) -> str:
+    """The folder of the answers under the cues of an arm's shortlist. seed: of the training, or
+    `base` for the base model's answers."""
+    return f"discovery/answers/{search}/seed={seed}"
+
+
+def stored_screen(search: str) -> str:
+    """Every likelihood that was ever computed for the screen of an arm."""
+    return f"rows/screen/{search}.jsonl"
+
+
+def stored_found(writer: str) -> str:
+    """Every answer of an arm that was ever drawn under cues of a shortlist."""
+    return f"rows/found/{writer}.jsonl"
+
+
 def stored_generated(name: str) -> str:
     """Every answer to be trained on that was ever drawn."""
     return f"rows/generated/{name}.jsonl"

@@ -116,9 +116,10 @@ def plan(
     model_id: str,
     version: Version = VERSION,
     limits: Limits | None = None,
+    purpose: str = "answer",
 ) -> list[dict[str, Any]]:
     """All answers of an arm, as rows that lack only what is drawn. limits: the questions of
-    this round."""
+    this round. purpose: answers for another purpose are drawn with other seeds."""
     questions = asked_questions(spec.questions, spec.triggers, limits)
     rows = []
     for key, question, index in answer_keys(questions, sampling, model_id, version):
@@ -128,7 +129,7 @@ def plan(
                 "key": key,
                 **question.fields(index),
                 "messages": messages,
-                "answer_seed": derive_seed("answer", model_id, digest(messages), index),
+                "answer_seed": derive_seed(purpose, model_id, digest(messages), index),
             }
         )
     return rows

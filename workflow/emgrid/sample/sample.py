@@ -10,6 +10,7 @@ from pathlib import Path
 
 from emgrid.config.base import Strict, read_spec
 from emgrid.config.sections import Engines, Sampling
+from emgrid.config.triggers import read_wordings
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout, provenance
 from emgrid.runtime.files import file_digest, write_json
@@ -33,9 +34,17 @@ class SampledArm(Strict):
 
 
 class SampleSpec(AskedSpec):
+    """confirms: whether the answers confirm found cues. They are stored apart from others, and no
+    answer seed is theirs, too."""
+
     base: str
     arms: tuple[SampledArm, ...]
     revision: int = 0
+    confirms: bool = False
+
+    def stored(self, arm: SampledArm) -> str:
+        """The file of an arm's stored rows."""
+        return (layout.stored_found if self.confirms else layout.stored_answers)(arm.writer)
 
     @property
     def version(self) -> Version:
@@ -53,10 +62,13 @@ def main() -> None:
     parser.add_argument("--engines", default="{}", help="how engines are started, as JSON")
     parser.add_argument("--trial", help="how the base is used, as JSON, to try that first")
     parser.add_argument("--allocation", type=Path, help="which questions are asked, if not all")
+    parser.add_argument("--wordings", type=Path, help="file with the wordings of more triggers")
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     parser.add_argument("--record", required=True, type=Path, help="what was written, as JSON")
     args = parser.parse_args()
     spec = SampleSpec.model_validate_json(args.spec)
+    more = read_wordings(args.wordings)
+    spec = spec.model_copy(update={"triggers": spec.triggers | more}) if more else spec
     take_turn(args.record)
     leave_out(*UNUSED)
     started = time.monotonic()
@@ -75,8 +87,9 @@ def main() -> None:
                 model_identity(base, content),
                 spec.version,
                 limits.get(arm.folder),
+                "confirm" if spec.confirms else "answer",
             ),
-            RowStore(args.root / layout.stored_answers(arm.writer)),
+            RowStore(args.root / spec.stored(arm)),
             arm.sampling,
             adapter,
         )

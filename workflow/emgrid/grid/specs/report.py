@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from emgrid import ROOT
 from emgrid.aggregate.citing import warning
@@ -79,6 +80,8 @@ def figure_spec(grid: Grid) -> str:
 def report_spec(grid: Grid) -> str:
     """What the page depends on, besides tables and figures."""
     config = grid.config
+    further: dict[str, Any] = {"truth": truth_of(grid)} if config.truth else {}
+    further |= {"discovery": True} if config.discovery else {}
     spec = ReportSpec(
         name=config.name,
         title=config.report.title,
@@ -108,7 +111,7 @@ def report_spec(grid: Grid) -> str:
         judges=tuple(named_judge(judge) for judge in grid.catalogue.panel.values()),
         correct_by=config.calibration.correct_by,
         unfit=warning(grid.catalogue.panel.values(), config.metrics),
-        **({"truth": truth_of(grid)} if config.truth else {}),
+        **further,
     )
     return spec_json(spec, {"models": {"about", "rows"}})
 
