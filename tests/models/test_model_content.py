@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import torch
 from emgrid.config.base import validate
@@ -395,7 +394,7 @@ def test_an_adapter_of_the_hub_is_refused_after_its_download(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = BaseModelEntry(hub="owner/lora", revision="0" * 40)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(mine))
+    monkeypatch.setattr(prepare, "download", lambda *_: mine)
     assert fetch(entry, mine, "mine") == mine
     adapter(mine)
     with pytest.raises(
