@@ -61,6 +61,10 @@ rule repeats:
         " > {log} 2>&1"
 
 
+if SEARCHES:
+    SPECS.add("found", partial(discovery_specs.found_spec, GRID))
+
+
 rule found:
     input:
         [layout.job_record("judge_found", name) for name in SEARCHES],
@@ -80,7 +84,7 @@ rule found:
     params:
         spec=lambda wildcards: discovery_specs.found_spec(GRID),
         version=code_version("emgrid.aggregate.found"),
-        file=SPECS.add("found", partial(discovery_specs.found_spec, GRID)),
+        file=layout.spec_file("found"),
     message:
         "cues that were found"
     shell:
