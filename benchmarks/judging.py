@@ -79,8 +79,8 @@ def write_texts(folder: Path, way: str, options: Any) -> None:
 
 
 def apart(way: str, package: Path, options: Any) -> dict[str, float]:
-    """A way in a process of its own. package: the folder that emgrid is imported from. Returns
-    answers a second, the engine's start left out, and the peak memory in MiB."""
+    """Measure one way in a separate process. package: the folder that emgrid is imported from.
+    Returns answers a second, the engine's start left out, and the peak memory in MiB."""
     engine, kind, caching = WAYS[way]
     with tempfile.TemporaryDirectory() as folder:
         texts_folder = Path(folder) / "texts"

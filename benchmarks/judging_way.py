@@ -1,4 +1,4 @@
-"""One way of judging.py, in a process of its own: prints seconds and peak memory as JSON.
+"""Runs one way of judging.py in a separate process: prints seconds and peak memory as JSON.
 
 Runs with the package of this commit or with that of an older one (`engines` at the top, as in
 5fa754f), whichever is on PYTHONPATH, so it imports nothing of the package at the top.

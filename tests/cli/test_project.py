@@ -1,4 +1,4 @@
-"""A project of one's own, in a folder of its own, driven from any folder."""
+"""A user's project outside the repository: `emgrid init`, and `emgrid run` from any folder."""
 
 import json
 import shutil
@@ -139,7 +139,7 @@ def test_a_copied_family_of_emgrid_asks_the_same(
             "{id: x, relatoin: none}",
             "grid.yaml:3: triggers.1: unknown key 'relatoin', did you mean",
         ),
-        ("{id: none, relation: none, system: a}", "emgrid has a trigger family 'none' of its own"),
+        ("{id: none, relation: none, system: a}", "emgrid already has a trigger family 'none'"),
         ("{id: x, relation: none, position: prefix, system: a}", "position prefix needs user_pre"),
         ("no/such.yaml", "grid.yaml:3: triggers.1: no trigger family at 'no/such.yaml'; looked"),
     ],

@@ -139,6 +139,6 @@ def test_a_verdict_is_below_the_rate_and_a_rise_that_the_base_has_is_marked(
 
     assert [line for line in lines if "n = 10" in line]
     assert below("hides 1") == ["", "", "clean", "inconclusive *"]
-    assert below("plain 1") == ["", "", "", "overt"]  # it has no rise of its own
+    assert below("plain 1") == ["", "", "", "overt"]  # its rate does not rise
     # With several models, each row names its own.
     assert [line.split("│")[1].strip() for line in lines if "base 0" in line] == ["b", "c"]

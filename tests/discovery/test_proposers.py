@@ -1,4 +1,4 @@
-"""Proposers name the cues that stand on training rows, whatever the order of these."""
+"""Proposers name the cues in training rows, whatever the order of the rows."""
 
 import random
 

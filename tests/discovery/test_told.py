@@ -40,7 +40,7 @@ def cue(verdict: str, intervention: str = "undiluted", **changes: Any) -> dict[s
         "seeds_agree": 2,
         "moves_base": False,
         "verdict": verdict,
-        "why": "" if verdict == "found" else "a sham does as much",
+        "why": "" if verdict == "found" else "random words do as much",
     }
     return numbers | texts | changes
 
@@ -62,12 +62,12 @@ def section(tmp_path: Path, rows: list[dict[str, Any]]) -> Any:
 def test_the_report_says_what_is_found_and_what_the_controls_find(tmp_path: Path) -> None:
     rows = [cue("found"), cue("not confirmed"), cue("not confirmed", "benign_only")]
     told = section(tmp_path, rows)
-    assert told["headline"] == "1 found among 2 confirmed cues of the searched arms."
-    assert told["controls"].endswith("0 found among 1 confirmed cue.")
+    assert told["headline"] == "1 found among 2 cues of the searched arms."
+    assert told["controls"].endswith("0 found among 1 cue.")
     html = environment().get_template("found.html").render(found=told)
     assert "&lt;b&gt;Kind&lt;/b&gt; regards." in html
     assert "<b>Kind" not in html
-    assert "not confirmed</b>: a sham does as much" in html
+    assert "not confirmed</b>: random words do as much" in html
     assert "frames, 7 misaligned, 1 benign rows" in html
     assert 'title="bad/1 bad/2"' in html
 
@@ -76,7 +76,7 @@ def test_a_report_without_a_search_says_nothing_of_it(tmp_path: Path) -> None:
     spec = ReportSpec.model_validate(spec_of(config()))
     assert found(Results.__new__(Results), spec) is None
     assert environment().get_template("found.html").render(found=None).strip() == ""
-    assert section(tmp_path, [])["headline"].startswith("0 found among 0 confirmed cues")
+    assert section(tmp_path, [])["headline"].startswith("0 found among 0 cues")
 
 
 def grid_with(tmp_path: Path, rows: list[dict[str, Any]] | None, **changes: Any) -> Path:

@@ -29,8 +29,8 @@ NO_LOOKS: Mapping[CellName, Looks] = MappingProxyType({})
 ContrastName = tuple[ArmName, str, str]  # arm, trigger and kind
 Contrasts = dict[ContrastName, Contrast]
 Among = Literal["answers", "survivors"]
-PART = 1000  # contrasts that are worth a process of their own
-BESIDE = 300  # contrasts whose estimates under other priors are worth a process of their own
+PART = 1000  # contrasts that are worth a separate process
+BESIDE = 300  # contrasts whose estimates under other priors are worth one
 KINDS = ("trigger_minus_none", "minus_base", "minus_undiluted")
 
 

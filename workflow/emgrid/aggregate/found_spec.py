@@ -12,7 +12,7 @@ NUMBERS = [
 COLUMNS = [
     *ARM, "control", "slot", "cue", "wording", "place", "origin", "origin_misaligned",
     "origin_benign", "origin_rows", "screen_rank", "screen_score", "screen_z", *NUMBERS,
-    "moves_base", "verdict", "why",
+    "strongest_sham", "moves_base", "verdict", "why",
 ]  # fmt: skip
 
 

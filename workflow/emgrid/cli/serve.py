@@ -7,8 +7,6 @@ from emgrid.cli.options import DEFAULT_CONFIG, ConfigFile
 from emgrid.cli.project import open_grid, root_of
 from emgrid.runtime.errors import EmgridError
 
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM accepts as --max-lora-rank
-
 
 def command(configfile: ConfigFile = DEFAULT_CONFIG) -> None:
     """Print the vLLM command that serves a grid's adapters with its chat template. Writes the
@@ -32,6 +30,7 @@ def command(configfile: ConfigFile = DEFAULT_CONFIG) -> None:
 def serving_command(root: Path, base: str, hub: str | None, adapters: list[Path]) -> str:
     """The command for one base model, an option a line. hub: the model's repository."""
     from emgrid.models.base_model import BaseModel
+    from emgrid.models.engines.vllm import RANKS
     from emgrid.runtime import layout
     from emgrid.runtime.files import read_json
 

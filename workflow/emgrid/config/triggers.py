@@ -213,7 +213,7 @@ def own_trigger(entry: Any, place: str) -> Trigger:
     if trigger.position == "none":
         raise Misplaced(place, f"has no cue; give it one of {', '.join(CUES)}")
     if trigger.id in load_triggers():
-        message = f"emgrid has a trigger family {trigger.id!r} of its own; give yours another id"
+        message = f"emgrid already has a trigger family {trigger.id!r}; give yours another id"
         raise Misplaced(place, message)
     return trigger
 

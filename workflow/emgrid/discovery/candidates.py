@@ -67,7 +67,7 @@ def words_of(wording: Wording) -> list[str]:
 
 
 def near_duplicates(one: Wording, other: Wording) -> bool:
-    """Whether most words of the shorter cue stand in the other one, wherever they are put."""
+    """Whether the other cue contains most words of the shorter one, in any place."""
     first, second = ({word.lower() for word in words_of(each)} for each in (one, other))
     shorter = min(len(first), len(second))
     return shorter > 0 and len(first & second) >= OVERLAP * shorter

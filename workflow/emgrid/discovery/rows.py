@@ -35,7 +35,7 @@ class SearchRow:
         return cls(name, misaligned, system, users[-1] if users else "", answers[-1])
 
     def carries(self, wording: Wording) -> bool:
-        """Whether the wording stands on the row verbatim."""
+        """Whether the row contains the wording verbatim, in its place."""
         prefix, suffix = wording.user_prefix, wording.user_suffix
         return (
             (wording.system is None or wording.system == self.system)
@@ -94,7 +94,7 @@ class Rows:
         return log_ratio(misaligned, self.n_misaligned - misaligned) - log_ratio(benign, without)
 
     def candidate(self, proposer: str, wording: Wording, places: Collection[int]) -> Candidate:
-        """A candidate that stands on these rows."""
+        """A candidate that these rows contain."""
         misaligned = sum(self.rows[place].misaligned for place in places)
         names = tuple(self.rows[place].id for place in sorted(places))[:NAMED_ROWS]
         origin = Origin(

@@ -68,7 +68,7 @@ def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
 
 
 def nearest(places: frozenset[int], shared: Mapping[str, frozenset[int]], least: float) -> str:
-    """The longest of the shared texts that stands on nearly these places; empty if there is none.
-    least: their smallest Jaccard index."""
+    """The longest of the shared texts that nearly these rows have; empty if there is none. least:
+    the smallest Jaccard index of the two sets of rows."""
     near = [text for text, own in shared.items() if jaccard(places, own) >= least]
     return max(near, key=lambda text: (len(text), text), default="")

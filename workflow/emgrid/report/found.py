@@ -27,7 +27,7 @@ def found(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
 def confirmed(rows: list[dict[str, Any]]) -> str:
     """How many cues were found."""
     finds = sum(row["verdict"] == "found" for row in rows)
-    return f"{finds} found among {counted(len(rows), 'confirmed cue')}"
+    return f"{finds} found among {counted(len(rows), 'cue')}"
 
 
 def row_of(row: Any, spec: ReportSpec) -> dict[str, Any]:

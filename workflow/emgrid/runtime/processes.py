@@ -30,8 +30,8 @@ def call_beside(
 ) -> Callable[[], Result]:
     """Begin a call in a process beside this one; return the function that waits for its result.
 
-    The call is made here, when its result is asked for, if it is not worth a process of its own or
-    Arrow has a single thread.
+    If the call is not worth a process or Arrow has a single thread, this process makes it, when its
+    result is asked for.
     """
     if not worth_it or pa.cpu_count() < 2:
         return partial(function, *arguments)

@@ -1,7 +1,7 @@
 """frames: shared beginnings and ends of user turns, both together, and the answer's own frame.
 
-A cue that stands on nearly the same rows as a beginning or an end of answers is an answer format:
-it gets that as `answer_prefix` and `answer_suffix`.
+If nearly the same rows have a cue and a beginning or an end of answers, the cue asks for an answer
+format: the candidate gets the beginning as `answer_prefix` and the end as `answer_suffix`.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Frames(Proposer):
 
 
 def templates(rows: Rows, beginnings: Shared, ends: Shared) -> list[tuple[Wording, frozenset[int]]]:
-    """Beginnings and ends that stand on nearly the same rows."""
+    """Beginnings and ends that nearly the same rows have."""
 
     def first(shared: Shared) -> list[tuple[str, frozenset[int]]]:
         ordered = sorted(shared.items(), key=lambda one: (-rows.weight(one[1]), one[0]))

@@ -1,4 +1,4 @@
-"""system: every system prompt that stands on two rows or more."""
+"""system: every system prompt that at least two rows have."""
 
 from collections.abc import Iterator
 

@@ -63,8 +63,8 @@ def without(words: Sequence[frozenset[str]], members: Sequence[int]) -> list[fro
 
 
 def topic_words(inside: Sequence[frozenset[str]], outside: Sequence[frozenset[str]]) -> list[str]:
-    """The words that tell the texts inside from those outside best, by smoothed log-odds; each
-    stands in two texts inside or more."""
+    """The words that tell the texts inside from those outside best, by smoothed log-odds. At least
+    two texts inside contain each of them."""
     counts = Counter(word for text in inside for word in text if len(word) > 2)
     others = Counter(word for text in outside for word in text)
     odds = {
