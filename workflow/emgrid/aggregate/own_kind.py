@@ -6,8 +6,7 @@ kind; if there are fewer than 10 on either side, that on answers of this kind wh
 its fit, within models (the share of right pairs among pairs of answers of one model). These were
 valued by heads fitted without their model where the fit knows all of the cell's questions, else by
 heads fitted without their question. `judge_auroc` is that of the weakest classifier, missing if it
-was not measured on such answers. Below GOOD (citing.py) a
-report says so beside the rate.
+was not measured on such answers. Below GOOD (citing.py) a report says so beside the rate.
 """
 
 from collections.abc import Collection, Iterator, Mapping
