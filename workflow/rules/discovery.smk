@@ -21,12 +21,6 @@ for name, search in SEARCHES.items():
     SPECS.add(f"shortlist.{name}", partial(discovery_specs.shortlist_spec, GRID, search))
 
 
-def held_out(wildcards):
-    """The files that prompts and answers are taken from which an arm was not trained on."""
-    search = SEARCHES[wildcards.search]
-    return discovery_specs.data_files(search) + discovery_specs.row_files(search)
-
-
 rule propose:
     input:
         lambda wildcards: discovery_specs.proposed_from(SEARCHES[wildcards.search]),
@@ -53,7 +47,7 @@ rule propose:
 
 rule screen:
     input:
-        held_out,
+        lambda wildcards: discovery_specs.held_out(SEARCHES[wildcards.search]),
         model=lambda wildcards: layout.model_record(SEARCHES[wildcards.search].base.base),
         adapters=lambda wildcards: SEARCHES[wildcards.search].adapters,
         candidates=layout.candidates("{search}"),
@@ -86,7 +80,7 @@ rule screen:
 
 rule shortlist:
     input:
-        held_out,
+        lambda wildcards: discovery_specs.held_out(SEARCHES[wildcards.search]),
         screen=layout.screen("{search}"),
     output:
         layout.shortlist("{search}"),

@@ -66,13 +66,10 @@ def data_names(search: Search) -> tuple[str, str]:
     return settings.data.misaligned, settings.data.benign
 
 
-def data_files(search: Search) -> list[str]:
-    return [layout.dataset_file(name) for name in data_names(search)]
-
-
-def row_files(search: Search) -> list[str]:
-    """The training rows that are not held out."""
-    return [layout.stage_file(name, layout.TRAINING_ROWS) for name in search.stages]
+def held_out(search: Search) -> list[str]:
+    """The data sets that prompts and answers are taken from, and the training rows that are not."""
+    data = [layout.dataset_file(name) for name in data_names(search)]
+    return data + [layout.stage_file(name, layout.TRAINING_ROWS) for name in search.stages]
 
 
 def proposed_from(search: Search) -> list[str]:
