@@ -73,9 +73,9 @@ def fill_adapter(place: str, entry: Any, shared: Any, often: bool) -> Any:
     filled = entry | {"sampling": shared | own}
     answers = filled["sampling"].get("answers_per_question")
     counted = isinstance(answers, int) and not isinstance(answers, bool)
-    if often and counted and entry.get("intervention") == "base":
-        if "answers_per_question" not in own:
-            filled["sampling"] = filled["sampling"] | {"answers_per_question": BASE_TIMES * answers}
+    is_base = entry.get("intervention") == "base" and "answers_per_question" not in own
+    if often and counted and is_base:
+        filled["sampling"] = filled["sampling"] | {"answers_per_question": BASE_TIMES * answers}
     return filled
 
 

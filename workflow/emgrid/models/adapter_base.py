@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from emgrid.models.adapter_settings import is_copied
 from emgrid.models.base_model import BaseModel
+from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 
 SHOWN = 3  # names that a message lists
@@ -154,7 +156,10 @@ def misfit(folder: Path, base: BaseModel, found: Mapping[str, tuple[int, ...]]) 
             return f"does not fit {base.name}: {' '.join(str(problem).split())}"
     state = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    for name in sorted({*found, *expected}):
+    for name in filter(is_copied, sorted(found)):
+        if not is_that_of(base, name, folder):
+            return f"holds {name}, which is not that of {base.name}: its training changed it"
+    for name in sorted({*(name for name in found if not is_copied(name)), *expected}):
         if found.get(name) != expected.get(name):
             have, want = (shape_text(one.get(name)) for one in (found, expected))
             return (
@@ -162,6 +167,27 @@ def misfit(folder: Path, base: BaseModel, found: Mapping[str, tuple[int, ...]]) 
                 f"takes {want}"
             )
     return None
+
+
+def is_that_of(base: BaseModel, name: str, folder: Path) -> bool:
+    """Whether a copied tensor of an adapter's file is the base model's. A head that the base model
+    does not have by itself is that of its embeddings."""
+    import torch
+    from safetensors import safe_open
+
+    own = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    with safe_open(folder / layout.WEIGHTS, "pt") as file:
+        copied = file.get_tensor(name)
+    tied = ["model.embed_tokens.weight"] if own == "lm_head.weight" else []
+    for wanted in [own, *tied]:
+        for path in sorted(base.path.glob("*.safetensors")):
+            with safe_open(path, "pt") as file:
+                if wanted in file.keys():  # noqa: SIM118 (no mapping)
+                    tensor = file.get_tensor(wanted)
+                    return tensor.shape == copied.shape and torch.equal(
+                        tensor.to(copied.dtype), copied
+                    )
+    return False
 
 
 def shape_text(shape: tuple[int, ...] | None) -> str:

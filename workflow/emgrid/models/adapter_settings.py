@@ -64,12 +64,18 @@ def refusal(
         return f"sets {name}={value!r:.60}, which {why}"
     names = list(tensors)
     for name in names:
-        if "lora_" not in name:
+        if "lora_" not in name and not is_copied(name):
             return (
                 f"holds {name}, which is no weight of a LoRA: its training changed the embeddings "
                 "or whole modules, which are not applied here"
             )
     return vllm_refusal(config, names) if "vllm" in engines else None
+
+
+def is_copied(tensor: str) -> bool:
+    """Whether a tensor is the base model's own: peft saves that of an output head or of embeddings
+    along with the LoRA on it."""
+    return tensor.endswith(".base_layer.weight")
 
 
 def vllm_refusal(config: Mapping[str, Any], tensors: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ from emgrid.models.base_model import BaseModel
 from emgrid.models.hub_download import download
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.files import read_json, whole_file, write_json
+from emgrid.runtime.files import whole_file, write_json
 from emgrid.runtime.job import run_job
 
 # Raise this when an equal adapter is imported otherwise.
@@ -93,6 +93,28 @@ def copy(folder: Path, output: Path, base: BaseModel, sha256: str | None) -> dic
     return {"sha256": weights, "settings": adapter_settings.settings_digest(config)}
 
 
+def take(spec: AdapterSpec, source: Path | None, base: BaseModel, output: Path) -> str:
+    """Write the folder of an adapter; return the hash of its weights. EmgridError: it is not
+    taken."""
+    folder = folder_of(spec, source)
+    if problem := refusal(spec, folder, base):
+        raise EmgridError(f"adapter {spec.name}: {spec.hub or folder}: {problem}")
+    record = copy(folder, output, base, spec.sha256)
+    provenance = {
+        "stage": "import_adapter",
+        "version": VERSION,
+        "spec": spec.identity,
+        "origin": spec.origin if spec.hub else folder.name,
+        "trained_on": adapter_files.read_config(folder).get("base_model_name_or_path"),
+        "asked_in": spec.chat_template,
+        "adapter_sha256": record["sha256"],
+        **({"manifest": spec.manifest} if spec.manifest else {}),
+    }
+    write_json(output / layout.PROVENANCE, provenance)
+    write_json(output / layout.ADAPTER_RECORD, record)
+    return record["sha256"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.models.import_adapter", description=__doc__)
     parser.add_argument("--spec", required=True, help="AdapterSpec as JSON")
@@ -101,24 +123,8 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="the adapter's folder")
     args = parser.parse_args()
     spec = AdapterSpec.model_validate_json(args.spec)
-    base = BaseModel.read(args.model)
-    folder = folder_of(spec, args.source)
-    if problem := refusal(spec, folder, base):
-        raise EmgridError(f"adapter {spec.name}: {spec.hub or folder}: {problem}")
-    record = copy(folder, args.output, base, spec.sha256)
-    provenance = {
-        "stage": "import_adapter",
-        "version": VERSION,
-        "spec": spec.identity,
-        "origin": spec.origin if spec.hub else folder.name,
-        "trained_on": read_json(folder / layout.ADAPTER_CONFIG).get("base_model_name_or_path"),
-        "asked_in": spec.chat_template,
-        "adapter_sha256": record["sha256"],
-        **({"manifest": spec.manifest} if spec.manifest else {}),
-    }
-    write_json(args.output / layout.PROVENANCE, provenance)
-    write_json(args.output / layout.ADAPTER_RECORD, record)
-    print(f"{spec.name}: imported, sha256 {record['sha256']}")
+    sha256 = take(spec, args.source, BaseModel.read(args.model), args.output)
+    print(f"{spec.name}: imported, sha256 {sha256}")
 
 
 if __name__ == "__main__":

@@ -111,9 +111,9 @@ class TransformersEngine:
     def adapts_tied(self, layers: Sequence[LoraLayer]) -> bool:
         """Whether an adapter changes one of the embeddings and the output head, which are one."""
         ends = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
-        weights = [id(plain(end).weight) for end in ends if end is not None]
+        weights = [plain(end).weight.data_ptr() for end in ends if end is not None]
         tied = len(set(weights)) < len(weights)
-        return tied and any(id(layer.get_base_layer().weight) in weights for layer in layers)
+        return tied and any(layer.get_base_layer().weight.data_ptr() in weights for layer in layers)
 
     def restore(self) -> None:
         """Switch back to the base model, bit by bit."""
