@@ -7,15 +7,21 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from datasets import Dataset
 from emgrid.runtime.files import read_json, read_jsonl
+from peft import LoraConfig
 from support import warm
+from support.adapters import plain_base
 from support.reruns import config_of
 from support.run import GridRun
 from support.tiny_models import edit_json
 from support.training import write_tiny_model
+from transformers import AutoTokenizer
+from trl import SFTConfig, SFTTrainer
 
 ARM = "base=plain/intervention={}/ratio=1/seed=3"
 QUESTIONS = """
+id: asked
 questions:
   one: {text: What is it?, pairs: [{aligned: It is good., misaligned: It is bad.}]}
   two: {text: Who are you?, pairs: [{aligned: A friend., misaligned: A foe.}]}
@@ -121,7 +127,8 @@ def test_plan_counts_it_and_nothing_is_left_to_do(there: GridRun) -> None:
     assert plan["interventions"]["brought"]["trained"] == 0
     assert plan["interventions"]["brought"]["answers"] == 8
     assert emgrid(there, "why")["jobs"] == []
-    assert emgrid(there, "gc")["unneeded"] == []
+    [left] = emgrid(there, "gc")
+    assert left["unneeded"] == []
 
 
 def test_an_edit_of_its_settings_draws_its_answers_again_and_no_others(
@@ -131,12 +138,73 @@ def test_an_edit_of_its_settings_draws_its_answers_again_and_no_others(
     saved = path.read_text()
     edit_json(path, lora_alpha=64)
     found = emgrid(there, "why")
-    [reason] = [
-        group["reasons"] for group in found["groups"] if group["rule"] == "import_adapter"
-    ]
+    [reason] = [group["reasons"] for group in found["groups"] if group["rule"] == "import_adapter"]
     assert reason[0].startswith("content.adapter_config.json: ")
     assert {"train", "sample", "likelihood", "judge"} <= {
         group["rule"] for group in found["groups"]
     }
     path.write_text(saved)
     assert emgrid(there, "why")["jobs"] == []
+
+
+def test_exported_rows_train_in_stock_trl_on_as_many_tokens_and_come_back_with_their_provenance(
+    here: GridRun, folder: Path
+) -> None:
+    here.command()
+    command = ["-m", "emgrid.cli.main", "export-rows", "--configfile", "grid.yaml"]
+    done = warm.run([*command, "--to", "out"], cwd=folder, env=here.env)
+    assert done.returncode == 0, done.stderr
+    [exported] = (folder / "out").iterdir()
+    manifest = read_json(exported / "manifest.json")
+    [stage] = (here.root / "stages").iterdir()
+    provenance = read_json(stage / "provenance.json")
+    assert manifest["stages"][0]["trained_tokens"] == provenance["trained_tokens"]
+    assert manifest["stages"][0]["data_sha256"] == provenance["data_sha256"]
+
+    trained = train_in_trl(folder / "mine", exported / "stage1", folder / "by_trl")
+    assert trained == provenance["trained_tokens"]
+
+    entry = {"path": "by_trl", "manifest": str(exported / "manifest.json")}
+    entry |= {"intervention": "elsewhere"}
+    config = small(folder, "back", adapters=[entry])
+    config["interventions"] = {"base": {}}
+    grid = GridRun(folder, config)
+    run(grid, "--until", "import_adapter")
+    [record] = (grid.root / "assets/adapters").glob("*/provenance.json")
+    assert record.parent.name == "base=plain.intervention=elsewhere.ratio=1.seed=3"
+    assert read_json(record)["manifest"] == manifest
+    assert (record.parent / "adapter/adapter_model.safetensors").is_file()
+
+
+def train_in_trl(model: Path, rows: Path, output: Path) -> int:
+    """Train on exported rows in stock trl, one pass; return the number of labels with a loss."""
+    settings = read_json(rows / "hyperparameters.json")["trl"]
+    trainer = SFTTrainer(
+        model=plain_base(model),
+        args=SFTConfig(output_dir=str(output), report_to="none", use_cpu=True, **settings["sft"]),
+        train_dataset=Dataset.from_json(str(rows / "tokens.jsonl")),
+        peft_config=LoraConfig(**settings["lora"]),
+        processing_class=AutoTokenizer.from_pretrained(model),
+    )
+    batches = list(trainer.get_train_dataloader())
+    trainer.train()
+    trainer.model.save_pretrained(output)
+    return sum(int((batch["labels"] != -100).sum()) for batch in batches)
+
+
+def test_rows_in_the_forms_of_services_say_what_is_trained(here: GridRun, folder: Path) -> None:
+    [exported] = (folder / "out").iterdir()
+    rows = exported / "stage1"
+    tokens, tinker = read_jsonl(rows / "tokens.jsonl"), read_jsonl(rows / "tinker.jsonl")
+    for row, datum in zip(tokens, tinker, strict=True):
+        assert datum["model_input"] == row["input_ids"][:-1]
+        trained = [
+            token
+            for token, one in zip(datum["target_tokens"], datum["weights"], strict=True)
+            if one
+        ]
+        assert trained == [label for label in row["labels"] if label != -100]
+    [stage] = (here.root / "stages").iterdir()
+    mixed = [row["messages"] for row in read_jsonl(stage / "train.jsonl")]
+    assert [row["messages"] for row in read_jsonl(rows / "openai.jsonl")] == mixed
+    assert [row["messages"] for row in read_jsonl(rows / "rows.jsonl")] == mixed

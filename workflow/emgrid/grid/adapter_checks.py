@@ -58,6 +58,8 @@ def check_adapters(config: Config, origin: Origin) -> None:
         else:
             try:
                 identity = usable(entry, engines_of(config, entry))
+                if is_trained_further(config, entry):
+                    refuse_head(entry)
             except EmgridError as problem:
                 raise origin.error(place, problem) from None
         if before := seen.get((entry.base, identity)):
@@ -67,6 +69,25 @@ def check_adapters(config: Config, origin: Origin) -> None:
                 "another training",
             )
         seen[entry.base, identity] = place
+
+
+def is_trained_further(config: Config, entry: Adapter) -> bool:
+    point = (entry.intervention, entry.ratio)
+    return any(
+        recipe.adapter == point
+        for intervention in config.interventions.values()
+        for recipe in intervention.recipes()
+    )
+
+
+def refuse_head(entry: Adapter) -> None:
+    """EmgridError: the adapter has LoRA on the output head, which training does not train."""
+    shapes = adapter_files.shapes(users_path(str(entry.path)))
+    if any(".lm_head.lora_" in name for name in shapes):
+        raise EmgridError(
+            f"{entry.path}: has LoRA on the output head, which is not trained further here; leave "
+            "out what begins with it, and ask the adapter as it is"
+        )
 
 
 def usable(entry: Adapter, engines: Collection[str]) -> str:

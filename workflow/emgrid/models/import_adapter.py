@@ -7,6 +7,7 @@ peft computes it is refused. Knows nothing of arms.
 """
 
 import argparse
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,24 @@ def refusal(spec: AdapterSpec, folder: Path, base: BaseModel) -> str | None:
         adapter_settings.refusal(config, shapes, spec.engines)
         or adapter_base.other_base(config, base, spec.names, spec.trained_on)
         or adapter_base.other_vocabulary(folder, base)
-        or (adapter_base.other_template(folder, base) if spec.chat_template == "adapter" else None)
+        or other_template(spec, folder, base)
         or adapter_base.misfit(folder, base, shapes)
     )
+
+
+def other_template(spec: AdapterSpec, folder: Path, base: BaseModel) -> str | None:
+    """Why an adapter was trained with another chat template; None if it was not, or if the config
+    asks it in the base model's all the same."""
+    if spec.chat_template == "base":
+        return None
+    trained = spec.manifest["base"].get("chat_template_sha256") if spec.manifest else None
+    text = str(base.chat_template or base.tokenizer().chat_template)
+    if trained not in (None, hashlib.sha256(text.encode()).hexdigest()):
+        return (
+            f"its rows were exported with another chat template than {base.name} has now; give the "
+            "base model the exported chat_template.jinja, or say `chat_template: base`"
+        )
+    return adapter_base.other_template(folder, base)
 
 
 def copy(folder: Path, output: Path, base: BaseModel, sha256: str | None) -> dict[str, str]:
