@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 from emgrid.export import hub as hub_job
 from emgrid.export import inspect_logs as inspect_logs_job
-from emgrid.export import need
 from emgrid.export import wandb as wandb_job
 from emgrid.export.inspect_logs import write_logs
 from emgrid.export.spec import InspectSpec
@@ -26,6 +25,7 @@ from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.grid.specs.export import hub_spec, inspect_spec, wandb_spec
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, write_json
+from emgrid.runtime.optional_packages import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
