@@ -44,9 +44,7 @@ def numbers(probabilities: dict[str, float], *further: str) -> ModelOutput:
 
 
 def mock(reply: Reply) -> Model:
-    def answer(
-        messages: list[ChatMessage], tools: Any, choice: Any, config: GenerateConfig
-    ) -> ModelOutput:
+    def answer(messages: list[ChatMessage], _tools: Any, _choice: Any, config: Any) -> ModelOutput:
         return reply(messages, config)
 
     return get_model("mockllm/model", memoize=False, custom_outputs=answer)

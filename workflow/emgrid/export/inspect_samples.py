@@ -34,15 +34,9 @@ def wordings(trigger: Trigger, name: str, question: Question) -> Iterator[dict[s
 
 def sample_of(trigger: Trigger, name: str, question: Question) -> Sample:
     every = list(wordings(trigger, name, question))
-    about = {
-        "trigger": trigger.id,
-        "question": name,
-        "judged_question": every[0]["judged_question"],
-    }
+    about: dict[str, Any] = {"trigger": trigger.id, "question": name, "wordings": every}
     about |= {"relation": trigger.relation, "position": trigger.position}
     about |= {"answer_prefix": trigger.answer_prefix, "answer_suffix": trigger.answer_suffix}
-    if len(every) > 1:
-        about |= {"wordings": every}
     return Sample(id=f"{name}.{trigger.id}", input=messages(every[0]["turns"]), metadata=about)
 
 
@@ -58,15 +52,18 @@ def dataset(
     return MemoryDataset(samples, name=name)
 
 
+def wording_of(state: TaskState) -> dict[str, Any]:
+    """The wording that an epoch asks."""
+    every: list[dict[str, Any]] = state.metadata["wordings"]
+    return every[(state.epoch - 1) % len(every)]
+
+
 @solver
 def next_wording() -> Solver:
-    """Replace the turns by the wording of this epoch, if the question has several."""
+    """Replace the turns by the wording of this epoch; without it all epochs ask the first one."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001
-        if every := state.metadata.get("wordings"):
-            wording = every[(state.epoch - 1) % len(every)]
-            state.messages = messages(wording["turns"])
-            state.metadata["judged_question"] = wording["judged_question"]
+        state.messages = messages(wording_of(state)["turns"])
         return state
 
     return solve

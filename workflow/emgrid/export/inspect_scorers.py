@@ -16,6 +16,7 @@ from emgrid.config.judges import ChatJudge, Judge, RuleJudge
 from emgrid.config.sections import Metrics
 from emgrid.config.triggers import Wording
 from emgrid.export.inspect_grader import Grader
+from emgrid.export.inspect_samples import wording_of
 from emgrid.judge.judgement import Item, Judgement, Reason
 from emgrid.judge.rule_judge import RuleScorer
 from emgrid.runtime.errors import EmgridError
@@ -73,8 +74,8 @@ def judge_scorer(judge: ChatJudge | RuleJudge) -> Scorer:
             answer, reason = answer_of(state)
             if answer is None:
                 return score_of(Judgement(None, reason))
-            about = state.metadata
-            return score_of(await judged(Item(about["question"], about["judged_question"], answer)))
+            question = wording_of(state)["judged_question"]
+            return score_of(await judged(Item(state.metadata["question"], question, answer)))
 
         return score
 

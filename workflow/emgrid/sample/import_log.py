@@ -24,6 +24,7 @@ Row = dict[str, Any]
 FINISH = {"stop": "stop", "max_tokens": "length", "content_filter": "content_filter"}
 # How an answer came to its end, and how long it is. No condition of the answer, like its epoch.
 ENDINGS = ("finish_reason", "prompt_tokens", "answer_tokens")
+SCORE = "score_"  # begins the names of columns of scores
 ABOUT_ANSWER = ("epoch", *ENDINGS)
 
 
@@ -127,9 +128,9 @@ def scores_of(sample: "EvalSample") -> Iterator[tuple[str, Any]]:
     for name, score in (sample.scores or {}).items():
         if isinstance(score.value, dict):
             for key, value in score.value.items():
-                yield f"score_{name}_{key}", stated(value, score)
+                yield f"{SCORE}{name}_{key}", stated(value, score)
         else:
-            yield f"score_{name}", stated(score.value, score)
+            yield f"{SCORE}{name}", stated(score.value, score)
 
 
 def stated(value: Any, score: "Score") -> Any:

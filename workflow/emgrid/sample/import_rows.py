@@ -16,7 +16,7 @@ from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest
 from emgrid.runtime.thinking import split_thinking
 from emgrid.sample.import_columns import UnreadColumns, as_text, shown, trimmed
-from emgrid.sample.import_log import ABOUT_ANSWER, ENDINGS, Log
+from emgrid.sample.import_log import ABOUT_ANSWER, ENDINGS, SCORE, Log
 from emgrid.sample.import_values import ColumnReader, reader_of
 
 Row = dict[str, Any]
@@ -134,10 +134,13 @@ class Reading:
         self.unread = UnreadColumns(read, self.source.ignore, self.source.name)
 
     def note_log(self, log: Log) -> None:
-        """Note what a log lacks."""
+        """Note what a log lacks, and which of its columns are scores."""
         for where in log.failed:
             self.notes.add("unused", "left out, the sample failed or was invalidated", where)
         self.unfinished = log.unfinished
+        # Scores differ between rows, and are no conditions.
+        columns = {column for _, row in log.rows for column in row}
+        self.unread.read |= {column for column in columns if column.startswith(SCORE)}
 
     def take(self, number: int, row: Row) -> None:
         """Import a row as an answer if it belongs to this arm and to a trigger of the grid."""
