@@ -33,6 +33,7 @@ TRANSCRIPTS = "transcripts"
 BENCHMARKS = "benchmarks"
 LOGS = "logs"
 INSPECT = "inspect"
+INSPECT_BUNDLE = "inspect-bundle"
 REPORT = "report.html"
 ROUNDS = "rounds.json"  # how many questions each arm is asked under each trigger
 LOOKS = "looks.json"  # how often each cell was aggregated with more answers than before
