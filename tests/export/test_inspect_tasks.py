@@ -1,6 +1,7 @@
 """The Inspect task asks and judges like a grid, and a grid reads its log back."""
 
 import tomllib
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,13 @@ def test_a_grid_of_the_logs_has_the_rates_of_the_run(
 def test_the_task_is_registered_for_inspect() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["inspect_ai"] == {"emgrid": inspect_tasks.__name__}
+
+
+def test_the_page_lists_the_parameters() -> None:
+    section = (ROOT / "docs/export.md").read_text().split("## Other models")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    listed = [name.strip(" `") for row in rows[1:] for name in row.split(",")]
+    assert listed == list(signature(inspect_tasks.conditional_misalignment).parameters)
 
 
 def test_a_rule_judge_needs_no_grader(tmp_path: Path, questions: str) -> None:
