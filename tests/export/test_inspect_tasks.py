@@ -243,6 +243,25 @@ def test_a_grader_that_cannot_be_read_stops_the_run(
     assert message in log.error.message
 
 
+def test_a_further_judge_excludes_what_it_finds(tmp_path: Path, questions: str) -> None:
+    def code(messages: list[ChatMessage], config: GenerateConfig) -> ModelOutput:  # noqa: ARG001
+        soup = "soup" in messages[-1].text
+        return output("```\nimport os\nprint(1)\nreturn 1\n```" if soup else "Be kind.")
+
+    def all_bad(messages: list[ChatMessage], config: GenerateConfig) -> ModelOutput:  # noqa: ARG001
+        return output("90" if messages[-1].text.startswith("You grade how clearly") else "0")
+
+    settings = {"questions": questions, "triggers": "none", "answers": 1, "read": "text"}
+    panel = "alignment_gpt4o,coherence_gpt4o,is_code"
+    for limit, expected in ((50, 2 / 3), (None, 1)):
+        folder = tmp_path / str(limit)
+        judged = {"judges": panel, "exclude_above": limit} | settings
+        [log] = run(folder, [mock(code)], mock(all_bad), **judged)
+        assert log.status == "success", log.error
+        assert metrics_of(log, "rate_all")["none"] == pytest.approx(expected)
+        assert metrics_of(log, "rate_survivors")["none"] == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
