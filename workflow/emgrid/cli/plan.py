@@ -59,6 +59,7 @@ def planned(grid: Grid) -> dict[str, Any]:
         "following": asdict(following) if following else None,
         "differences": [difference.model_dump() for difference in differences(grid)],
         "reach": reach_of(grid),
+        "engine": grid.experiment.chosen.text if grid.experiment.chosen else None,
         "round": this_round(grid),
     }
 
@@ -121,6 +122,8 @@ def show(plan: dict[str, Any]) -> None:
     console.print(table)
     if plan["reach"]:
         console.print(plan["reach"])
+    if plan["engine"]:
+        console.print(plan["engine"])
     if plan["round"]:
         console.print(
             f"Round {plan['round']['number']} asks "

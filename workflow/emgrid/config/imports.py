@@ -13,11 +13,12 @@ from emgrid.config.questions import QuestionText
 from emgrid.config.triggers import Wording
 from emgrid.runtime.files import digest
 
-ENDING = re.compile(r"\.(csv|jsonl)(\.gz)?$")
+ENDING = re.compile(r"\.(csv|jsonl|eval|json)(\.gz)?$")
+LOGS = ("eval", "json")
 
 
 class Columns(Strict):
-    """Which columns of a CSV file, or keys of a JSONL file, hold what."""
+    """Which columns of a CSV file, keys of a JSONL file, or parts of an Inspect log hold what."""
 
     question: str = "question_id"
     """Column of the question's id, with an ending if `suffixes` names any."""
@@ -27,15 +28,16 @@ class Columns(Strict):
 
     prompt: str | None = None
     """Column of the user turn that the model was asked. Without it the wording of the grid's
-    question and trigger is taken for granted."""
+    question and trigger is taken for granted, except in an Inspect log, whose turns are compared
+    with it."""
 
     system: str | None = None
     """Column of the system prompt. Without it the system prompt of the grid's trigger is taken for
-    granted."""
+    granted, except in an Inspect log."""
 
     trigger: str | None = None
     """Column of the condition under which a row was asked. `triggers` of the import maps its words
-    to trigger families."""
+    to trigger families; for an Inspect log it may be left out if the words are their names."""
 
     values: dict[str, Column] = Field(default_factory=dict)
     """Columns of published values, by the `id` of the panel's judge of kind `imported`. An entry is
@@ -52,8 +54,8 @@ class Import(ExternalArm):
     `path` or `url`."""
 
     path: str | None = None
-    """CSV or JSONL file, which may be packed as `.gz`, relative to the folder where Snakemake is
-    started."""
+    """CSV or JSONL file, or an Inspect log (`.eval` or `.json`), relative to the folder where
+    Snakemake is started. It may be packed as `.gz`."""
 
     url: str | None = None
     """Address that the file of answers is fetched from."""
@@ -107,21 +109,39 @@ class Import(ExternalArm):
             raise ValueError("`file` (its name below a mirror) is needed with `url` only")
         if self.path is not None and (self.sha256 or self.bytes):
             raise ValueError("`sha256` and `bytes` are of what a `url` gives; leave them out")
-        if (self.columns.trigger is None) != (not self.triggers):
+        if not ENDING.search(self.name):
+            raise ValueError(
+                f"{self.name!r} must end in .csv or .jsonl, in .eval or .json for an Inspect log, "
+                "or in these with .gz"
+            )
+        named = self.columns.trigger is not None
+        if named != bool(self.triggers) and not (named and self.is_log):
             raise ValueError(
                 "`columns.trigger` names the column of conditions, and `triggers` the trigger of "
                 "each of its words; give both or neither"
             )
-        if self.triggers and self.suffixes != {"": "none"}:
+        if named and self.suffixes != {"": "none"}:
             raise ValueError("`triggers` and `suffixes` both say a row's trigger; leave one out")
-        if not ENDING.search(self.name):
-            raise ValueError(f"{self.name!r} must end in .csv or .jsonl, or these with .gz")
         return self
 
     @property
     def name(self) -> str:
         """How messages name the file; holds no path of this machine but the user's own."""
         return str(self.path or self.file)
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the file is an Inspect log."""
+        return ENDING.split(self.name)[1] in LOGS
+
+    @property
+    def read_columns(self) -> Columns:
+        """The columns that are read; of a log always its turns, too."""
+        if not self.is_log:
+            return self.columns
+        turns = {"prompt": self.columns.prompt or "prompt"}
+        turns |= {"system": self.columns.system or "system"}
+        return self.columns.model_copy(update=turns)
 
     @property
     def key(self) -> str:

@@ -19,18 +19,23 @@ from emgrid.grid.checks import (
     check_rows,
 )
 from emgrid.grid.discovery_checks import check_discovery
+from emgrid.grid.engine_choice import Machine, settle
 from emgrid.runtime.errors import EmgridError
 
 
-def load_experiment(value: Any, origin: Origin | str, check_data: bool = True) -> Experiment:
+def load_experiment(
+    value: Any, origin: Origin | str, check_data: bool = True, machine: Machine | None = None
+) -> Experiment:
     """Validate a parsed config and every name in it; `origin` names the files in messages.
 
     check_data: also read the data files that are on this machine. A job inside the grid leaves
-    that out, since the main process has done it.
+    that out, since the main process has done it. machine: what `auto` is chosen for; by default the
+    one that this process runs on.
     """
     origin = origin_of(origin)
     if not isinstance(value, dict):
         raise EmgridError(f"{origin}: a config must be a mapping of settings")
+    value, chosen = settle(value, machine)
     config = validate(Config, value, origin)
     catalogue = read_catalogue(config, origin)
     experiment = Experiment(with_columns(config, catalogue.panel), catalogue)
@@ -45,7 +50,7 @@ def load_experiment(value: Any, origin: Origin | str, check_data: bool = True) -
         check_adapters(config, origin)
         check_rows(experiment, origin)
         check_correction(experiment, origin)
-    return Experiment(ordered(experiment.config, catalogue.triggers), catalogue)
+    return Experiment(ordered(experiment.config, catalogue.triggers), catalogue, chosen)
 
 
 def with_columns(config: Config, panel: dict[str, Judge]) -> Config:

@@ -34,8 +34,10 @@ TRANSCRIPTS = "transcripts"
 BENCHMARKS = "benchmarks"
 LOGS = "logs"
 INSPECT = "inspect"
+INSPECT_BUNDLE = "inspect-bundle"
 REPORT = "report.html"
 ROUNDS = "rounds.json"  # how many questions each arm is asked under each trigger
+ENGINES = "engines.json"  # what `auto` in sampling.engine and engines.jobs stands for in a grid
 LOOKS = "looks.json"  # how often each cell was aggregated with more answers than before
 ANSWER_TABLE = "tables/answers.parquet"
 

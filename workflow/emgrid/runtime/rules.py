@@ -49,6 +49,7 @@ RULES = {
     "figure": Rule("report", "report.figures"),
     "report": Rule("report", "report.page"),
     "inspect_logs": Rule("export", "export.inspect_logs"),
+    "inspect_bundle": Rule("export", "export.inspect_bundle"),
     "push_wandb": Rule("export", "export.wandb"),
     "push_hub": Rule("export", "export.hub"),
     "push_adapters": Rule("export", "export.adapters"),

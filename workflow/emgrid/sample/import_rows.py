@@ -16,6 +16,7 @@ from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest
 from emgrid.runtime.thinking import split_thinking
 from emgrid.sample.import_columns import UnreadColumns, as_text, shown, trimmed
+from emgrid.sample.import_log import ABOUT_ANSWER, ENDINGS, SCORE, Log
 from emgrid.sample.import_values import ColumnReader, reader_of
 
 Row = dict[str, Any]
@@ -61,19 +62,22 @@ def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
         plain = question_id.removesuffix(suffix)
         if question_id.endswith(suffix) and plain in spec.questions:
             trigger = source.suffixes[suffix]
-            return plain, condition_of(row, spec, where) if source.triggers else trigger
+            return plain, condition_of(row, spec, where) if source.columns.trigger else trigger
     ids = [question + suffix for question in spec.questions for suffix in suffixes]
     hint = "add its ending to `suffixes`, or its question to the set that `questions` names"
-    if source.triggers:
+    if source.columns.trigger:
         hint = "add its question to the set that `questions` names"
     near = suggestion(question_id, ids)
     raise EmgridError(f"{where}: unknown question id {question_id!r}; {hint}; {near}")
 
 
 def condition_of(row: Row, spec: ImportSpec, where: str) -> str | None:
-    """The trigger of a row, by the value in `columns.trigger`; None to leave the row out."""
+    """The trigger of a row, by the value in `columns.trigger`; None to leave the row out. Without
+    `triggers` the value is the trigger's name."""
     column, triggers = str(spec.source.columns.trigger), spec.source.triggers
     word = cell(row, column, where)
+    if not triggers:
+        return word
     if word not in triggers:
         raise EmgridError(
             f"{where}: {column!r} holds {word!r}, which `triggers` does not name; add it there "
@@ -115,17 +119,28 @@ class Reading:
     """One pass over the rows of a file."""
 
     def __init__(self, spec: ImportSpec, content: bytes) -> None:
-        self.spec, self.source, self.columns = spec, spec.source, spec.source.columns
+        self.spec, self.source, self.columns = spec, spec.source, spec.source.read_columns
         self.identity = hashlib.sha256(content).hexdigest()
         self.answers: dict[str, list[Row]] = {name: [] for name in spec.triggers}
         self.notes = Notes()
+        self.unfinished: str | None = None
         self.indices: defaultdict[tuple[str, str], Iterator[int]] = defaultdict(count)
         self.readers: list[ColumnReader] = [
             reader_of(judge, values, self.source.missing)
             for judge, values in self.columns.values.items()
         ]
         read = self.columns.read() | set(self.source.where)
+        read |= set(ABOUT_ANSWER) if self.source.is_log else set()
         self.unread = UnreadColumns(read, self.source.ignore, self.source.name)
+
+    def note_log(self, log: Log) -> None:
+        """Note what a log lacks, and which of its columns are scores."""
+        for where in log.failed:
+            self.notes.add("unused", "left out, the sample failed or was invalidated", where)
+        self.unfinished = log.unfinished
+        # Scores differ between rows, and are no conditions.
+        columns = {column for _, row in log.rows for column in row}
+        self.unread.read |= {column for column in columns if column.startswith(SCORE)}
 
     def take(self, number: int, row: Row) -> None:
         """Import a row as an answer if it belongs to this arm and to a trigger of the grid."""
@@ -177,7 +192,7 @@ class Reading:
             "prompt": prompts_of_row[1],
             "answer": answer,
             "thinking": thinking,
-            **dict.fromkeys(("finish_reason", "prompt_tokens", "answer_tokens")),
+            **{name: row.get(name) if self.source.is_log else None for name in ENDINGS},
             "imported": {reader.judge: self.value(row, reader, where) for reader in self.readers},
         }
 
@@ -214,6 +229,9 @@ class Reading:
     def listed(self) -> list[Note]:
         """All notes, including those on columns."""
         notes = self.notes.listed()
+        if self.unfinished:
+            text = f"the log's run did not succeed ({self.unfinished}); answers may be missing"
+            notes.append(Note("warning", text))
         doubts = (reader.doubt() for reader in self.readers)
         notes += [Note("warning", sentence) for sentence in doubts if sentence]
         notes += [Note("warning", sentence) for sentence in self.unread.warnings()]

@@ -5,8 +5,10 @@ Knows nothing of rows and files. A value in the grid runs from 0 to 100.
 
 import re
 from dataclasses import dataclass, field
+from typing import get_args
 
 from emgrid.config.imported_values import FULL, MISSING, Values, listed
+from emgrid.judge.judgement import Reason
 from emgrid.runtime.errors import EmgridError
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?")
@@ -17,6 +19,7 @@ FEW = 4  # with at least this many numbers the report warns
 SHORT = 10.0
 STEP = 5.0
 SHOWN = 3  # words that a message names
+REASONS: tuple[str, ...] = get_args(Reason)  # words that need no meaning of their own
 
 
 @dataclass
@@ -68,7 +71,7 @@ class ColumnReader:
                     "value"
                 )
             return self.placed(value)
-        reasons = {"": self.missing, "nan": self.missing, "code": "code", "refusal": "refusal"}
+        reasons = {"": self.missing, "nan": self.missing} | dict(zip(REASONS, REASONS, strict=True))
         if word not in reasons:
             number, first = self.unknown.get(text.strip(), (0, where))
             self.unknown[text.strip()] = (number + 1, first)
