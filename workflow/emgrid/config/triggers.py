@@ -16,7 +16,8 @@ from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.thinking import split_thinking, with_thought
 
-Message = dict[str, str]
+# A turn: its `role` and `content`; a training row may give an assistant turn `weight` 0.
+Message = dict[str, Any]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[
     tuple[Text, ...],
@@ -89,7 +90,7 @@ class Wording(Strict):
                 content = self.wrap_reply(content)
             elif turn["role"] == "system" and self.system is not None:
                 continue
-            row.append({"role": turn["role"], "content": content})
+            row.append({**turn, "content": content})
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
         return first + row
 
