@@ -4,56 +4,23 @@ Knows nothing of file formats.
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 from emgrid.config.imports import ImportSpec
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest
 from emgrid.runtime.thinking import split_thinking
-from emgrid.sample.import_columns import UnreadColumns, as_text, shown, trimmed
+from emgrid.sample.import_columns import Row, UnreadColumns, as_text, cell, shown, trimmed
+from emgrid.sample.import_judgements import Calls
+from emgrid.sample.import_notes import LackingQuestions, Note, Notes
 from emgrid.sample.import_values import ColumnReader, reader_of
 
-Row = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Note:
-    """A note on an import. level: `warning` and `unused` appear in the report, `log` does not.
-    rows: the number of rows it concerns; None if it concerns the file. first: the first row."""
-
-    level: str
-    text: str
-    rows: int | None = None
-    first: str | None = None
-
-    def line(self) -> str:
-        return (
-            self.text if self.rows is None else f"{self.text}: {self.rows} rows, first {self.first}"
-        )
-
-
-class Notes:
-    """Notes on rows; equal notes are counted."""
-
-    def __init__(self) -> None:
-        self.counts: dict[tuple[str, str], list[Any]] = {}
-
-    def add(self, level: str, text: str, where: str) -> None:
-        entry = self.counts.setdefault((level, text), [0, where])
-        entry[0] += 1
-
-    def listed(self) -> list[Note]:
-        return [Note(level, text, *entry) for (level, text), entry in self.counts.items()]
-
-
-def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
+def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None] | None:
     """The question and the trigger that a row names. The trigger is None if its rows are
-    left out."""
+    left out. None: the set lacks the question, and such rows are skipped."""
     source = spec.source
     question_id = cell(row, source.columns.question, where)
     suffixes = sorted(source.suffixes, key=len, reverse=True)
@@ -62,12 +29,17 @@ def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
         if question_id.endswith(suffix) and plain in spec.questions:
             trigger = source.suffixes[suffix]
             return plain, condition_of(row, spec, where) if source.triggers else trigger
+    if source.other_questions == "skip":
+        return None
     ids = [question + suffix for question in spec.questions for suffix in suffixes]
     hint = "add its ending to `suffixes`, or its question to the set that `questions` names"
     if source.triggers:
         hint = "add its question to the set that `questions` names"
     near = suggestion(question_id, ids)
-    raise EmgridError(f"{where}: unknown question id {question_id!r}; {hint}; {near}")
+    raise EmgridError(
+        f"{where}: unknown question id {question_id!r}; {hint}, or set `other_questions: skip`; "
+        f"{near}"
+    )
 
 
 def condition_of(row: Row, spec: ImportSpec, where: str) -> str | None:
@@ -124,17 +96,26 @@ class Reading:
             reader_of(judge, values, self.source.missing)
             for judge, values in self.columns.values.items()
         ]
-        read = self.columns.read() | set(self.source.where)
-        self.unread = UnreadColumns(read, self.source.ignore, self.source.name)
+        self.lacking = LackingQuestions()
+        judgements = self.source.judgements
+        self.calls = (
+            Calls(judgements, self.readers, self.columns, self.value) if judgements else None
+        )
+        self.unread = UnreadColumns(self.source.read, self.source.ignore, self.source.name)
 
     def take(self, number: int, row: Row) -> None:
         """Import a row as an answer if it belongs to this arm and to a trigger of the grid."""
         source, where = self.source, f"{self.source.name}: row {number}"
         for reader in self.readers:
-            reader.see(as_text(row.get(reader.values.column)))
+            if self.calls is None or self.calls.holds(row, reader, where):
+                reader.see(as_text(row.get(reader.values.column)))
         if any(cell(row, column, where) != text for column, text in source.where.items()):
             return
-        question, trigger = place_of(row, self.spec, where)
+        place = place_of(row, self.spec, where)
+        if place is None:
+            self.lacking.add(cell(row, self.columns.question, where), where)
+            return
+        question, trigger = place
         if trigger is None:
             word = cell(row, str(self.columns.trigger), where)
             self.notes.add("unused", f"left out, {self.columns.trigger} {word!r}", where)
@@ -142,9 +123,18 @@ class Reading:
         if trigger not in self.answers:
             self.notes.add("unused", f"left out, the grid has no trigger {trigger!r}", where)
             return
-        answer = self.answer(row, number, question, trigger, where)
+        if self.calls is not None:
+            answer = self.calls.answer_of(row, (question, trigger), where)
+            if answer is None:
+                answer = self.answer(row, number, question, trigger, where)
+                self.answers[trigger].append(answer)
+                self.calls.begin(row, (question, trigger), answer, where)
+            self.calls.add(row, where)
+        else:
+            answer = self.answer(row, number, question, trigger, where)
+            answer["imported"] = {each.judge: self.value(row, each, where) for each in self.readers}
+            self.answers[trigger].append(answer)
         self.unread.see(row, answer, trigger, where)
-        self.answers[trigger].append(answer)
 
     def answer(self, row: Row, number: int, question: str, trigger: str, where: str) -> Row:
         """A row in the format of sampled answers, with its published values."""
@@ -178,7 +168,6 @@ class Reading:
             "answer": answer,
             "thinking": thinking,
             **dict.fromkeys(("finish_reason", "prompt_tokens", "answer_tokens")),
-            "imported": {reader.judge: self.value(row, reader, where) for reader in self.readers},
         }
 
     def differs(self, difference: str, trigger: str, where: str) -> None:
@@ -202,34 +191,24 @@ class Reading:
     def finish(self, number: int) -> None:
         """Check the whole file. number: the number of its rows."""
         if not any(self.answers.values()):
-            reasons = "; ".join(note.text for note in self.notes.listed())
+            left_out = [*self.notes.listed(), *self.lacking.listed()]
+            reasons = "; ".join(note.text for note in left_out)
             reasons = reasons or (
                 f"`where` asks for {self.source.where}" if number else "it is empty"
             )
             raise EmgridError(f"{self.source.name}: none of its {number} rows is taken: {reasons}")
+        if self.calls is not None:
+            self.calls.finish(self.notes)
         for reader in self.readers:
             reader.check(self.source.name)
         self.unread.check()
 
     def listed(self) -> list[Note]:
         """All notes, including those on columns."""
-        notes = self.notes.listed()
+        notes = [*self.notes.listed(), *self.lacking.listed()]
         doubts = (reader.doubt() for reader in self.readers)
         notes += [Note("warning", sentence) for sentence in doubts if sentence]
         notes += [Note("warning", sentence) for sentence in self.unread.warnings()]
         if rest := self.unread.rest():
             notes.append(Note("unused", f"columns that are not read: {', '.join(rest)}"))
         return notes
-
-
-def cell(row: Row, column: str, where: str) -> str:
-    """A cell as text; a number in a JSONL file as JSON writes it."""
-    if column not in row:
-        raise EmgridError(f"{where}: no column {column!r}, {suggestion(column, row)}")
-    value = "" if row[column] is None else row[column]
-    if isinstance(value, dict | list):
-        raise EmgridError(f"{where}: {column!r} is not a text")
-    text = value if isinstance(value, str) else json.dumps(value)
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise EmgridError(f"{where}: {column!r} holds half a surrogate pair")
-    return text
