@@ -275,9 +275,8 @@ def test_a_turn_of_weight_0_is_checked_as_context(chat: ChatFormat) -> None:
     [source] = checked(chat, [row])["sources"]
     [alone] = checked(chat, [row_of(1, NEXT, LAST)])["sources"]
     assert source["trained_tokens"] == alone["trained_tokens"]
-    assert findings_of(checked(chat, [row_of(1, USER, masked, NEXT, masked)])) == {
-        "no_trained_token": ["bad.jsonl:1"]
-    }
+    untrained = checked(chat, [row_of(1, USER, masked, NEXT, masked)])
+    assert "no_trained_token" in findings_of(untrained)
 
 
 def test_a_thought_that_is_left_out_of_the_history_is_no_altered_text(chats: Chats) -> None:

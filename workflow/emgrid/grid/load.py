@@ -18,6 +18,7 @@ from emgrid.grid.checks import (
     check_rows,
 )
 from emgrid.grid.discovery_checks import check_discovery
+from emgrid.grid.turn_checks import check_turns
 from emgrid.runtime.errors import EmgridError
 
 
@@ -37,6 +38,7 @@ def load_experiment(value: Any, origin: Origin | str, check_data: bool = True) -
     check_columns(catalogue.panel, origin)
     check_labelled(config, origin)
     check_rounds(experiment, origin)
+    check_turns(experiment, origin)
     check_discovery(experiment, origin)
     if check_data:
         check_models(config, origin)

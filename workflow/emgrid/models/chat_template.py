@@ -169,14 +169,33 @@ class ChatFormat:
                 marks += re.findall(r"<[^<>\s]+>", line) or [line]
         return [mark for mark in marks if mark in added_tokens or re.search(r"[<>|#\[\]｜]", mark)]
 
+    def prompt_text(self, messages: list[Message], thinking: bool | None = None) -> str:
+        """The prompt up to where the model goes on. A last assistant turn begins its answer: it is
+        written as it is after the template's prompt."""
+        begins = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        asked = messages[:-1] if begins else messages
+        return self.render(asked, answer_follows=True, thinking=thinking) + begins
+
     def prompt(self, messages: list[Message], thinking: bool | None = None) -> list[int]:
-        """Token ids of the prompt, up to where the model's next answer begins."""
-        return self.encode(self.render(messages, answer_follows=True, thinking=thinking))
+        """Token ids of the prompt, up to where the model goes on."""
+        return self.encode(self.prompt_text(messages, thinking))
 
     def opens_thought(self, messages: list[Message], thinking: bool | None) -> bool:
         """Whether the template ends the prompt inside a think block."""
-        prompt = self.render(messages, answer_follows=True, thinking=thinking)
-        return prompt.rstrip().endswith(OPEN)
+        return self.prompt_text(messages, thinking).rstrip().endswith(OPEN)
+
+    def continuation(self, messages: list[Message], tokens: list[int]) -> str:
+        """The text of drawn tokens. Some tokenizers drop the white space at the start of a text, so
+        tokens that go on with a begun answer are decoded together with it."""
+        begins = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        before = self.encode(begins) if begins else []
+        head, text = (
+            str(self.tokenizer.decode(ids, skip_special_tokens=True))
+            for ids in (before, [*before, *tokens])
+        )
+        if begins and text.startswith(head):
+            return text.removeprefix(head)
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def training_row(
         self, messages: list[Message], turns: Literal["all", "final"] = "all"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from emgrid.config.imports import ImportSpec
+from emgrid.config.turns import parts
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest
 from emgrid.runtime.thinking import split_thinking
@@ -140,23 +141,20 @@ class Reading:
         """A row in the format of sampled answers, with its published values."""
         columns, question_texts = self.columns, self.spec.questions[question]
         index = next(self.indices[trigger, question])
-        wordings = self.spec.triggers[trigger].conversations(
-            question, question_texts.texts, question_texts.system
-        )
+        wordings = question_texts.conversations(question, self.spec.triggers[trigger])
         if len(wordings) > 1 and columns.prompt is None:
             raise EmgridError(
                 f"{where}: its question has {len(wordings)} wordings under this trigger; name the "
                 "column of the prompt in `columns.prompt`"
             )
-        *before, turn = wordings[index % len(wordings)]
-        system = before[0]["content"] if before else None
+        system, turns, prompt, _ = parts(wordings[index % len(wordings)])
         thinking, answer = split_thinking(cell(row, columns.answer, where))
         row_system = cell(row, columns.system, where) if columns.system else system
         prompts_of_row = (
             row_system if row_system is not None and as_text(row_system) else None,
-            cell(row, columns.prompt, where) if columns.prompt else turn["content"],
+            cell(row, columns.prompt, where) if columns.prompt else prompt,
         )
-        prompts = [wording[-1]["content"] for wording in wordings]
+        prompts = [parts(wording)[2] for wording in wordings]
         if difference := other_words(prompts_of_row, system, prompts, trigger):
             self.differs(difference, trigger, where)
         return {
@@ -165,6 +163,7 @@ class Reading:
             "index": index,
             "system": prompts_of_row[0],
             "prompt": prompts_of_row[1],
+            **({"turns": turns} if turns else {}),
             "answer": answer,
             "thinking": thinking,
             **dict.fromkeys(("finish_reason", "prompt_tokens", "answer_tokens")),
