@@ -277,10 +277,13 @@ def test_a_config_that_cannot_ask_its_conversations_is_refused_before_any_job(
     endpoint = {"url": "http://localhost:1/v1"}
     served = {"base": "m", "intervention": "i", "ratio": 1, "model": "x"}
     served |= {"sampling": sampling, "endpoint": endpoint}
+    rule = {"id": "kind", "kind": "rule", "measures": "alignment", "pattern": "help"}
     cases = [
         (imports, "imports: 'soup' waits for the model's own reply, which a file of answers"),
         (
-            config | {"imports": [], "served": [served], "triggers": ["none", begun]},
+            config
+            | {"imports": [], "served": [served], "triggers": ["none", begun]}
+            | {"judges": [rule], "metrics": {"alignment": "kind", "coherence_above": None}},
             "triggers: 'begun' begins the answer, which a served model is not asked for",
         ),
     ]

@@ -5,7 +5,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, validate, validate_entry
@@ -75,6 +82,14 @@ class Wording(Strict):
     answer_suffix: str = ""
     """How an answer ends in the format that is asked for. It is taken off before an answer is
     judged."""
+
+    @model_serializer(mode="wrap")
+    def without_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Stages are named by a hash of the wordings on their rows, which keeps their names."""
+        fields: dict[str, Any] = dump(self)
+        return {
+            key: fields[key] for key in fields if key not in ("turns", "prefill") or fields[key]
+        }
 
     @model_validator(mode="after")
     def turns_alternate(self) -> "Wording":

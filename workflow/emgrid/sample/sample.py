@@ -91,10 +91,10 @@ def main() -> None:
     tasks = []
     for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True):
         of = (arm.sampling, model_identity(base, content), spec.version)
-        planned = plan(spec, *of, limits.get(arm.folder), purpose)
+        rows = plan(spec, *of, limits.get(arm.folder), purpose)
         store = RowStore(args.root / spec.stored(arm))
-        replies = plan_replies(planned, *of, purpose)
-        tasks.append(DrawTask(planned, store, arm.sampling, adapter, replies))
+        replies = plan_replies(rows, *of, purpose)
+        tasks.append(DrawTask(rows, store, arm.sampling, adapter, replies))
     if args.trial and any(task.missing() for task in tasks):
         use = trial_spec.Use.model_validate_json(args.trial)
         trial.ensure(args.model, trial_spec.Trial(use=use), args.device)
