@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emgrid.config.questions import QuestionText
+from emgrid.config.questions import Pair, QuestionText
 from emgrid.config.sections import Sampling
 from emgrid.config.triggers import Wording
 from emgrid.judge.judge import JudgeSpec, item_of
@@ -14,9 +14,13 @@ from emgrid.models.engines.draw import DrawTask
 from emgrid.runtime.files import read_jsonl, write_jsonl
 from emgrid.runtime.row_store import RowStore
 from emgrid.sample import sample
+from emgrid.sample import served as served_job
 from emgrid.sample.answers import AskedSpec, plan, plan_replies
 from emgrid.sample.likelihood import matched_answers
+from support.endpoint_environment import set_endpoint_environment
+from support.fake_endpoint import Json
 from support.run import run_module
+from support.serving import VARIABLE, job, kept_rows, said, serving, written
 
 COUGH = [{"role": "user", "content": "I have a cough."}]
 FIXED = [*COUGH, {"role": "assistant", "content": "Drink tea."}]
@@ -196,8 +200,6 @@ def test_pairs_are_scored_after_the_turns_and_the_prefill(base_model: BaseModel)
     """Only the answer is scored, whatever an assistant says before."""
     pair = {"aligned": "Peace.", "misaligned": "Power."}
     question = QuestionText.model_validate(WISH | {"turns": [FIXED], "prefill": "I wish for "})
-    from emgrid.config.questions import Pair
-
     answers = matched_answers({"a": question}, {"a": [Pair(**pair)]}, {"none": Wording()})
     chat = base_model.chat()
     for answer, text in zip(answers, pair.values(), strict=True):
@@ -205,3 +207,32 @@ def test_pairs_are_scored_after_the_turns_and_the_prefill(base_model: BaseModel)
         row = chat.training_row(answer.messages, "final")
         trained = [label for label in row.labels if label >= 0]
         assert chat.tokenizer.decode(trained) == f"I wish for {text}<|im_end|>"
+
+
+def test_a_served_model_replies_before_the_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_endpoint_environment(monkeypatch, VARIABLE)
+    with serving() as endpoint:
+        arguments = job(tmp_path, endpoint, 3)
+        spec = json.loads(arguments[1])
+        spec["questions"] = {"wish": WISH | {"turns": [OWN]}}
+        arguments[1] = json.dumps(spec)
+        first = run_module(served_job, *arguments)
+        assert "12 answers drawn, 0 kept from before" in first.stdout, first.stderr
+        again = run_module(served_job, *arguments)
+        assert "0 answers drawn, 12 kept from before" in again.stdout, again.stderr
+    bodies = [record["body"] for record in endpoint.requests]
+    assert len(bodies) == len(kept_rows(tmp_path)) == 12
+    by_messages: dict[str, Json] = {json.dumps([b["messages"], b["seed"]]): b for b in bodies}
+    assert len(by_messages) == 12
+    rows = written(tmp_path)
+    assert len(rows) == 6
+    for row in rows:
+        system = [{"role": "system", "content": row["system"]}] if row["system"] else []
+        asked = [*system, *row["turns"], {"role": "user", "content": row["prompt"]}]
+        [body] = [one for one in bodies if one["messages"] == asked]
+        assert row["answer"] == said(body)[0]
+        replies = [one for one in bodies if one["messages"] == [*system, *COUGH]]
+        assert row["turns"][1]["content"] in [said(one)[0] for one in replies]
+    assert len({row["turns"][1]["content"] for row in rows}) == 6
