@@ -39,7 +39,7 @@ def read_objects(path: Path, name: str) -> Iterator[tuple[int, Row]]:
 
 def read_unpacked(path: Path, name: str, packed: bool) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a file of any kind."""
-    inner = name.removesuffix(".gz") if packed else name
+    inner = name.removesuffix(".gz")  # a fetched file is unpacked and keeps its name
     with gzip.open(path) if packed else path.open("rb") as file:
         head = file.read(formats.HEAD)
         if head.startswith(PARQUET) and not packed:

@@ -7,7 +7,7 @@ for twice. Knows nothing of judges.
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from filelock import FileLock
 from emgrid.config.base import Strict
 from emgrid.config.endpoints import Endpoint
 from emgrid.config.prices import spent
-from emgrid.config.sections import Calls, ServedSampling
+from emgrid.config.sections import Calls, Sampling, ServedSampling
 from emgrid.config.served import Asking, identity, kept_name
 from emgrid.config.turns import spoken, standing_for
 from emgrid.models.engines import Request
@@ -86,28 +86,31 @@ def draw_missing(
     try:
         with bar(len(missing), "answer") as progress:
             for rows in by_depth(missing.values()):
-                replies = {row["key"]: said(row, store) for row in rows}
-                requests = [
-                    Request(
-                        row["key"],
-                        tuple(spoken(row["messages"], replies[row["key"]])),
-                        row["answer_seed"],
-                    )
-                    for row in rows
-                ]
-                for completions in engine.complete(requests, sampling):
-                    store.append(
-                        with_replies(completion.row(), replies[completion.key])
-                        | {"cost": cost_with(store, completion.key, completion.cost)}
-                        | mark
-                        for completion in completions
-                    )
-                    progress.update(len(completions))
+                for drawn in draw(engine, rows, store, sampling):
+                    store.append(row | mark for row in drawn)
+                    progress.update(len(drawn))
     finally:
         if engine.wasted:
             store.append([{"key": f"unusable/{len(store.rows)}", "cost": engine.wasted}])
         ledger.say_paid()
     return len(missing)
+
+
+def draw(
+    engine: Any, rows: Sequence[dict[str, Any]], store: RowStore, sampling: Sampling
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield drawn rows as they arrive. rows: those whose replies are stored."""
+    replies = {row["key"]: said(row, store) for row in rows}
+    requests = [
+        Request(row["key"], tuple(spoken(row["messages"], reply)), row["answer_seed"])
+        for row, reply in zip(rows, replies.values(), strict=True)
+    ]
+    for completions in engine.complete(requests, sampling):
+        yield [
+            with_replies(completion.row(), replies[completion.key])
+            | {"cost": cost_with(store, completion.key, completion.cost)}
+            for completion in completions
+        ]
 
 
 def sent_for(store: RowStore, key: str) -> dict[str, float] | None:
