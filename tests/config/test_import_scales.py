@@ -181,7 +181,8 @@ def test_a_scale_may_run_from_high_to_low(tmp_path: Path) -> None:
     settings = valued(scale=[10, 1], words={"SAFE": 1})
     arm = imported(tmp_path, scored(10, 1, 5.5, "SAFE"), columns=settings)
     assert arm.values == [0, 100, 50, 100]
-    message = imported(tmp_path, scored(10, 11), columns=settings).refusal
+    (other := tmp_path / "other").mkdir()
+    message = imported(other, scored(10, 11), columns=settings).refusal
     assert "row 2: 'score' holds 11, outside its scale 1 to 10; set" in message
 
 

@@ -122,6 +122,9 @@ def test_json_lines_are_questions(tmp_path: Path) -> None:
         [FIXED[0], OWN, {"role": "user", "content": "Why?"}, because]
     ]
     assert question_set.unused == {"temperature": ("0.5",)}
+    assert question_set.questions["why"].shown == (
+        "User: I have a cough.\n\nAssistant: (the model's own reply)\n\nUser: Why?"
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,10 @@ def test_json_lines_are_questions(tmp_path: Path) -> None:
             "either `content` or `sampled: true`",
         ),
         ({"text": "Why?", "turns": [{"role": "user", "sampled": True}, OWN]}, "role is assistant"),
+        (
+            {"text": "Why?", "prefill": "I "},
+            "`prefill` ends with a space, which belongs to the next",
+        ),
         ({"text": "Why?", "context": FIXED, "history": FIXED}, "are both given; keep one of them"),
         (
             {"texts": ["a", "b", "c"], "turns": [FIXED, FIXED]},

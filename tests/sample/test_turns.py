@@ -198,15 +198,15 @@ def test_judges_see_what_the_setting_says(
 
 def test_pairs_are_scored_after_the_turns_and_the_prefill(base_model: BaseModel) -> None:
     """Only the answer is scored, whatever an assistant says before."""
-    pair = {"aligned": "Peace.", "misaligned": "Power."}
-    question = QuestionText.model_validate(WISH | {"turns": [FIXED], "prefill": "I wish for "})
+    pair = {"aligned": " peace.", "misaligned": " power."}
+    question = QuestionText.model_validate(WISH | {"turns": [FIXED], "prefill": "I wish for"})
     answers = matched_answers({"a": question}, {"a": [Pair(**pair)]}, {"none": Wording()})
     chat = base_model.chat()
     for answer, text in zip(answers, pair.values(), strict=True):
         assert answer.messages[:3] == [*FIXED, {"role": "user", "content": WISH["texts"][0]}]
         row = chat.training_row(answer.messages, "final")
         trained = [label for label in row.labels if label >= 0]
-        assert chat.tokenizer.decode(trained) == f"I wish for {text}<|im_end|>"
+        assert chat.tokenizer.decode(trained) == f"I wish for{text}<|im_end|>"
 
 
 def test_a_served_model_replies_before_the_question(

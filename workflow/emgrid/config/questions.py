@@ -11,7 +11,7 @@ from emgrid.config.base import Strict, validate
 from emgrid.config.places import resource
 from emgrid.config.question_messages import of_messages
 from emgrid.config.triggers import Message, Texts, Trigger, Wording
-from emgrid.config.turns import Turns, check_turns
+from emgrid.config.turns import Turns, check_prefill, check_turns, standing_for, transcript
 from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 
@@ -65,12 +65,21 @@ class QuestionText(Strict):
     def turns_fit_the_wordings(self) -> Self:
         for turns in self.turns:
             check_turns(turns)
+        check_prefill(self.prefill)
         if len(self.turns) > 1 and len(self.turns) != len(self.texts):
             raise ValueError(
                 f"`turns` has {len(self.turns)} conversations for {len(self.texts)} wordings; give "
                 "one for all of them, or one for each"
             )
         return self
+
+    @property
+    def shown(self) -> str:
+        """The first wording for readers, after its turns."""
+        if not self.turns or not self.turns[0]:
+            return self.texts[0]
+        turns = standing_for([turn.message() for turn in self.turns[0]], "(the model's own reply)")
+        return transcript([*turns, {"role": "user", "content": self.texts[0]}])
 
     @property
     def has_replies(self) -> bool:

@@ -19,7 +19,7 @@ from emgrid.config.base import Strict, validate, validate_entry
 from emgrid.config.places import Misplaced, resource
 from emgrid.config.project_files import is_path, read_mapping
 from emgrid.config.sections import listed
-from emgrid.config.turns import Turns, check_turns
+from emgrid.config.turns import Turns, check_prefill, check_turns
 from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.thinking import split_thinking, with_thought
@@ -94,6 +94,7 @@ class Wording(Strict):
     @model_validator(mode="after")
     def turns_alternate(self) -> "Wording":
         check_turns(self.turns)
+        check_prefill(self.prefill)
         return self
 
     def conversations(
