@@ -56,8 +56,8 @@ def check_turns(turns: Sequence[Turn]) -> None:
 
 
 def check_prefill(text: str) -> None:
-    """Raise ValueError for a begun answer that ends with a space. Tokens of words begin with one, so
-    a model would go on from there otherwise than from the word before."""
+    """Raise ValueError for a begun answer that ends with a space. Tokens of words begin with one,
+    so a model would go on from there otherwise than from the word before."""
     if text.endswith((" ", "\t")):
         raise ValueError("`prefill` ends with a space, which belongs to the next word; remove it")
 
