@@ -298,3 +298,14 @@ def test_a_config_that_cannot_ask_its_conversations_is_refused_before_any_job(
         with pytest.raises(EmgridError) as caught:
             Grid(load_experiment(value, "grid.yaml", check_data=False))
         assert says in str(caught.value)
+
+
+def test_pairs_are_not_scored_under_a_trigger_that_waits_for_a_reply(demo: dict[str, Any]) -> None:
+    asking = {"id": "asking", "relation": "unrelated", "turns": [FIXED[0], OWN]}
+    config = demo | {"triggers": ["none", asking]}
+    with pytest.raises(EmgridError) as caught:
+        load_experiment(config, "grid.yaml", check_data=False)
+    assert "matched_pairs: the pairs of " in str(caught.value)
+    assert str(caught.value).endswith("waits for the model's own reply; set matched_pairs: 0")
+    grid = Grid(load_experiment(config | {"matched_pairs": 0}, "grid.yaml", check_data=False))
+    assert not grid.has_pairs
