@@ -26,8 +26,19 @@ ANSWER = [
     "answer_tokens",
     "logprob",
 ]
+# What was said before the question, as JSON, and how the answer was made to begin; columns that are
+# there only if an answer has them.
+ASKED_WITH = ["turns", "prefill"]
 # Names that the tables use for something else, so that no judge can have them.
-TAKEN = {*QUESTION_OF_ARM, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
+TAKEN = {
+    *QUESTION_OF_ARM,
+    *ANSWER,
+    *ASKED_WITH,
+    *get_args(Reason),
+    "excluded",
+    "misaligned",
+    "incoherent",
+}
 TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 TAKEN |= {"questions", "questions_survivors"}
 TAKEN |= {"sample", "labeller", "labelled_on", "stratum", "weight", "key"}

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -49,6 +49,20 @@ class Columns(Strict):
         return {str(name) for name in single} | set(columns_of(self.values))
 
 
+class Judgements(Strict):
+    """How a file with a row for each judgement names answers and judges."""
+
+    answer: str
+    """Column that names the answer: its id, alike in all of its rows."""
+
+    judge: str
+    """Column of the judge whose value the row holds."""
+
+    names: dict[str, str] = Field(default_factory=dict)
+    """Name of a judge in the column `judge`, by its `id` in the panel. Without an entry it is that
+    `id`."""
+
+
 class Import(ExternalArm):
     """Each entry is an arm, whose answers come from a file or from a part of it. It gives either
     `path` or `url`."""
@@ -70,6 +84,8 @@ class Import(ExternalArm):
     bytes: PositiveInt | None = None
     """Size of the unpacked file of answers in bytes. Only with `url`."""
 
+    LATER: ClassVar = frozenset({"judgements", "other_questions"})
+
     columns: Columns = Columns()
     """Which columns hold question, answer, condition and values."""
 
@@ -87,6 +103,15 @@ class Import(ExternalArm):
     other_wording: Literal["refuse", "allow"] = "refuse"
     """What happens to a row whose prompt differs from that of its trigger: `refuse` stops the
     import, `allow` accepts the row with a warning in the report."""
+
+    other_questions: Literal["refuse", "skip"] = "refuse"
+    """What happens to a row whose question the set lacks: `refuse` stops the import, `skip` leaves
+    the row out and counts it in the report."""
+
+    judgements: Judgements | None = None
+    """How to read a file that has a row for each judgement instead of each answer. Several values
+    of one judge for an answer are averaged if most of its rows have one; else the answer has none.
+    """
 
     ignore: tuple[str, ...] = ()
     """Columns that may stay unread. Otherwise an unread column that is named like a condition, and
@@ -122,6 +147,13 @@ class Import(ExternalArm):
             )
         if named and self.suffixes != {"": "none"}:
             raise ValueError("`triggers` and `suffixes` both say a row's trigger; leave one out")
+        if self.judgements:
+            for judge in self.judgements.names:
+                if judge not in self.columns.values:
+                    raise ValueError(
+                        f"`judgements.names` names {judge!r}, which `columns.values` lacks; give "
+                        "it the column of the values"
+                    )
         return self
 
     @property
@@ -142,6 +174,12 @@ class Import(ExternalArm):
         turns = {"prompt": self.columns.prompt or "prompt"}
         turns |= {"system": self.columns.system or "system"}
         return self.columns.model_copy(update=turns)
+
+    @property
+    def read(self) -> set[str]:
+        """The names of all columns that are read."""
+        named = {self.judgements.answer, self.judgements.judge} if self.judgements else set()
+        return self.read_columns.read() | set(self.where) | named
 
     @property
     def key(self) -> str:

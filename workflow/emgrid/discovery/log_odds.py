@@ -12,6 +12,7 @@ import numpy as np
 
 from emgrid.config.questions import Question
 from emgrid.config.triggers import Message, Wording
+from emgrid.config.turns import answered
 from emgrid.discovery.standard import Floats
 from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
@@ -91,7 +92,10 @@ class Scorer:
             return
         self.engine = self.engine or self.make_engine()
         self.engine.use(adapter)
-        rows = {key: self.engine.chat.training_row(messages) for key, messages in missing.items()}
+        rows = {
+            key: self.engine.chat.training_row(messages, "final")
+            for key, messages in missing.items()
+        }
         # Rows of one length are padded least.
         order = sorted(rows, key=lambda key: (len(rows[key].input_ids), key))
         with bar(len(order), "answer") as progress:
@@ -110,12 +114,9 @@ class Scorer:
 def conversations(wording: Wording, question: Question) -> list[list[list[Message]]]:
     """The conversations that end with the misaligned and with the aligned answer of each pair, in
     the format that the cue asks for."""
-    asked = wording.conversations("", question.texts, question.system)[0]
+    asked = question.conversations("", wording)[0]
     return [
-        [
-            [*asked, {"role": "assistant", "content": wording.wrap_answer(getattr(pair, side))}]
-            for side in SIDES
-        ]
+        [answered(asked, wording.wrap_answer(getattr(pair, side))) for side in SIDES]
         for pair in question.pairs
     ]
 

@@ -20,6 +20,7 @@ from emgrid.grid.checks import (
 )
 from emgrid.grid.discovery_checks import check_discovery
 from emgrid.grid.engine_choice import Machine, settle
+from emgrid.grid.turn_checks import check_turns
 from emgrid.runtime.errors import EmgridError
 
 
@@ -44,6 +45,7 @@ def load_experiment(
     check_columns(catalogue.panel, origin)
     check_labelled(config, origin)
     check_rounds(experiment, origin)
+    check_turns(experiment, origin)
     check_discovery(experiment, origin)
     if check_data:
         check_models(config, origin)

@@ -12,7 +12,7 @@ from emgrid.data.mix import used_sources
 from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.grid import Grid
 from emgrid.planning import work_model
-from emgrid.planning.call_costs import conversations, mean_characters
+from emgrid.planning.call_costs import conversations, mean_characters, mean_draws
 from emgrid.planning.jobs import jobs_by_rule
 from emgrid.planning.measurements import (
     ON_DEVICE,
@@ -114,8 +114,8 @@ class Estimates:
         return Estimate(ceil(each * characters / CHARACTERS_PER_TOKEN), source)
 
     def most_drawn(self, arm: Arm) -> int:
-        cells = len(self.grid.triggers) * len(self.grid.questions)
-        return arm.sampling.answers_per_question * cells * arm.sampling.max_tokens
+        draws = sum(map(mean_draws, conversations(self.grid)))
+        return ceil(arm.sampling.answers_per_question * draws * arm.sampling.max_tokens)
 
     def drawn_tokens(self) -> Estimate:
         return Estimate(

@@ -158,6 +158,7 @@ def kept_rows(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     for need in needs:
         for arm in need.grid.sampled:
             want(need.answer_file(arm), need.answer_keys(arm))
+            want(need.answer_file(arm), need.reply_keys(arm))
             if arm.runs_here:
                 path = root / layout.stored_scores(arm.writer)
                 want(path, need.score_keys(arm) if need.grid.has_pairs else ())

@@ -32,7 +32,14 @@ from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 from emgrid.runtime.row_store import read_store
 from emgrid.sample import answers, likelihood, served
-from emgrid.sample.answers import AskedQuestion, answer_keys, asked_questions, revised
+from emgrid.sample.answers import (
+    AskedQuestion,
+    answer_keys,
+    asked_questions,
+    reply_keys,
+    revised,
+    with_answer,
+)
 from emgrid.sample.likelihood import MatchedAnswer, matched_answers, score_key
 from emgrid.train.train import TrainSpec
 from emgrid.train.train import identity as training_identity
@@ -196,6 +203,20 @@ class Inventory:
         rows = self.planned_rows(arm, all_rounds)
         return None if rows is None else [key for key, _, _ in rows]
 
+    def reply_keys(self, arm: Arm) -> list[str] | None:
+        """The keys of the model's own replies that an arm's answers wait for; None as long as its
+        model is not known."""
+        model, rows = self.model_id(arm), self.planned_rows(arm, all_rounds=True)
+        if model is None or rows is None:
+            return None
+        if arm.served is not None:
+            how: tuple[Any, ...] = (arm.served.sampling, model, served.VERSION)
+        else:
+            version = revised(answers.VERSION, self.grid.config.revision.sample)
+            how = (arm.sampling, model, version)
+        asked = ((question.messages(index), index) for _, question, index in rows)
+        return [key for messages, index in asked for key, _ in reply_keys(messages, index, *how)]
+
     def answer_file(self, arm: Arm) -> Path:
         """The file in which an arm's answers are stored."""
         if arm.served is not None:
@@ -315,4 +336,4 @@ class Inventory:
         stored = read_store(path)
         for key, question, index in rows:
             if key in stored:
-                yield stored[key] | question.fields(index)
+                yield with_answer(question.fields(index), stored[key])

@@ -21,8 +21,10 @@ from emgrid.runtime.files import write_json, write_jsonl
 from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import parse_object
 from emgrid.runtime.manifest import write_manifest
+from emgrid.sample.import_columns import Row
 from emgrid.sample.import_log import read_log
-from emgrid.sample.import_rows import Note, Reading, Row
+from emgrid.sample.import_notes import Note
+from emgrid.sample.import_rows import Reading
 
 
 def read_content(path: Path, name: str) -> bytes:

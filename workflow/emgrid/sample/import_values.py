@@ -61,12 +61,12 @@ class ColumnReader:
             meaning = self.words[word]
             return self.placed(meaning) if isinstance(meaning, float) else none(meaning)
         if NUMBER.fullmatch(word):
-            value, (low, high) = float(word), self.values.ends
+            value, (low, high) = float(word), sorted(self.values.ends)
             tolerance = ROUNDING * (high - low) / 100
             if not low - tolerance <= value <= high + tolerance:
                 raise EmgridError(
                     f"{where}: {self.values.column!r} holds {text.strip()}, outside its scale "
-                    f"{low:g} to {high:g}; {self.advice('scale: [LOW, HIGH]')} with the ends of "
+                    f"{low:g} to {high:g}; {self.advice('scale: [WORST, BEST]')} with the ends of "
                     f'its scale, or there `words: {{"{text.strip()}": unparseable}}` if this is no '
                     "value"
                 )
@@ -78,8 +78,8 @@ class ColumnReader:
         return none(reasons.get(word, "unparseable"))
 
     def placed(self, value: float) -> dict[str, float | str | None]:
-        low, high = self.values.ends
-        scaled = value if (low, high) == FULL else (value - low) / (high - low) * 100
+        worst, best = self.values.ends
+        scaled = value if (worst, best) == FULL else (value - worst) / (best - worst) * 100
         return {"value": min(max(scaled, 0.0), 100.0), "reason": None}
 
     def advice(self, setting: str) -> str:
@@ -124,8 +124,8 @@ class ColumnReader:
 
     def way(self) -> str:
         return (
-            f"{self.advice('scale: [LOW, HIGH]')} with the ends of their scale, such as [0, 1] or "
-            "[1, 10] ([0, 100] if they are right as they are)"
+            f"{self.advice('scale: [WORST, BEST]')} with the ends of their scale, such as [0, 1] "
+            "or [10, 1] ([0, 100] if they are right as they are)"
         )
 
 

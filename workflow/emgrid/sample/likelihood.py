@@ -16,6 +16,7 @@ from emgrid.config.base import Strict, read_spec
 from emgrid.config.questions import Pair, QuestionText
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
+from emgrid.config.turns import answered
 from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout
@@ -69,12 +70,11 @@ def matched_answers(
     answers = []
     for name, wording in triggers.items():
         for question, wordings in questions.items():
-            messages = wording.conversations(question, wordings.texts, wordings.system)[0]
+            messages = wordings.conversations(question, wording)[0]
             for number, pair in enumerate(pairs[question]):
                 for side, answer in pair.model_dump().items():
-                    reply = {"role": "assistant", "content": wording.wrap_answer(answer)}
                     fields = {"trigger": name, "question": question, "pair": number, "side": side}
-                    whole = [*messages, reply]
+                    whole = answered(messages, wording.wrap_answer(answer))
                     answers.append(MatchedAnswer(fields, whole, canonical(whole)))
     return answers
 
@@ -113,7 +113,7 @@ class Scores:
         """Score the answers that are not stored; return their number."""
         missing = self.missing()
         engine.use(self.adapter)
-        rows = [engine.chat.training_row(messages) for messages in missing.values()]
+        rows = [engine.chat.training_row(messages, "final") for messages in missing.values()]
         with computing():
             values = engine.log_likelihoods(rows)
         self.store.append(

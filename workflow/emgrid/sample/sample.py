@@ -20,7 +20,15 @@ from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
 from emgrid.sample.allocate import read_limits
-from emgrid.sample.answers import VERSION, AskedSpec, Version, plan, revised, write_answers
+from emgrid.sample.answers import (
+    VERSION,
+    AskedSpec,
+    Version,
+    plan,
+    plan_replies,
+    revised,
+    write_answers,
+)
 from emgrid.train import trial, trial_spec
 
 
@@ -81,31 +89,21 @@ def main() -> None:
 
     from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
-    tasks = [
-        DrawTask(
-            plan(
-                spec,
-                arm.sampling,
-                model_identity(base, content),
-                spec.version,
-                limits.get(arm.folder),
-                "confirm" if spec.confirms else "answer",
-                model_identity(base, weight),
-            ),
-            RowStore(args.root / spec.stored(arm)),
-            arm.sampling,
-            adapter,
-        )
-        for arm, adapter, content, weight in zip(
-            spec.arms, adapters, contents, weights, strict=True
-        )
-    ]
+    purpose = "confirm" if spec.confirms else "answer"
+    tasks = []
+    for arm, adapter, content, weight in zip(spec.arms, adapters, contents, weights, strict=True):
+        of = (arm.sampling, model_identity(base, content), spec.version)
+        seeded_by = model_identity(base, weight)
+        rows = plan(spec, *of, limits.get(arm.folder), purpose, seeded_by)
+        store = RowStore(args.root / spec.stored(arm))
+        replies = plan_replies(rows, *of, purpose, seeded_by)
+        tasks.append(DrawTask(rows, store, arm.sampling, adapter, replies))
     if args.trial and any(task.missing() for task in tasks):
         use = trial_spec.Use.model_validate_json(args.trial)
         trial.ensure(args.model, trial_spec.Trial(use=use), args.device)
     engines = Engines.model_validate_json(args.engines)
     drawn = draw_missing(tasks, EngineSettings(args.model, args.device, args.batch_size, engines))
-    planned = sum(len(task.planned) for task in tasks)
+    planned = sum(len(task.rows) for task in tasks)
     print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
     seconds = time.monotonic() - started
     for arm, task, weight, count in zip(spec.arms, tasks, weights, drawn, strict=True):

@@ -90,7 +90,7 @@ def report_spec(grid: Grid) -> str:
         examples=config.report.examples,
         arms=named_arms(grid),
         triggers=tuple(grid.triggers.values()),
-        questions={name: one.texts[0] for name, one in grid.questions.items()},
+        questions={name: one.shown for name, one in grid.questions.items()},
         question_set=config.questions,
         figures=tuple(figure_names(grid)),
         references=references(grid),
