@@ -1,6 +1,6 @@
 """The spec of the tables, and the columns that they share."""
 
-from typing import get_args
+from typing import ClassVar, get_args
 
 from pydantic import Field
 
@@ -37,8 +37,11 @@ class ArmSpec(Strict):
     """An arm of the grid, one per seed.
 
     source: the file that it was imported from. served: the model and the endpoint that it was
-    sampled from. undiluted: the intervention that the arm is compared with.
+    sampled from. undiluted: the intervention that the arm is compared with. adapter: the folder of
+    the adapter trained elsewhere that it begins with. adapter_from: where that comes from.
     """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"adapter", "adapter_from"})
 
     base: str
     intervention: str
@@ -50,6 +53,8 @@ class ArmSpec(Strict):
     served: str | None = None
     folder: str
     undiluted: str | None
+    adapter: str | None = None
+    adapter_from: str | None = None
 
 
 class AggregateSpec(Strict):

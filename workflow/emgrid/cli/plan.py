@@ -47,8 +47,8 @@ def planned(grid: Grid) -> dict[str, Any]:
 
     published = grid.config.published
     following = count(grid, published.interventions, published.triggers) if published else None
-    served = [arm.intervention for arm in grid.config.served]
-    names = dict.fromkeys([*grid.config.interventions, *served])
+    others = [arm.intervention for arm in (*grid.config.adapters, *grid.config.served)]
+    names = dict.fromkeys([*grid.config.interventions, *others])
     return {
         "name": grid.config.name,
         "interventions": {name: asdict(count(grid, [name])) for name in names},

@@ -13,9 +13,9 @@ import numpy as np
 from emgrid.config.questions import Question
 from emgrid.config.triggers import Message, Wording
 from emgrid.discovery.standard import Floats
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.runtime import layout
-from emgrid.runtime.files import canonical, file_digest
+from emgrid.runtime.files import canonical
 from emgrid.runtime.progress_bar import bar
 from emgrid.runtime.row_store import RowStore, read_store
 from emgrid.runtime.timing import computing
@@ -49,7 +49,7 @@ class Scorer:
     ) -> Floats:
         """log p(misaligned) - log p(aligned) in nats, the mean over a question's pairs, under a
         model with this adapter. Shape (wordings, questions)."""
-        content = file_digest(adapter / layout.WEIGHTS) if adapter else None
+        content = adapter_files.identity(adapter)
         model = model_identity(self.base, content)
         keys: list[list[list[tuple[str, str]]]] = []
         wanted: dict[str, list[Message]] = {}

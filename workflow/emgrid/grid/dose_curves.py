@@ -44,7 +44,8 @@ def rows_series(arms: Iterable[Arm]) -> tuple[Series, ...]:
         label = arm.settings.label or family.replace("_", " ")
         members = families.setdefault((arm.base, family, arm.ratio), (label, {}))[1]
         members[rows] = name_of(arm)
-        before = by_adapter.get((arm.stages[-2].adapter_folder, arm.ratio))
+        earlier = [*([arm.start] if arm.start else []), *arm.stages][-2]
+        before = by_adapter.get((earlier.adapter_folder, arm.ratio))
         if before is not None:
             members.setdefault(0, before)
     return curves(families)

@@ -9,6 +9,7 @@ from emgrid.config.checks import check_names
 from emgrid.config.config import Config
 from emgrid.config.judges import Judge
 from emgrid.config.places import Origin, origin_of
+from emgrid.grid.adapter_checks import check_adapters, check_starts
 from emgrid.grid.checks import (
     check_columns,
     check_correction,
@@ -39,12 +40,14 @@ def load_experiment(
     catalogue = read_catalogue(config, origin)
     experiment = Experiment(with_columns(config, catalogue.panel), catalogue)
     check_names(experiment, origin)
+    check_starts(config, origin)
     check_columns(catalogue.panel, origin)
     check_labelled(config, origin)
     check_rounds(experiment, origin)
     check_discovery(experiment, origin)
     if check_data:
         check_models(config, origin)
+        check_adapters(config, origin)
         check_rows(experiment, origin)
         check_correction(experiment, origin)
     return Experiment(ordered(experiment.config, catalogue.triggers), catalogue, chosen)

@@ -77,12 +77,16 @@ class ChatFormat:
         if when is not None:
             switch["strftime_now"] = when.strftime
         text: str = self.tokenizer.apply_chat_template(
-            fold_system_prompt(messages) if self.folds else messages,
+            self.folded(messages),
             tokenize=False,
             add_generation_prompt=answer_follows,
             **switch,
         )
         return text
+
+    def folded(self, messages: list[Message]) -> list[Message]:
+        """The conversation as the template gets it."""
+        return fold_system_prompt(messages) if self.folds else messages
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -47,7 +47,7 @@ def package_folder(package: str) -> Path:
 def fetch(entry: BaseModelEntry, folder: Path, name: str) -> Path:
     """Return a folder that transformers can load; a GGUF file is converted into `folder`."""
     if entry.hub is not None:
-        snapshot = download(entry.hub, str(entry.revision), name)
+        snapshot = download(entry.hub, str(entry.revision), f"model {name}")
         refuse_unusable(snapshot, entry.hub)
         return snapshot
     converted(package_folder(str(entry.package)), str(entry.gguf), folder, name)

@@ -203,7 +203,8 @@ class Estimates:
     def disk(self) -> dict[str, Estimate]:
         """Estimated bytes, by kind of file."""
         models = self.measurements.parameters
-        bases = [models.get(name) for name in self.grid.config.base_models]
+        names = [*self.grid.config.base_models, *(one.base for one in self.grid.config.adapters)]
+        bases = [models.get(name) for name in dict.fromkeys(names)]
         model_bytes = None if None in bases else sum(2 * (parameters or 0) for parameters in bases)
         estimates = {"base models": Estimate(model_bytes, "2 bytes per parameter")}
         adapters = [

@@ -27,6 +27,7 @@ STORED_JUDGEMENTS = "rows/judgements"
 STORED_SERVED = "rows/served"
 
 MODELS = "assets/models"
+ADAPTERS = "assets/adapters"  # trained elsewhere
 TABLES = "tables"
 FIGURES = "figures"
 TRANSCRIPTS = "transcripts"
@@ -76,6 +77,12 @@ def model_record(base: str) -> str:
 def prompts_record(base: str) -> str:
     """What the check of a base model's prompts found."""
     return f"{MODELS}/{base}/prompts.json"
+
+
+def imported_adapter(key: str) -> str:
+    """The folder of an adapter that was trained elsewhere. Holds what a stage's folder holds: the
+    adapter, its hash and provenance.json."""
+    return f"{ADAPTERS}/{key}"
 
 
 def source_file(dataset: str) -> str:

@@ -20,6 +20,7 @@ class Rule:
 
 RULES = {
     "model": Rule("model", "models.prepare"),
+    "import_adapter": Rule("model", "models.import_adapter"),
     "fetch": Rule("fetch", "data.fetch"),
     "dataset": Rule("dataset", "data.convert"),
     "generate": Rule("generate", "data.generate", gpu=True, batch="generate"),

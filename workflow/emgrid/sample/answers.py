@@ -117,9 +117,12 @@ def plan(
     version: Version = VERSION,
     limits: Limits | None = None,
     purpose: str = "answer",
+    seeded_by: str | None = None,
 ) -> list[dict[str, Any]]:
     """All answers of an arm, as rows that lack only what is drawn. limits: the questions of
-    this round. purpose: answers for another purpose are drawn with other seeds."""
+    this round. purpose: answers for another purpose are drawn with other seeds. seeded_by: what
+    seeds are made of in place of model_id, so that an imported adapter gives the answers that it
+    gives in the grid where it was trained."""
     questions = asked_questions(spec.questions, spec.triggers, limits)
     rows = []
     for key, question, index in answer_keys(questions, sampling, model_id, version):
@@ -129,7 +132,7 @@ def plan(
                 "key": key,
                 **question.fields(index),
                 "messages": messages,
-                "answer_seed": derive_seed(purpose, model_id, digest(messages), index),
+                "answer_seed": derive_seed(purpose, seeded_by or model_id, digest(messages), index),
             }
         )
     return rows

@@ -16,9 +16,10 @@ from emgrid.config.base import Strict, read_spec
 from emgrid.config.questions import Pair, QuestionText
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout
-from emgrid.runtime.files import canonical, content_key, file_digest, write_jsonl
+from emgrid.runtime.files import canonical, content_key, write_jsonl
 from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
@@ -97,7 +98,7 @@ class Scores:
     def __init__(self, spec: LikelihoodSpec, arm: ScoredArm, base: BaseModel, root: Path) -> None:
         self.arm = arm
         self.adapter = root / arm.adapter if arm.adapter else None
-        content = file_digest(self.adapter / layout.WEIGHTS) if self.adapter else None
+        content = adapter_files.identity(self.adapter)
         version, model_id = revised(VERSION, spec.revision), model_identity(base, content)
         self.planned = [
             (score_key(version, model_id, arm.precision, answer.text), answer)

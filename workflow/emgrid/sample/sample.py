@@ -11,9 +11,10 @@ from pathlib import Path
 from emgrid.config.base import Strict, read_spec
 from emgrid.config.sections import Engines, Sampling
 from emgrid.config.triggers import read_wordings
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout, provenance
-from emgrid.runtime.files import file_digest, write_json
+from emgrid.runtime.files import write_json
 from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
@@ -75,7 +76,8 @@ def main() -> None:
     base = BaseModel.read(args.model)
     limits = read_limits(args.allocation)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
-    contents = [file_digest(folder / layout.WEIGHTS) if folder else None for folder in adapters]
+    contents = [adapter_files.identity(folder) for folder in adapters]
+    weights = [adapter_files.weights_digest(folder) if folder else None for folder in adapters]
 
     from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
@@ -88,12 +90,15 @@ def main() -> None:
                 spec.version,
                 limits.get(arm.folder),
                 "confirm" if spec.confirms else "answer",
+                model_identity(base, weight),
             ),
             RowStore(args.root / spec.stored(arm)),
             arm.sampling,
             adapter,
         )
-        for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
+        for arm, adapter, content, weight in zip(
+            spec.arms, adapters, contents, weights, strict=True
+        )
     ]
     if args.trial and any(task.missing() for task in tasks):
         use = trial_spec.Use.model_validate_json(args.trial)
@@ -103,7 +108,7 @@ def main() -> None:
     planned = sum(len(task.planned) for task in tasks)
     print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
     seconds = time.monotonic() - started
-    for arm, task, content, count in zip(spec.arms, tasks, contents, drawn, strict=True):
+    for arm, task, weight, count in zip(spec.arms, tasks, weights, drawn, strict=True):
         folder = args.root / arm.folder / "answers"
         write_answers(list(task.planned), task.store, folder)
         write_json(
@@ -114,7 +119,7 @@ def main() -> None:
                 "spec": spec.model_dump(mode="json", exclude={"arms"})
                 | {"sampling": arm.sampling.model_dump(mode="json")},
                 "base_revision": base.revision,
-                "adapter_sha256": content,
+                "adapter_sha256": weight,
                 "answers": len(task.planned),
                 "drawn": count,
                 "arms_of_job": len(spec.arms),
