@@ -105,4 +105,6 @@ def alternatives(output: ModelOutput) -> list[tuple[str, float]]:
     if not logprobs or not logprobs.content:
         return []
     first = logprobs.content[0]
-    return [(entry.token, entry.logprob) for entry in first.top_logprobs or [first]]
+    if not first.top_logprobs:
+        return [(first.token, first.logprob)]
+    return [(entry.token, entry.logprob) for entry in first.top_logprobs]

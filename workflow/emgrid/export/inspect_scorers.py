@@ -4,7 +4,7 @@ A judge's score is its value from 0 to 100, or unscored with the reason. Two sco
 their means by trigger are the grid's rates over all answers and among survivors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from emgrid.runtime.thinking import split_thinking
 from emgrid.sample.import_log import said
 
 ROLE = "grader"
+Judging = Callable[[Item], Awaitable[Judgement]]
 
 
 def by_trigger() -> list[Metric]:
@@ -55,18 +56,31 @@ def score_of(judgement: Judgement) -> Score:
     return Score(value=judgement.value, explanation=judgement.reply, metadata=about or None)
 
 
-def judge_scorer(judge: ChatJudge | RuleJudge) -> Scorer:
-    """A scorer that is named like the judge. judge: with its rubric read in."""
+def by_rule(judge: RuleJudge) -> Judging:
+    rule = RuleScorer(judge)
 
+    async def judged(item: Item) -> Judgement:
+        return rule.judgement(item)
+
+    return judged
+
+
+def by_grader(judge: ChatJudge) -> Judging:
     @cache
     def grader() -> Grader:
         # Asked for in the run, where the roles are bound; the evaluated model never judges itself.
         return Grader(judge, get_model(role=ROLE, required=True))
 
     async def judged(item: Item) -> Judgement:
-        if isinstance(judge, RuleJudge):
-            return RuleScorer(judge).judgement(item)
         return await grader().judgement(item)
+
+    return judged
+
+
+def judge_scorer(judge: ChatJudge | RuleJudge) -> Scorer:
+    """A scorer that is named like the judge. judge: with its rubric read in."""
+
+    judged = by_rule(judge) if isinstance(judge, RuleJudge) else by_grader(judge)
 
     @scorer(metrics=by_trigger(), name=judge.id)
     def judge_score() -> Scorer:
