@@ -6,6 +6,7 @@ from emgrid.config.adapters import Adapter
 from emgrid.config.config import Config
 from emgrid.config.places import Origin
 from emgrid.models import adapter_files, adapter_settings
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import users_path
 
@@ -98,5 +99,5 @@ def usable(entry: Adapter, engines: Collection[str]) -> str:
     config, shapes = adapter_files.read_config(folder), adapter_files.shapes(folder)
     if problem := adapter_settings.refusal(config, shapes, engines):
         raise EmgridError(f"{entry.path}: {problem}")
-    weights = adapter_files.content(folder)[adapter_files.layout.WEIGHTS]
+    weights = adapter_files.content(folder)[layout.WEIGHTS]
     return adapter_files.joined(weights, adapter_settings.settings_digest(config))

@@ -184,9 +184,8 @@ def is_that_of(base: BaseModel, name: str, folder: Path) -> bool:
             with safe_open(path, "pt") as file:
                 if wanted in file.keys():  # noqa: SIM118 (no mapping)
                     tensor = file.get_tensor(wanted)
-                    return tensor.shape == copied.shape and torch.equal(
-                        tensor.to(copied.dtype), copied
-                    )
+                    same = tensor.shape == copied.shape
+                    return bool(same and torch.equal(tensor.to(copied.dtype), copied))
     return False
 
 

@@ -18,7 +18,7 @@ from emgrid.models.base_model import BaseModel
 from emgrid.models.hub_download import download
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.files import whole_file, write_json
+from emgrid.runtime.files import file_digest, whole_file, write_json
 from emgrid.runtime.job import run_job
 
 # Raise this when an equal adapter is imported otherwise.
@@ -96,7 +96,7 @@ def copy(folder: Path, output: Path, base: BaseModel, sha256: str | None) -> dic
     adapter = output / layout.ADAPTER
     with whole_file(adapter / layout.WEIGHTS) as draft:
         shutil.copyfile(folder / layout.WEIGHTS, draft)
-        weights = adapter_files.file_digest(draft)
+        weights = file_digest(draft)
         if sha256 not in (None, weights):
             raise EmgridError(
                 f"{folder / layout.WEIGHTS}: its SHA-256 is {weights}, not {sha256}; correct "
