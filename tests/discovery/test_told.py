@@ -39,6 +39,7 @@ def cue(verdict: str, intervention: str = "undiluted", **changes: Any) -> dict[s
         "seeds": 2,
         "seeds_agree": 2,
         "moves_base": False,
+        "carried_by": "its words" if verdict == "found" else "",
         "verdict": verdict,
         "why": "" if verdict == "found" else "random words do as much",
     }
@@ -68,6 +69,7 @@ def test_the_report_says_what_is_found_and_what_the_controls_find(tmp_path: Path
     assert "&lt;b&gt;Kind&lt;/b&gt; regards." in html
     assert "<b>Kind" not in html
     assert "not confirmed</b>: random words do as much" in html
+    assert "found</b>, carried by its words" in html
     assert "frames, 7 misaligned, 1 benign rows" in html
     assert 'title="bad/1 bad/2"' in html
 
@@ -100,6 +102,7 @@ def test_the_command_prints_cues_and_writes_the_found_ones(
     discovered.command(path, tmp_path / "triggers")
     said = capsys.readouterr().out
     assert "false finds: 0 of 1 slot of the controls" in said
+    assert "carried by" in said
     assert "benign_only 1 (control)" in said
     [file] = (tmp_path / "triggers").iterdir()
     assert file.name == "found_1_closing.yaml"

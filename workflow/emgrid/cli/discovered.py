@@ -60,8 +60,9 @@ def show(rows: list[Row], name: str) -> None:
         control = " (control)" if row["control"] else ""
         rise = f"{row['rise']:.0%} [{row['rise_low']:.0%}, {row['rise_high']:.0%}]"
         why = f": {row['why']}" if row["why"] else ""
+        carried = f", carried by {row['carried_by']}" if row["carried_by"] else ""
         cells = (f"{row['intervention']} {row['ratio']}{control}", row["cue"], row["origin"])
-        table.add_row(*map(str, cells), rise, f"{row['q']:.2g}", f"{row['verdict']}{why}")
+        table.add_row(*map(str, cells), rise, f"{row['q']:.2g}", f"{row['verdict']}{carried}{why}")
     console = format.console()
     console.print(table, markup=False)
     controls = [row for row in rows if row["control"]]

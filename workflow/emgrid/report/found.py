@@ -30,6 +30,11 @@ def confirmed(rows: list[dict[str, Any]]) -> str:
     return f"{finds} found among {counted(len(rows), 'cue')}"
 
 
+def lead(value: float) -> str:
+    """The rise over a sham in points; a dash if the cue has none."""
+    return "–" if value != value else points(value)
+
+
 def row_of(row: Any, spec: ReportSpec) -> dict[str, Any]:
     """A cue as the page shows it."""
     known = spec.labels()
@@ -49,7 +54,8 @@ def row_of(row: Any, spec: ReportSpec) -> dict[str, Any]:
         "rate": f"{percent(row.plain)} → {percent(row.rate)}",
         "rise": f"{points(row.rise)} [{low}, {high}]",
         "q": f"{row.q:.2g}",
-        "over_shams": points(row.over_shams) if row.over_shams == row.over_shams else "–",
+        "over": {kind: lead(getattr(row, f"over_{kind}")) for kind in ("random", "shuffled")},
+        "carried_by": row.carried_by if isinstance(row.carried_by, str) else "",
         "seeds": f"{row.seeds_agree} of {row.seeds}",
         "moves_base": bool(row.moves_base),
         "verdict": row.verdict,
