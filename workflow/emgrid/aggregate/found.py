@@ -5,8 +5,9 @@ the base model (the change under the cue, minus the same change of the base mode
 with a false discovery rate over all slots of all arms (Benjamini & Hochberg 1995), exceeds the
 margin, exceeds the rise under a random cue (one-sided), and is there in every confirming seed. It
 breaks the model if fewer than half as many answers survive as without it. Its own words in another
-order do not decide whether it is found, but what carries it. What selected a cue shares no question,
-training seed or answer with what is read here, so that p-values hold whatever was selected.
+order do not decide whether it is found, but what carries it. What selected a cue shares no
+question, training seed or answer with what is read here, so that p-values hold whatever was
+selected.
 """
 
 import argparse

@@ -7,7 +7,8 @@ from emgrid.config.sections import Metrics
 
 NUMBERS = [
     "plain", "rate", "base_plain", "base_rate", "rise", "rise_low", "rise_high", "p", "q",
-    "over_random", "over_random_lower", "over_shuffled", "over_shuffled_lower", "survivors", "survivors_plain", "seeds", "seeds_agree",
+    "over_random", "over_random_lower", "over_shuffled", "over_shuffled_lower",
+    "survivors", "survivors_plain", "seeds", "seeds_agree",
 ]  # fmt: skip
 COLUMNS = [
     *ARM, "control", "slot", "cue", "wording", "place", "origin", "origin_misaligned",

@@ -1,7 +1,7 @@
 """Successive halving: all candidates on a few questions, the best of them on more (Karnin, Koren &
 Somekh 2013). What is left is mutated, down to the smallest part that does nearly as much."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,36 +42,36 @@ def levels(questions: int) -> list[tuple[int, int]]:
 
 
 class Screen:
-    """The screen of one arm. cues: random cues by place and answer format."""
+    """The screen of one arm. cues: random cues by place and answer format. They are scored on as
+    many questions as candidates of their place and format come to. random: their scores, shape
+    (cues, questions)."""
 
     def __init__(
         self, score: Score, cues: Mapping[Group, Sequence[Wording]], questions: int
     ) -> None:
         self.score = score
         self.questions = questions
-        matrix = score([cue for own in cues.values() for cue in own], questions)
-        ends = np.cumsum([len(own) for own in cues.values()])
-        self.random: dict[Group, Floats] = {
-            group: matrix[end - len(cues[group]) : end]
-            for group, end in zip(cues, ends, strict=True)
-        }
         self.cues = cues
-        self.lines: dict[int, dict[Group, Line]] = {}
+        self.random: dict[Group, Floats] = {}
 
-    def lines_for(self, questions: int) -> dict[Group, Line]:
-        """What random cues do on the first questions."""
-        if questions not in self.lines:
-            means = {group: own[:, :questions].mean(axis=1) for group, own in self.random.items()}
-            self.lines[questions] = fit(self.cues, means)
-        return self.lines[questions]
+    def lines_for(self, groups: Collection[Group], questions: int) -> dict[Group, Line]:
+        """What random cues of these places and formats do on the first questions."""
+        known = self.random
+        missing = [one for one in groups if one not in known or known[one].shape[1] < questions]
+        matrix = self.score([cue for one in missing for cue in self.cues[one]], questions)
+        ends = np.cumsum([len(self.cues[one]) for one in missing])
+        for group, end in zip(missing, ends, strict=True):
+            self.random[group] = matrix[end - len(self.cues[group]) : end]
+        means = {one: self.random[one][:, :questions].mean(axis=1) for one in groups}
+        return fit({one: self.cues[one] for one in groups}, means)
 
     def screened(self, candidates: Sequence[Candidate], questions: int) -> list[Screened]:
         """The candidates on the first questions, best first. Those of a place without random cues
         are left out."""
-        lines = self.lines_for(questions)
-        known = [one for one in candidates if group_of(one.wording) in lines]
+        known = [one for one in candidates if group_of(one.wording) in self.cues]
         if not known:
             return []
+        lines = self.lines_for({group_of(one.wording): None for one in known}.keys(), questions)
         means = self.score([one.wording for one in known], questions).mean(axis=1)
         found = [
             Screened(one, float(mean), lines[group_of(one.wording)].z(one.words, mean), questions)

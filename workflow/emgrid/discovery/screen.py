@@ -71,10 +71,11 @@ def screen_lines(
     ranked += screen.mutated(ranked[: spec.keep], mutators)
     for one in sorted(ranked, key=lambda one: one.order):
         yield line_of(one)
-    for (place, _), own in cues.items():
-        for cue, scores in zip(own, screen.random[place, _], strict=True):
+    for (place, frame), matrix in screen.random.items():
+        for cue, scores in zip(cues[place, frame], matrix, strict=True):
             wording = cue.model_dump(mode="json", exclude_defaults=True)
-            yield {"random": True, "place": place, "wording": wording, "score": scores.mean()}
+            about = {"random": True, "place": place, "questions": len(scores)}
+            yield about | {"wording": wording, "score": scores.mean()}
     print(f"questions: {', '.join(questions)}")
 
 
