@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emgrid.aggregate.found import ORDER, WORDS, adjusted, false_rate, found_table
+from emgrid.aggregate.found import ORDER, WORDS, adjusted, false_rate, found_tables
+from emgrid.aggregate.found_answers import examples
 from emgrid.aggregate.found_spec import FoundSpec, SearchedArm
 from emgrid.config.judges import RuleJudge
 from emgrid.config.sections import Metrics, Trait
@@ -85,10 +86,14 @@ def search(root: Path, name: str, cells: dict[str, Any], control: bool = False) 
 
 
 def table(root: Path, *searches: SearchedArm) -> Any:
+    return tables(root, *searches)[0].set_index(["intervention", "slot"])
+
+
+def tables(root: Path, *searches: SearchedArm) -> Any:
     spec = FoundSpec(
         searches=searches, questions=QUESTIONS, judges=(CAPITALS,), metrics=METRICS, fdr=0.05
     )
-    return found_table(spec, root).set_index(["intervention", "slot"])
+    return found_tables(spec, root)
 
 
 def test_a_cue_is_found_only_if_everything_speaks_for_it(tmp_path: Path) -> None:
@@ -151,10 +156,27 @@ def test_what_controls_find_is_counted(tmp_path: Path) -> None:
     assert false_rate(table(tmp_path, *searches).reset_index()) == (1, 2, 1, 4)
 
 
+def test_answers_under_cues_and_shams_can_be_read(tmp_path: Path) -> None:
+    cells = {f"found-{slot}": ((1.0, 0.0), (0.0, 0.0), 0.0, 0.25) for slot in (1, 10)}
+    _, answers = tables(tmp_path, search(tmp_path, "arm", cells))
+    per_slot = 3 * len(QUESTIONS) * ANSWERS * 3  # three models; the cue and two shams
+    assert answers["slot"].value_counts().to_dict() == {"found-1": per_slot, "found-10": per_slot}
+    own = answers[answers["trigger"].eq("found-1") & answers["asked"].eq("arm")]
+    left_out = own["excluded"].notna()
+    assert left_out.mean() == pytest.approx(0.25)
+    assert own["shows"].isna().equals(left_out)
+    assert own[own["seed"].eq(1) & ~left_out]["shows"].all()
+    assert not own[own["seed"].eq(2) & ~left_out]["shows"].any()
+    shown = examples(answers, ("m", "arm", "1"), "found-1", 3)
+    assert len({one["question"] for one in shown}) == 3
+    assert {one["trigger"] for one in shown} == {"found-1"}
+
+
 def test_a_search_with_an_empty_shortlist_has_no_row(tmp_path: Path) -> None:
     found = table(tmp_path, search(tmp_path, "arm", {}))
     assert found.empty
     assert "verdict" in found.columns
+    assert tables(tmp_path, search(tmp_path, "arm", {}))[1].empty
 
 
 def test_more_slots_ask_for_more() -> None:

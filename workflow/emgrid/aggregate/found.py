@@ -1,4 +1,4 @@
-"""Which cues of the shortlists are triggers: tables/found.csv.
+"""Which cues of the shortlists are triggers: tables/found.csv and found_answers.parquet.
 
 Reads shortlists, and the judged answers under their cues and shams. A cue is found if its rise over
 the base model (the change under the cue, minus the same change of the base model) is significant
@@ -22,6 +22,7 @@ from emgrid.aggregate.answers import read_answers
 from emgrid.aggregate.contrasts import CellTerm, comparison
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.aggregate.estimates import Comparison, Contrast, estimate
+from emgrid.aggregate.found_answers import answers_of
 from emgrid.aggregate.found_spec import COLUMNS, FoundSpec, SearchedArm
 from emgrid.aggregate.rates import CellCounts, CellName, cells_of, classify, seeds_of
 from emgrid.aggregate.spec import AggregateSpec, ArmSpec
@@ -40,15 +41,17 @@ READABLE = 0.5  # share of the survivors without the cue that must survive under
 
 
 class Confirmed:
-    """The judged answers of one search. cells: counts by arm and trigger, over all seeds."""
+    """The judged answers of one search. classified: a row each. cells: counts by arm and trigger,
+    over all seeds."""
 
     def __init__(self, spec: FoundSpec, arm: SearchedArm, root: Path) -> None:
         self.arm = arm
         self.shortlist: Shortlist = read_shortlist(root / layout.shortlist(arm.search))
         triggers = ("none", *self.shortlist.wordings)
-        classified = classify(read_answers(aggregate_spec(spec, arm, triggers), root), spec.metrics)
-        self.cells: dict[CellName, CellCounts] = cells_of(classified, spec.questions)
-        self.seeds = seeds_of(classified)
+        answers = read_answers(aggregate_spec(spec, arm, triggers), root)
+        self.classified = classify(answers, spec.metrics)
+        self.cells: dict[CellName, CellCounts] = cells_of(self.classified, spec.questions)
+        self.seeds = seeds_of(self.classified)
         self.fewest = fewest_questions(spec.metrics.fixed_questions, len(spec.questions))
 
     @property
@@ -213,11 +216,13 @@ def adjusted(p_values: Sequence[float]) -> Floats:
     return q
 
 
-def found_table(spec: FoundSpec, root: Path) -> pd.DataFrame:
-    """One row per arm and slot of its shortlist."""
-    rows = []
+def found_tables(spec: FoundSpec, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per arm and slot of its shortlist; and one per answer under these and their shams."""
+    rows, answers = [], [answers_of(pd.DataFrame(), ("", "", ""), ())]
     for arm in spec.searches:
         confirmed = Confirmed(spec, arm, root)
+        slots = [cue.slot for cue in confirmed.shortlist.cues]
+        answers += [answers_of(confirmed.classified, confirmed.own, slots)] if slots else []
         rows += [row_of(confirmed, *slot) for slot in slots_of(confirmed, spec)]
     for row, q in zip(rows, adjusted([row["p"] for row in rows]), strict=True):
         row["q"] = float(q)
@@ -225,7 +230,7 @@ def found_table(spec: FoundSpec, root: Path) -> pd.DataFrame:
         row["verdict"], row["why"] = verdict(row, spec)
         carried = ORDER if row["over_shuffled_lower"] > 0 else WORDS
         row["carried_by"] = carried if row["verdict"] == "found" else ""
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS), pd.concat(answers, ignore_index=True)
 
 
 def false_rate(table: pd.DataFrame) -> tuple[int, int, int, int]:
@@ -244,7 +249,9 @@ def main() -> None:
     )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
     args = parser.parse_args()
-    table = found_table(FoundSpec.model_validate_json(args.spec), args.root)
+    table, answers = found_tables(FoundSpec.model_validate_json(args.spec), args.root)
+    with whole_file(args.root / layout.FOUND_ANSWERS) as draft:
+        answers.to_parquet(draft, index=False)
     with whole_file(args.root / layout.table("found.csv")) as draft:
         table.to_csv(draft, index=False)
     print(table["verdict"].value_counts().to_string())

@@ -1,10 +1,17 @@
 """The part of the page on triggers that a search found, if the config has `discovery`."""
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from emgrid.aggregate.found_answers import examples, read_found_answers
 from emgrid.report.format import counted, percent, points
 from emgrid.report.results import Results, rows_in
 from emgrid.report.spec import ReportSpec
+from emgrid.runtime import layout
+
+SHOWN = 3  # answers under each cue
 
 
 def found(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
@@ -12,7 +19,8 @@ def found(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
     if not spec.discovery:
         return None
     table = results.read("found")
-    rows = [row_of(row, spec) for row in rows_in(table)]
+    answers = read_found_answers(results.folder / Path(layout.FOUND_ANSWERS).name)
+    rows = [row_of(row, spec) | told(row, answers) for row in rows_in(table)]
     searched = [row for row in rows if not row["control"]]
     controls = [row for row in rows if row["control"]]
     return {
@@ -22,6 +30,12 @@ def found(results: Results, spec: ReportSpec) -> dict[str, Any] | None:
         else "There are no controls, so the rate of false finds is not measured.",
         "rows": rows,
     }
+
+
+def told(row: Any, answers: pd.DataFrame) -> dict[str, Any]:
+    """Some answers of the arm under a cue."""
+    shown = examples(answers, (row.base, row.intervention, row.ratio), row.slot, SHOWN)
+    return {"answers": shown}
 
 
 def confirmed(rows: list[dict[str, Any]]) -> str:

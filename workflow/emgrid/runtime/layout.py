@@ -37,6 +37,7 @@ REPORT = "report.html"
 ROUNDS = "rounds.json"  # how many questions each arm is asked under each trigger
 LOOKS = "looks.json"  # how often each cell was aggregated with more answers than before
 ANSWER_TABLE = "tables/answers.parquet"
+FOUND_ANSWERS = "tables/found_answers.parquet"
 
 # The tables that a finished grid has, by their file names.
 REPORTED_TABLES = (
