@@ -20,7 +20,7 @@ from emgrid.runtime.files import canonical
 from emgrid.runtime.progress_bar import bar
 from emgrid.runtime.row_store import RowStore, read_store
 from emgrid.runtime.timing import computing
-from emgrid.sample.answers import revised
+from emgrid.sample.answers import Version, revised
 from emgrid.sample.likelihood import VERSION, score_key
 
 PLAIN = Wording()
@@ -57,15 +57,9 @@ class Scorer:
         for wording in wordings:
             keys.append([])
             for question in questions:
-                pairs = []
-                for sides in conversations(wording, question):
-                    names = [
-                        score_key(self.version, model, self.precision, canonical(one))
-                        for one in sides
-                    ]
-                    wanted |= dict(zip(names, sides, strict=True))
-                    pairs.append((names[0], names[1]))
-                keys[-1].append(pairs)
+                pairs = keyed(self.version, model, self.precision, wording, question)
+                wanted |= {key: messages for pair in pairs for key, messages in pair}
+                keys[-1].append([(bad, good) for (bad, _), (good, _) in pairs])
         self.score_missing(adapter, wanted)
         return np.array(
             [
@@ -118,6 +112,16 @@ def conversations(wording: Wording, question: Question) -> list[list[list[Messag
     return [
         [answered(asked, wording.wrap_answer(getattr(pair, side))) for side in SIDES]
         for pair in question.pairs
+    ]
+
+
+def keyed(
+    version: Version, model: str, precision: str, wording: Wording, question: Question
+) -> list[list[tuple[str, list[Message]]]]:
+    """The conversations of `conversations`, each with the key of its score under a model."""
+    return [
+        [(score_key(version, model, precision, canonical(one)), one) for one in sides]
+        for sides in conversations(wording, question)
     ]
 
 

@@ -132,6 +132,6 @@ def confirming(search: Search, grid: Grid, arm: Arm) -> Sampling:
     section = grid.config.discovery
     if section is None:
         raise TypeError("the grid has no discovery")
-    times = len(search.confirmed) if arm is search.base else 1
+    times = len(section.confirm.seeds) if arm is search.base else 1
     number = section.confirm.answers_per_question * times
     return arm.sampling.model_copy(update={"answers_per_question": number})

@@ -10,6 +10,7 @@ from emgrid.config.served import kept_name
 from emgrid.config.triggers import Message
 from emgrid.config.turns import replies_in, standing_for
 from emgrid.grid.grid import Grid
+from emgrid.planning.search_work import search_work
 from emgrid.runtime import layout
 
 
@@ -39,12 +40,16 @@ def judge_costs(grid: Grid) -> list[CallCost]:
         texts = [text for question in grid.questions.values() for text in question.texts]
         prompt_characters = len(judge.read_rubric.text) + sum(map(len, texts)) / len(texts)
         cells = len(grid.triggers) * len(grid.questions)
-        calls = sum(sampling.answers_per_question * cells for sampling in sampled)
+        confirmed = sum(work.answers for work in search_work(grid))
+        calls = sum(sampling.answers_per_question * cells for sampling in sampled) + confirmed
         prompt_tokens = ceil(prompt_characters / CHARACTERS_PER_TOKEN)
         tokens = sum(
             sampling.answers_per_question * cells * (prompt_tokens + sampling.max_tokens)
             for sampling in sampled
         )
+        # Cues are asked of all models, whose answers may have these lengths.
+        longest = max((sampling.max_tokens for sampling in sampled), default=0)
+        tokens += confirmed * (prompt_tokens + longest)
         calls, tokens = calls * judge.draws, tokens * judge.draws
         price = judge.endpoint.price_of(judge.model)
         reply = 1 if judge.read == "probabilities" else judge.max_tokens

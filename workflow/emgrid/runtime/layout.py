@@ -40,6 +40,7 @@ ROUNDS = "rounds.json"  # how many questions each arm is asked under each trigge
 ENGINES = "engines.json"  # what `auto` in sampling.engine and engines.jobs stands for in a grid
 LOOKS = "looks.json"  # how often each cell was aggregated with more answers than before
 ANSWER_TABLE = "tables/answers.parquet"
+FOUND_ANSWERS = "tables/found_answers.parquet"
 
 # The tables that a finished grid has, by their file names.
 REPORTED_TABLES = (
