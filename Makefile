@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := envs/install.sh $(VENV)
 
-.PHONY: run test lint types unit unit-grids unit-rest bench clean
+.PHONY: run test lint types unit unit-grids unit-rest bench check-gpu check-cluster clean
 
 run: $(READY) $(if $(findstring slurm,$(PROFILE)),$(VENV)/.slurm)
 	@$(BIN)/emgrid run "$(CONFIG)" --profile "$(PROFILE)"
@@ -36,6 +36,15 @@ unit-rest:
 # Side by side, as ratios; benchmarks/README.md is written from what was measured.
 bench: $(READY) $(VENV)/.vllm
 	$(BIN)/python benchmarks/bench.py
+
+# On an NVIDIA GPU: what emgrid does on one, in 8 minutes at most. Without one, at toy size.
+# JSON=file writes the record.
+check-gpu: $(READY)
+	$(BIN)/python benchmarks/check_gpu.py $(if $(JSON),--json "$(JSON)")
+
+# On a login node, PROFILE=slurm or a profile of your own: ten minutes at most.
+check-cluster: $(READY) $(VENV)/.slurm
+	$(BIN)/python -m emgrid.cli.check_cluster --profile "$(PROFILE)"
 
 # The embedded models come without their dependencies, which would compile for minutes or are
 # here already.

@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "workflow"))
 
 from common import SHAPES, drawn_models, record_of
-from gpu_parts import HERE, PACKAGES, PARTS, Check, NotRun, Row
+from gpu_parts import PACKAGES, PARTS, Check, NotRun, Row
 
 # Package, first version that is known to do, and the first one that has not been tried.
 VERSIONS = {
@@ -100,7 +100,7 @@ def draw(check: Check) -> list[Row]:
     shapes = dict.fromkeys([options.model_shape, "toy"])  # the toy judges on both devices
     for shape in shapes:
         words = ["--device", options.device, "--model-shape", shape]
-        check.end(check.begin(HERE / "gpu_model.py", *words))
+        check.end(check.begin("-m", "gpu_model", *words))
     return []
 
 

@@ -24,6 +24,7 @@ from gpu_model import ADAPTERS, adapter
 HERE = Path(__file__).parent
 Row = dict[str, Any]
 LOOK = 0.005  # seconds between two looks at the checkpoints
+ROUNDED = 0.1  # seconds to which a job says how long its model computed
 # By the model's shape: rows of training and how many conversations one has at most, their longest,
 # rows a step; wordings of the question and answers to each; tokens of an answer; judged answers.
 SIZES = {
@@ -74,10 +75,10 @@ class Check:
 
     def begin(self, *words: object) -> subprocess.Popen[str]:
         """Start Python in a process group of its own, with the package on its path."""
-        path = os.pathsep.join([str(ROOT / "workflow"), os.environ.get("PYTHONPATH", "")])
+        places = [str(ROOT / "workflow"), str(HERE), os.environ.get("PYTHONPATH", "")]
         # No job asks a hub for anything, and none outlives this process.
         offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-        environment = os.environ | offline | {"PYTHONPATH": path}
+        environment = os.environ | offline | {"PYTHONPATH": os.pathsep.join(places)}
         environment["EMGRID_MAIN_PROCESS"] = str(os.getpid())
         return subprocess.Popen(
             [sys.executable, *map(str, words)],
@@ -106,10 +107,10 @@ class Check:
         told = self.end(self.begin(*self.staged(module, *words)))
         computing = re.search(r"model compute: ([\d.]+) s", told)
         peak = json.loads((self.folder / "peak.json").read_text(encoding="utf-8"))["mib"]
-        return Done(told, float(computing[1]) if computing else 0.0, peak)
+        return Done(told, max(float(computing[1]), ROUNDED) if computing else ROUNDED, peak)
 
     def staged(self, module: str, *words: object) -> list[object]:
-        return [HERE / "peak_memory.py", self.folder / "peak.json", module, *words]
+        return ["-m", "peak_memory", self.folder / "peak.json", module, *words]
 
 
 def reason_of(complaint: str) -> str:
