@@ -81,10 +81,10 @@ class Slurm:
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n')
         srun.chmod(0o755)
 
-    def call(self, *command: str, given: str = "") -> str:
-        """What a command of SLURM's prints; it must succeed. given: its stdin."""
+    def call(self, *command: str) -> str:
+        """What a command of SLURM's prints; it must succeed."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, input=given
+            command, env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -188,7 +188,8 @@ def slurm(folder: Path) -> Iterator[Slurm]:
         encode = ["munge", "--no-input", f"--socket={folder}/munge.socket"]
         wait_until(answers(*encode, environment=found.environment), "munged is silent", log)
         begin_accounting(folder, host, accounting, begin, wait_until)
-        found.call("sacctmgr", "-i", given=ACCOUNTS)
+        for words in ACCOUNTS:
+            found.call("sacctmgr", "--immediate", *words.split())
         log = begin("slurmctld", "-D", "-i")
         ping = ("scontrol", "ping")
         wait_until(

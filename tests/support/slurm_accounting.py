@@ -40,14 +40,14 @@ AccountingStorageEnforce=associations,limits,qos
 """
 ACCOUNT = "lab"
 MINUTE = "minute"  # a QoS whose jobs may take a minute
-ACCOUNTS = f"""
-add cluster test
-add account {ACCOUNT}
-add user root account={ACCOUNT} defaultaccount={ACCOUNT}
-add qos {MINUTE} MaxWall=1 Flags=DenyOnLimit
-modify user root set qos=normal,{MINUTE}
-exit
-"""
+# What sacctmgr is told.
+ACCOUNTS = (
+    "add cluster test",
+    f"add account {ACCOUNT}",
+    f"add user root account={ACCOUNT} defaultaccount={ACCOUNT}",
+    f"add qos {MINUTE} MaxWall=1 Flags=DenyOnLimit",
+    f"modify user root set qos=normal,{MINUTE}",
+)
 
 Begin = Callable[..., Path]
 Wait = Callable[[Callable[[], bool], str, Path], None]
