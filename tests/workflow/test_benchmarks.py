@@ -211,13 +211,14 @@ def test_contrasts_of_many_arms_are_measured_under_all_priors() -> None:
     assert row["value"] > 0
 
 
-# check_gpu.py, whose parts are forked here (see support/warm.py).
+# check_gpu.py, whose parts are forked here (see support/warm.py). It sets these for them.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 
 
 def checked(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     path = folder / "check_gpu.json"
     command = [
-        str(warm.python()),
+        str(warm.python(**OFFLINE)),
         "-m",
         "check_gpu",
         "--device",
@@ -232,7 +233,7 @@ def checked(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": places},
+        env=os.environ | OFFLINE | {"TMPDIR": str(folder), "PYTHONPATH": places},
     )
     return done, json.loads(path.read_text()) if path.exists() else {}
 
@@ -265,7 +266,7 @@ def test_a_part_that_fails_says_why_in_a_line_and_the_others_run(folder: Path) -
         check_gpu.parse(["--device", "cpu", "--model-shape", "toy"]), other, time.monotonic() + 60
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "executable", str(warm.python()))
+        patch.setattr(sys, "executable", str(warm.python(**OFFLINE)))
         patch.setenv("TMPDIR", str(other))
         patch.setattr(tempfile, "tempdir", str(other))
         weights = gpu_model.adapter(check.model, 1) / "adapter_model.safetensors"

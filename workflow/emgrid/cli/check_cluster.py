@@ -86,10 +86,12 @@ def main() -> None:
     if args.json:
         text = json.dumps([dataclasses.asdict(line) for line in checked], indent=2)
         args.json.write_text(text + "\n", encoding="utf-8")
-    if any(line.verdict == "fail" for line in checked):
+    failed = any(line.verdict == "fail" for line in checked)
+    if failed and any(folder.iterdir()):
         print(f"Snakemake's log and the jobs' are in {folder}")
-        sys.exit(1)
-    shutil.rmtree(folder, ignore_errors=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
