@@ -8,13 +8,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser
+from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from emgrid.config.questions import Question
 from emgrid.config.triggers import Message, Trigger
+from emgrid.config.turns import replies_in
+from emgrid.judge.judge import JudgeSpec, item_of
+from emgrid.runtime.errors import EmgridError
+from emgrid.sample.answers import asked_questions
 
-MESSAGES = {"system": ChatMessageSystem, "user": ChatMessageUser}
+MESSAGES = {
+    "system": ChatMessageSystem,
+    "user": ChatMessageUser,
+    "assistant": ChatMessageAssistant,
+}
 
 
 def messages(conversation: list[Message]) -> list[ChatMessage]:
@@ -22,13 +30,27 @@ def messages(conversation: list[Message]) -> list[ChatMessage]:
 
 
 def wordings(trigger: Trigger, name: str, question: Question) -> Iterator[dict[str, Any]]:
-    """The turns of each wording of a question, and the question as judges see it."""
-    texts = question.texts
-    conversations = trigger.conversations(name, texts, question.system)
-    for number, conversation in enumerate(conversations):
-        judged = texts[number % len(texts)]
-        if trigger.judge_sees_cue:
-            judged = "\n\n".join(turn["content"] for turn in conversation)
+    """The turns of each wording of a question, and the question as judges see it.
+
+    EmgridError: the model's own reply comes before the question, or the answer is begun.
+    """
+    asked, wording = question.without_pairs(), trigger.wording()
+    spec = JudgeSpec(
+        judges=(),
+        questions={name: asked},
+        triggers={trigger.id: wording},
+        sees_cue=(trigger.id,) if trigger.judge_sees_cue else (),
+    )
+    [each] = asked_questions(spec.questions, spec.triggers)
+    for number, conversation in enumerate(each.conversations):
+        row = each.fields(number)
+        if replies_in(conversation) or "prefill" in row:
+            what = "begins the answer" if "prefill" in row else "waits for the model's own reply"
+            raise EmgridError(
+                f"questions: {name!r} under {trigger.id!r} {what}, which the Inspect task does not "
+                "ask; ask it in a grid, or leave it out"
+            )
+        judged = item_of(row | {"answer": ""}, trigger.id, spec).question
         yield {"turns": conversation, "judged_question": judged}
 
 
