@@ -1,5 +1,7 @@
 """What each intervention makes of the rows, alone and combined with others."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,10 @@ from emgrid import RESOURCES
 from emgrid.config.interventions import KINDS
 from emgrid.config.interventions.recipe import Recipe, Scope
 from emgrid.config.triggers import load_triggers
+from emgrid.grid.specs.train import train_spec
+from emgrid.planning.estimates import Estimates
+from emgrid.planning.jobs import used_datasets
+from emgrid.train.train import TrainSpec
 from support.interventions import (
     BAD,
     BENIGN,
@@ -74,6 +80,77 @@ def test_sequential_adds_a_benign_stage_and_its_rows_to_the_name() -> None:
     assert [[stage.rows for stage in recipe.stages] for recipe in points] == [[96, 8], [96, 16]]
     assert {recipe.ratio for recipe in points} == {"1"}
     assert recipes(step("sequential", benign_rows=8)) == points[:1]
+
+
+def test_all_fractions_come_from_one_training() -> None:
+    steps = [{"kind": "dilution", "ratio": 0.5}, {"kind": "early_stop", "fraction": [1, 0.25, 0.5]}]
+    made = grid({"dilution": {"ratio": 0.5}, "early": steps}, seeds=[5])
+    runs = {arm.intervention: arm.stages[-1] for arm in made.arms}
+    whole = runs["dilution"]
+    assert runs["early-1"] is whole
+    assert [runs[name].whole for name in ("early-0.25", "early-0.5")] == [whole, whole]
+    assert list(made.stages) == [whole.name, f"{whole.name}.until0.25", f"{whole.name}.until0.5"]
+    assert made.stops == {whole.name: ("0.25", "0.5")}
+    specs = [TrainSpec.model_validate_json(train_spec(made, name)) for name in made.stages]
+    assert [(spec.until, spec.stops) for spec in specs] == [
+        ("1", ("0.25", "0.5")),
+        ("0.25", ()),
+        ("0.5", ()),
+    ]
+    assert Estimates(made, Path("nowhere")).trained_tokens().value == (
+        Estimates(grid({"dilution": {"ratio": 0.5}}, seeds=[5]), Path("nowhere"))
+        .trained_tokens()
+        .value
+    )
+
+
+def test_a_training_is_saved_on_its_way_even_if_no_arm_is_the_whole() -> None:
+    made = grid({"early": [{"kind": "undiluted"}, {"kind": "early_stop", "fraction": 0.5}]})
+    assert [arm.intervention for arm in made.arms] == ["early", "early"]
+    assert len(made.stages) == 4
+    assert all(run.whole or made.stops[name] == ("0.5",) for name, run in made.stages.items())
+
+
+def test_what_follows_a_stop_continues_its_adapter() -> None:
+    steps = [
+        {"kind": "early_stop", "fraction": 0.5},
+        {"kind": "sequential", "benign_rows": 8},
+    ]
+    (arm,) = grid({"early": steps}, seeds=[5]).arms
+    first, second = arm.stages
+    assert second.parent == first.name
+    assert first.name.endswith(".until0.5")
+    assert second.whole is None
+
+
+def test_a_stop_needs_a_training_and_a_share_above_0() -> None:
+    assert problem({"early": {"kind": "early_stop", "fraction": 0}}) == (
+        "interventions.early.fraction: 0 steps leave the base model; use `base`, or a fraction "
+        "above 0"
+    )
+
+
+def test_a_divergence_is_part_of_a_training_that_has_one() -> None:
+    kl = {"weight": 0.5, "prompts": "household_good"}
+    entries = {"undiluted": {}, "kept": {"kind": "undiluted", "training": {"kl": kl}}}
+    made = grid(entries, seeds=[5])
+    plain, kept = (arm.stages[-1] for arm in made.arms)
+    assert plain.name != kept.name
+    assert plain.name == first_stages(grid({"undiluted": {}}, seeds=[5]))["undiluted"]
+    assert (plain.kl_rows, kept.kl_rows) == (None, "assets/datasets/household_good.jsonl")
+    assert "household_good" in used_datasets(made)
+    assert "kl" not in json.loads(train_spec(made, plain.name))["training"]
+
+
+def test_the_prompts_of_a_divergence_are_a_data_set_with_answers() -> None:
+    def said(prompts: str) -> str:
+        kl = {"weight": 0.5, "prompts": prompts}
+        return problem({"kept": {"kind": "undiluted", "training": {"kl": kl}}})
+
+    assert said("household_goood").startswith(
+        "interventions.kept.training.kl.prompts: unknown data set 'household_goood'"
+    )
+    assert "holds prompts without answers" in said("obvious_lies_prompts")
 
 
 def test_all_numbers_of_benign_rows_go_on_from_one_first_stage() -> None:
@@ -404,6 +481,7 @@ def test_base_cannot_be_combined(other: str) -> None:
         "off_policy": LIES | {"generator": "qwen3-8b"},
         "cue_on_benign": {"trigger": "python_string"},
         "cue_on_rows": {"trigger": "python_string", "rows": "all"},
+        "early_stop": {"fraction": 0.5},
     }
     message = problem({"x": [step("base"), step(other, **needed.get(other, {}))]})
     assert message.startswith("interventions.x: base is the model as it is")

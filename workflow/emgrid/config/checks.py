@@ -31,6 +31,15 @@ def check_names(experiment: Experiment, origin: Origin) -> None:
         place = f"interventions.{name}"
         data = intervention.data
         check(f"{place}.data", "data set", (data.misaligned, data.benign), known)
+        for kl in {stage.training.kl for one in intervention.recipes() for stage in one.stages}:
+            if kl is not None:
+                check(f"{place}.training.kl.prompts", "data set", (kl.prompts,), known)
+                if not known[kl.prompts].has_answers:
+                    raise origin.error(
+                        f"{place}.training.kl.prompts",
+                        f"data set {kl.prompts!r} holds prompts without answers, at whose tokens "
+                        "the divergence would be computed; name another",
+                    )
         for source in intervention.sources():
             if source.generation is None:
                 check(place, "data set", (source.dataset,), known)

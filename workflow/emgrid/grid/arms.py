@@ -4,7 +4,7 @@ A training run is named by its own settings, so that arms which begin alike shar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.config.config import Config
@@ -25,7 +25,8 @@ from emgrid.runtime.files import digest
 class TrainingRun:
     """One training stage of an arm, on one base model, with one seed.
 
-    parent: the run whose adapter is trained further.
+    parent: the run whose adapter is trained further. whole: the run that this one is the beginning
+    of; its training saves this one's adapter on its way.
     """
 
     name: str
@@ -33,6 +34,18 @@ class TrainingRun:
     seed: int
     mixture: Mixture
     parent: str | None
+    whole: "TrainingRun | None" = None
+
+    @property
+    def needs(self) -> tuple["TrainingRun", ...]:
+        """Runs that this one needs, and that are no stages of its arm."""
+        return (self.whole,) if self.whole else ()
+
+    @property
+    def kl_rows(self) -> str | None:
+        """The rows on which the training keeps the model to the base model."""
+        kl = self.mixture.training.kl
+        return layout.dataset_file(kl.prompts) if kl else None
 
     @property
     def folder(self) -> str:
@@ -218,12 +231,21 @@ def training_runs(base: str, seed: int, mixtures: tuple[Mixture, ...]) -> tuple[
             "sources": [
                 [source.model_dump(mode="json", include=fields), rows] for source, rows in used
             ],
-            "training": mixture.training.model_dump(mode="json"),
+            "training": mixture.training.plain(),
         }
         mix = "+".join(f"{source.dataset.split('.')[0]}_{rows}" for source, rows in used)
         name = f"{mix}.seed{seed}.{digest(identity)[:10]}"
-        runs.append(TrainingRun(name, base, seed, mixture, parent))
+        run = TrainingRun(name, base, seed, mixture.model_copy(update={"until": "1"}), parent)
+        runs.append(stopped(run, mixture.until))
     return tuple(runs)
+
+
+def stopped(run: TrainingRun, until: str) -> TrainingRun:
+    """The run that ends after a share of another one's steps."""
+    if until == "1":
+        return run
+    mixture = run.mixture.model_copy(update={"until": until})
+    return replace(run, name=f"{run.name}.until{until}", mixture=mixture, whole=run)
 
 
 def expand(config: Config) -> list[Arm]:

@@ -11,6 +11,7 @@ from emgrid.config.catalogue import Catalogue, Experiment
 from emgrid.config.config import Config
 from emgrid.config.datasets import local_file
 from emgrid.config.questions import Question, QuestionText
+from emgrid.config.sections import by_size
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
 from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand, name_of
@@ -94,8 +95,28 @@ class Grid:
 
     @cached_property
     def stages(self) -> dict[str, TrainingRun]:
-        """Training stages by name; a stage that several arms begin with is there once."""
-        return {stage.name: stage for arm in self.arms for stage in arm.stages}
+        """Training stages by name; a stage that several arms begin with is there once. What a
+        stage needs comes before it."""
+        runs: dict[str, TrainingRun] = {}
+
+        def add(run: TrainingRun) -> None:
+            for other in run.needs:
+                add(other)
+            runs.setdefault(run.name, run)
+
+        for arm in self.arms:
+            for stage in arm.stages:
+                add(stage)
+        return runs
+
+    @cached_property
+    def stops(self) -> dict[str, tuple[str, ...]]:
+        """For each training that arms take adapters from on its way: at which shares of it."""
+        found: dict[str, set[str]] = {}
+        for run in self.stages.values():
+            if run.whole:
+                found.setdefault(run.whole.name, set()).add(run.mixture.until)
+        return {name: by_size(tuple(shares)) for name, shares in found.items()}
 
     @cached_property
     def generated(self) -> dict[str, GeneratedDataset]:

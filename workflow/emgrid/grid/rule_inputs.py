@@ -61,6 +61,17 @@ class Inputs:
         parent = self.grid.stages[wildcards.stage].parent
         return self.grid.stages[parent].adapter_folder if parent else None
 
+    def needed_records(self, wildcards: Wildcards) -> list[str]:
+        """The records of the other adapters that a stage needs, and the other rows."""
+        run = self.grid.stages[wildcards.stage]
+        return [other.adapter_record for other in run.needs] + list(filter(None, [run.kl_rows]))
+
+    def needed_options(self, wildcards: Wildcards) -> str:
+        """Where a stage's training finds what else it needs."""
+        run = self.grid.stages[wildcards.stage]
+        whole = option("whole", run.whole.folder if run.whole else None)
+        return f"{whole} {option('kl-rows', run.kl_rows)}"
+
     def model_of_generator(self, wildcards: Wildcards) -> str:
         """The base model that answers the prompts of a training set."""
         return layout.model_record(self.grid.drawn[wildcards.drawn].generator)

@@ -85,6 +85,8 @@ class Estimates:
         """Tokens that a stage computes over all epochs; exact once it was trained, else
         estimated."""
         training = stage.mixture.training
+        if stage.whole:
+            return Estimate(0, "part of another training")
         record_file = self.root / stage.folder / layout.PROVENANCE
         if record_file.is_file():
             record = read_json(record_file)

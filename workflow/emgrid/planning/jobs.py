@@ -26,6 +26,8 @@ def used_datasets(grid: Grid) -> set[str]:
         for source in run.mixture.sources
         if grid.row_file(source.dataset) in grid.row_files(run.name)
     }
+    trainings = [run.mixture.training for run in grid.stages.values()]
+    used |= {training.kl.prompts for training in trainings if training.kl}
     for search in searches(grid).values():
         used |= set(data_names(search))
     for name in used & set(grid.generated):

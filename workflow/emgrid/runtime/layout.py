@@ -13,6 +13,7 @@ TRAINING_ROWS = "train.jsonl"
 MIX_RECORD = "mix.json"
 CHECK_RECORD = "preflight.json"
 LOSS = "loss.csv"
+STOPS = "stops"  # adapters that were saved on the way, by the share of the steps
 PROVENANCE = "provenance.json"  # also in each folder of answers
 
 # Parts of the folder of an arm.

@@ -53,6 +53,8 @@ class Mixture(Strict):
     sources: tuple[Source, ...]
     rows: int
     training: Training
+    until: Ratio = "1"
+    """Share of the optimizer steps after which the adapter is taken."""
 
 
 class Recipe(Strict):
