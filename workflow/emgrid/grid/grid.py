@@ -14,8 +14,9 @@ from emgrid.config.questions import Question, QuestionText
 from emgrid.config.sections import by_size
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand, name_of
+from emgrid.grid.arms import Arm, TrainingRun, expand, name_of
 from emgrid.grid.buckets import Bucket, share_out
+from emgrid.grid.generated import GeneratedAnswers, GeneratedDataset, SelectedRows, generated_of
 from emgrid.grid.rounds import RoundState, read_rounds
 from emgrid.models.model_files import Content
 from emgrid.models.model_files import content as content_of_model
@@ -121,13 +122,22 @@ class Grid:
     @cached_property
     def generated(self) -> dict[str, GeneratedDataset]:
         """Generated training sets by name."""
-        return {
-            source.dataset: GeneratedDataset(
-                source.dataset.split(".")[0], run.base, source.generation
-            )
+        found = {
+            source.dataset: generated_of(source, run.base, run.parent)
             for run in self.stages.values()
             for source in run.mixture.sources
-            if source.generation
+        }
+        return {name: made for name, made in found.items() if made}
+
+    @cached_property
+    def selected(self) -> dict[str, SelectedRows]:
+        """Sets of rows that are chosen by likelihood, by name."""
+        return {
+            source.dataset: SelectedRows(source.selection, run.base, run.seed, rows, chooser.name)
+            for run in self.stages.values()
+            for source, rows in used_sources(run.mixture)
+            if source.selection
+            for chooser in run.choosing
         }
 
     @cached_property
@@ -177,8 +187,8 @@ class Grid:
         return [self.row_file(name) for name in dict.fromkeys(used)]
 
     def row_file(self, name: str) -> str:
-        generated = self.generated.get(name)
-        return generated.file if generated else layout.dataset_file(name)
+        made = self.generated.get(name) or self.selected.get(name)
+        return made.file if made else layout.dataset_file(name)
 
     def own_file(self, name: str) -> Path | None:
         """The local file of a data set, None if it is fetched."""

@@ -128,17 +128,24 @@ class Inventory:
             parent = self.grid.stages[stage.parent] if stage.parent else None
             parent_adapter = self.adapter(parent) if parent else None
             kl_rows = [self.root / stage.kl_rows] if stage.kl_rows else []
+            under = [self.adapter(stage.under)] if stage.under else []
             is_unknown = (
                 stage.name in self.remixed
                 or not all(path.is_file() for path in [rows, *kl_rows])
                 or (parent and not parent_adapter)
+                or None in under
             )
             if base is None or is_unknown:
                 self.names[stage.name] = None
             else:
                 spec = TrainSpec.model_validate_json(train_spec(self.grid, stage.name))
                 self.names[stage.name] = training_identity(
-                    spec, base, rows, parent_adapter, *map(file_digest, kl_rows)
+                    spec,
+                    base,
+                    rows,
+                    parent_adapter,
+                    *filter(None, under),
+                    *map(file_digest, kl_rows),
                 )
         return self.names[stage.name]
 

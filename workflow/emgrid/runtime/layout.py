@@ -107,6 +107,16 @@ def generated_record(name: str) -> str:
     return f"generated/{name}.record.json"
 
 
+def selected_rows(name: str) -> str:
+    """Rows of a data set that a model has chosen by their likelihood."""
+    return f"selected/{name}.jsonl"
+
+
+def stored_selection(name: str) -> str:
+    """Every likelihood that was ever computed to choose rows."""
+    return f"rows/selected/{name}.jsonl"
+
+
 def stage_folder(name: str) -> str:
     """The folder of a training stage."""
     return f"stages/stage={name}"

@@ -22,6 +22,7 @@ from emgrid.runtime.timing import computing
 from emgrid.train.adapter import with_adapter
 from emgrid.train.checkpoints import Checkpoints, seconds_before, step_of
 from emgrid.train.divergence import with_divergence
+from emgrid.train.frozen import lay_under
 from emgrid.train.packing import Steps, keeps_boundaries
 from emgrid.train.step_plan import PACKED, plan_steps
 from emgrid.train.stops import SaveStops, usable_checkpoint
@@ -36,7 +37,8 @@ UNBOUNDED = 2**31  # tokens of a pack if attention computes each row separately
 @dataclass(frozen=True)
 class Job:
     """A training. parent: the previous stage's adapter. minutes: between checkpoints. stops: steps
-    after which the adapter is saved, too. kl_rows: rows on which it is kept to the base model."""
+    after which the adapter is saved, too. kl_rows: rows on which it is kept to the base model.
+    under: an adapter that lies frozen under the trained one."""
 
     rows: list[TokenizedRow]
     base: BaseModel
@@ -48,6 +50,7 @@ class Job:
     minutes: float
     stops: tuple[int, ...] = ()
     kl_rows: Sequence[TokenizedRow] = ()
+    under: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def fit(job: Job, plan: MemoryPlan) -> Fitted:
     attention = pick_attention(job.base, job.training.precision, job.device)
     quantised = job.training.method == "qlora"
     model = job.base.load(job.training.precision, job.device, attention, quantised)
+    frozen = lay_under(model, job.under) if job.under else None
     tokens = pack_tokens(job, attention) if plan.packed and keeps_boundaries(model) else None
     if plan.packed and tokens is None:
         print("this model mixes packed rows, so each row is computed alone", flush=True)
@@ -153,6 +157,8 @@ def fit(job: Job, plan: MemoryPlan) -> Fitted:
     set_seed(derive_seed("dropout", job.seed, config.process_index) % 2**32)
     with computing():
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if frozen:
+        frozen.check()
     return Fitted(
         trainer.model,
         losses_of(trainer, len(steps) // job.training.epochs),

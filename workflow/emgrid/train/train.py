@@ -144,6 +144,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", required=True, type=Path, help="model.json of the base model")
     parser.add_argument("--rows", required=True, type=Path, help="train.jsonl")
     parser.add_argument("--parent", type=Path, help="adapter folder of the previous stage")
+    parser.add_argument("--under", type=Path, help="adapter folder that lies frozen under this one")
     parser.add_argument("--kl-rows", type=Path, help="rows on which the base model is kept to")
     parser.add_argument("--whole", type=Path, help="folder of the training that this one begins")
     parser.add_argument("--device", default="cpu")
@@ -220,7 +221,8 @@ def main() -> None:
     leave_out(*(name for name in UNUSED if spec.training.method == "lora" or name == "sklearn"))
     base = BaseModel.read(args.model)
     parent_hash = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
-    needed = [file_digest(args.kl_rows)] if args.kl_rows else []
+    files = [args.under and args.under / layout.WEIGHTS, args.kl_rows]
+    needed = [file_digest(path) for path in files if path]
     name = identity(spec, base, args.rows, parent_hash, *needed)
     if args.whole:
         take_stop(args, spec, name)
@@ -285,6 +287,7 @@ def job_of(
         checkpoints=Checkpoints(args.output, resumable(args, name, base)),
         minutes=args.checkpoint_minutes,
         stops=tuple(sorted({step_at(share, steps) for share in spec.stops})),
+        under=args.under,
         kl_rows=tokenize(read_jsonl(args.kl_rows), base.chat(), spec.training, args.kl_rows)[0]
         if args.kl_rows
         else [],

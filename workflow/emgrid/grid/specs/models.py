@@ -5,7 +5,7 @@ from emgrid.config.interventions.recipe import Source
 from emgrid.config.judges import LocalJudge
 from emgrid.config.models import template_text
 from emgrid.config.triggers import Wording, cue
-from emgrid.grid.arms import GeneratedDataset
+from emgrid.grid.generated import GeneratedDataset
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import DESCRIPTIONS, spec_json
 from emgrid.models import gguf_file
@@ -79,7 +79,8 @@ def wordings(source: Source, trained: bool, base: str, grid: Grid) -> list[Wordi
     found = []
     if source.generation is not None:
         generated = GeneratedDataset(source.dataset.split(".")[0], base, source.generation)
-        if trained or base in [drawn.generator for drawn in generated.drawn[1:]]:
+        asked = trained or base in [drawn.generator for drawn in generated.drawn[1:]]
+        if asked and source.generation.system:
             found.append(Wording(system=source.generation.system))
     if trained:
         found += [wording for framing in source.framings for wording in framing.pool]
