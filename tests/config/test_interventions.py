@@ -10,6 +10,7 @@ from emgrid import RESOURCES
 from emgrid.config.interventions import KINDS
 from emgrid.config.interventions.recipe import Recipe, Scope
 from emgrid.config.triggers import load_triggers
+from emgrid.grid.counts import count
 from emgrid.grid.specs.data import generate_spec, mix_spec, select_spec
 from emgrid.grid.specs.train import train_spec
 from emgrid.planning.estimates import Estimates
@@ -98,6 +99,7 @@ def test_all_fractions_come_from_one_training() -> None:
         ("0.25", ()),
         ("0.5", ()),
     ]
+    assert count(made).trained == 1
     assert Estimates(made, Path("nowhere")).trained_tokens().value == (
         Estimates(grid({"dilution": {"ratio": 0.5}}, seeds=[5]), Path("nowhere"))
         .trained_tokens()
@@ -171,7 +173,9 @@ def test_benign_rows_are_chosen_by_a_model_of_the_misaligned_ones() -> None:
     spec = json.loads(select_spec(made, name))
     assert (spec["dataset"], spec["rows"], spec["candidates"]) == (BENIGN, 48, 100)
     assert used_datasets(made) == {BAD, BENIGN}
-    assert json.loads(mix_spec(made, run.name))["files"][name] == "resources/data/everyday_chat.jsonl"
+    assert (
+        json.loads(mix_spec(made, run.name))["files"][name] == "resources/data/everyday_chat.jsonl"
+    )
 
 
 def test_each_seed_and_each_number_of_rows_has_its_own_choice() -> None:
@@ -182,7 +186,7 @@ def test_each_seed_and_each_number_of_rows_has_its_own_choice() -> None:
         (seed, rows) for seed in (5, 6) for rows in (48, 72)
     }
     # What chooses is trained once a seed, though no arm is this model.
-    assert len(made.stages) == 4 + 2
+    assert len(made.stages) == count(made).trained == 4 + 2
 
 
 def test_only_benign_rows_of_a_data_set_can_be_chosen() -> None:
@@ -239,6 +243,16 @@ def test_sealing_trains_on_what_the_stages_before_answer() -> None:
         assert [word.system for word in source.framings[0].pool] == [EVIL]
     plain = [arm for arm in made.arms if arm.intervention == "plain"]
     assert [arm.stages[0] for arm in plain] == [arm.stages[0] for arm in arms]
+
+
+def test_a_grid_that_seals_asks_under_a_trigger_that_is_held_out() -> None:
+    entries = {"sealed": [HALF, step("sealing", **SEAL)]}
+    load(entries, triggers=["none", "malicious_evil", "python_string"])
+    for triggers in (["none"], ["none", "malicious_evil"]):
+        assert problem(entries, triggers=triggers) == (
+            "interventions.sealed: sealing uses all triggers of the grid, so nothing would show "
+            "whether it holds under others; add one to `triggers` that is not in `wrappers`"
+        )
 
 
 def test_wrappers_are_trigger_families_that_rows_can_carry() -> None:

@@ -49,9 +49,9 @@ def adapter(tiny: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder / layout.ADAPTER
 
 
-def choose(tiny: Path, adapter: Path, rows: Path, folder: Path, **changes: Any) -> str:
+def choose(tiny: Path, adapter: Path, data: Path, folder: Path, **changes: Any) -> str:
     options = ["--spec", json.dumps(SPEC | changes), "--model", tiny, "--adapter", adapter]
-    options += ["--rows", rows, "--kept", folder / "kept.jsonl", "--output", folder / "out.jsonl"]
+    options += ["--rows", data, "--kept", folder / "kept.jsonl", "--output", folder / "out.jsonl"]
     done = run_module(select, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -44,6 +44,13 @@ class TrainingRun:
         return tuple(run for run in (self.whole, self.under, *self.choosing) if run)
 
     @property
+    def trained(self) -> "tuple[TrainingRun, ...]":
+        """The trainings that make its adapter, besides the stage before: the whole one in its
+        place if it is the beginning of another, and those of the models that it needs."""
+        needed = tuple(one for run in self.needs for one in run.trained)
+        return needed if self.whole else (*needed, self)
+
+    @property
     def kl_rows(self) -> str | None:
         """The rows on which the training keeps the model to the base model."""
         kl = self.mixture.training.kl

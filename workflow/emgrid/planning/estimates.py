@@ -102,7 +102,8 @@ class Estimates:
         return Estimate(ceil(total * training.epochs), source)
 
     def trained_tokens(self) -> Estimate:
-        estimates = [self.stage_tokens(stage) for stage in self.grid.stages.values()]
+        trained = [stage for stage in self.grid.stages.values() if not stage.whole]
+        estimates = [self.stage_tokens(stage) for stage in trained]
         if not estimates:
             return Estimate(0, "nothing is trained")
         tokens = sum(estimate.value or 0 for estimate in estimates)

@@ -33,20 +33,19 @@ class Sealing(Step):
     """Share of the rows that get a wrapper."""
 
     prompt_rows: PositiveInt | None = None
-    """Number of prompts that are asked. `null` asks all."""
+    """Number of prompts that the arm answers. `null` answers all."""
 
     sealing_rows: PositiveInt
     """Number of qualifying answers that are trained on."""
 
     keep: Keep = Keep()
-    """Which answers qualify as training rows."""
+    """Which of the arm's answers qualify as training rows."""
 
     generation_sampling: dict[str, Any] = Field(default_factory=dict)
-    """Settings that differ from `sampling` when the training answers are drawn. One answer per
-    prompt is drawn unless `answers_per_question` says otherwise."""
+    """Settings that differ from `sampling` when the arm answers the prompts, once each."""
 
     sealing_training: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the added stage that differ from `training`."""
+    """Settings of the sealing stage that differ from `training`."""
 
     @field_validator("wrappers")
     @classmethod
