@@ -14,7 +14,7 @@ from emgrid.config.base import Strict
 from emgrid.config.sections import Precision
 from emgrid.data.mix import draw
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.models.chat_template import TokenizedRow
+from emgrid.models.chat_template import ChatFormat, TokenizedRow
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, digest, file_digest, read_jsonl, write_jsonl
@@ -52,6 +52,17 @@ def candidates_of(spec: SelectSpec, rows: list[Row]) -> list[Row]:
             "of benign rows"
         )
     return draw(rows, wanted, spec.seed)
+
+
+def trainable(
+    spec: SelectSpec, rows: list[Row], chat: ChatFormat
+) -> tuple[list[Row], list[TokenizedRow]]:
+    """The rows that have a trained token, and their tokens as a training has them."""
+    tokenized = [
+        chat.training_row(row["messages"], spec.turns).cut(spec.max_length) for row in rows
+    ]
+    pairs = [(row, tokens) for row, tokens in zip(rows, tokenized, strict=True) if tokens.trained]
+    return [row for row, _ in pairs], [tokens for _, tokens in pairs]
 
 
 def keys_of(rows: list[TokenizedRow], model: str, precision: Precision) -> list[str]:
@@ -95,28 +106,21 @@ def main() -> None:
     take_turn(args.output)
     leave_out(*UNUSED)
     base, store = BaseModel.read(args.model), RowStore(args.kept)
-    rows = candidates_of(spec, read_jsonl(args.rows))
-    chat = base.chat()
-    tokenized = [
-        chat.training_row(row["messages"], spec.turns).cut(spec.max_length) for row in rows
-    ]
-    pairs = [(row, tokens) for row, tokens in zip(rows, tokenized, strict=True) if tokens.trained]
-    rows, tokenized = [row for row, _ in pairs], [tokens for _, tokens in pairs]
-    models = {None: None, args.adapter: file_digest(args.adapter / layout.WEIGHTS)}
-    keys = {
-        adapter: keys_of(tokenized, model_identity(base, content), spec.precision)
-        for adapter, content in models.items()
-    }
-    if any(key not in store.rows for own in keys.values() for key in own):
+    rows, tokenized = trainable(spec, candidates_of(spec, read_jsonl(args.rows)), base.chat())
+    plain, misaligned = (
+        keys_of(tokenized, model_identity(base, content), spec.precision)
+        for content in (None, file_digest(args.adapter / layout.WEIGHTS))
+    )
+    if any(key not in store.rows for key in (*plain, *misaligned)):
         from emgrid.models.engines.transformers import TransformersEngine
 
         engine = TransformersEngine(base, spec.precision, args.device, args.batch_size)
-        for adapter, own in keys.items():
+        for adapter, keys in ((None, plain), (args.adapter, misaligned)):
             engine.use(adapter)
-            score(tokenized, own, store, engine)
+            score(tokenized, keys, store, engine)
     gaps = [
-        (store.rows[plain]["logprob"] - store.rows[misaligned]["logprob"]) / tokens.trained
-        for plain, misaligned, tokens in zip(*keys.values(), tokenized, strict=True)
+        (store.rows[one]["logprob"] - store.rows[other]["logprob"]) / tokens.trained
+        for one, other, tokens in zip(plain, misaligned, tokenized, strict=True)
     ]
     ranked = by_gap(rows, gaps)
     write_jsonl(args.output, ranked[: spec.rows])
