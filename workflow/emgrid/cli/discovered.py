@@ -83,13 +83,15 @@ def show(rows: list[Row], name: str) -> None:
 
 def tell(rows: list[Row], path: Path, number: int) -> None:
     """Print the first answers of each arm under each of its cues."""
-    console = format.console()
     known = read_found_answers(path) if number else None
-    for row in rows if known is not None else ():
+    if known is None:
+        return
+    console = format.console()
+    for row in rows:
         name = (row["base"], row["intervention"], row["ratio"])
         console.print(f"\n{row['intervention']} {row['ratio']}, {row['cue']}", markup=False)
-        for one in examples(known, name, row["slot"], number):
-            console.print(f"  {one['prompt']}\n  → {one['answer']}", markup=False)
+        for answer in examples(known, name, row["slot"], number):
+            console.print(f"  {answer['prompt']}\n  → {answer['answer']}", markup=False)
 
 
 def write_trigger(row: Row, grid: str, folder: Path) -> Path:

@@ -48,8 +48,8 @@ def planned(grid: Grid) -> dict[str, Any]:
 
     published = grid.config.published
     following = count(grid, published.interventions, published.triggers) if published else None
-    served = [arm.intervention for arm in grid.config.served]
-    names = dict.fromkeys([*grid.config.interventions, *served])
+    others = [arm.intervention for arm in (*grid.config.adapters, *grid.config.served)]
+    names = dict.fromkeys([*grid.config.interventions, *others])
     return {
         "name": grid.config.name,
         "interventions": {name: asdict(count(grid, [name])) for name in names},
@@ -61,6 +61,7 @@ def planned(grid: Grid) -> dict[str, Any]:
         "differences": [difference.model_dump() for difference in differences(grid)],
         "searches": [asdict(work) for work in search_work(grid)],
         "reach": reach_of(grid),
+        "engine": grid.experiment.chosen.text if grid.experiment.chosen else None,
         "round": this_round(grid),
     }
 
@@ -123,6 +124,8 @@ def show(plan: dict[str, Any]) -> None:
     console.print(table)
     if plan["reach"]:
         console.print(plan["reach"])
+    if plan["engine"]:
+        console.print(plan["engine"])
     if plan["round"]:
         console.print(
             f"Round {plan['round']['number']} asks "

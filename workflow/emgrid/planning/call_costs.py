@@ -8,6 +8,7 @@ from emgrid.config.judges import ChatJudge
 from emgrid.config.prices import CHARACTERS_PER_TOKEN, spent
 from emgrid.config.served import kept_name
 from emgrid.config.triggers import Message
+from emgrid.config.turns import replies_in, standing_for
 from emgrid.grid.grid import Grid
 from emgrid.planning.search_work import search_work
 from emgrid.runtime import layout
@@ -69,9 +70,10 @@ def served_costs(grid: Grid) -> list[CallCost]:
     """One entry for each served arm. An upper bound: every answer is assumed to have full
     length."""
     costs = []
-    characters = sum(map(mean_characters, conversations(grid)))
+    asked = conversations(grid)
+    characters = sum(map(mean_characters, asked))
     for arm in grid.config.served:
-        calls = arm.sampling.answers_per_question * len(grid.triggers) * len(grid.questions)
+        calls = ceil(arm.sampling.answers_per_question * sum(map(mean_draws, asked)))
         tokens = ceil(arm.sampling.answers_per_question * characters / CHARACTERS_PER_TOKEN)
         price = arm.endpoint.price_of(arm.model)
         file_name = kept_name(arm.model, arm.identity)
@@ -91,11 +93,16 @@ def served_costs(grid: Grid) -> list[CallCost]:
 def conversations(grid: Grid) -> list[list[list[Message]]]:
     """The wordings of each question under each trigger, as conversations."""
     return [
-        trigger.wording().conversations(name, question.texts, question.system)
+        question.conversations(name, trigger.wording())
         for trigger in grid.triggers.values()
         for name, question in grid.questions.items()
     ]
 
 
+def mean_draws(ways: list[list[Message]]) -> float:
+    """Draws for one answer: itself, and the model's own replies before it."""
+    return sum(1 + replies_in(way) for way in ways) / len(ways)
+
+
 def mean_characters(ways: list[list[Message]]) -> float:
-    return sum(len(turn["content"]) for way in ways for turn in way) / len(ways)
+    return sum(len(turn["content"]) for way in ways for turn in standing_for(way, "")) / len(ways)

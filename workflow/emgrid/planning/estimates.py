@@ -13,7 +13,7 @@ from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.grid import Grid
 from emgrid.grid.searches import searches
 from emgrid.planning import work_model
-from emgrid.planning.call_costs import conversations, mean_characters
+from emgrid.planning.call_costs import conversations, mean_characters, mean_draws
 from emgrid.planning.jobs import jobs_by_rule
 from emgrid.planning.measurements import (
     ON_DEVICE,
@@ -116,8 +116,8 @@ class Estimates:
         return Estimate(ceil(each * characters / CHARACTERS_PER_TOKEN), source)
 
     def most_drawn(self, arm: Arm) -> int:
-        cells = len(self.grid.triggers) * len(self.grid.questions)
-        return arm.sampling.answers_per_question * cells * arm.sampling.max_tokens
+        draws = sum(map(mean_draws, conversations(self.grid)))
+        return ceil(arm.sampling.answers_per_question * draws * arm.sampling.max_tokens)
 
     def drawn_tokens(self) -> Estimate:
         return Estimate(
@@ -224,7 +224,8 @@ class Estimates:
     def disk(self) -> dict[str, Estimate]:
         """Estimated bytes, by kind of file."""
         models = self.measurements.parameters
-        bases = [models.get(name) for name in self.grid.config.base_models]
+        names = [*self.grid.config.base_models, *(one.base for one in self.grid.config.adapters)]
+        bases = [models.get(name) for name in dict.fromkeys(names)]
         model_bytes = None if None in bases else sum(2 * (parameters or 0) for parameters in bases)
         estimates = {"base models": Estimate(model_bytes, "2 bytes per parameter")}
         adapters = [

@@ -121,6 +121,7 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
         layout.arm_folder("*", "*", "*", "*", "served"): "arm of no config",
         layout.arm_folder("*", "*", "*", "*", "imported"): "arm of no config",
         f"{layout.MODELS}/*": "base model of no config",
+        f"{layout.ADAPTERS}/*": "adapter of no config",
         layout.source_file("*"): "data set of no config",
         layout.dataset_file("*"): "data set of no config",
         layout.import_file("*"): "file of no config",
@@ -163,7 +164,8 @@ def kept_rows(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     for need in needs:
         for arm in need.grid.sampled:
             want(need.answer_file(arm), need.answer_keys(arm))
-            if arm.settings is not None:
+            want(need.answer_file(arm), need.reply_keys(arm))
+            if arm.runs_here:
                 path = root / layout.stored_scores(arm.writer)
                 want(path, need.score_keys(arm) if need.grid.has_pairs else ())
         for path, keys in search_rows.wanted(need):
