@@ -24,7 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "workflow"))
 
 from common import SHAPES, drawn_models, record_of
-from gpu_parts import PACKAGES, PARTS, Check, NotRun, Row
+from gpu_parts import PACKAGES, PARTS, Row
+from gpu_process import Check, NotRun
 
 # Package, first version that is known to do, and the first one that has not been tried.
 VERSIONS = {

@@ -29,6 +29,7 @@ import check_gpu
 import contrasts
 import gpu_model
 import gpu_parts
+import gpu_process
 import judging
 from common import bar_line, options_of
 
@@ -262,7 +263,7 @@ def test_a_part_that_fails_says_why_in_a_line_and_the_others_run(folder: Path) -
     other = folder / "other"
     other.mkdir()
     shutil.copytree(folder / "emgrid-benchmarks", other / "emgrid-benchmarks", symlinks=True)
-    check = gpu_parts.Check(
+    check = gpu_process.Check(
         check_gpu.parse(["--device", "cpu", "--model-shape", "toy"]), other, time.monotonic() + 60
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -271,7 +272,7 @@ def test_a_part_that_fails_says_why_in_a_line_and_the_others_run(folder: Path) -
         patch.setattr(tempfile, "tempdir", str(other))
         weights = gpu_model.adapter(check.model, 1) / "adapter_model.safetensors"
         save_file({name: value * 0 for name, value in load_file(weights).items()}, weights)
-        with pytest.raises(gpu_parts.NotRun, match="adapter1: the adapter is not live"):
+        with pytest.raises(gpu_process.NotRun, match="adapter1: the adapter is not live"):
             gpu_parts.sampling(check)
 
 
@@ -288,7 +289,7 @@ def test_a_check_names_the_versions_that_it_needs(monkeypatch: pytest.MonkeyPatc
 
 def test_a_judge_whose_values_differ_between_devices_fails() -> None:
     assert "at most 0.2 points" in gpu_parts.agreement([10.0, 90.0], [10.2, 90.0])
-    with pytest.raises(gpu_parts.NotRun, match="differ from the CPU's by"):
+    with pytest.raises(gpu_process.NotRun, match="differ from the CPU's by"):
         gpu_parts.agreement([10.0, 90.0], [11.5, 90.0])
 
 

@@ -146,13 +146,14 @@ def limits_line(profile: Profile) -> Line:
     }
     if not limits:
         return Line("not available", "limits", "no accounts are kept; ask the site for its limits")
-    words = ("jobs running", "jobs in the queue", "time of a job")
-    told = "; ".join(
-        f"{name}: {', '.join(f'{what} {value}' for what, value in zip(words, each, strict=True) if value)}"  # noqa: E501
-        for name, each in limits.items()
-        if any(each)
-    )
+    told = "; ".join(f"{name}: {worded(each)}" for name, each in limits.items() if any(each))
     fewest = min((int(each[1]) for each in limits.values() if each[1]), default=profile.jobs)
     if fewest < profile.jobs:
         return Line("fail", "limits", f"{told}; set jobs: {fewest} or less in the profile")
     return Line("pass", "limits", told or f"none; the profile submits up to {profile.jobs} jobs")
+
+
+def worded(limits: tuple[str, str, str]) -> str:
+    """The limits that there are, in words."""
+    words = ("jobs running", "jobs in the queue", "time of a job")
+    return ", ".join(f"{word} {limit}" for word, limit in zip(words, limits, strict=True) if limit)
