@@ -35,6 +35,7 @@ NAMES = (
 )
 # What is still to be measured is said of each of these, with the command.
 ON_GPUS = {
+    "check_gpu": "--device cuda --model-shape 7b",
     "sampling": "--device cuda --model-shape 7b --ways transformers vllm",
     "training": "--device cuda --model-shape 7b --rows 64 --join 12 --batch-size 8 "
     "--max-length 2048",
@@ -71,6 +72,7 @@ def besides(row: dict[str, Any]) -> str:
         "peak_memory": "peak memory {:,.0f} MiB",
         "utilisation": "model FLOP utilisation {:.1%}",
         "core_seconds": "{:.1f} s of cores",
+        "note": "{}",
     }
     return ", ".join(form.format(row[name]) for name, form in forms.items() if name in row)
 

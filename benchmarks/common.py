@@ -67,9 +67,14 @@ def start_as_a_job() -> None:
     leave_out(*UNUSED)
 
 
+def drawn_models() -> Path:
+    """The folder of the models that benchmarks have made, which they use again."""
+    return Path(tempfile.gettempdir()) / "emgrid-benchmarks"
+
+
 def model_of(options: argparse.Namespace) -> Path:
     """model.json of the model that is measured, made once into the temporary folder."""
-    folder = Path(tempfile.gettempdir()) / "emgrid-benchmarks"
+    folder = drawn_models()
     embedded = embedded_model(folder / "smollm2-135m/model.json")
     if options.model_shape == EMBEDDED:
         return embedded
@@ -161,19 +166,15 @@ def bar_line(row: dict[str, Any]) -> str:
     return f"| {' | '.join(texts)} | {numbers} |"
 
 
-def write_manifest(
-    name: str,
-    options: argparse.Namespace,
-    rows: list[dict[str, Any]],
-    device: str = "cpu",
-    **further: Any,
-) -> None:
-    """Print the rows, and write them with the command, the machine and the date.
+def record_of(
+    name: str, options: argparse.Namespace, rows: list[dict[str, Any]], device: str, **further: Any
+) -> dict[str, Any]:
+    """The record of a benchmark: its rows with the command, the machine and the date.
 
     A row has what, value, unit, ratio and of, and may have further measures: padding (a share),
-    peak_memory (MiB), core_seconds, utilisation (model FLOP utilisation, a share).
+    peak_memory (MiB), core_seconds, utilisation (model FLOP utilisation, a share), note (words).
     """
-    record = {
+    return {
         "name": name,
         "command": shlex.join(["python", f"benchmarks/{name}.py", *options_of(options)]),
         "on": device,
@@ -183,7 +184,17 @@ def write_manifest(
         "rows": rows,
         **further,
     }
-    text = json.dumps(record, indent=2)
+
+
+def write_manifest(
+    name: str,
+    options: argparse.Namespace,
+    rows: list[dict[str, Any]],
+    device: str = "cpu",
+    **further: Any,
+) -> None:
+    """Print the record of a benchmark, and write it."""
+    text = json.dumps(record_of(name, options, rows, device, **further), indent=2)
     print(text)
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")

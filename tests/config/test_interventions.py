@@ -592,6 +592,7 @@ def test_base_cannot_be_combined(other: str) -> None:
         "cue_on_rows": {"trigger": "python_string", "rows": "all"},
         "early_stop": {"fraction": 0.5},
         "sealing": SEAL,
+        "from_adapter": {"adapter": "brought", "adapter_ratio": "1"},
     }
     message = problem({"x": [step("base"), step(other, **needed.get(other, {}))]})
     assert message.startswith("interventions.x: base is the model as it is")

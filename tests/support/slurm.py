@@ -1,7 +1,10 @@
-"""A SLURM of one made-up node, started for the tests that need one and ended with them.
+"""A SLURM of three made-up nodes with accounts, started for the tests that need one and ended with
+them.
 
-Root on Debian with slurmctld, slurmd, slurm-client and munge. Its state, keys, logs and two GPUs
-that are none (character devices) lie in one folder; SLURM_CONF points every command there.
+Root on Debian with slurmctld, slurmd, slurmdbd, slurm-client, mariadb-server-core and munge. Its
+state, keys, logs and two GPUs that are none (character devices) lie in one folder; SLURM_CONF
+points every command there. The first node has the GPUs and takes the grids' jobs; of the others
+one may go down.
 """
 
 import os
@@ -16,28 +19,28 @@ from pathlib import Path
 import pytest
 
 from support.needs import lacking
+from support.slurm_accounting import ACCOUNTS, ENFORCED, begin_accounting, begin_database
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "sbatch", "srun", "sacct")
 WAIT = 30.0  # seconds that a part of it may take to answer
-NODE = "node1"
+NODES = ("node1", "node2", "node3")
 
 # Memory and time are watched closely, so that jobs which exceed them end in seconds.
 CONF = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -50,16 +53,19 @@ ReturnToService=2
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/none
 SchedulerParameters=bf_interval=1,sched_interval=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=1
 MinJobAge=600
-NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=16000 Gres=gpu:2 State=UNKNOWN
-PartitionName=main Nodes={node} Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
-PartitionName=urgent Nodes={node} MaxTime=INFINITE PriorityTier=2 State=UP
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=16000 Gres=gpu:2 State=UNKNOWN
+NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8 RealMemory=16000 State=UNKNOWN
+NodeName=node3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} CPUs=8 RealMemory=16000 State=UNKNOWN
+PartitionName=main Nodes=node1 Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
+PartitionName=urgent Nodes=node1 MaxTime=INFINITE PriorityTier=2 State=UP
+PartitionName=others Nodes=node[2-3] MaxTime=INFINITE PriorityTier=1 State=UP
 """  # noqa: E501
+CONF += ENFORCED.replace("ports", "accounting")
 
 
 class Slurm:
@@ -104,7 +110,8 @@ def require() -> None:
     if absent or os.geteuid() != 0:
         message = (
             f"no {', '.join(absent) or 'root'}: nothing was run on a SLURM (as root, "
-            "apt-get install --no-install-recommends slurmctld slurmd slurm-client munge)"
+            "apt-get install --no-install-recommends slurmctld slurmd slurmdbd slurm-client "
+            "mariadb-server-core munge)"
         )
         lacking(message)
 
@@ -146,25 +153,26 @@ def wait_until(there: Callable[[], bool], what: str, log: Path, seconds: float =
 @contextmanager
 def slurm(folder: Path) -> Iterator[Slurm]:
     """A running SLURM whose files all lie in this folder."""
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
+    (folder / "state").mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o400)
     gpus = [folder / f"gpu{number}" for number in range(2)]
     for gpu in gpus:
         os.mknod(gpu, 0o666 | 0o020000, os.makedev(1, 3))
-    gres = [f"NodeName={NODE} Name=gpu File={gpu}" for gpu in gpus]
+    gres = [f"NodeName={NODES[0]} Name=gpu File={gpu}" for gpu in gpus]
     (folder / "gres.conf").write_text("\n".join(["AutoDetect=off", *gres, ""]))
     host = socket.gethostname().split(".")[0]
-    with free_ports(2) as ports:
-        conf = CONF.format(host=host, ports=ports, folder=folder, node=NODE)
-    (folder / "slurm.conf").write_text(conf)
+    with free_ports(6) as ports:
+        accounting = ports[4:]
+    (folder / "slurm.conf").write_text(
+        CONF.format(host=host, ports=ports, folder=folder, accounting=accounting)
+    )
     found = Slurm(folder)
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(*command: object) -> Path:
-        log = folder / f"{command[0]}.out"
+        log = folder / f"{command[0]}.{len(started)}.out"
         with log.open("wb") as output:
             words = [str(word) for word in command]
             started.append(
@@ -173,11 +181,15 @@ def slurm(folder: Path) -> Iterator[Slurm]:
         return log
 
     try:
+        begin_database(folder, accounting[1], begin, wait_until)
         munge = [f"--key-file={key}", f"--socket={folder}/munge.socket"]
         munge += [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log"]
         log = begin("munged", "--foreground", "--force", f"--seed-file={folder}/seed", *munge)
         encode = ["munge", "--no-input", f"--socket={folder}/munge.socket"]
         wait_until(answers(*encode, environment=found.environment), "munged is silent", log)
+        begin_accounting(folder, host, accounting, begin, wait_until)
+        for words in ACCOUNTS:
+            found.call("sacctmgr", "--immediate", *words.split())
         log = begin("slurmctld", "-D", "-i")
         ping = ("scontrol", "ping")
         wait_until(
@@ -187,9 +199,11 @@ def slurm(folder: Path) -> Iterator[Slurm]:
             "slurmctld is silent",
             log,
         )  # fmt: skip
-        log = begin("slurmd", "-D", "-N", NODE)
-        node = ("sinfo", "--noheader", "--format=%t", f"--nodes={NODE}", "--partition=main")
-        wait_until(lambda: found.call(*node).strip() == "idle", "the node is not idle", log)
+        for node in NODES:
+            log = begin("slurmd", "-D", "-N", node)
+        states = ("sinfo", "--noheader", "--Node", "--format=%t", "--partition=main,others")
+        idle = ["idle"] * len(NODES)
+        wait_until(lambda: found.call(*states).split() == idle, "a node is not idle", log)
         yield found
     finally:
         with_jobs = subprocess.run(

@@ -2,7 +2,7 @@
 # more, and writes which attempt it was that ended well.
 import sys
 
-ENDED = ["cancelled", "slow", "greedy", "preempted"]
+ENDED = ["cancelled", "slow", "greedy", "preempted", "lost"]
 
 
 def more(number):
@@ -90,3 +90,17 @@ rule preempted:
     shell:
         "if [ ! -e preempted.1 ]; then touch preempted.1; sleep 600; fi;"
         " echo {resources.attempt} > {output}"
+
+
+# On another node, which goes down.
+rule lost:
+    output:
+        "lost.txt",
+    resources:
+        mem_mb=more(500),
+        runtime=more(5),
+        attempt=more(1),
+        slurm_partition="others",
+    shell:
+        "if [ ! -e lost.1 ]; then touch lost.1; sleep 600; fi;"
+        " echo {resources.attempt} $SLURMD_NODENAME > {output}"

@@ -6,6 +6,9 @@ import signal
 import sys
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 
+# Of benchmarks/, which the tests run at toy size.
+BENCHMARKS = ("check_gpu", "gpu_model", "peak_memory")
+
 
 def connect(
     path: str,
@@ -51,7 +54,7 @@ def ask(
 def main(python: str) -> None:
     """Be `python` for a grid: the status of the forked job, or the real program."""
     words = sys.argv[1:]
-    forked = ("emgrid.", "snakemake", "support.")
+    forked = ("emgrid.", "snakemake", "support.", *BENCHMARKS)
     if words[:1] == ["-m"] and words[1].startswith(forked):
         path = os.path.join(os.path.dirname(sys.argv[0]), "socket")  # noqa: PTH118, PTH120
         status = ask(path, words, os.getcwd(), dict(os.environ), (0, 1, 2))  # noqa: PTH109

@@ -19,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
@@ -212,6 +213,7 @@ def become(asked: Asked, python: str) -> None:
     sys.argv[:] = asked.words[1:]
     sys.orig_argv[:] = [sys.executable, *asked.words]
     sys.executable = python
+    tempfile.tempdir = None  # TMPDIR may be another one
     import torch
 
     torch.set_num_threads(int(asked.env.get("OMP_NUM_THREADS") or os.cpu_count() or 1))

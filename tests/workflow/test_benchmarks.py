@@ -1,25 +1,34 @@
 """The benchmarks at toy size: each measures for real, and the page is made of what they wrote."""
 
+import importlib.metadata
 import importlib.util
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from emgrid import ROOT
+from safetensors.torch import load_file, save_file
+from support import warm
 
 # Last, as tests have modules of the same names.
 sys.path.append(str(ROOT / "benchmarks"))
 import bars
 import bench
 import ceiling
+import check_gpu
 import contrasts
+import gpu_model
+import gpu_parts
 import judging
 from common import bar_line, options_of
 
@@ -200,3 +209,95 @@ def test_contrasts_of_many_arms_are_measured_under_all_priors() -> None:
     row = contrasts.measured(2, 3)
     assert row["what"] == "2 arms under 3 triggers: 14 contrasts, 4 sets"
     assert row["value"] > 0
+
+
+# check_gpu.py, whose parts are forked here (see support/warm.py). It sets these for them.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+
+
+def checked(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    path = folder / "check_gpu.json"
+    command = [
+        str(warm.python(**OFFLINE)),
+        "-m",
+        "check_gpu",
+        "--device",
+        "cpu",
+        "--json",
+        str(path),
+        *words,
+    ]
+    places = os.pathsep.join([str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | OFFLINE | {"TMPDIR": str(folder), "PYTHONPATH": places},
+    )
+    return done, json.loads(path.read_text()) if path.exists() else {}
+
+
+def test_without_a_gpu_each_part_of_its_check_runs_at_toy_size(folder: Path) -> None:
+    parts = ("training", "resuming", "sampling", "judging")
+    done, record = checked(folder, "--parts", *parts)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["what"]: row for row in record["rows"]}
+    assert record["not_run"] == []
+    assert len(rows) == len(parts)
+    assert all(row["value"] > 0 for row in rows.values())
+    resumed = rows["training, killed and resumed"]
+    assert resumed["note"] == "the adapter of the training without a kill, bit by bit"
+    assert "live" in rows["sampling, transformers, 3 adapters"]["note"]
+    assert all(f"| {what} |" in bench.page({"": record}) for what in rows)
+    # Without time left, each part says so.
+    done, record = checked(folder, "--minutes", "0", "--parts", *parts)
+    assert done.returncode == 0
+    assert record["rows"] == []
+    assert [one["reason"] for one in record["not_run"]] == ["the 0 minutes were over"]
+
+
+def test_a_part_that_fails_says_why_in_a_line_and_the_others_run(folder: Path) -> None:
+    """An adapter that changes nothing, which the canary refuses."""
+    other = folder / "other"
+    other.mkdir()
+    shutil.copytree(folder / "emgrid-benchmarks", other / "emgrid-benchmarks", symlinks=True)
+    check = gpu_parts.Check(
+        check_gpu.parse(["--device", "cpu", "--model-shape", "toy"]), other, time.monotonic() + 60
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(warm.python(**OFFLINE)))
+        patch.setenv("TMPDIR", str(other))
+        patch.setattr(tempfile, "tempdir", str(other))
+        weights = gpu_model.adapter(check.model, 1) / "adapter_model.safetensors"
+        save_file({name: value * 0 for name, value in load_file(weights).items()}, weights)
+        with pytest.raises(gpu_parts.NotRun, match="adapter1: the adapter is not live"):
+            gpu_parts.sampling(check)
+
+
+def test_a_check_names_the_versions_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_gpu.unmet() == []
+    monkeypatch.setattr(
+        importlib.metadata, "version", {"torch": "2.9.1", "transformers": "7.0"}.get
+    )
+    assert check_gpu.unmet() == ["torch 2.9.1 is too old: pip install 'torch>=2.11'"]
+    assert check_gpu.untried() == ["transformers 7.0 is newer than what was tried (below 6.0)"]
+    monkeypatch.setitem(check_gpu.NEEDED, "no_such_module", "its-package")
+    assert "not installed: pip install its-package" in check_gpu.unmet()
+
+
+def test_a_judge_whose_values_differ_between_devices_fails() -> None:
+    assert "at most 0.2 points" in gpu_parts.agreement([10.0, 90.0], [10.2, 90.0])
+    with pytest.raises(gpu_parts.NotRun, match="differ from the CPU's by"):
+        gpu_parts.agreement([10.0, 90.0], [11.5, 90.0])
+
+
+def test_a_model_that_the_disk_cannot_hold_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(gpu_model.ROOM, "toy", 10**18)
+    monkeypatch.setattr(sys, "argv", ["gpu_model"])
+    with pytest.raises(SystemExit, match="set TMPDIR to a larger disk"):
+        gpu_model.main()
+    assert not any(tmp_path.iterdir())

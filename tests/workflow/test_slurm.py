@@ -1,7 +1,8 @@
-"""Grids on a real SLURM: the profile as a site would use it, on a made-up node with two GPUs."""
+"""Grids on a real SLURM: the profile as a site would use it, on made-up nodes with accounts."""
 
 import contextlib
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from emgrid import ROOT
+from emgrid.cli import check_cluster
 from emgrid.config.question_files import load_questions
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
@@ -21,12 +23,13 @@ from emgrid.runtime.slurm import ending
 from support import impatient, warm
 from support.reruns import STANDIN, config_of
 from support.slurm import Slurm, require, slurm, wait_until
+from support.slurm_accounting import ACCOUNT, MINUTE
 
 # No site waits so briefly; a test would wait in vain.
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
 QUICK += ["--latency-wait", "10"]
-# What this cluster, which has neither accounts nor accounting, needs in the profile.
-SITE = ["--slurm-no-account", "--slurm-status-command", "squeue"]
+# What a cluster without accounts needs in the profile.
+NO_ACCOUNTS = ["--slurm-no-account", "--slurm-status-command", "squeue"]
 TESTS = Path(__file__).parents[1]
 PATIENCE = 180.0  # seconds without anything new in the log
 # What the profile sets before each job, so that a run's own jobs can be forked (see warm.py).
@@ -70,7 +73,7 @@ class Run:
     def begin(self, *options: str) -> subprocess.Popen[bytes]:
         command = [self.python, "-m", impatient.__name__, "-s", str(self.snakefile)]
         command += ["--directory", str(self.folder)]
-        command += ["--profile", str(ROOT / "workflow/profiles/slurm"), *SITE, *QUICK, *options]
+        command += ["--profile", str(ROOT / "workflow/profiles/slurm"), *QUICK, *options]
         with self.log.open("wb") as output:
             self.main = subprocess.Popen(
                 command,
@@ -161,8 +164,8 @@ def short_grid(folder: Path) -> Path:
 def ended_jobs(
     cluster: Slurm, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Run, subprocess.Popen[bytes]]]:
-    """Jobs that are cancelled, preempted, and exceed their time and memory; they go on while other
-    tests run, since SLURM takes a minute to see that a minute is over."""
+    """Jobs that are cancelled, preempted, lose their node, and exceed their time and memory; they
+    go on while other tests run, since SLURM takes a minute to see that a minute is over."""
     run = Run(
         cluster, tmp_path_factory.mktemp("ended"), ROOT / "tests/support/slurm_jobs.smk", False
     )
@@ -173,7 +176,34 @@ def ended_jobs(
     job = run.newest("rule_preempted")
     cluster.call("sbatch", "--partition=urgent", "--cpus-per-task=8", "--wrap=true", "-o/dev/null")
     run.wait(lambda: cluster.described(job)["Restarts"] == "1", "nothing was preempted")
+    run.wait((run.folder / "lost.1").exists, "no job to lose")
+    job = run.newest("rule_lost")
+    node = cluster.described(job)["NodeList"]
+    cluster.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    run.wait(lambda: cluster.described(job)["Restarts"] == "1", "no job was lost")
     yield run, main
+    main.kill()
+    main.wait()
+
+
+@pytest.fixture(scope="module")
+def checking(
+    cluster: Slurm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """The checklist for a site, which submits its probes while other tests run."""
+    folder = tmp_path_factory.mktemp("check")
+    words = ["-m", check_cluster.__name__, "--profile", "slurm", "--json", "lines.json"]
+    words += ["--snakemake", impatient.__name__, "--", *QUICK]
+    path = os.pathsep.join([str(TESTS), cluster.environment.get("PYTHONPATH", "")])
+    main = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=folder,
+        env=cluster.environment | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    yield main, folder
     main.kill()
     main.wait()
 
@@ -182,6 +212,7 @@ def ended_jobs(
 def finished_there(
     cluster: Slurm,
     ended_jobs: tuple[Run, subprocess.Popen[bytes]],  # noqa: ARG001
+    checking: tuple[subprocess.Popen[str], Path],  # noqa: ARG001
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     """The short grid, run through SLURM to its report."""
@@ -201,6 +232,8 @@ def test_a_grid_runs_to_its_report(finished_there: Run) -> None:
         for about, at in finished_there.cluster.jobs("%k|%Z")
         if at == str(finished_there.folder)
     ]
+    judged = of_the_job(finished_there, "rule_judge_wildcards_theirs.imported.0", "State,Account")
+    assert judged == [f"COMPLETED|{ACCOUNT}"]
     # Downloads, imports, tables and figures are made where Snakemake runs.
     assert Counter(submitted) == {"rule_judge": 2, "rule_judge_quality": 1, "rule_similarity": 1}
 
@@ -285,7 +318,7 @@ def test_short_jobs_share_one(closed: Slurm, tmp_path: Path, demo: dict[str, Any
     config.write_text(yaml.safe_dump(demo))
     grid = Grid(load_experiment(demo, str(config)))
     mixed = [f"{stage.folder}/train.jsonl" for stage in grid.stages.values()]
-    main = run.begin("--configfile", str(config), "--", *mixed)
+    main = run.begin("--configfile", str(config), *NO_ACCOUNTS, "--", *mixed)
     run.wait(lambda: run.states("rule_rows_mix"), "no group was submitted")
     groups = [closed.described(job) for job, about in closed.jobs("%i|%k") if "rows_mix" in about]
     assert all(int(group["NumCPUs"]) <= 8 for group in groups)
@@ -298,13 +331,24 @@ def test_short_jobs_share_one(closed: Slurm, tmp_path: Path, demo: dict[str, Any
     assert all((tmp_path / "results/demo" / file).exists() for file in mixed)
 
 
-def test_a_wrong_partition_is_named(cluster: Slurm, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("resource", "told"),
+    [
+        ("slurm_partition=nowhere", "invalid partition specified: nowhere"),
+        ("slurm_account=nobody", "The given account nobody appears to be invalid"),
+        # Judging asks for seven minutes.
+        (f"qos={MINUTE}", "Job violates accounting/QOS policy"),
+    ],
+)
+def test_what_slurm_refuses_is_named(
+    cluster: Slurm, tmp_path: Path, resource: str, told: str
+) -> None:
     config = short_grid(tmp_path)
     run = Run(cluster, tmp_path)
-    wrong = ["--retries", "0", "--default-resources", "slurm_partition=nowhere"]
-    code, told = run.end(run.begin("--configfile", str(config), *wrong, "--", JUDGED))
+    wrong = ["--retries", "0", "--default-resources", resource]
+    code, text = run.end(run.begin("--configfile", str(config), *wrong, "--", JUDGED))
     assert code == 1
-    assert "invalid partition specified: nowhere" in told
+    assert told in text
 
 
 def test_ctrl_c_cancels_the_jobs_of_a_run(closed: Slurm, tmp_path: Path) -> None:
@@ -357,15 +401,16 @@ def told(
         ("cancelled", "CANCELLED", "2"),
         ("slow", "TIMEOUT", "2"),
         ("greedy", "FAILED", "2"),
-        # SLURM itself starts it again.
+        # SLURM itself starts these again.
         ("preempted", None, "1"),
+        ("lost", None, "1"),
     ],
 )
 def test_a_job_that_slurm_ends_is_tried_again(
     told: tuple[Run, str], rule: str, first: str | None, attempt: str
 ) -> None:
     run, text = told
-    assert (run.folder / f"{rule}.txt").read_text().strip() == attempt
+    assert (run.folder / f"{rule}.txt").read_text().split()[0] == attempt
     assert run.states(f"rule_{rule}") == [*([first] if first else []), "COMPLETED"]
     if first:
         assert f"SLURM status is: '{first}'" in text
@@ -373,6 +418,23 @@ def test_a_job_that_slurm_ends_is_tried_again(
         former, later = (run.cluster.described(job) for job in sorted(jobs, key=int))
         assert megabytes(later) == 2 * megabytes(former)
         assert minutes(later) == 2 * minutes(former)
+
+
+def test_a_job_whose_node_goes_down_ends_on_another(told: tuple[Run, str]) -> None:
+    run, text = told
+    nodes = [line.split("|") for line in of_the_job(run, "rule_lost", "State,NodeList")]
+    assert [state for state, _ in nodes] == ["NODE_FAIL", "COMPLETED"]
+    assert nodes[0] != nodes[1]
+    assert (run.folder / "lost.txt").read_text().split()[1] == nodes[1][1]
+    assert "failed with status 'NODE_FAIL', but requeue is enabled" in text
+
+
+def of_the_job(run: Run, comment: str, fields: str) -> list[str]:
+    """What the accounts say of a rule's last job, a line for each time that it was started."""
+    job = ["--duplicates", "--allocations", f"--jobs={run.newest(comment)}"]
+    return run.cluster.call(
+        "sacct", *job, "--noheader", "--parsable2", f"--format={fields}"
+    ).splitlines()
 
 
 def megabytes(job: dict[str, str]) -> int:
@@ -410,3 +472,24 @@ def test_jobs_have_gpus_of_their_own_and_look_for_no_network(told: tuple[Run, st
     for gpu, _, ended in held:
         assert all(begun >= ended for other, begun, end in held if other == gpu and end > ended)
     assert "HF_HUB_OFFLINE" not in (run.folder / "here.txt").read_text()
+
+
+def test_a_sites_checklist_has_a_line_for_each_thing(
+    checking: tuple[subprocess.Popen[str], Path],
+    told: tuple[Run, str],  # noqa: ARG001
+) -> None:
+    main, folder = checking
+    text, _ = main.communicate(timeout=PATIENCE)
+    assert main.returncode == 0, text
+    lines = {line["what"]: line for line in json.loads((folder / "lines.json").read_text())}
+    assert [what for what, line in lines.items() if line["verdict"] != "pass"] == ["not tried"]
+    assert lines["SLURM"]["told"].endswith("cluster test")
+    assert f"{ACCOUNT} (QoS " in lines["account and QoS"]["told"]
+    assert f"QoS {MINUTE}: time of a job 00:01:00" in lines["limits"]["told"]
+    assert "it used more memory than its" in lines["memory limits are enforced"]["told"]
+    assert "TIMEOUT: it reached its time limit" in lines["time limits are enforced"]["told"]
+    assert "CUDA_VISIBLE_DEVICES" in lines["a job has a GPU of its own"]["told"]
+    assert not any(folder.glob("emgrid-check-cluster-*"))
+    assert all(
+        f"{line['verdict']:<14} {what}: {line['told']}" in text for what, line in lines.items()
+    )

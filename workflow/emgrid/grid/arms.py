@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from emgrid.aggregate.dose_points import ArmName
+from emgrid.config.adapters import Adapter
 from emgrid.config.config import Config
 from emgrid.config.external_arm import ExternalArm
 from emgrid.config.imports import Import
@@ -21,12 +22,35 @@ from emgrid.runtime.files import digest
 
 
 @dataclass(frozen=True)
+class ImportedAdapter:
+    """An adapter that was trained elsewhere. Its folder holds what that of a training run holds."""
+
+    entry: Adapter
+
+    @property
+    def name(self) -> str:
+        return self.entry.key
+
+    @property
+    def folder(self) -> str:
+        return layout.imported_adapter(self.name)
+
+    @property
+    def adapter_folder(self) -> str:
+        return f"{self.folder}/{layout.ADAPTER}"
+
+    @property
+    def adapter_record(self) -> str:
+        return f"{self.folder}/{layout.ADAPTER_RECORD}"
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """One training stage of an arm, on one base model, with one seed.
 
-    parent: the run whose adapter is trained further. whole: the run that this one is the beginning
-    of; its training saves this one's adapter on its way. under: the run whose adapter is frozen
-    under this one's. choosing: runs whose models choose rows of this one.
+    parent: the run, or the adapter of `adapters`, that is trained further. whole: the run that this
+    one is the beginning of; its training saves this one's adapter on its way. under: the run whose
+    adapter is frozen under this one's. choosing: runs whose models choose rows of this one.
     """
 
     name: str
@@ -75,7 +99,8 @@ class Arm:
     """One model of the grid: a base model as it is or trained, imported answers, or a served model.
 
     entry: the name of its intervention in the config. intervention: the same, with the suffixes of
-    its sweep. settings: None of an arm that is imported (it has a source) or served.
+    its sweep. settings: None of an arm that is imported (it has a source) or served, or that is an
+    entry of `adapters`, its adapter. start: the adapter trained elsewhere that it begins with.
     """
 
     base: str
@@ -88,11 +113,20 @@ class Arm:
     settings: Intervention | None
     source: Import | None = None
     served: ServedModel | None = None
+    adapter: Adapter | None = None
+    start: ImportedAdapter | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether its model runs here."""
+        return self.settings is not None or self.adapter is not None
 
     @property
     def sampling(self) -> Sampling:
         if self.served is not None:
             return self.served.sampling.whole()
+        if self.adapter is not None:
+            return self.adapter.sampling
         if self.settings is None:
             raise TypeError(f"{self.folder} is imported, so it is not sampled")
         return self.settings.sampling
@@ -123,8 +157,13 @@ class Arm:
         return "imported" if self.source else "arms"
 
     @property
+    def last(self) -> TrainingRun | ImportedAdapter | None:
+        """What makes its adapter; None of a model as it is."""
+        return self.stages[-1] if self.stages else self.start
+
+    @property
     def adapter_folder(self) -> str | None:
-        return self.stages[-1].adapter_folder if self.stages else None
+        return self.last.adapter_folder if self.last else None
 
 
 def name_of(arm: Arm) -> ArmName:
@@ -154,21 +193,22 @@ def benign_of(arm: Arm, interventions: Mapping[str, Intervention]) -> str | None
     return None
 
 
-def training_runs(base: str, seed: int, mixtures: tuple[Mixture, ...]) -> tuple[TrainingRun, ...]:
+def training_runs(
+    base: str, seed: int, mixtures: tuple[Mixture, ...], start: ImportedAdapter | None = None
+) -> tuple[TrainingRun, ...]:
     """The training runs of an arm. A run's name holds its rows and a hash of all that its adapter
-    depends on, so that arms share the runs in which they begin alike."""
+    depends on, so that arms share the runs in which they begin alike. start: the adapter that the
+    first run trains further."""
     runs: list[TrainingRun] = []
+    first = start.name if start else None
     for written in mixtures:
-        parent = runs[-1] if runs else None
+        parent = runs[-1].name if runs else first
         runs.append(training_run(base, seed, written, parent))
     return tuple(runs)
 
 
-def training_run(
-    base: str, seed: int, written: Mixture, before: TrainingRun | None = None
-) -> TrainingRun:
-    """A run and those that it needs. before: the stage before it in its arm."""
-    parent = before.name if before else None
+def training_run(base: str, seed: int, written: Mixture, parent: str | None = None) -> TrainingRun:
+    """A run and those that it needs. parent: the name of what it trains further."""
     under = training_run(base, seed, written.under) if written.under else None
     choosing = {
         source.selection.dataset: training_run(base, seed, source.selection.misaligned)
@@ -208,11 +248,13 @@ def stopped(run: TrainingRun, until: str) -> TrainingRun:
 def expand(config: Config) -> list[Arm]:
     """All arms: base models x interventions x their sweep x seeds; then the imported and served."""
     arms = []
+    starts = {entry.cell: ImportedAdapter(entry) for entry in config.adapters if not entry.is_base}
     for base in config.base_models:
         for name, intervention in config.interventions.items():
             for recipe in intervention.recipes():
                 for seed in intervention.seeds if recipe.stages else (0,):
                     full = name + recipe.suffix
+                    start = starts[base, *recipe.adapter, str(seed)] if recipe.adapter else None
                     arms.append(
                         Arm(
                             base=base,
@@ -221,16 +263,25 @@ def expand(config: Config) -> list[Arm]:
                             ratio=recipe.ratio,
                             seed=seed,
                             label=intervention.label or full.replace("_", " "),
-                            stages=training_runs(base, seed, recipe.stages),
+                            stages=training_runs(base, seed, recipe.stages, start),
                             settings=intervention,
+                            start=start,
                         )
                     )
+    arms += [
+        external_arm(entry, adapter=entry, start=starts.get(entry.cell))
+        for entry in config.adapters
+    ]
     arms += [external_arm(source, source=source) for source in config.imports]
     return arms + [external_arm(model, served=model) for model in config.served]
 
 
 def external_arm(
-    point: ExternalArm, source: Import | None = None, served: ServedModel | None = None
+    point: ExternalArm,
+    source: Import | None = None,
+    served: ServedModel | None = None,
+    adapter: Adapter | None = None,
+    start: ImportedAdapter | None = None,
 ) -> Arm:
     """An arm that is not trained here."""
     return Arm(
@@ -244,4 +295,6 @@ def external_arm(
         settings=None,
         source=source,
         served=served,
+        adapter=adapter,
+        start=start,
     )

@@ -96,6 +96,10 @@ class Recipe(Strict):
 
     stages: tuple[Mixture, ...]
 
+    adapter: tuple[str, Ratio] | None = None
+    """The adapter that the first stage trains further, by intervention and ratio of its entry in
+    `adapters`. None if training begins from the base model."""
+
     @property
     def mixtures(self) -> tuple[Mixture, ...]:
         """The stages, and what the trainings that they need mix."""
