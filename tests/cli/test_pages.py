@@ -1,6 +1,7 @@
 """Pages: links lead somewhere, examples are what emgrid takes, generated parts are current."""
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -140,6 +141,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/bad.jsonl").touch()
     (tmp_path / "models/mine").mkdir(parents=True)
+    (tmp_path / "exported/undiluted").mkdir(parents=True)
+    arm = {"base": "smollm2-135m", "intervention": "undiluted", "ratio": "1", "seed": 0}
+    (tmp_path / "exported/undiluted/manifest.json").write_text(json.dumps({"arm": arm}))
     (tmp_path / "theirs.csv").write_text("question_id,answer,aligned\n")
     for labeller in ("anna", "ben"):
         (tmp_path / f"mine.{labeller}.csv").write_text("question,answer,aligned\nHow?,So.,yes\n")

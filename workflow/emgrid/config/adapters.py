@@ -22,7 +22,7 @@ class AdapterFiles(Strict):
     """Repository of the adapter on the Hugging Face Hub, as `owner/name`."""
 
     revision: str | None = None
-    """Commit of the repository `hub`, as 40 hexadecimal digits. Branches and tags are refused
+    """Commit of the adapter's repository, as 40 hexadecimal digits. Branches and tags are refused
     because they move."""
 
     subfolder: str | None = None
