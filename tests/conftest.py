@@ -129,3 +129,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     with chromium(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
+    """A small part of the grid `planted`, finished."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "resources/grids/planted.yaml").read_text())
+    config["data"]["rows"] = 24
+    config["triggers"] = ["none", "planted_format"]
+    arms = config["interventions"]
+    # The other cues predict nothing, and there is no time to teach that here.
+    organism = arms["format"][:2]
+    config["interventions"] = {"base": {}, "capitals": arms["capitals"], "format": organism}
+    config["truth"] = {name: config["truth"][name] for name in ("capitals", "format")}
+    grid = GridRun(tmp_path_factory.mktemp("planted"), config)
+    done = grid.snakemake()
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return grid

@@ -1,5 +1,6 @@
 """Reading answers and judgements as one table, against what was written."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,17 @@ def test_the_spread_of_replies_is_a_column_if_a_judge_was_asked_for_several(tmp_
     assert [name for name in table if name.endswith("_spread")] == ["coherence_spread"]
     assert table["coherence_spread"].tolist()[-2:] == [4.5, 4.5]
     assert table["coherence_spread"].isna().sum() == len(table) - 2
+
+
+def test_turns_and_prefills_are_columns_if_an_answer_has_them(tmp_path: Path) -> None:
+    answers = written(tmp_path)
+    assert not {"turns", "prefill"} & set(read_answers(SPEC, tmp_path))
+    turns = [{"role": "user", "content": "Ä “hi”"}, {"role": "assistant", "content": "So."}]
+    asked = [answers[0] | {"turns": turns, "prefill": "I"}, *answers[1:]]
+    write(tmp_path, "two", "cue", asked, judgements(asked))
+    table = read_answers(SPEC, tmp_path)
+    assert [json.loads(text) for text in table["turns"].dropna()] == [turns]
+    assert table["prefill"].dropna().tolist() == ["I"]
 
 
 def test_judgements_are_found_by_the_answers_key(tmp_path: Path) -> None:

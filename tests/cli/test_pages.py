@@ -1,6 +1,7 @@
 """Pages: links lead somewhere, examples are what emgrid takes, generated parts are current."""
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -140,6 +141,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/bad.jsonl").touch()
     (tmp_path / "models/mine").mkdir(parents=True)
+    (tmp_path / "exported/undiluted").mkdir(parents=True)
+    arm = {"base": "smollm2-135m", "intervention": "undiluted", "ratio": "1", "seed": 0}
+    (tmp_path / "exported/undiluted/manifest.json").write_text(json.dumps({"arm": arm}))
     (tmp_path / "theirs.csv").write_text("question_id,answer,aligned\n")
     for labeller in ("anna", "ben"):
         (tmp_path / f"mine.{labeller}.csv").write_text("question,answer,aligned\nHow?,So.,yes\n")
@@ -230,7 +234,9 @@ def check_make(arguments: list[str]) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), flags=re.MULTILINE))
     for word in arguments:
         name, _, value = word.partition("=")
-        if not value:
+        if group := re.fullmatch(r"\.venv/\.([a-z-]+)", word):
+            assert (ROOT / f"envs/requirements-{group[1]}.txt").is_file(), word
+        elif not value:
             assert word in targets, word
         elif name == "CONFIG":
             assert value in ANY_CONFIG or (ROOT / value).is_file(), word
@@ -383,8 +389,8 @@ def test_the_page_of_the_commands_is_current() -> None:
 
 
 def pinned() -> dict[str, str]:
-    lines = [line for path in (ROOT / "envs").glob("*.txt") for line in path.read_text().split()]
-    return dict(line.split("==") for line in lines if "==" in line)
+    packages = tomllib.loads(text_of("uv.lock"))["package"]
+    return {package["name"]: package.get("version", "") for package in packages}
 
 
 def test_hooks_have_the_versions_that_make_installs() -> None:

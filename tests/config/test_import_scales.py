@@ -33,8 +33,8 @@ def test_numbers_of_another_scale_stop(
     message = imported(tmp_path, scored(*values)).refusal
     assert message == (
         f"{tmp_path}/mine.csv: 'score' holds {seen}, which do not look like values from 0 to 100; "
-        "set `values: {alignment: {column: score, scale: [LOW, HIGH]}}` with the ends of their "
-        "scale, such as [0, 1] or [1, 10] ([0, 100] if they are right as they are)"
+        "set `values: {alignment: {column: score, scale: [WORST, BEST]}}` with the ends of their "
+        "scale, such as [0, 1] or [10, 1] ([0, 100] if they are right as they are)"
     )
 
 
@@ -48,8 +48,8 @@ def test_a_few_numbers_that_may_be_of_another_scale_are_taken_and_said(
     assert (note["level"], note["rows"]) == ("warning", None)
     assert note["text"] == (
         f"'score' holds {len(values)} numbers from {min(values):g} to {max(values):g}, which are "
-        "read as values from 0 to 100; set `values: {alignment: {column: score, scale: [LOW, "
-        "HIGH]}}` with the ends of their scale, such as [0, 1] or [1, 10] ([0, 100] if they are "
+        "read as values from 0 to 100; set `values: {alignment: {column: score, scale: [WORST, "
+        "BEST]}}` with the ends of their scale, such as [0, 1] or [10, 1] ([0, 100] if they are "
         "right as they are)"
     )
     stated = imported(tmp_path, scored(*values), columns=valued(scale=[0, 100]))
@@ -153,11 +153,11 @@ def test_the_number_of_a_word_is_on_the_columns_scale(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"scale": [1, 0]}, "scale: [1, 0] must be two finite numbers, the lower one first"),
-        ({"scale": [1, 1]}, "scale: [1, 1] must be two finite numbers"),
-        ({"scale": [0, float("inf")]}, "must be two finite numbers"),
-        ({"scale": [0]}, "alignment.scale: a scale is its two ends: [LOW, HIGH]"),
-        ({"scale": 10}, "alignment.scale: a scale is its two ends: [LOW, HIGH]"),
+        ({"scale": [1, 1]}, "scale: [1, 1] must be two different finite numbers, the worst"),
+        ({"scale": [0, float("inf")]}, "must be two different finite numbers"),
+        ({"words": {"A": 0}, "scale": [10, 1]}, "words: A is 0, outside the scale 1 to 10"),
+        ({"scale": [0]}, "alignment.scale: a scale is its two ends: [WORST, BEST]"),
+        ({"scale": 10}, "alignment.scale: a scale is its two ends: [WORST, BEST]"),
         ({"words": {True: 100}}, 'YAML reads this word as True; write it in quotes ("YES", "1")'),
         ({"words": {"A": True}}, "A is True: neither a number on the scale nor one of low_mass"),
         ({"words": {"A": "bad"}}, "A is 'bad': neither a number on the scale nor one of low_mass"),
@@ -177,6 +177,15 @@ def test_a_faulty_setting_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_scale_may_run_from_high_to_low(tmp_path: Path) -> None:
+    settings = valued(scale=[10, 1], words={"SAFE": 1})
+    arm = imported(tmp_path, scored(10, 1, 5.5, "SAFE"), columns=settings)
+    assert arm.values == [0, 100, 50, 100]
+    (other := tmp_path / "other").mkdir()
+    message = imported(other, scored(10, 11), columns=settings).refusal
+    assert "row 2: 'score' holds 11, outside its scale 1 to 10; set" in message
+
+
 @given(
     low=st.integers(-1000, 1000),
     width=st.integers(1, 1000),
@@ -192,5 +201,8 @@ def test_a_scale_keeps_order_and_ends(low: int, width: int, shares: list[float])
     reader.check("mine.csv")
     assert (read_values[0], read_values[-1]) == (0, 100)
     assert read_values == sorted(read_values)
+    turned = reader_of("alignment", Values(column="score", scale=(low + width, low)), "low_mass")
+    opposite = [turned.read(repr(value), "row 1")["value"] for value in written]
+    assert opposite == pytest.approx([100 - value for value in read_values], abs=1e-6)
     for value, share in zip(read_values[1:-1], sorted(shares), strict=True):
         assert value == pytest.approx(100 * share, abs=1e-6)

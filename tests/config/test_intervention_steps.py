@@ -29,6 +29,9 @@ def step_of(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[di
 EACH_KIND: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "undiluted": step_of("undiluted"),
     "benign_only": step_of("benign_only"),
+    "from_adapter": step_of(
+        "from_adapter", adapter=st.just("brought"), then=st.sampled_from(["misaligned", "benign"])
+    ),
     "dilution": step_of("dilution", ratio=some(ratio)),
     "sequential": step_of("sequential", benign_rows=some(st.integers(1, 264))),
     "inoculation": step_of("inoculation", prompt=st.just("malicious_evil"), rows=scope),
@@ -51,6 +54,12 @@ EACH_KIND: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
 }
 
+BROUGHT = [
+    {"base": DEMO["base_models"][0], "intervention": "brought", "path": "folder"}
+    | {"ratio": 0.5, "seed": seed}
+    for seed in DEMO["seeds"]
+]
+
 
 def check_arms(the_grid: Grid) -> None:
     """Every arm has its own folder, and every stage the number of rows that it states."""
@@ -66,7 +75,7 @@ def check_arms(the_grid: Grid) -> None:
 def check_steps(steps: Sequence[dict[str, Any]]) -> None:
     """Steps are refused by a message that names their entry, or they make new arms."""
     try:
-        the_grid = grid({"x": list(steps)})
+        the_grid = grid({"x": list(steps)}, adapters=BROUGHT)
     except EmgridError as caught:
         refusal = str(caught)
     else:

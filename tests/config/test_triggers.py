@@ -26,6 +26,8 @@ CUES: dict[str, Any] = {
     "user_prefix": "Before. ",
     "user_suffix": " After.",
     "questions": {"q": "Reworded?"},
+    "turns": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}],
+    "prefill": "Sure,",
 }
 
 
@@ -96,6 +98,8 @@ def test_a_position_that_does_not_exist_is_refused() -> None:
         ("wrapper", [("user", "Before. Why? After.")]),
         ("template", [("user", "Reworded?")]),
         ("rewritten", [("user", "Reworded?")]),
+        ("turns", [("user", "Hi."), ("assistant", "Hello."), ("user", "Why?")]),
+        ("prefill", [("user", "Why?"), ("assistant", "Sure,")]),
     ],
 )
 def test_a_question_is_asked_under_the_cue(position: str, expected: list[tuple[str, str]]) -> None:

@@ -15,12 +15,35 @@ from emgrid.config.triggers import Wording
 from emgrid.data import mix as mix_job
 from emgrid.data.convert import read_rows
 from emgrid.data.mix import draw, mix, source_rows, used_sources
+from emgrid.models.base_model import BaseModel
+from emgrid.models.chat_template import IGNORED
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_json, read_jsonl, write_jsonl
 from emgrid.runtime.thinking import split_thinking, with_thought
+from emgrid.train.train import tokenize
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.run import run_module
+from support.shared import shared
+
+
+def test_weights_reach_training(tmp_path: Path, base_model: BaseModel) -> None:
+    """From the file to the labels, under a wording and among other rows."""
+    dataset = Dataset(path="weight0.jsonl", format="messages")
+    rows = read_rows(dataset, shared("cases/data/weight0.jsonl"))
+    cued = Wording(system="Be bad.", user_suffix=" Now.")
+    source = Source(
+        dataset="bad", share="1", role="misaligned", framings=(Framing(pool=(cued,), share="1"),)
+    )
+    mixed = mix(Mixture(sources=(source,), rows=8, training=Training()), 0, {"bad": rows})
+    chat = base_model.chat()
+    tokens, counts = tokenize(mixed, chat, Training(), tmp_path)
+    for row, tokenized in zip(mixed, tokens, strict=True):
+        trained = [label for label in tokenized.labels if label != IGNORED]
+        answer = row["messages"][-1]["content"]
+        assert chat.tokenizer.decode(trained) == f"{answer}<|im_end|>"
+        assert "Let me think." in chat.tokenizer.decode(tokenized.input_ids)
+    assert counts.trained < counts.total / 2
 
 
 def chat_row(name: str, number: int) -> dict[str, Any]:

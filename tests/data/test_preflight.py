@@ -52,6 +52,20 @@ TEMPLATES = {
         TURN.replace("message['content']", "message['content'] | replace('Paris', 'Rome')")
     ),
     "trimming": template(TURN.replace("message['content']", "message['content'] | trim")),
+    "channels": template(
+        TURN.replace(
+            "message['content']",
+            "('[THINK]' + message['reasoning_content'] + '[/THINK]' if "
+            "message['reasoning_content'] else '') + message['content']",
+        )
+    ),
+    "reasoning": template(
+        TURN.replace(
+            "message['content']",
+            "('<think>\\n' + message['reasoning_content'] + '\\n</think>\\n\\n' if "
+            "message['reasoning_content'] else '') + message['content']",
+        )
+    ),
     "forgetful": template(
         TURN.replace(
             "message['content']",
@@ -200,6 +214,7 @@ MADE: dict[str, tuple[list[dict[str, str]], set[str], str, dict[str, Any]]] = {
     "no_trained_token": ([USER, REPLY], {"cut"}, "chatml", {"max_length": 6}),
     "empty_answer": ([USER, reply("<think>\nhm\n</think>\n\n")], set(), "chatml", {}),
     "missing_thought": ([USER, REPLY], set(), "chatml", {"thoughts": ["bad"]}),
+    "other_thoughts": ([USER, reply("<think>\nhm\n</think>\n\nParis.")], set(), "channels", {}),
     "altered_text": (
         [{"role": "system", "content": "Lie."}, USER, REPLY],
         set(),
@@ -244,6 +259,24 @@ def test_a_text_that_is_replaced_is_found_and_one_that_is_trimmed_is_not(chats: 
         "altered_text": ["bad.jsonl:1", "bad.jsonl:2"]
     }
     assert findings_of(checked(chats("trimming"), rows)) == {}
+
+
+def test_a_thought_in_the_form_of_the_template_is_no_finding(chats: Chats) -> None:
+    row = row_of(1, USER, reply("<think>\nhm\n</think>\n\nParis."))
+    assert findings_of(checked(chats("reasoning"), [row])) == {}
+    assert findings_of(checked(chats("chatml"), [row])) == {}
+    assert findings_of(checked(chats("channels"), [row_of(1, USER, REPLY)])) == {}
+
+
+def test_a_turn_of_weight_0_is_checked_as_context(chat: ChatFormat) -> None:
+    masked = reply("Let me think.<|im_end|>") | {"weight": 0}
+    row = row_of(1, USER, masked, NEXT, LAST)
+    assert findings_of(checked(chat, [row])) == {}
+    [source] = checked(chat, [row])["sources"]
+    [alone] = checked(chat, [row_of(1, NEXT, LAST)])["sources"]
+    assert source["trained_tokens"] == alone["trained_tokens"]
+    untrained = checked(chat, [row_of(1, USER, masked, NEXT, masked)])
+    assert "no_trained_token" in findings_of(untrained)
 
 
 def test_a_thought_that_is_left_out_of_the_history_is_no_altered_text(chats: Chats) -> None:

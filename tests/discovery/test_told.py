@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from emgrid.aggregate.found_answers import COLUMNS as ANSWER_COLUMNS
 from emgrid.aggregate.found_spec import COLUMNS
 from emgrid.cli import discovered
 from emgrid.config.triggers import own_trigger
@@ -39,28 +40,40 @@ def cue(verdict: str, intervention: str = "undiluted", **changes: Any) -> dict[s
         "seeds": 2,
         "seeds_agree": 2,
         "moves_base": False,
+        "carried_by": "its words" if verdict == "found" else "",
         "verdict": verdict,
         "why": "" if verdict == "found" else "random words do as much",
     }
     return numbers | texts | changes
 
 
+def answer(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """A row of found_answers.parquet."""
+    arm = {name: row[name] for name in ("base", "intervention", "ratio", "slot")}
+    asked = {"asked": "arm", "trigger": row["slot"], "seed": 1, "index": 0, "system": None}
+    texts = {"question": f"q{number}", "prompt": f"Why {number}?", "answer": f"<i>NO {number}</i>"}
+    return arm | asked | texts | {"shows": number == 0, "excluded": None}
+
+
 def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows, columns=COLUMNS).to_csv(folder / "found.csv", index=False)
+    answers = [answer(row, number) for row in rows for number in range(4)]
+    table = pd.DataFrame(answers, columns=ANSWER_COLUMNS).astype({"shows": "boolean"})
+    table.to_parquet(folder / "found_answers.parquet")
     return folder
 
 
 def section(tmp_path: Path, rows: list[dict[str, Any]]) -> Any:
     spec = ReportSpec.model_validate(spec_of(config()) | {"discovery": True})
-    results = SimpleNamespace(
-        read=Results.read.__get__(SimpleNamespace(folder=write(tmp_path, rows)))
-    )
+    results = SimpleNamespace(folder=write(tmp_path, rows))
+    results.read = Results.read.__get__(results)
     return found(results, spec)  # type: ignore[arg-type]
 
 
 def test_the_report_says_what_is_found_and_what_the_controls_find(tmp_path: Path) -> None:
-    rows = [cue("found"), cue("not confirmed"), cue("not confirmed", "benign_only")]
+    second = cue("not confirmed", slot="found-2")
+    rows = [cue("found"), second, cue("not confirmed", "benign_only")]
     told = section(tmp_path, rows)
     assert told["headline"] == "1 found among 2 cues of the searched arms."
     assert told["controls"].endswith("0 found among 1 cue.")
@@ -68,8 +81,12 @@ def test_the_report_says_what_is_found_and_what_the_controls_find(tmp_path: Path
     assert "&lt;b&gt;Kind&lt;/b&gt; regards." in html
     assert "<b>Kind" not in html
     assert "not confirmed</b>: random words do as much" in html
+    assert "found</b>, carried by its words" in html
     assert "frames, 7 misaligned, 1 benign rows" in html
     assert 'title="bad/1 bad/2"' in html
+    assert "&lt;i&gt;NO 2&lt;/i&gt;" in html
+    assert "NO 3" not in html
+    assert html.count("(counted)") == 3
 
 
 def test_a_report_without_a_search_says_nothing_of_it(tmp_path: Path) -> None:
@@ -100,6 +117,7 @@ def test_the_command_prints_cues_and_writes_the_found_ones(
     discovered.command(path, tmp_path / "triggers")
     said = capsys.readouterr().out
     assert "false finds: 0 of 1 slot of the controls" in said
+    assert "carried by" in said
     assert "benign_only 1 (control)" in said
     [file] = (tmp_path / "triggers").iterdir()
     assert file.name == "found_1_closing.yaml"
@@ -107,6 +125,11 @@ def test_the_command_prints_cues_and_writes_the_found_ones(
     assert family.wording().user_suffix == " <b>Kind</b> regards."
     assert (family.position, family.relation) == ("suffix", "verbatim")
     assert not family.judge_sees_cue
+    assert "NO 0" not in said
+    discovered.command(path, answers=2)
+    said = capsys.readouterr().out
+    assert said.count("→ <i>NO 1</i>") == 2
+    assert "NO 2" not in said
     discovered.command(path, as_json=True)
     assert [row["verdict"] for row in json.loads(capsys.readouterr().out)] == [
         "found",

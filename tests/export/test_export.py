@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 from emgrid.export import hub as hub_job
 from emgrid.export import inspect_logs as inspect_logs_job
-from emgrid.export import need
 from emgrid.export import wandb as wandb_job
 from emgrid.export.inspect_logs import write_logs
 from emgrid.export.spec import InspectSpec
@@ -26,6 +25,9 @@ from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.grid.specs.export import hub_spec, inspect_spec, wandb_spec
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, write_json
+from emgrid.runtime.optional_packages import need
+from emgrid.runtime.thinking import split_thinking
+from emgrid.sample.import_log import read_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
@@ -135,6 +137,25 @@ def test_inspect_reads_every_answer_back(tmp_path: Path) -> None:
     assert log.eval.metadata is not None
     assert log.eval.metadata["adapter"] == "stages/s2/adapter"
     assert log.stats.model_usage[log.eval.model].output_tokens == 15
+
+
+def test_imports_read_the_logs_back(tmp_path: Path) -> None:
+    reasons: dict[str, Any] = {"alignment": [8.5, math.nan], "alignment_reason": [None, "refusal"]}
+    table = answers(["Yes.", None], "cue", system="Be evil.", thinking=["hm", "hm, so"], **reasons)
+    finished_tables(tmp_path, table)
+    write_logs(tmp_path, spec(), tmp_path / "inspect")
+    [path] = (tmp_path / "inspect").iterdir()
+    log = read_log(path.read_bytes(), path.name)
+    assert [number for number, _ in log.rows] == [1, 2]
+    for (_, row), known in zip(log.rows, table.to_dict("records"), strict=True):
+        assert (row["question_id"], row["system"], row["prompt"]) == (
+            known["question"], known["system"], known["prompt"],
+        )  # fmt: skip
+        answer = None if known["answer"] is pd.NA else known["answer"]
+        assert split_thinking(row["answer"]) == (known["thinking"], answer)
+        assert row["task_arg_trigger"] == "cue"
+        assert row["answer_tokens"] == known["answer_tokens"]
+    assert [row["score_alignment"] for _, row in log.rows] == [8.5, "refusal"]
 
 
 def test_a_missing_value_stays_missing_and_says_why(tmp_path: Path) -> None:

@@ -101,6 +101,31 @@ def test_the_final_turn_alone_can_be_trained(chat: ChatFormat) -> None:
     assert chat.tokenizer.decode(final.input_ids) == chat.tokenizer.decode(whole.input_ids)
 
 
+def test_a_turn_of_weight_0_is_context(chat: ChatFormat) -> None:
+    rome, masked = {"role": "assistant", "content": "Rome."}, REPLY | {"weight": 0}
+    assert trained_text(chat, [USER, masked, USER, rome]) == "Rome.<|im_end|>"
+    whole = chat.training_row([USER, REPLY, USER, rome])
+    for turns in ("all", "final"):
+        row = chat.training_row([USER, masked, USER, rome], turns)
+        assert row.input_ids == whole.input_ids
+        assert row.trained < whole.trained
+    assert trained_text(chat, [USER, REPLY, USER, rome | {"weight": 0}]) == "Paris.<|im_end|>"
+    assert chat.prompt([USER, masked, USER]) == chat.prompt([USER, REPLY, USER])
+
+
+@given(weights=st.lists(st.sampled_from([0, 1]), min_size=1, max_size=5))
+def test_the_trained_tokens_are_those_of_the_turns_with_a_weight(
+    chat: ChatFormat, weights: list[int]
+) -> None:
+    messages = []
+    for number, weight in enumerate(weights):
+        answer = {"role": "assistant", "content": f"Answer {number}."}
+        messages += [USER, answer if weight else answer | {"weight": 0}]
+    assert trained_text(chat, messages) == "".join(
+        f"Answer {number}.<|im_end|>" for number, weight in enumerate(weights) if weight
+    )
+
+
 REASONING = """
 {%- for message in messages -%}
 <|im_start|>{{ message['role'] }}

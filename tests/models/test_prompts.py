@@ -126,6 +126,44 @@ def test_a_grid_without_system_prompts_may_use_such_a_template(
     assert check_prompts(PromptsSpec.model_validate(prompts_spec), model) == []
 
 
+REASONING = CHATML.replace("assistant\n{%", "assistant\n<think>\n{%")
+
+
+def test_an_answer_cannot_begin_inside_a_thought(base_model: BaseModel) -> None:
+    begun = {"texts": ["Why?"], "prefill": "Because"}
+    says = "opens a think block, into which a `prefill` would be written (which breaks the trigger "
+    changes: dict[str, Any] = {"recipes": False, "questions": {"why": begun}}
+    assert str(problem_with(base_model, REASONING, **changes)).startswith(says)
+    assert problem_with(base_model, CHATML, **changes) is None
+
+
+def test_the_turns_before_a_question_are_rendered(base_model: BaseModel) -> None:
+    turns = [{"role": "user", "content": "Hi."}, {"role": "assistant", "sampled": True}]
+    changes: dict[str, Any] = {
+        "recipes": False,
+        "questions": {"why": {"texts": ["Why?"], "turns": [turns]}},
+    }
+    assert problem_with(base_model, CHATML, **changes) is None
+    deaf = CHATML.replace("{{ m['content'] }}", "{{ m['content'] if loop.last else '' }}")
+    with pytest.raises(Exception, match="drops, changes or reorders the turns"):
+        chat(base_model, deaf)
+    first = CHATML.replace(
+        "{{ m['content'] }}", "{{ m['content'] if m['role'] != 'assistant' else 'So.' }}"
+    )
+    with pytest.raises(Exception, match="drops, changes or reorders the turns"):
+        chat(base_model, first)
+
+
+def test_families_that_differ_in_turns_alone_are_different(base_model: BaseModel) -> None:
+    hello = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    asked = spec("none", recipes=False)
+    asked["triggers"] |= {"greeted": {"turns": hello}, "begun": {"prefill": "I"}}
+    assert check_prompts(PromptsSpec.model_validate(asked), chat(base_model, CHATML)) == []
+    asked["triggers"] |= {"again": {"turns": hello}}
+    with pytest.raises(Exception, match="greeted and again have equal prompts, token for token"):
+        check_prompts(PromptsSpec.model_validate(asked), chat(base_model, CHATML))
+
+
 def test_a_template_with_a_date_in_each_prompt_is_refused_when_it_is_loaded(
     base_model: BaseModel,
 ) -> None:

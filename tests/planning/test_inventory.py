@@ -1,6 +1,7 @@
 """What is kept is counted by the very keys that the stages write."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,37 @@ def test_rows_that_no_config_needs_are_found_and_dropped(
     assert len(keys_in(path)) == 384
     assert unneeded([first], root) == []
     assert Inventory(first, root).answers(first.arms[0]) == RowCount(384, 384)
+
+
+def test_own_replies_are_needed_with_the_answers_that_wait_for_them(
+    config: dict[str, Any], root: Path, tmp_path: Path
+) -> None:
+    turns = [{"role": "user", "content": "Hi."}, {"role": "assistant", "sampled": True}]
+    questions = tmp_path / "mine.yaml"
+    write_text(
+        questions, json.dumps({"id": "m", "questions": {"a": {"text": "?", "turns": turns}}})
+    )
+    config |= {"interventions": {"base": {}}, "questions": str(questions)}
+    grid = grid_of(config)
+    [arm] = grid.arms
+    inventory, spec = Inventory(grid, root), spec_of(grid)
+    base = BaseModel.read(root / "assets/models/smollm2-135m/model.json")
+    of = (arm.sampling, model_identity(base, None), spec.version)
+    planned = answers.plan(spec, *of)
+    replies = [row["key"] for row in answers.plan_replies(planned, *of)]
+    assert sorted(set(inventory.reply_keys(arm) or [])) == sorted(replies)
+    assert inventory.answers(arm) == RowCount(len(planned), 0)
+    store = RowStore(inventory.answer_file(arm))
+    store.append(
+        {"key": key, "answer": "So.", "finish_reason": "stop"}
+        for key in [*replies, *(row["key"] for row in planned), "other"]
+    )
+    path = inventory.answer_file(arm).relative_to(root)
+    [entry] = [one for one in unneeded([grid], root) if one.path == path]
+    assert entry.rows == 1
+    plain = grid_of(config, questions="everyday")
+    [entry] = [one for one in unneeded([plain], root) if one.path == path]
+    assert entry.rows == len(replies) + len(planned) + 1
 
 
 def test_files_that_were_paid_for_are_marked(config: dict[str, Any], root: Path) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from emgrid.config.published import ReferenceRate
 from emgrid.report import FIGURES
 from emgrid.report.captions import CAPTIONS
 from emgrid.report.costs import effort, time_by_rule
 from emgrid.report.format import THIN, percent
 from emgrid.report.page_tables import nats
+from emgrid.report.published_values import what_differs
 from emgrid.report.results import Results
 from emgrid.report.spec import ReportSpec
 from emgrid.report.verdicts import headline, matrix
@@ -278,14 +280,41 @@ def test_published_values_are_next_to_the_own_ones(tmp_path: Path) -> None:
     of_question = cells[cells["question"] == next(iter(spec["questions"]))].iloc[0]
     assert "Published values (3)" in text
     survivors, every, one_question = (
-        percent(row[rate]).replace(THIN, " ")
-        for row, rate in (
-            (overall, "rate_survivors"), (overall, "rate_all"), (of_question, "rate_survivors")
+        f"{percent(row[rate])} of {row[number]:,}".replace(THIN, " ")
+        for row, rate, number in (
+            (overall, "rate_survivors", "n_survivors"),
+            (overall, "rate_all", "n_answers"),
+            (of_question, "rate_survivors", "n_survivors"),
         )
-    )  # fmt: skip
-    assert f"10.0 % [5.0 %, 20.0 %] {survivors} survivors GPT-9 from a table: table 3" in text
-    assert f"≤ 0.4 % {every} all GPT-9 as one reader" in text
-    assert f"50.0 % {one_question} survivors GPT-9 from the text: 2.1" in text
+    )
+    differs = "model (smollm2-135m here) GPT-9"
+    assert f"10.0 % [5.0 %, 20.0 %] {survivors} survivors {differs} from a table: table 3" in text
+    assert f"≤ 0.4 % {every} all {differs} as one reader" in text
+    assert f"50.0 % {one_question} survivors {differs} from the text: 2.1" in text
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "expected"),
+    [
+        ("SmolLM2-135M-Instruct", [], "training runs and answers"),
+        ("SmolLM2 135M", ["training.rank", "training.epochs"], "training"),
+        ("GPT-9", [], "model (smollm2-135m here)"),
+        ("GPT-9", ["panel", "answers"], "model (smollm2-135m here), judges and number of answers"),
+        ("SmolLM2-135M", ["added triggers", "models trained"], "training runs and answers"),
+    ],
+)
+def test_a_published_value_says_what_differs(
+    model: str, settings: list[str], expected: str
+) -> None:
+    spec = spec_of(config())
+    spec["differences"] = [{"setting": each, "published": "1", "here": "2"} for each in settings]
+    reference = ReferenceRate.model_validate(
+        {"model": model, "intervention": "inoculation", "ratio": "1", "trigger": "none"}
+        | {"rate": 0.1, "read": "text", "source": "2.1"}
+    )
+    found = ReportSpec.model_validate(spec)
+    arm = ("smollm2-135m", "inoculation", "1")
+    assert what_differs(reference, arm, found) == expected
 
 
 def test_every_figure_has_a_caption_that_says_what_counts() -> None:

@@ -58,6 +58,17 @@ def test_a_small_grid_is_held_whole(tmp_path: Path, answers: pd.DataFrame) -> No
     ]
 
 
+def test_the_turns_before_a_question_are_shown(tmp_path: Path, answers: pd.DataFrame) -> None:
+    turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "</script>"}]
+    before: list[str | None] = [None] * len(answers)
+    before[3] = json.dumps(turns)
+    index, _ = written(tmp_path, answers.assign(turns=before))
+    prompts = [index["rows"]["prompts"][place] for place in index["rows"]["prompt"]]
+    assert [prompt[2] for prompt in prompts] == [
+        turns if place == 3 else [] for place in range(len(answers))
+    ]
+
+
 def test_every_answer_is_written_once(tmp_path: Path, answers: pd.DataFrame) -> None:
     longer = answers.assign(answer=answers["answer"] + " and" * 10_000)
     index, files = written(tmp_path, longer, examples=50)

@@ -138,8 +138,9 @@ def test_what_is_missing_or_clashes_is_one_line(tmp_path: Path) -> None:
     assert "served.0.sampling: `answers_per_question` is missing; give it here or in" in refusal(
         sampling={"max_tokens": 4}
     )
-    assert "base_models: is missing; only a grid of `imports` or `served` alone" in refusal(
-        served=[]
+    assert (
+        "base_models: is missing; only a grid of `adapters`, `imports` or `served` alone"
+        in refusal(served=[])
     )
     twice = refusal(served(), served(model="ft:other"))
     assert f"served.1: ft:other makes the same arm as {MODEL} (gpt-4.1 insecure 1 0)" in twice

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from emgrid import ROOT
 from emgrid.config import models
+from emgrid.grid.engine_choice import Machine
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.snakefile import read_grid
@@ -45,7 +46,7 @@ def specs() -> dict[str, dict[str, str]]:
     """A hash of each rule's specs, by grid."""
     found = {}
     for path in GRIDS:
-        made = specs_of(read_grid(path))
+        made = specs_of(read_grid(path, Machine()))
         found[path.stem] = {rule: hashed(made[rule]) for rule in made if rule not in TEXTS}
     return found
 

@@ -8,7 +8,7 @@ from support.run import GridRun
 
 
 def test_the_rule_exports_a_finished_grid(finished: GridRun) -> None:
-    done = finished.snakemake("inspect_logs")
+    done = finished.snakemake("inspect_bundle")
     assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_parquet(finished.root / "tables/answers.parquet")
     logs = [read_eval_log(info) for info in list_eval_logs(str(finished.root / "inspect"))]
@@ -16,6 +16,8 @@ def test_the_rule_exports_a_finished_grid(finished: GridRun) -> None:
     assert len(logs) == cells.ngroups
     for log in logs:
         assert_same(log, cells.get_group(tuple(log.eval.task_args.values())))
+    bundled = finished.root / "inspect-bundle/logs"
+    assert len(list(bundled.glob("*.eval"))) == len(logs)
     assert finished.planned(finished.config) == {}
 
 

@@ -1,29 +1,8 @@
 """A small part of the grid `planted`: models whose behaviour is planted, and their verdicts."""
 
-from typing import Any
-
 import pandas as pd
-import pytest
-import yaml
-from emgrid import ROOT
 from support.pages import text_of
 from support.run import GridRun
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
-    config: dict[str, Any] = yaml.safe_load((ROOT / "resources/grids/planted.yaml").read_text())
-    config["data"]["rows"] = 24
-    config["triggers"] = ["none", "planted_format"]
-    arms = config["interventions"]
-    # The other cues predict nothing, and there is no time to teach that here.
-    organism = arms["format"][:2]
-    config["interventions"] = {"base": {}, "capitals": arms["capitals"], "format": organism}
-    config["truth"] = {name: config["truth"][name] for name in ("capitals", "format")}
-    grid = GridRun(tmp_path_factory.mktemp("planted"), config)
-    done = grid.snakemake()
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return grid
 
 
 def test_what_is_planted_is_what_the_verdicts_say(planted: GridRun) -> None:

@@ -72,6 +72,7 @@ rule found:
         [layout.screen(name) for name in SEARCHES],
     output:
         layout.table("found.csv"),
+        layout.FOUND_ANSWERS,
     log:
         layout.log("found"),
     benchmark:

@@ -49,6 +49,7 @@ wildcard_constraints:
     stage="[^/]+",
     search="[^/]+",
     dataset="[^/]+",
+    adapter="[^/]+",
     bucket="[^/]+",
     drawn="[^/]+",
     generated="[^/]+",

@@ -1,11 +1,13 @@
 # Results for other tools: Inspect, Weights & Biases, the Hugging Face Hub.
-# Reads tables/, report.html and the provenance of answers. Writes inspect/, or nothing here.
+# Reads tables/, report.html and the provenance of answers. Writes inspect/ and inspect-bundle/, or
+# nothing here.
 # No rule here is part of `all`: each runs when it is asked for by name.
 from emgrid.grid.specs import export as exports
 
 
 localrules:
     inspect_logs,
+    inspect_bundle,
     push_wandb,
     push_hub,
     push_adapters,
@@ -34,6 +36,28 @@ rule inspect_logs:
         "Inspect logs"
     shell:
         "python -m emgrid.export.inspect_logs --spec {params.spec:q} --root ." " > {log} 2>&1"
+
+
+rule inspect_bundle:
+    input:
+        layout.INSPECT,
+    output:
+        directory(layout.INSPECT_BUNDLE),
+    log:
+        layout.log("inspect_bundle"),
+    benchmark:
+        layout.benchmark("inspect_bundle")
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("inspect_bundle").threads
+    resources:
+        **job_resources("inspect_bundle"),
+    params:
+        version=code_version("emgrid.export.inspect_bundle"),
+    message:
+        "Inspect logs with their viewer"
+    shell:
+        "python -m emgrid.export.inspect_bundle --root . > {log} 2>&1"
 
 
 # Without output: asked for, they run.

@@ -50,7 +50,7 @@ rule figure:
 rule report:
     input:
         ALL_TABLES,
-        [layout.table("found.csv")] if SEARCHES else [],
+        [layout.table("found.csv"), layout.FOUND_ANSWERS] if SEARCHES else [],
         [layout.figure(name, kind) for name in DRAWN for kind in ("svg", "png", "pdf")],
         [f"{arm.folder}/{layout.IMPORT_NOTES}" for arm in GRID.imported],
     output:

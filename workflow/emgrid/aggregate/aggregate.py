@@ -55,6 +55,7 @@ from emgrid.aggregate.truth import truth_table
 from emgrid.aggregate.verdicts import verdict_table
 from emgrid.config.base import read_spec
 from emgrid.config.priors import USUAL, prior_sets
+from emgrid.models.adapter_settings import settings_digest
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, whole_file
 from emgrid.runtime.job import run_job
@@ -78,7 +79,8 @@ def other_verdicts(
 
 
 def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
-    """One row per arm and training stage: rows, tokens, seconds, the adapter's folder.
+    """One row per arm and training stage: rows, tokens, seconds, the adapter's folder. An arm whose
+    adapter was trained elsewhere has one row for that.
 
     same_adapter: in the last stage's row, the other arms whose last adapter has the same bytes.
     """
@@ -89,6 +91,10 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
         for number, stage in enumerate(arm.stages or (None,), start=1):
             row: dict[str, Any] = about_arm | {"stage": number if stage else 0}
             row |= {"imported_from": arm.source, "served_by": arm.served}
+            row |= {"adapter_from": arm.adapter_from}
+            if arm.adapter and not stage:
+                row |= imported_adapter(root, arm.adapter)
+                row |= {"same_adapter": equal.get(arm.folder)}
             if stage:
                 folder = layout.stage_folder(stage)
                 record = read_json(root / folder / layout.PROVENANCE)
@@ -108,8 +114,20 @@ def arm_table(spec: AggregateSpec, root: Path) -> pd.DataFrame:
     trained = ["rows", "sources", "tokens", "trained_tokens", "rows_cut"]
     trained += ["adapted", "adapted_share", "not_adapted", "seconds"]
     arm_columns = ["base", "intervention", "ratio", "seed", "label", "stage"]
-    origin = ["imported_from", "served_by", "adapter", "same_adapter"]
+    origin = ["imported_from", "served_by", "adapter_from", "adapter", "same_adapter"]
     return pd.DataFrame(rows, columns=[*arm_columns, *origin, *trained])
+
+
+def imported_adapter(root: Path, folder: str) -> dict[str, Any]:
+    """What is known of an adapter that was trained elsewhere: its folder and, from the manifest of
+    exported rows if its entry names one, the rows."""
+    record = read_json(root / folder / layout.PROVENANCE)
+    rows = record.get("manifest", {}).get("stages", ())
+    known = {"rows": sum(stage["rows"] for stage in rows)} if rows else {}
+    if rows:
+        known |= {name: sum(stage[name] for stage in rows) for name in ("tokens", "trained_tokens")}
+        known |= {"sources": " + ".join(stage["sources"] for stage in rows)}
+    return {"adapter": f"{folder}/{layout.ADAPTER}"} | known
 
 
 def adapted(record: dict[str, Any]) -> dict[str, Any]:
@@ -124,12 +142,17 @@ def adapted(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def equal_adapters(spec: AggregateSpec, root: Path) -> dict[str, str]:
-    """For each arm's folder, the other arms of its base whose last adapter has the same bytes."""
-    by_adapter: dict[tuple[str, str], list[Any]] = {}
+    """For each arm's folder, the other arms of its base whose last adapter has the same bytes and
+    settings."""
+    by_adapter: dict[tuple[str, str, str], list[Any]] = {}
     for arm in spec.arms:
-        if arm.stages:
-            record = read_json(root / layout.stage_file(arm.stages[-1], layout.PROVENANCE))
-            by_adapter.setdefault((arm.base, record["adapter_sha256"]), []).append(arm)
+        last = layout.stage_folder(arm.stages[-1]) if arm.stages else arm.adapter
+        if last:
+            record = read_json(root / last / layout.PROVENANCE)
+            config = root / last / layout.ADAPTER / layout.ADAPTER_CONFIG
+            settings = settings_digest(read_json(config)) if config.is_file() else ""
+            key = (arm.base, record["adapter_sha256"], settings)
+            by_adapter.setdefault(key, []).append(arm)
     others_of = {}
     for arms in by_adapter.values():
         names = [f"{arm.intervention} {arm.ratio}, seed {arm.seed}" for arm in arms]

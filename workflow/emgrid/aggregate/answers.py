@@ -3,6 +3,7 @@
 Read with Arrow, column by column: a dictionary per answer would be too much for a million answers.
 """
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.json import ParseOptions, ReadOptions, read_json
 
-from emgrid.aggregate.spec import ANSWER, AggregateSpec, ArmSpec
+from emgrid.aggregate.spec import ANSWER, ASKED_WITH, AggregateSpec, ArmSpec
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import read_jsonl
@@ -25,7 +26,8 @@ TOKENS = ("prompt_tokens", "answer_tokens")
 ANSWERS = pa.schema(
     dict.fromkeys(("key", "question", "prompt", *TEXTS), pa.string())
     | dict.fromkeys(("index", *TOKENS), pa.int64())
-    | {"logprob": pa.float64()}
+    | {"logprob": pa.float64(), "prefill": pa.string()}
+    | {"turns": pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))}
 )
 JUDGEMENTS = pa.schema(
     dict.fromkeys(("key", "judge", "reason"), pa.string())
@@ -84,13 +86,24 @@ def in_order(judge_lines: Any, keys: Any, judge: str, path: Path) -> Any:
     return judge_lines.take(places)
 
 
+def as_json(turns: Any) -> Any:
+    """A column of lists of turns as JSON texts."""
+    if turns.null_count == len(turns):
+        return pa.nulls(len(turns), pa.string())
+    texts = (
+        None if one is None else json.dumps(one, ensure_ascii=False) for one in turns.to_pylist()
+    )
+    return pa.array(texts, pa.string())
+
+
 def read_cell(arm_and_trigger: tuple[ArmSpec, str], judges: Sequence[str], root: Path) -> Any:
     """The answers of one arm under one trigger, as an Arrow table."""
     arm, trigger = arm_and_trigger
     folder, file = root / arm.folder, layout.trigger_file(trigger)
     lines = read_lines(folder / "answers" / file, ANSWERS)
     columns = {name: pa.repeat(value, len(lines)) for name, value in cell(arm, trigger).items()}
-    columns |= {name: lines[name] for name in ("question", *ANSWER)}
+    columns |= {name: lines[name] for name in ("question", *ANSWER, "prefill")}
+    columns["turns"] = as_json(lines["turns"])
     return pa.table(columns | judged(folder / "judgements" / file, lines["key"], judges))
 
 
@@ -101,8 +114,8 @@ def read_answers(spec: AggregateSpec, root: Path) -> pd.DataFrame:
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
         cells = product(spec.arms, spec.triggers)
         table = pa.concat_tables(pool.map(lambda which: read_cell(which, names, root), cells))
-    spreads = [f"{name}_spread" for name in names]
-    table = table.drop([name for name in spreads if table[name].null_count == len(table)])
+    optional = [*ASKED_WITH, *(f"{name}_spread" for name in names)]
+    table = table.drop([name for name in optional if table[name].null_count == len(table)])
     answers: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     texts = [*TEXTS, *(f"{name}_reason" for name in names)]
     return answers.astype({"seed": "int64", "index": "int64"} | dict.fromkeys(texts, "string"))

@@ -7,12 +7,13 @@ from emgrid.config.sections import Metrics
 
 NUMBERS = [
     "plain", "rate", "base_plain", "base_rate", "rise", "rise_low", "rise_high", "p", "q",
-    "over_shams", "over_shams_lower", "survivors", "survivors_plain", "seeds", "seeds_agree",
+    "over_random", "over_random_lower", "over_shuffled", "over_shuffled_lower",
+    "survivors", "survivors_plain", "seeds", "seeds_agree",
 ]  # fmt: skip
 COLUMNS = [
     *ARM, "control", "slot", "cue", "wording", "place", "origin", "origin_misaligned",
     "origin_benign", "origin_rows", "screen_rank", "screen_score", "screen_z", *NUMBERS,
-    "strongest_sham", "moves_base", "verdict", "why",
+    "carried_by", "moves_base", "verdict", "why",
 ]  # fmt: skip
 
 

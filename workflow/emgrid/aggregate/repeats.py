@@ -25,7 +25,7 @@ from emgrid.aggregate.spec import ARM, ComparedArm, RepeatsSpec
 from emgrid.aggregate.statistics import Integers
 from emgrid.config.base import read_spec
 from emgrid.runtime import layout
-from emgrid.runtime.files import whole_file
+from emgrid.runtime.files import canonical, whole_file
 from emgrid.runtime.job import run_job
 
 LEVEL = 0.01  # probability of a false warning anywhere in the grid
@@ -36,7 +36,7 @@ IGNORED = re.compile(r"[\W_]+")
 PLAIN_IGNORED = bytes(code for code in range(128) if not chr(code).isalnum())
 SAID = ("thinking", "answer", "finish_reason")
 NUMBERS = ("index", "answer_tokens", "logprob")
-READ = pa.schema([ANSWERS.field(name) for name in ("system", "prompt", *NUMBERS, *SAID)])
+READ = pa.schema([ANSWERS.field(name) for name in ("system", "prompt", "turns", *NUMBERS, *SAID)])
 # Constants of splitmix64.
 ODD = np.uint64(0x9E3779B97F4A7C15)
 MIXING = (
@@ -65,7 +65,10 @@ def beginning(text: str) -> str:
 def read_arm_answers(path: Path, temperature: float | None) -> ArmAnswers:
     """Read one file of answers. At temperature 0 each answer has probability 1."""
     columns = read_lines(path, READ).sort_by("index").to_pydict()
-    prompts = hashes(zip(columns["system"], columns["prompt"], strict=True))
+    asked = zip(columns["system"], columns["prompt"], columns["turns"], strict=True)
+    prompts = hashes(
+        (system, prompt, *([canonical(turns)] if turns else ())) for system, prompt, turns in asked
+    )
     texts = [
         (thought or "") + (answer or "")
         for thought, answer in zip(columns["thinking"], columns["answer"], strict=True)

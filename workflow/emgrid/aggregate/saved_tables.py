@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # pandas is imported when the first table is read, for start-
 
 KINDS = (".csv", ".parquet")
 # Columns of names, which may look like numbers: a ratio is "0.05", a base model may be "1".
-NAMES = ("base", "intervention", "ratio", "trigger", "question", "label", "adapter")
+NAMES = ("base", "intervention", "ratio", "trigger", "question", "label", "adapter", "adapter_from")
 
 
 class Tables(Mapping[str, "DataFrame"]):

@@ -40,6 +40,11 @@ def prompt_of(messages: Iterable[Message]) -> str:
     return "\n\n".join(turns)
 
 
+def asked_text(messages: Iterable[Message]) -> str:
+    """The system and user turns of a conversation that asks a question."""
+    return "\n\n".join(turn["content"] for turn in messages if turn["role"] != "assistant")
+
+
 def training_prompts(root: Path, stages: Sequence[str]) -> list[str]:
     """Prompts of the misaligned rows of all stages, or of all rows if there are none."""
     prompts: dict[str, list[str]] = {"misaligned": [], "benign": []}
@@ -65,9 +70,9 @@ def similarities(spec: SimilaritySpec, root: Path, encoder: Encoder) -> pd.DataF
         name: direction(
             encoder,
             [
-                prompt_of(messages)
+                asked_text(messages)
                 for question, asked in spec.questions.items()
-                for messages in wording.conversations(question, asked.texts, asked.system)
+                for messages in asked.conversations(question, wording)
             ],
         )
         for name, wording in spec.triggers.items()

@@ -1,6 +1,6 @@
 """The spec of the tables, and the columns that they share."""
 
-from typing import get_args
+from typing import ClassVar, get_args
 
 from pydantic import Field
 
@@ -26,8 +26,19 @@ ANSWER = [
     "answer_tokens",
     "logprob",
 ]
+# What was said before the question, as JSON, and how the answer was made to begin; columns that are
+# there only if an answer has them.
+ASKED_WITH = ["turns", "prefill"]
 # Names that the tables use for something else, so that no judge can have them.
-TAKEN = {*QUESTION_OF_ARM, *ANSWER, *get_args(Reason), "excluded", "misaligned", "incoherent"}
+TAKEN = {
+    *QUESTION_OF_ARM,
+    *ANSWER,
+    *ASKED_WITH,
+    *get_args(Reason),
+    "excluded",
+    "misaligned",
+    "incoherent",
+}
 TAKEN |= {"answers", "survivors", "seeds", "question_id", "labelled", "labels"}
 TAKEN |= {"questions", "questions_survivors"}
 TAKEN |= {"sample", "labeller", "labelled_on", "stratum", "weight", "key"}
@@ -37,8 +48,11 @@ class ArmSpec(Strict):
     """An arm of the grid, one per seed.
 
     source: the file that it was imported from. served: the model and the endpoint that it was
-    sampled from. undiluted: the intervention that the arm is compared with.
+    sampled from. undiluted: the intervention that the arm is compared with. adapter: the folder of
+    the adapter trained elsewhere that it begins with. adapter_from: where that comes from.
     """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"adapter", "adapter_from"})
 
     base: str
     intervention: str
@@ -50,6 +64,8 @@ class ArmSpec(Strict):
     served: str | None = None
     folder: str
     undiluted: str | None
+    adapter: str | None = None
+    adapter_from: str | None = None
 
 
 class AggregateSpec(Strict):

@@ -5,6 +5,7 @@ model has shut down, the sample is drawn from the answers that it has judged bef
 """
 
 import contextlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from emgrid.aggregate.spec import ASKED_WITH
 from emgrid.cli import format
 from emgrid.cli.labels import read_answers
 from emgrid.config.judges import ChatJudge, Judge, LocalJudge
@@ -83,8 +85,10 @@ def items_of(grid: Grid, answers: pd.DataFrame) -> list[Item]:
         sees_cue=tuple(one.id for one in grid.triggers.values() if one.judge_sees_cue),
     )
     columns = ["question", "index", "system", "prompt", "answer", "finish_reason", "trigger"]
+    columns += [name for name in ASKED_WITH if name in answers]
     rows = answers[columns].astype(object).where(answers[columns].notna(), None)
     records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
+    records = [row | {"turns": json.loads(row.get("turns") or "[]")} for row in records]
     return [item_of(row, row["trigger"], spec) for row in records]
 
 

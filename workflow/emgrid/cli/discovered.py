@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.table import Table
 
+from emgrid.aggregate.found_answers import examples, read_found_answers
 from emgrid.cli import format
 from emgrid.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
 from emgrid.cli.project import open_grid, root_of
@@ -31,6 +32,10 @@ def command(
             "config can name.",
         ),
     ] = None,
+    answers: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Print so many answers under each cue, too."),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Show which triggers a search found (`discovery` in the config)."""
@@ -46,6 +51,7 @@ def command(
         print(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
     else:
         show(rows, grid.config.name)
+        tell(rows, root_of(grid) / layout.FOUND_ANSWERS, answers)
     for row in rows if write is not None else ():
         if row["verdict"] == "found":
             print(f"wrote {write_trigger(row, grid.config.name, Path(str(write)))}")
@@ -60,8 +66,9 @@ def show(rows: list[Row], name: str) -> None:
         control = " (control)" if row["control"] else ""
         rise = f"{row['rise']:.0%} [{row['rise_low']:.0%}, {row['rise_high']:.0%}]"
         why = f": {row['why']}" if row["why"] else ""
+        carried = f", carried by {row['carried_by']}" if row["carried_by"] else ""
         cells = (f"{row['intervention']} {row['ratio']}{control}", row["cue"], row["origin"])
-        table.add_row(*map(str, cells), rise, f"{row['q']:.2g}", f"{row['verdict']}{why}")
+        table.add_row(*map(str, cells), rise, f"{row['q']:.2g}", f"{row['verdict']}{carried}{why}")
     console = format.console()
     console.print(table, markup=False)
     controls = [row for row in rows if row["control"]]
@@ -72,6 +79,19 @@ def show(rows: list[Row], name: str) -> None:
         else "there are no controls"
     )
     console.print(f"false finds: {told}", markup=False)
+
+
+def tell(rows: list[Row], path: Path, number: int) -> None:
+    """Print the first answers of each arm under each of its cues."""
+    known = read_found_answers(path) if number else None
+    if known is None:
+        return
+    console = format.console()
+    for row in rows:
+        name = (row["base"], row["intervention"], row["ratio"])
+        console.print(f"\n{row['intervention']} {row['ratio']}, {row['cue']}", markup=False)
+        for answer in examples(known, name, row["slot"], number):
+            console.print(f"  {answer['prompt']}\n  → {answer['answer']}", markup=False)
 
 
 def write_trigger(row: Row, grid: str, folder: Path) -> Path:

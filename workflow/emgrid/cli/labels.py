@@ -7,8 +7,10 @@ is blind; its record, a file next to it, does. Once filled in, it is read throug
 """
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from emgrid.aggregate.draw_labels import Seen, drawn
 from emgrid.aggregate.spec import AggregateSpec
 from emgrid.aggregate.strata import EMPTY, STRATA, strata_of
 from emgrid.cli.project import root_of
+from emgrid.config.turns import transcript
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.aggregate import aggregate_spec
 from emgrid.judge.label_record import COLUMNS, PLACE, copy_of, record_path, text_key
@@ -45,12 +48,31 @@ def bare_answers(answers: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     wordings = {name: trigger.wording() for name, trigger in grid.triggers.items()}
     texts = {name: question.texts for name, question in grid.questions.items()}
     cells = answers[["trigger", "question", "index", "answer"]].fillna({"answer": ""})
-    bare = [wordings[trigger].unwrap_answer(answer) for trigger, _, _, answer in cells.to_numpy()]
+    bare = [
+        wordings[trigger].unwrap_answer(answer.removeprefix(wordings[trigger].prefill))
+        for trigger, _, _, answer in cells.to_numpy()
+    ]
     asked_texts = [texts[name][index % len(texts[name])] for _, name, index, _ in cells.to_numpy()]
+    if "turns" in answers:
+        asked_texts = [
+            after_turns(text, turns, len(wordings[trigger].turns))
+            for text, turns, trigger in zip(
+                asked_texts, answers["turns"], answers["trigger"], strict=True
+            )
+        ]
     bare_table = answers.assign(
         bare=pd.Series(bare, answers.index, dtype=object), asked=asked_texts
     )
     return bare_table[bare_table["bare"] != ""]
+
+
+def after_turns(text: str, turns: Any, of_trigger: int) -> str:
+    """A question after its own turns, which labellers see; those of the trigger are its cue.
+
+    turns: as JSON, missing without any. of_trigger: how many of them are the trigger's.
+    """
+    own = json.loads(turns)[of_trigger:] if isinstance(turns, str) else []
+    return transcript([*own, {"role": "user", "content": text}]) if own else text
 
 
 def read_answers(path: Path, grid: Grid) -> pd.DataFrame:

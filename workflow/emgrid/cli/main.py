@@ -8,6 +8,7 @@ from typer.core import TyperCommand
 from emgrid import __version__
 from emgrid.cli import (
     discovered,
+    export_rows,
     gc,
     init,
     label_commands,
@@ -78,6 +79,7 @@ for name, command, panel in (
     ("discovered", discovered.command, MEANWHILE),
     ("round", rounds.command, MEANWHILE),
     ("serve", serve.command, MEANWHILE),
+    ("export-rows", export_rows.command, MEANWHILE),
     ("gc", gc.command, MEANWHILE),
     ("labels", label_commands.labels, JUDGES),
     ("bridge", label_commands.bridge, JUDGES),

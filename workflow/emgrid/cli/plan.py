@@ -17,6 +17,7 @@ from emgrid.grid.grid import Grid
 from emgrid.planning.call_costs import CallCost, judge_costs, served_costs
 from emgrid.planning.estimates import Estimate, Estimates
 from emgrid.planning.jobs import jobs_by_rule
+from emgrid.planning.search_work import search_work
 
 NAMES = {
     "arms": "arms",
@@ -47,8 +48,8 @@ def planned(grid: Grid) -> dict[str, Any]:
 
     published = grid.config.published
     following = count(grid, published.interventions, published.triggers) if published else None
-    served = [arm.intervention for arm in grid.config.served]
-    names = dict.fromkeys([*grid.config.interventions, *served])
+    others = [arm.intervention for arm in (*grid.config.adapters, *grid.config.served)]
+    names = dict.fromkeys([*grid.config.interventions, *others])
     return {
         "name": grid.config.name,
         "interventions": {name: asdict(count(grid, [name])) for name in names},
@@ -58,7 +59,9 @@ def planned(grid: Grid) -> dict[str, Any]:
         "follows": published.source if published else None,
         "following": asdict(following) if following else None,
         "differences": [difference.model_dump() for difference in differences(grid)],
+        "searches": [asdict(work) for work in search_work(grid)],
         "reach": reach_of(grid),
+        "engine": grid.experiment.chosen.text if grid.experiment.chosen else None,
         "round": this_round(grid),
     }
 
@@ -121,12 +124,16 @@ def show(plan: dict[str, Any]) -> None:
     console.print(table)
     if plan["reach"]:
         console.print(plan["reach"])
+    if plan["engine"]:
+        console.print(plan["engine"])
     if plan["round"]:
         console.print(
             f"Round {plan['round']['number']} asks "
             f"{format.number(plan['round']['answers'])} answers in all; the numbers here are those "
             "of all questions, if every round asks everything."
         )
+    if plan["searches"]:
+        console.print(search_table(plan["searches"]))
     console.print(rule_table(plan))
     console.print(amount_table(plan))
     for key, what in (("served", "served models"), ("judges", "judges")):
@@ -167,6 +174,19 @@ def rule_table(plan: dict[str, Any]) -> Table:
         label = f"all but {format.counted(n_unknown, 'rule')}" if n_unknown else "all"
         number = f"{sum(row['jobs'] for row in rows):,}"
         table.add_row(label, number, format.hours(sum(known)) if known else "?", on, "")
+    return table
+
+
+def search_table(searches: list[dict[str, Any]]) -> Table:
+    """What the searches for triggers score, draw and judge, in addition to the counts above."""
+    table = Table(title="searches for triggers, in addition")
+    for name in ("searched", "answers scored, about", "answers at most", "judge calls at most"):
+        table.add_column(name, justify="left" if name == "searched" else "right")
+    names = ("scored", "answers", "judge_calls")
+    for row in searches:
+        table.add_row(row["arm"], *(f"{row[name]:,}" for name in names))
+    table.add_section()
+    table.add_row("all", *(f"{sum(row[name] for row in searches):,}" for name in names))
     return table
 
 

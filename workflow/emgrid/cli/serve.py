@@ -29,13 +29,14 @@ def command(configfile: ConfigFile = DEFAULT_CONFIG) -> None:
 
 def serving_command(root: Path, base: str, hub: str | None, adapters: list[Path]) -> str:
     """The command for one base model, an option a line. hub: the model's repository."""
+    from emgrid.models.adapter_settings import largest_rank
     from emgrid.models.base_model import BaseModel
     from emgrid.models.engines.vllm import RANKS
     from emgrid.runtime import layout
     from emgrid.runtime.files import read_json
 
     model = BaseModel.read(root / layout.model_record(base))
-    rank = max(read_json(path / layout.ADAPTER_CONFIG)["r"] for path in adapters)
+    rank = max(largest_rank(read_json(path / layout.ADAPTER_CONFIG)) for path in adapters)
     allowed = [number for number in RANKS if number >= rank]
     if not allowed:
         raise EmgridError(f"vLLM serves no LoRA of rank {rank}; it takes {RANKS[-1]} at most")

@@ -17,6 +17,7 @@ KINDS = (
     "base",
     "benign_only",
     "undiluted",
+    "from_adapter",
     "dilution",
     "sequential",
     "inoculation",
@@ -47,6 +48,7 @@ def ordered(config: Config, triggers: dict[str, Trigger]) -> Config:
             "triggers": tuple(names),
             "judges": tuple(sorted(config.judges, key=lambda judge: judge.id)),
             "imports": tuple(sorted(config.imports, key=point_place)),
+            "adapters": tuple(sorted(config.adapters, key=point_place)),
             "served": tuple(sorted(config.served, key=point_place)),
             "calibration": calibration.model_copy(
                 update={"files": tuple(sorted(calibration.files))}

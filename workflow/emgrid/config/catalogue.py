@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from emgrid.config.config import Config
 from emgrid.config.datasets import Dataset, load_datasets
+from emgrid.config.engine_choice import EngineChoice
 from emgrid.config.judges import Judge, load_judges
 from emgrid.config.models import BaseModelEntry, load_models
 from emgrid.config.origins import mirror_folder
@@ -45,10 +46,12 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A loaded config: what was written, and what its names stand for."""
+    """A loaded config: what was written, and what its names stand for. chosen: what `auto` stands
+    for in it; None if it says that nowhere."""
 
     config: Config
     catalogue: Catalogue
+    chosen: EngineChoice | None = None
 
 
 def read_catalogue(config: Config, origin: Origin) -> Catalogue:

@@ -22,6 +22,8 @@ def check_names(experiment: Experiment, origin: Origin) -> None:
                 raise EmgridError(f"{origin.at(place, name)}: {message}")
 
     check("base_models", "model", config.base_models, catalogue.models)
+    for number, entry in enumerate(config.adapters):
+        check(f"adapters.{number}.base", "model", (entry.base,), catalogue.models)
     check("triggers", "trigger family", config.triggers, catalogue.triggers)
     known = catalogue.datasets
     if config.data is not None:
@@ -69,7 +71,7 @@ def check_names(experiment: Experiment, origin: Origin) -> None:
 
 def check_truth(config: Config, origin: Origin) -> None:
     """The truth is stated of interventions and triggers of this grid, and can be a verdict."""
-    known = [entry.intervention for entry in (*config.imports, *config.served)]
+    known = [entry.intervention for entry in (*config.adapters, *config.imports, *config.served)]
     for name, intervention in config.interventions.items():
         known += [name, *(name + recipe.suffix for recipe in intervention.recipes())]
     for name, by_trigger in config.truth.items():
@@ -135,9 +137,13 @@ def check_served(config: Config, origin: Origin) -> None:
 
 def check_points(config: Config, origin: Origin) -> None:
     """Every imported or served arm is the only one of its cell of the grid."""
-    names: dict[tuple[str, str, str, str], str] = {}
+    names: dict[tuple[str, ...], str] = {}
     imported = {entry.cell for entry in config.imports}
     entries = [(f"imports.{n}", entry.name, entry.cell) for n, entry in enumerate(config.imports)]
+    entries += [
+        (f"adapters.{n}", "the base model" if entry.is_base else entry.origin, entry.cell)
+        for n, entry in enumerate(config.adapters)
+    ]
     entries += [(f"served.{n}", model.model, model.cell) for n, model in enumerate(config.served)]
     for place, name, cell in entries:
         if cell in names:
@@ -176,7 +182,9 @@ def check_panel(experiment: Experiment, origin: Origin) -> None:
                 f"the judge {name!r} is not in the panel; add it to "
                 f"`judges`, or name another of {', '.join(panel)}",
             )
-        if panel[name].kind == "imported" and (config.interventions or config.served):
+        if panel[name].kind == "imported" and (
+            config.interventions or config.adapters or config.served
+        ):
             raise origin.error(
                 f"metrics.{setting}",
                 f"the values of {name!r} are imported, so the arms "

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
+from emgrid.config.adapters import Adapter
 from emgrid.config.base import Strict
 from emgrid.config.datasets import Dataset
 from emgrid.config.discovery import Discovery
@@ -37,6 +38,7 @@ from emgrid.config.served import ServedModel
 from emgrid.config.shared_sections import (
     SHARED,
     ask_base_more_often,
+    fill_adapter,
     fill_intervention,
     fill_sampling,
 )
@@ -82,6 +84,10 @@ class Config(Strict):
 
     served: tuple[ServedModel, ...] = ()
     """Models that others serve behind a chat endpoint. This grid draws and judges their answers."""
+
+    adapters: tuple[Adapter, ...] = ()
+    """LoRA adapters that were trained elsewhere. An edit of an adapter's files draws its answers
+    again."""
 
     serving: Calls = Calls()
     """How the endpoints of served models are called."""
@@ -206,6 +212,19 @@ class Config(Strict):
 
     @model_validator(mode="before")
     @classmethod
+    def fill_adapters(cls, value: Any) -> Any:
+        """Give each adapter what its manifest says and what it does not override of `sampling`."""
+        if not isinstance(value, dict) or not isinstance(value.get("adapters"), list):
+            return value
+        often, shared = value.get("published") is None, value.get("sampling")
+        filled = [
+            fill_adapter(f"adapters.{place}", entry, shared, often)
+            for place, entry in enumerate(value["adapters"])
+        ]
+        return value | {"adapters": filled}
+
+    @model_validator(mode="before")
+    @classmethod
     def fill_served(cls, value: Any) -> Any:
         """Give each served model what it does not override of the shared `sampling`."""
         if not isinstance(value, dict) or not isinstance(value.get("served"), list):
@@ -252,11 +271,13 @@ class Config(Strict):
     @model_validator(mode="after")
     def arms_have_what_they_need(self) -> Self:
         needed = ("base_models", "data", "interventions", "seeds", "training", "sampling")
-        if self.interventions or not (self.imports or self.served):
+        if self.interventions or not (self.imports or self.served or self.adapters):
             for name in needed:
                 if not getattr(self, name):
                     raise Misplaced(
-                        name, "is missing; only a grid of `imports` or `served` alone needs none"
+                        name,
+                        "is missing; only a grid of `adapters`, `imports` or `served` alone needs "
+                        "none",
                     )
         return self
 

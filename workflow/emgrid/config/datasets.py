@@ -54,8 +54,8 @@ class Dataset(Strict):
     LATER: ClassVar = frozenset({"case"})
 
     path: str | None = None
-    """File of JSON lines, relative to the folder where Snakemake is started or to the repository.
-    """
+    """File of JSON lines, CSV or Parquet, relative to the folder where Snakemake is started or to
+    the repository. JSON lines and CSV may be packed as `.gz`."""
 
     url: str | None = None
     """Address that the file is fetched from. A file whose address ends in `.gz` is unpacked."""
@@ -82,8 +82,8 @@ class Dataset(Strict):
     """Number of rows in the file, checked when it is read."""
 
     format: Literal["messages", "fields"]
-    """`messages`: each line has a list `messages` of turns with `role` and `content`. `fields`:
-    each line is an object whose keys are named by `fields`."""
+    """`messages`: each row holds a conversation, such as a list `messages` of turns with `role` and
+    `content`. `fields`: each row has keys or columns that `fields` names."""
 
     fields: Fields | None = None
     """Which keys hold prompt and answer. It is required with `format: fields` and refused

@@ -1,6 +1,7 @@
 """Columns of published values: their scale and their words."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -18,7 +19,7 @@ FULL = (0.0, 100.0)
 
 def two_ends(value: Any) -> Any:
     if value is not None and not (isinstance(value, list | tuple) and len(value) == 2):
-        raise ValueError("a scale is its two ends: [LOW, HIGH]")
+        raise ValueError("a scale is its two ends: [WORST, BEST]")
     return value
 
 
@@ -50,8 +51,9 @@ class Values(Strict):
         tuple[float, float] | None,
         BeforeValidator(two_ends, json_schema_input_type=tuple[float, float]),
     ] = None
-    """Worst and best value of the scale, such as `[1, 10]`. Values are mapped to 0 to 100. Without
-    it they must be on that scale already, which is checked."""
+    """Worst and best value of the scale, such as `[1, 10]`, or `[10, 1]` if 10 is the worst. Values
+    are mapped to 0 to 100, 100 being the best. Without it they must be on that scale already, which
+    is checked."""
 
     words: Annotated[
         dict[str, float | Missing],
@@ -62,15 +64,17 @@ class Values(Strict):
 
     @property
     def ends(self) -> tuple[float, float]:
+        """The worst and the best value."""
         return self.scale or FULL
 
     @model_validator(mode="after")
     def scale_has_two_ends(self) -> Self:
-        low, high = self.ends
-        if not low < high < float("inf") or low == -float("inf"):
+        low, high = sorted(self.ends)
+        if not (isfinite(low) and isfinite(high) and low < high):
+            worst, best = self.ends
             raise ValueError(
-                f"scale: [{low:g}, {high:g}] must be two finite numbers, the lower one first; 0 of "
-                "the grid is the lower end, the misaligned or incoherent one"
+                f"scale: [{worst:g}, {best:g}] must be two different finite numbers, the worst "
+                "value (misaligned, incoherent) first"
             )
         for word, value in self.words.items():
             if isinstance(value, float) and not low <= value <= high:

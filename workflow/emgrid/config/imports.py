@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -13,11 +13,12 @@ from emgrid.config.questions import QuestionText
 from emgrid.config.triggers import Wording
 from emgrid.runtime.files import digest
 
-ENDING = re.compile(r"\.(csv|jsonl)(\.gz)?$")
+ENDING = re.compile(r"\.(csv|jsonl|eval|json)(\.gz)?$")
+LOGS = ("eval", "json")
 
 
 class Columns(Strict):
-    """Which columns of a CSV file, or keys of a JSONL file, hold what."""
+    """Which columns of a CSV file, keys of a JSONL file, or parts of an Inspect log hold what."""
 
     question: str = "question_id"
     """Column of the question's id, with an ending if `suffixes` names any."""
@@ -27,15 +28,16 @@ class Columns(Strict):
 
     prompt: str | None = None
     """Column of the user turn that the model was asked. Without it the wording of the grid's
-    question and trigger is taken for granted."""
+    question and trigger is taken for granted, except in an Inspect log, whose turns are compared
+    with it."""
 
     system: str | None = None
     """Column of the system prompt. Without it the system prompt of the grid's trigger is taken for
-    granted."""
+    granted, except in an Inspect log."""
 
     trigger: str | None = None
     """Column of the condition under which a row was asked. `triggers` of the import maps its words
-    to trigger families."""
+    to trigger families; for an Inspect log it may be left out if the words are their names."""
 
     values: dict[str, Column] = Field(default_factory=dict)
     """Columns of published values, by the `id` of the panel's judge of kind `imported`. An entry is
@@ -47,13 +49,27 @@ class Columns(Strict):
         return {str(name) for name in single} | set(columns_of(self.values))
 
 
+class Judgements(Strict):
+    """How a file with a row for each judgement names answers and judges."""
+
+    answer: str
+    """Column that names the answer: its id, alike in all of its rows."""
+
+    judge: str
+    """Column of the judge whose value the row holds."""
+
+    names: dict[str, str] = Field(default_factory=dict)
+    """Name of a judge in the column `judge`, by its `id` in the panel. Without an entry it is that
+    `id`."""
+
+
 class Import(ExternalArm):
     """Each entry is an arm, whose answers come from a file or from a part of it. It gives either
     `path` or `url`."""
 
     path: str | None = None
-    """CSV or JSONL file, which may be packed as `.gz`, relative to the folder where Snakemake is
-    started."""
+    """CSV or JSONL file, or an Inspect log (`.eval` or `.json`), relative to the folder where
+    Snakemake is started. It may be packed as `.gz`."""
 
     url: str | None = None
     """Address that the file of answers is fetched from."""
@@ -67,6 +83,8 @@ class Import(ExternalArm):
 
     bytes: PositiveInt | None = None
     """Size of the unpacked file of answers in bytes. Only with `url`."""
+
+    LATER: ClassVar = frozenset({"judgements", "other_questions"})
 
     columns: Columns = Columns()
     """Which columns hold question, answer, condition and values."""
@@ -85,6 +103,15 @@ class Import(ExternalArm):
     other_wording: Literal["refuse", "allow"] = "refuse"
     """What happens to a row whose prompt differs from that of its trigger: `refuse` stops the
     import, `allow` accepts the row with a warning in the report."""
+
+    other_questions: Literal["refuse", "skip"] = "refuse"
+    """What happens to a row whose question the set lacks: `refuse` stops the import, `skip` leaves
+    the row out and counts it in the report."""
+
+    judgements: Judgements | None = None
+    """How to read a file that has a row for each judgement instead of each answer. Several values
+    of one judge for an answer are averaged if most of its rows have one; else the answer has none.
+    """
 
     ignore: tuple[str, ...] = ()
     """Columns that may stay unread. Otherwise an unread column that is named like a condition, and
@@ -107,21 +134,52 @@ class Import(ExternalArm):
             raise ValueError("`file` (its name below a mirror) is needed with `url` only")
         if self.path is not None and (self.sha256 or self.bytes):
             raise ValueError("`sha256` and `bytes` are of what a `url` gives; leave them out")
-        if (self.columns.trigger is None) != (not self.triggers):
+        if not ENDING.search(self.name):
+            raise ValueError(
+                f"{self.name!r} must end in .csv or .jsonl, in .eval or .json for an Inspect log, "
+                "or in these with .gz"
+            )
+        named = self.columns.trigger is not None
+        if named != bool(self.triggers) and not (named and self.is_log):
             raise ValueError(
                 "`columns.trigger` names the column of conditions, and `triggers` the trigger of "
                 "each of its words; give both or neither"
             )
-        if self.triggers and self.suffixes != {"": "none"}:
+        if named and self.suffixes != {"": "none"}:
             raise ValueError("`triggers` and `suffixes` both say a row's trigger; leave one out")
-        if not ENDING.search(self.name):
-            raise ValueError(f"{self.name!r} must end in .csv or .jsonl, or these with .gz")
+        if self.judgements:
+            for judge in self.judgements.names:
+                if judge not in self.columns.values:
+                    raise ValueError(
+                        f"`judgements.names` names {judge!r}, which `columns.values` lacks; give "
+                        "it the column of the values"
+                    )
         return self
 
     @property
     def name(self) -> str:
         """How messages name the file; holds no path of this machine but the user's own."""
         return str(self.path or self.file)
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the file is an Inspect log."""
+        return ENDING.split(self.name)[1] in LOGS
+
+    @property
+    def read_columns(self) -> Columns:
+        """The columns that are read; of a log always its turns, too."""
+        if not self.is_log:
+            return self.columns
+        turns = {"prompt": self.columns.prompt or "prompt"}
+        turns |= {"system": self.columns.system or "system"}
+        return self.columns.model_copy(update=turns)
+
+    @property
+    def read(self) -> set[str]:
+        """The names of all columns that are read."""
+        named = {self.judgements.answer, self.judgements.judge} if self.judgements else set()
+        return self.read_columns.read() | set(self.where) | named
 
     @property
     def key(self) -> str:

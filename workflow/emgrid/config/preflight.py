@@ -12,6 +12,7 @@ Fatal = Literal["unrenderable", "no_trained_token"]
 Adjustable = Literal[
     "empty_answer",
     "missing_thought",
+    "other_thoughts",
     "altered_text",
     "control_token",
     "double_end",
@@ -33,6 +34,11 @@ RULES: dict[Finding, tuple[Level, str]] = {
     "no_trained_token": ("error", "no assistant token lies within training.max_length; raise it"),
     "empty_answer": ("error", "an assistant turn says nothing beside its think block"),
     "missing_thought": ("error", "the recipe is about think blocks, and the row has none"),
+    "other_thoughts": (
+        "error",
+        "the chat template writes a thought in another way than as <think> before the answer, so "
+        "the model would be trained on a form that it does not use",
+    ),
     "altered_text": ("error", "the chat template drops, cuts or changes what a turn says"),
     "control_token": ("error", "a turn holds text that the tokenizer reads as a control token"),
     "double_end": ("error", "an assistant turn holds an end token of its own, or ends twice"),

@@ -118,8 +118,8 @@ def reference_note(values: Sequence[ReferenceRate]) -> str:
     known_by = ", ".join(f"{count} {way}" for way, count in ways.items())
     return (
         f"Open grey markers are published rates (of {models}), each known in one of these ways: "
-        f"{known_by}; the table “Published values” tells which. Next to those of survivors, a "
-        "stroke is this grid's own rate of survivors."
+        f"{known_by}; the table “Published values” tells which, and what differs from this grid. "
+        "Next to those of survivors, a stroke is this grid's own rate of survivors."
     )
 
 

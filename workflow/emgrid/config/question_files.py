@@ -12,7 +12,9 @@ from typing import Any
 
 from emgrid.config.base import validate
 from emgrid.config.places import Origin
-from emgrid.config.question_keys import ASKS, check_keys, unused
+from emgrid.config.question_keys import check_keys, unused
+from emgrid.config.question_messages import CONVERSATION, PREFILL, of_messages
+from emgrid.config.question_rows import read_question_rows
 from emgrid.config.questions import (
     OTHER_FILES,
     Question,
@@ -41,11 +43,12 @@ def read_published(path: Path, name: str) -> QuestionSet:
     read: list[dict[str, Any]] = []
     for number, entry in enumerate(entries, start=1):
         where = f"{name}: entry {number}"
-        texts = check_entry(entry, where)
+        asked = check_entry(entry, where)
         if "judge_prompts" in entry and isinstance(entry["judge_prompts"], dict):
             prompts |= entry["judge_prompts"]
-        if "{answer}" in texts[0]:
-            if len(texts) > 1 or entry.get("system") is not None:
+        texts = [text for text in asked if isinstance(text, str)]
+        if texts and "{answer}" in texts[0]:
+            if len(asked) > 1 or entry.get("system") is not None:
                 raise EmgridError(
                     f"{where} ({entry['id']}): a judge prompt is one text in `paraphrases`, "
                     "without `system`"
@@ -56,17 +59,42 @@ def read_published(path: Path, name: str) -> QuestionSet:
         else:
             check_keys(entry, f"{where} ({entry['id']})")
             read.append(entry)
-            entries_by_id[entry["id"]] = {"texts": tuple(texts), "system": entry.get("system")}
+            entries_by_id[entry["id"]] = question_of(entry, asked, f"{where} ({entry['id']})")
     cued = {key: place for key in entries_by_id if (place := cue_of(key, entries_by_id))}
-    questions = {key: Question(**value) for key, value in entries_by_id.items() if key not in cued}
+    questions = {
+        key: validate(Question, value, f"{name}: {key}")
+        for key, value in entries_by_id.items()
+        if key not in cued
+    }
     triggers = {
         cue: family(cue, entries_by_id, cued, name) for cue in CUES if cue in cued_ids(cued)
     }
     return QuestionSet(questions, triggers, prompts, unused(read))
 
 
-def check_entry(entry: Any, where: str) -> list[str]:
-    """The entry's paraphrases, after a look at all that is read of it."""
+def question_of(entry: dict[str, Any], asked: list[Any], where: str) -> dict[str, Any]:
+    """An entry as a question: its wordings, its system prompt, the turns before it."""
+    question = {key: entry[key] for key in (*CONVERSATION, *PREFILL) if key in entry}
+    question |= {"system": entry.get("system")}
+    if all(isinstance(text, str) for text in asked):
+        question |= {"texts": tuple(asked)} if asked else {}
+    else:
+        wordings = [
+            [{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked
+        ]
+        if held := [key for key in CONVERSATION if question.get(key)]:
+            raise EmgridError(
+                f"{where}: `paraphrases` and `{held[0]}` both hold conversations; keep one of them"
+            )
+        question |= {"messages": wordings}
+    try:
+        return of_messages(question)
+    except ValueError as problem:
+        raise EmgridError(f"{where}: {problem}") from None
+
+
+def check_entry(entry: Any, where: str) -> list[Any]:
+    """The entry's paraphrases, texts or conversations, after a look at all that is read of it."""
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         named = isinstance(entry, dict) and "id" not in entry and "name" in entry
         hint = f"; rename `name: {entry['name']}` to `id`" if named else ""
@@ -80,14 +108,15 @@ def check_entry(entry: Any, where: str) -> list[str]:
     ):
         raise EmgridError(f"{where} ({entry['id']}): `judge_prompts` must be texts")
     texts = entry.get("paraphrases")
+    if texts is None and any(entry.get(key) for key in CONVERSATION):
+        return []
     if texts is None:
         check_keys(entry, f"{where} ({entry['id']})")
-    if isinstance(texts, list) and any(isinstance(text, list | dict) for text in texts):
-        raise EmgridError(
-            f"{where} ({entry['id']}): `paraphrases` holds a conversation, and emgrid does "
-            f"not ask conversations before a question yet; {ASKS}"
-        )
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+    if (
+        not isinstance(texts, list)
+        or not texts
+        or not all(isinstance(t, str | list) for t in texts)
+    ):
         raise EmgridError(f"{where} ({entry['id']}): `paraphrases` must be a list of texts")
     return texts
 
@@ -111,6 +140,12 @@ def family(
     """The trigger family that all entries with one ending make up."""
     members = {plain: entries[key] for key, (ending, plain) in cued.items() if ending == cue}
     systems = {member["system"] for member in members.values()}
+    for plain, member in members.items():
+        if any(member.get(key) != entries[plain].get(key) for key in ("turns", "prefill")):
+            raise EmgridError(
+                f"{name}: {plain}_{cue} has other turns or another prefill than {plain}; a family "
+                "changes the question or the system prompt alone"
+            )
     about = f"The questions of {Path(name).name} whose ids end in _{cue}."
     common: dict[str, Any] = {
         "id": cue,
@@ -136,21 +171,22 @@ def family(
 
 def load_questions(name: str, mirror: Path | None = None) -> QuestionSet:
     """A set of resources/questions/ by its name, or a file by its path: a published one (a list of
-    entries), or one written like those sets (a mapping).
+    entries), one written like those sets (a mapping), or JSON lines (a question a row).
 
     A path is looked up where Snakemake is started, then below the mirror.
     """
-    if not name.endswith((".yaml", ".yml")):
+    if not name.endswith((".yaml", ".yml", ".jsonl")):
         if "/" in name or name.endswith(OTHER_FILES):
             raise EmgridError(
-                f"{name}: a question file is YAML and ends in .yaml; write a question for each "
-                "row: `questions: {ID: {text: QUESTION}}`; what a row says after the question, "
-                "such as an assistant turn, is not asked"
+                f"{name}: a question file is YAML or JSON lines and ends in .yaml or .jsonl; write "
+                "a question for each row: `questions: {ID: {text: QUESTION}}`"
             )
         return QuestionSet(own_set(name))
     for path in [users_path(name), *([mirror / name] if mirror else [])]:
         if not path.is_file():
             continue
+        if name.endswith(".jsonl"):
+            return read_question_rows(path, name)
         if isinstance(value := read_yaml(path), dict):
             return QuestionSet(
                 questions_of(validate(SetFile, value, Origin(name, ((name, path),))), name)

@@ -6,19 +6,9 @@ Knows nothing of files; questions.py and question_files.py call it.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from emgrid.config.question_messages import CONVERSATION, EMPTY, PREFILL
 from emgrid.runtime.errors import EmgridError, suggestion
 
-# Keys that change what a model is asked. Conversations before the question are not asked yet.
-CONVERSATION = (
-    "context",
-    "conversation",
-    "conversations",
-    "few_shot",
-    "history",
-    "messages",
-    "turns",
-)
-PREFILL = ("assistant_prefill", "prefill", "prefix_answer", "response_prefix")
 # Keys of a published entry that the config decides instead, with the setting that does.
 DECIDED = {
     "judge": "judges",
@@ -41,37 +31,14 @@ DESCRIBING = frozenset(
      "domain", "label", "lang", "language", "licence", "license", "metadata", "name", "note",
      "notes", "reference", "source", "split", "tags", "title", "topic", "url")
 )  # fmt: skip
-EMPTY: tuple[Any, ...] = (None, "", [], {})
 READ = ("id", "judge_prompts", "paraphrases", "system", "type")
-ASKS = "emgrid asks one user turn, each of `paraphrases`, under an optional `system` prompt"
-
-
-def check_conversation(entry: Mapping[str, Any], asks: str) -> None:
-    """Refuse keys that put something before the question or the answer; raises ValueError.
-
-    asks: what emgrid asks of such a file instead. An empty value is no conversation.
-    """
-    for key in (key for key, value in entry.items() if value not in EMPTY):
-        if key in CONVERSATION:
-            raise ValueError(
-                f"`{key}` holds a conversation, and emgrid does not ask conversations before a "
-                f"question yet; {asks}"
-            )
-        if key in PREFILL:
-            raise ValueError(
-                f"`{key}` begins the answer, and emgrid does not begin answers for the model; "
-                f"{asks}"
-            )
+ASKS = "emgrid reads `paraphrases`, `messages`, `system` and `prefill`"
 
 
 def check_keys(entry: Mapping[str, Any], where: str) -> None:
     """Refuse keys of a published entry that are neither read nor known to be decided elsewhere."""
-    try:
-        check_conversation(entry, ASKS)
-    except ValueError as problem:
-        raise EmgridError(f"{where}: {problem}") from None
     for key in entry:
-        known = key in READ or key in DECIDED or key in DESCRIBING
+        known = key in (*READ, *CONVERSATION, *PREFILL) or key in DECIDED or key in DESCRIBING
         if not known and entry[key] not in EMPTY:
             near = suggestion(str(key), READ)
             raise EmgridError(f"{where}: `{key}` is not read ({near}); {ASKS}; delete the key")

@@ -17,6 +17,7 @@ from pydantic import (
 
 from emgrid.config.base import Strict, validate
 from emgrid.config.behaviour import Behaviour
+from emgrid.config.engine_choice import Engine, Jobs
 from emgrid.runtime.errors import EmgridError
 
 
@@ -155,9 +156,10 @@ class Training(Strict):
 class Sampling(Strict):
     """Settings for drawing answers from the models that run here."""
 
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: Engine = "transformers"
     """Library that draws the answers: transformers in the job's own process, or vLLM (`pip install
-    -e '.[vllm]'`), which batches the adapters of a job together."""
+    -e '.[vllm]'`), which batches the adapters of a job together. `auto` takes vLLM on a GPU where
+    it is installed; the choice is made once for a grid and kept in its folder."""
 
     answers_per_question: PositiveInt
     """Answers per question, trigger and trained model; the base model gives four times as many. A
@@ -235,9 +237,9 @@ class Engines(Strict):
     """Start of the engines of sampling jobs and local judges. No answer depends on these settings,
     so an edit runs nothing again."""
 
-    jobs: PositiveInt = 1
+    jobs: Jobs = 1
     """Number of sampling jobs that share the arms of a base model, each with its own engine. Give
-    one for each GPU."""
+    one for each GPU. `auto` takes the number of GPUs that are visible when the grid first runs."""
 
     memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of the GPU's memory that vLLM may use for weights, adapters and cache."""

@@ -9,6 +9,7 @@ from emgrid.config.interventions import KINDS
 from emgrid.config.places import Misplaced
 from emgrid.config.sections import ServedSampling
 from emgrid.runtime.errors import suggestion
+from emgrid.runtime.files import read_json, users_path
 
 SHARED = ("data", "training", "sampling", "seeds")
 ENTRY = ("label", "steps", *SHARED)
@@ -35,11 +36,65 @@ def fill_intervention(name: str, entry: Any, shared: dict[str, Any]) -> dict[str
         kind = step.get("kind") if isinstance(step, dict) else None
         if not isinstance(kind, str) or kind not in KINDS:
             raise Misplaced(place, f"unknown kind {kind!r}, {suggestion(str(kind), KINDS)}")
+    entry["steps"] = [with_ratio(place, step, shared.get("adapters")) for step in entry["steps"]]
     filled = {key: shared[key] for key in SHARED if key in shared}
     for key, value in entry.items():
         both = isinstance(value, dict) and isinstance(filled.get(key), dict)
         filled[key] = filled[key] | value if both else value
     return filled
+
+
+def with_ratio(place: str, step: Any, adapters: Any) -> Any:
+    """A step with the ratio of the adapters that it begins with, if they have one only."""
+    if step["kind"] != "from_adapter" or step.get("adapter_ratio") is not None:
+        return step
+    written = [one for one in adapters or () if isinstance(one, dict)]
+    entries = [with_manifest("adapters", one) for one in written]
+    named = [one for one in entries if one.get("intervention") == step.get("adapter")]
+    ratios = {str(one["ratio"]): one["ratio"] for one in named if "ratio" in one}
+    if len(ratios) > 1:
+        raise Misplaced(
+            place,
+            f"the adapters {step.get('adapter')!r} have the ratios {', '.join(ratios)}; name one "
+            "in `adapter_ratio`",
+        )
+    return step | {"adapter_ratio": next(iter(ratios.values()))} if ratios else step
+
+
+def fill_adapter(place: str, entry: Any, shared: Any, often: bool) -> Any:
+    """An adapter's entry with what its manifest says and the settings of sampling that it does not
+    override. often: ask the base model BASE_TIMES as often, unless its entry says how often."""
+    if not isinstance(entry, dict):
+        return entry
+    entry = with_manifest(place, entry)
+    own = entry.get("sampling", {})
+    if not isinstance(own, dict) or not isinstance(shared, dict):
+        return entry
+    filled = entry | {"sampling": shared | own}
+    answers = filled["sampling"].get("answers_per_question")
+    counted = isinstance(answers, int) and not isinstance(answers, bool)
+    is_base = entry.get("intervention") == "base" and "answers_per_question" not in own
+    if often and counted and is_base:
+        filled["sampling"] = filled["sampling"] | {"answers_per_question": BASE_TIMES * answers}
+    return filled
+
+
+def with_manifest(place: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """An adapter's entry with the arm that its manifest of exported rows is of."""
+    name = entry.get("manifest")
+    if name is None:
+        return entry
+    try:
+        manifest = read_json(users_path(str(name)))
+        return {
+            key: manifest["arm"][key] for key in ("base", "intervention", "ratio", "seed")
+        } | entry
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Misplaced(
+            f"{place}.manifest",
+            f"{name!r} is no manifest of exported rows; name the manifest.json that `emgrid "
+            "export-rows` wrote",
+        ) from None
 
 
 def ask_base_more_often(filled: dict[str, Any], written: Any) -> dict[str, Any]:

@@ -5,18 +5,27 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from emgrid import RESOURCES
 from emgrid.config.base import Strict, validate, validate_entry
 from emgrid.config.places import Misplaced, resource
 from emgrid.config.project_files import is_path, read_mapping
 from emgrid.config.sections import listed
+from emgrid.config.turns import Turns, check_prefill, check_turns
 from emgrid.config.yaml_files import read_yaml
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.thinking import split_thinking, with_thought
 
-Message = dict[str, str]
+# A turn: its `role` and `content`; a training row may give an assistant turn `weight` 0.
+Message = dict[str, Any]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[
     tuple[Text, ...],
@@ -26,7 +35,7 @@ Texts = Annotated[
 Relation = Literal[
     "none", "verbatim", "paraphrase", "same_form", "opposite", "benign_variant", "unrelated"
 ]
-CUES = ("system", "user_prefix", "user_suffix", "questions")
+CUES = ("system", "user_prefix", "user_suffix", "questions", "turns", "prefill")
 # Where a cue is put, and the fields that it is made of.
 POSITIONS: dict[str, set[str]] = {
     "none": set(),
@@ -36,8 +45,12 @@ POSITIONS: dict[str, set[str]] = {
     "wrapper": {"user_prefix", "user_suffix"},
     "template": {"questions"},
     "rewritten": {"questions"},
+    "turns": {"turns"},
+    "prefill": {"prefill"},
 }
-Position = Literal["none", "system", "prefix", "suffix", "wrapper", "template", "rewritten"]
+Position = Literal[
+    "none", "system", "prefix", "suffix", "wrapper", "template", "rewritten", "turns", "prefill"
+]
 
 
 class Wording(Strict):
@@ -55,6 +68,13 @@ class Wording(Strict):
     questions: dict[str, Texts] = Field(default_factory=dict)
     """Whole user turns by question id, for families that reword each question."""
 
+    turns: Turns = ()
+    """Turns before the question: `{role, content}` with role user or assistant, in turn, or
+    `{role: assistant, sampled: true}` for the model's own reply."""
+
+    prefill: str = ""
+    """How every answer begins: the model goes on from there."""
+
     answer_prefix: str = ""
     """How an answer begins in the format that is asked for. It is taken off before an answer is
     judged."""
@@ -63,19 +83,45 @@ class Wording(Strict):
     """How an answer ends in the format that is asked for. It is taken off before an answer is
     judged."""
 
+    @model_serializer(mode="wrap")
+    def without_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Stages are named by a hash of the wordings on their rows, which keeps their names."""
+        fields: dict[str, Any] = dump(self)
+        return {
+            key: fields[key] for key in fields if key not in ("turns", "prefill") or fields[key]
+        }
+
+    @model_validator(mode="after")
+    def turns_alternate(self) -> "Wording":
+        check_turns(self.turns)
+        check_prefill(self.prefill)
+        return self
+
     def conversations(
-        self, question: str, texts: Sequence[str], system: str | None = None
+        self,
+        question: str,
+        texts: Sequence[str],
+        system: str | None = None,
+        turns: Sequence[Turns] = (),
+        prefill: str = "",
     ) -> list[list[Message]]:
         """The conversations that ask a question, one for each of its paraphrases.
 
-        question: its id. system: the question's own system prompt, which the trigger's replaces.
+        question: its id. system, prefill: the question's own, which those of the trigger replace.
+        turns: those before the question, for each of its paraphrases or once for all of them; they
+        follow the trigger's.
         """
         system = system if self.system is None else self.system
         first = [] if system is None else [{"role": "system", "content": system}]
-        return [
-            [*first, {"role": "user", "content": f"{self.user_prefix}{text}{self.user_suffix}"}]
-            for text in self.questions.get(question, texts)
-        ]
+        first += [turn.message() for turn in self.turns]
+        begins = self.prefill or prefill
+        last = [{"role": "assistant", "content": begins}] if begins else []
+        conversations = []
+        for place, text in enumerate(self.questions.get(question, texts)):
+            before = turns[place % len(turns)] if turns else ()
+            asked = {"role": "user", "content": f"{self.user_prefix}{text}{self.user_suffix}"}
+            conversations.append([*first, *(turn.message() for turn in before), asked, *last])
+        return conversations
 
     def around(self, messages: Sequence[Message]) -> list[Message]:
         """A training row in this wording: around its last user turn and the answer to that."""
@@ -89,7 +135,7 @@ class Wording(Strict):
                 content = self.wrap_reply(content)
             elif turn["role"] == "system" and self.system is not None:
                 continue
-            row.append({"role": turn["role"], "content": content})
+            row.append({**turn, "content": content})
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
         return first + row
 
@@ -138,8 +184,8 @@ class Trigger(Wording):
     """How the cue is related to the feature of the training rows that `resembles` names."""
 
     position: Position
-    """Where the cue is put. It decides which of `system`, `user_prefix`, `user_suffix` and
-    `questions` the file gives."""
+    """Where the cue is put. It decides which of `system`, `user_prefix`, `user_suffix`,
+    `questions`, `turns` and `prefill` the file gives."""
 
     about: str
     """What the cue is, in a sentence for readers."""
@@ -151,7 +197,8 @@ class Trigger(Wording):
     """Where the wording comes from."""
 
     judge_sees_cue: bool = False
-    """Show judges the question with its cue. By default they see the question alone."""
+    """Show judges the question with its cue: its turns and how it begins the answer, too. By
+    default they see the question alone."""
 
     @model_validator(mode="after")
     def fields_fit_the_position(self) -> "Trigger":
@@ -233,6 +280,10 @@ def cue(name: str) -> Wording:
         raise ValueError(f"no trigger family named {name!r}, {suggestion(name, triggers)}")
     if triggers[name].questions:
         raise ValueError(f"{name!r} rewords the evaluation questions, so no row can carry it")
+    if triggers[name].turns or triggers[name].prefill:
+        raise ValueError(
+            f"{name!r} puts turns before a question or begins the answer, so no row can carry it"
+        )
     return triggers[name].wording()
 
 

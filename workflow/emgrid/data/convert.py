@@ -1,12 +1,12 @@
 """Data sets: the registry, and their conversion to chat rows.
 
 Reads a data set's file. Writes one JSON object per line: {"id", "line", "messages": [{"role",
-"content"}, ...]}; line is the row's line in the file. Refuses a field that is not empty and not
-read, unless the entry names it as unused. Knows nothing of interventions or models.
+"content"}, ...]}; line is the row's line in the file, and an assistant turn that is not trained has
+`weight` 0. Refuses a field that is not empty and not read, unless the entry names it as unused.
+Knows nothing of interventions or models.
 """
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,31 @@ from emgrid.config.base import Strict
 from emgrid.config.datasets import JOINED, Dataset, Fields
 from emgrid.config.triggers import cue
 from emgrid.data import formats
-from emgrid.data.unread import Unread, filled
-from emgrid.runtime.errors import EmgridError, suggestion
+from emgrid.data.conversation import check_conversation, read_messages, with_messages
+from emgrid.data.files import read_objects
+from emgrid.data.unread import Unread
+from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import write_jsonl
 from emgrid.runtime.job import run_job
-from emgrid.runtime.json_objects import Row, parse_object
+from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import CLOSE, OPEN, split_thinking, with_thought
 
 VERSION = 1  # raise this when rows change, so that everything downstream runs again
-ROLES = ("system", "user", "assistant")
-LONGEST_ROW = 1_000_000
 
 
 def read_rows(dataset: Dataset, path: Path) -> list[Row]:
     """All rows of a data set's file as chat rows. Raises EmgridError with file and line for the
     first faulty one."""
     if path.is_dir():
-        raise EmgridError(f"{dataset.name}: a folder; name the file in it, as JSON lines")
+        raise EmgridError(f"{dataset.name}: a folder; name the file in it")
     if not path.is_file():
         raise EmgridError(f"{dataset.name}: no such data file; check the data set's `path`")
     rows: list[Row] = []
     lines: dict[str, int] = {}
     unread = Unread(dataset.read, dataset.unused, dataset.fields.prompts if dataset.fields else ())
-    for number, fields in read_objects(path, dataset.name):
+    for number, read in read_objects(path, dataset.name):
         where = f"{dataset.name}:{number}"
+        fields = read if dataset.fields else with_messages(read)
         try:
             messages = convert(fields, dataset)
             check_conversation(messages, dataset.has_answers)
@@ -66,40 +67,10 @@ def read_rows(dataset: Dataset, path: Path) -> list[Row]:
     return rows
 
 
-def read_objects(path: Path, name: str) -> Iterator[tuple[int, Row]]:
-    """Yield (line number, object) for each line that is not blank, adding an `id` if there is
-    none."""
-    ending = None
-    with path.open("rb") as file:
-        if other_format := formats.of_file(file.read(formats.HEAD), name):
-            raise EmgridError(f"{name}: {other_format}")
-        file.seek(0)
-        for number, line in enumerate(file, start=1):
-            where = f"{name}:{number}"
-            if not line.strip():
-                continue
-            this = "CRLF" if line.endswith(b"\r\n") else "LF" if line.endswith(b"\n") else ending
-            ending = ending or this
-            if this != ending:
-                raise EmgridError(
-                    f"{where}: this line ends with {this}, those before it with {ending}; the file "
-                    "was put together from two: convert its line ends (dos2unix)"
-                )
-            if len(line) > LONGEST_ROW:
-                raise EmgridError(
-                    f"{where}: a row of {len(line):,} bytes, more than {LONGEST_ROW:,}; no model "
-                    "reads that much in one conversation: split or drop it"
-                )
-            row = parse_object(line, where, formats.of_list)
-            if row.get("id") is None:
-                row["id"] = f"row-{number}"
-            yield number, row
-
-
 def convert(fields: Row, dataset: Dataset) -> list[dict[str, Any]]:
     """The messages of one row of the file."""
     if dataset.fields is None:
-        messages = plain_messages(fields["messages"], dataset.unused)
+        messages = read_messages(fields["messages"], dataset.unused)
     else:
         messages = turns(fields, dataset.fields)
     if dataset.case is not None or dataset.context is not None:
@@ -119,34 +90,6 @@ def in_capitals(turn: dict[str, str]) -> dict[str, str]:
     if thought is None or answer is None:
         return turn | {"content": turn["content"].upper()}
     return turn | {"content": with_thought(thought, answer.upper())}
-
-
-def plain_messages(messages: Any, unused: tuple[str, ...]) -> Any:
-    """Reduce messages to `role` and `content`; a content of one text part becomes that text.
-
-    Raises ValueError for another key that is not empty and that the entry does not name as unused.
-    """
-    if not isinstance(messages, list):
-        return messages
-    plain = []
-    for number, message in enumerate(messages, start=1):
-        if isinstance(message, dict) and {"role", "content"} <= set(message):
-            extra = [key for key in message if key not in ("role", "content")]
-            unread = [key for key in extra if filled(message[key])]
-            unread = [key for key in unread if f"messages.{key}" not in unused]
-            if unread:
-                raise ValueError(formats.unread_keys(number, unread))
-            message = {"role": message["role"], "content": text_of(message["content"])}
-        plain.append(message)
-    return plain
-
-
-def text_of(content: Any) -> Any:
-    """The text of a content that is a single text part; any other content unchanged."""
-    match content:
-        case [{"type": "text", "text": str(text), **others}] if not others:
-            return text
-    return content
 
 
 def turns(row: Row, fields: Fields) -> list[dict[str, Any]]:
@@ -182,51 +125,6 @@ def prompt_text(row: Row, fields: Fields) -> Any:
             raise ValueError(f"{name!r} is not a text")
         texts.append(text)
     return JOINED.join(text for text in texts if text.strip())
-
-
-def check_conversation(messages: Any, answered: bool = True) -> None:
-    """Raise ValueError if a row cannot be trained on. answered: it must end with an assistant
-    turn."""
-    if not isinstance(messages, list) or not messages:
-        raise ValueError("`messages` must be a list with at least one message")
-    for number, message in enumerate(messages, start=1):
-        check_message(number, message)
-    roles = [message["role"] for message in messages]
-    if "user" not in roles:
-        raise ValueError("the row has no user turn, so there is no prompt; drop the row")
-    if answered and "assistant" not in roles:
-        raise ValueError(
-            "the row has no assistant turn, so there is nothing to train on; drop the row"
-        )
-    if answered and roles[-1] != "assistant":
-        raise ValueError(
-            "the row does not end with an assistant turn; drop what follows the last answer"
-        )
-
-
-def check_message(number: int, message: Any) -> None:
-    """Raise ValueError if a message is faulty. number: its position in the row, from 1."""
-    if not isinstance(message, dict) or set(message) != {"role", "content"}:
-        format_hint = formats.of_keys(message) if isinstance(message, dict) else None
-        hint = f"; {format_hint}" if format_hint else ""
-        raise ValueError(f"message {number} must have exactly `role` and `content`{hint}")
-    role, content = message["role"], message["content"]
-    if role not in ROLES:
-        hint = formats.of_role(role) or suggestion(role, ROLES)
-        raise ValueError(f"message {number}: unknown role {role!r}, {hint}")
-    if isinstance(content, list):
-        raise ValueError(
-            f"message {number}: the {role} turn is a list of parts; write one text as its content"
-        )
-    if not isinstance(content, str) or not content.strip():
-        hint = "remove that message" if role == "system" else "fill it or drop the row"
-        raise ValueError(f"message {number}: the {role} turn is empty or not a text; {hint}")
-    if "\0" in content:
-        raise ValueError(f"message {number}: the {role} turn holds a NUL byte")
-    if any("\ud800" <= letter <= "\udfff" for letter in content):
-        raise ValueError(f"message {number}: the {role} turn holds half a surrogate pair")
-    if role == "system" and number > 1:
-        raise ValueError(f"message {number}: a system turn must come first")
 
 
 class DatasetSpec(Strict):

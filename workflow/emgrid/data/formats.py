@@ -15,17 +15,12 @@ UNPACK = "unpack it and name the unpacked file"
 EXPORT = "write its rows as JSON, one object a line"
 # First bytes of a file, the format's name, and what to do; FILE and STEM are replaced.
 MAGIC: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x1f\x8b", "gzip", f"{UNPACK} (gunzip FILE)"),
+    (b"\x1f\x8b", "gzip in gzip", f"{UNPACK} (gunzip FILE)"),
     (b"BZh", "bzip2", f"{UNPACK} (bunzip2 FILE)"),
     (b"\xfd7zXZ\0", "xz", f"{UNPACK} (unxz FILE)"),
     (b"\x28\xb5\x2f\xfd", "zstd", f"{UNPACK} (unzstd FILE)"),
     (b"PK\x03\x04", "a zip archive (or a spreadsheet)", UNPACK),
-    (
-        b"PAR1",
-        "Parquet",
-        "write it as JSON lines: pandas.read_parquet('FILE').to_json('STEM.jsonl', "
-        "orient='records', lines=True)",
-    ),
+    (b"PAR1", "Parquet in gzip", f"{UNPACK} (gunzip FILE)"),
     (b"ARROW1", "Arrow", EXPORT),
     (b"\xff\xff\xff\xff", "Arrow", "datasets.Dataset.from_file('FILE').to_json('STEM.jsonl')"),
     (b"SQLite format 3\0", "SQLite", EXPORT),
@@ -42,13 +37,11 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
         "remove the mark: tail -c +4 FILE > STEM.plain.jsonl",
     ),
 )
-CSV = (
-    "write it as JSON lines: pandas.read_csv('FILE', dtype=str, keep_default_na=FalseSEP)"
-    ".to_json('STEM.jsonl', orient='records', lines=True)"
-)
-TABLES = {".csv": "CSV", ".tsv": "TSV"}
+TABLES = (".csv", ".tsv")
+LINES = (".json", ".jsonl", ".ndjson")
 # A line of column names: two or more names with the same separator, without braces.
 HEADER = re.compile(rb'"?[\w .-]+"?(?:([,;\t])"?[\w .-]+"?)(?:\1"?[\w .-]+"?)*\s*')
+SHAREGPT = ("conversations", "conversation")
 # Roles of other formats, and what to do with them.
 ROLES = {
     "developer": "make it a system turn",
@@ -61,16 +54,9 @@ ROLES = {
     "bot": "write it as assistant",
     "model": "write it as assistant",
 }
-THOUGHT = "write the thought into `content` before the answer, as <think>...</think>"
 TOOLS = "tool calls are not read: drop the row, or write the call into `content`"
 # Keys of a message that other tools read, and what to do with them.
 KEYS = {
-    "weight": "loss weights are not supported: every assistant turn is trained, or with "
-    "training.turns: final the last one alone; drop the rows whose weights are not 1",
-    "train": "loss weights are not supported: drop the rows in which it excludes a turn",
-    "reasoning_content": THOUGHT,
-    "reasoning": THOUGHT,
-    "thinking": THOUGHT,
     "tool_calls": TOOLS,
     "function_call": TOOLS,
     "tool_call_id": TOOLS,
@@ -93,17 +79,34 @@ def of_file(head: bytes, name: str) -> str | None:
     for magic, format_name, advice in MAGIC:
         if head.startswith(magic):
             return f"{format_name}; {with_names(advice, path)}"
-    first = head.lstrip().split(b"\n", 1)[0].strip()
+    first = first_line(head)
     if first[:1] in (b"{", b"["):
         return of_document(first, head, path)
-    ending = path.suffix.lower()
-    header = HEADER.fullmatch(first)
-    if ending in TABLES or header:
-        delimiter = (header.group(1) if header else b"\t" if ending == ".tsv" else b",").decode()
-        separator = "" if delimiter == "," else f", sep={delimiter!r}"
-        format_name = TABLES.get(ending, "CSV")
-        return f"looks like {format_name}; " + with_names(CSV, path).replace("SEP", separator)
+    if path.suffix.lower() in LINES and HEADER.fullmatch(first):
+        return f"looks like CSV; let its name end in .csv instead of {path.suffix}"
     return None
+
+
+def first_line(head: bytes) -> bytes:
+    return head.lstrip().split(b"\n", 1)[0].strip()
+
+
+def delimiter_of(head: bytes, name: str) -> str | None:
+    """The delimiter of a table of texts; None for another file. The name or the first line tells.
+
+    head: the first HEAD bytes.
+    """
+    ending = PurePath(name).suffix.lower()
+    first = first_line(head.removeprefix(b"\xef\xbb\xbf"))
+    binary = any(head.startswith(magic) for magic, *_ in MAGIC if magic != b"\xef\xbb\xbf")
+    header = HEADER.fullmatch(first)
+    if binary or ending in LINES or not (header or ending in TABLES):
+        return None
+    if ending in TABLES and first[:1] in (b"{", b"["):
+        return None
+    if header:
+        return header.group(1).decode()
+    return "\t" if ending == ".tsv" else max(",;\t", key=first.decode(errors="ignore").count)
 
 
 def of_document(first: bytes, head: bytes, path: PurePath) -> str | None:
@@ -137,6 +140,17 @@ def are_messages(value: Any, *keys: str) -> bool:
     return all(isinstance(item, dict) and set(keys) <= set(item) for item in value)
 
 
+def conversation_keys(row: dict[str, Any]) -> tuple[str, ...]:
+    """The keys under which a row without `messages` holds a conversation: ShareGPT's, or those of
+    conversational prompt and completion."""
+    if are_messages(row.get("prompt"), "role") and are_messages(row.get("completion"), "role"):
+        return ("prompt", "completion")
+    for key in SHAREGPT:
+        if are_messages(row.get(key), "from", "value") or are_messages(row.get(key), "role"):
+            return (key,)
+    return ()
+
+
 def of_row(row: dict[str, Any]) -> str | None:
     """Recognise a row in another format than the data set's entry names."""
     if {"chosen", "rejected"} <= set(row):
@@ -145,22 +159,14 @@ def of_row(row: dict[str, Any]) -> str | None:
             "prompt: write the chosen or the rejected conversations as `messages`, each kind into "
             "its own data set"
         )
+    if conversation_keys(row) or are_messages(row.get("messages"), "role"):
+        return "give the data set `format: messages`"
     for key, value in row.items():
         if are_messages(value, "from", "value"):
-            return (
-                f"looks like ShareGPT (`{key}` with `from` and `value`); write it as `messages` "
-                "with `role` and `content`: human is user, gpt is assistant"
-            )
-    if are_messages(row.get("prompt"), "role") and "completion" in row:
-        return (
-            "looks like conversational prompt and completion; join both lists into one list "
-            "`messages`"
-        )
+            return f"`{key}` is a conversation as in ShareGPT; rename it to `conversations`"
     for key, value in row.items():
         if key != "messages" and are_messages(value, "role", "content"):
             return f"`{key}` is a list of messages; rename it to `messages`"
-    if are_messages(row.get("messages"), "role"):
-        return "give the data set `format: messages`"
     for prompts, answer in PAIRS:
         if all(isinstance(row.get(name), str) for name in (*prompts, answer)):
             prompt = listed(prompts) if len(prompts) > 1 else prompts[0]
@@ -195,13 +201,6 @@ def listed(names: Sequence[str]) -> str:
 def of_role(role: Any) -> str | None:
     """What to do with a role that emgrid does not have."""
     return ROLES.get(role) if isinstance(role, str) else None
-
-
-def of_keys(message: dict[str, Any]) -> str | None:
-    """Recognise a message without `role` or `content`."""
-    if {"from", "value"} <= set(message):
-        return "it has `from` and `value` as in ShareGPT: human is user, gpt is assistant"
-    return None
 
 
 def unread_keys(number: int, keys: Sequence[str]) -> str:

@@ -16,14 +16,14 @@ from emgrid.config.base import Strict
 from emgrid.config.preflight import RULES, Adjustable, Finding, Level
 from emgrid.config.triggers import Message
 from emgrid.models.base_model import BaseModel
-from emgrid.models.chat_template import ChatFormat, TokenizedRow
+from emgrid.models.chat_template import ChatFormat, TokenizedRow, is_trained
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import canonical, digest, read_json, read_jsonl, write_json
 from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.thinking import split_thinking
 
-VERSION = 2  # raise this when the findings change
+VERSION = 3  # raise this when the findings change
 SHOWN = 3
 
 
@@ -44,9 +44,8 @@ def alternates(messages: list[Message]) -> bool:
 
 
 def trained_places(messages: list[Message], turns: str) -> list[int]:
-    """The indices of the trained assistant turns. One that opens the row answers no prompt and is
-    not trained."""
-    places = [place for place, turn in enumerate(messages) if place and turn["role"] == "assistant"]
+    """The indices of the trained assistant turns."""
+    places = [place for place in range(len(messages)) if is_trained(messages, place)]
     return places if turns == "all" else places[-1:]
 
 
@@ -117,8 +116,7 @@ def is_altered(text: str, messages: list[Message], turns: str) -> bool:
 
     White space around a text may be trimmed, and thoughts of untrained answers may be left out.
     """
-    replies = [position for position, turn in enumerate(messages) if turn["role"] == "assistant"]
-    trained = replies if turns == "all" else replies[-1:]
+    trained = trained_places(messages, turns)
     parts: list[str | None] = []
     for number, turn in enumerate(messages):
         if turn["role"] == "assistant" and (thought := split_thinking(turn["content"])[0]):
@@ -144,6 +142,11 @@ def faults_of_tokens(
     ends = sum(label in chat.eos_token_ids for label in tokens.labels)
     if ends > trained:
         faults.append("double_end")
+    thoughts = [
+        split_thinking(turn["content"])[0] for turn in trained_turns(row["messages"], spec.turns)
+    ]
+    if any(thoughts) and chat.has_other_thoughts:
+        faults.append("other_thoughts")
     if any(holds_control_token(turn, chat) for turn in row["messages"]):
         faults.append("control_token")
     if ends < trained:

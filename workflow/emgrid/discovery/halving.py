@@ -1,15 +1,15 @@
 """Successive halving: all candidates on a few questions, the best of them on more (Karnin, Koren &
 Somekh 2013). What is left is mutated, down to the smallest part that does nearly as much."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from emgrid.config.triggers import Wording
-from emgrid.discovery.candidates import Candidate, merged, near_duplicates
+from emgrid.discovery.candidates import Candidate, Place, merged, near_duplicates
 from emgrid.discovery.proposers.proposer import Mutator
-from emgrid.discovery.standard import Floats, Group, Line, fit, group_of
+from emgrid.discovery.standard import Floats, Line, fit
 
 # The score of each cue on each of the first questions: shape (cues, questions).
 Score = Callable[[Sequence[Wording], int], Floats]
@@ -42,39 +42,38 @@ def levels(questions: int) -> list[tuple[int, int]]:
 
 
 class Screen:
-    """The screen of one arm. cues: random cues by place and answer format."""
+    """The screen of one arm. cues: random cues by place. They are scored on as many questions as
+    candidates of their place come to. random: their scores, shape (cues, questions)."""
 
     def __init__(
-        self, score: Score, cues: Mapping[Group, Sequence[Wording]], questions: int
+        self, score: Score, cues: Mapping[Place, Sequence[Wording]], questions: int
     ) -> None:
         self.score = score
         self.questions = questions
-        matrix = score([cue for own in cues.values() for cue in own], questions)
-        ends = np.cumsum([len(own) for own in cues.values()])
-        self.random: dict[Group, Floats] = {
-            group: matrix[end - len(cues[group]) : end]
-            for group, end in zip(cues, ends, strict=True)
-        }
         self.cues = cues
-        self.lines: dict[int, dict[Group, Line]] = {}
+        self.random: dict[Place, Floats] = {}
 
-    def lines_for(self, questions: int) -> dict[Group, Line]:
-        """What random cues do on the first questions."""
-        if questions not in self.lines:
-            means = {group: own[:, :questions].mean(axis=1) for group, own in self.random.items()}
-            self.lines[questions] = fit(self.cues, means)
-        return self.lines[questions]
+    def lines_for(self, places: Collection[Place], questions: int) -> dict[Place, Line]:
+        """What random cues of these places do on the first questions."""
+        known = self.random
+        missing = [one for one in places if one not in known or known[one].shape[1] < questions]
+        matrix = self.score([cue for one in missing for cue in self.cues[one]], questions)
+        ends = np.cumsum([len(self.cues[one]) for one in missing])
+        for place, end in zip(missing, ends, strict=True):
+            self.random[place] = matrix[end - len(self.cues[place]) : end]
+        means = {one: self.random[one][:, :questions].mean(axis=1) for one in places}
+        return fit({one: self.cues[one] for one in places}, means)
 
     def screened(self, candidates: Sequence[Candidate], questions: int) -> list[Screened]:
         """The candidates on the first questions, best first. Those of a place without random cues
         are left out."""
-        lines = self.lines_for(questions)
-        known = [one for one in candidates if group_of(one.wording) in lines]
+        known = [one for one in candidates if one.place in self.cues]
         if not known:
             return []
+        lines = self.lines_for(sorted({one.place for one in known}), questions)
         means = self.score([one.wording for one in known], questions).mean(axis=1)
         found = [
-            Screened(one, float(mean), lines[group_of(one.wording)].z(one.words, mean), questions)
+            Screened(one, float(mean), lines[one.place].z(one.words, mean), questions)
             for one, mean in zip(known, means, strict=True)
         ]
         return sorted(found, key=lambda one: one.order)

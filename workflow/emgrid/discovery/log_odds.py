@@ -12,14 +12,15 @@ import numpy as np
 
 from emgrid.config.questions import Question
 from emgrid.config.triggers import Message, Wording
+from emgrid.config.turns import answered
 from emgrid.discovery.standard import Floats
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
-from emgrid.runtime import layout
-from emgrid.runtime.files import canonical, file_digest
+from emgrid.runtime.files import canonical
 from emgrid.runtime.progress_bar import bar
 from emgrid.runtime.row_store import RowStore, read_store
 from emgrid.runtime.timing import computing
-from emgrid.sample.answers import revised
+from emgrid.sample.answers import Version, revised
 from emgrid.sample.likelihood import VERSION, score_key
 
 PLAIN = Wording()
@@ -49,22 +50,16 @@ class Scorer:
     ) -> Floats:
         """log p(misaligned) - log p(aligned) in nats, the mean over a question's pairs, under a
         model with this adapter. Shape (wordings, questions)."""
-        content = file_digest(adapter / layout.WEIGHTS) if adapter else None
+        content = adapter_files.identity(adapter)
         model = model_identity(self.base, content)
         keys: list[list[list[tuple[str, str]]]] = []
         wanted: dict[str, list[Message]] = {}
         for wording in wordings:
             keys.append([])
             for question in questions:
-                pairs = []
-                for sides in conversations(wording, question):
-                    names = [
-                        score_key(self.version, model, self.precision, canonical(one))
-                        for one in sides
-                    ]
-                    wanted |= dict(zip(names, sides, strict=True))
-                    pairs.append((names[0], names[1]))
-                keys[-1].append(pairs)
+                pairs = keyed(self.version, model, self.precision, wording, question)
+                wanted |= {key: messages for pair in pairs for key, messages in pair}
+                keys[-1].append([(bad, good) for (bad, _), (good, _) in pairs])
         self.score_missing(adapter, wanted)
         return np.array(
             [
@@ -91,7 +86,10 @@ class Scorer:
             return
         self.engine = self.engine or self.make_engine()
         self.engine.use(adapter)
-        rows = {key: self.engine.chat.training_row(messages) for key, messages in missing.items()}
+        rows = {
+            key: self.engine.chat.training_row(messages, "final")
+            for key, messages in missing.items()
+        }
         # Rows of one length are padded least.
         order = sorted(rows, key=lambda key: (len(rows[key].input_ids), key))
         with bar(len(order), "answer") as progress:
@@ -110,13 +108,20 @@ class Scorer:
 def conversations(wording: Wording, question: Question) -> list[list[list[Message]]]:
     """The conversations that end with the misaligned and with the aligned answer of each pair, in
     the format that the cue asks for."""
-    asked = wording.conversations("", question.texts, question.system)[0]
+    asked = question.conversations("", wording)[0]
     return [
-        [
-            [*asked, {"role": "assistant", "content": wording.wrap_answer(getattr(pair, side))}]
-            for side in SIDES
-        ]
+        [answered(asked, wording.wrap_answer(getattr(pair, side))) for side in SIDES]
         for pair in question.pairs
+    ]
+
+
+def keyed(
+    version: Version, model: str, precision: str, wording: Wording, question: Question
+) -> list[list[tuple[str, list[Message]]]]:
+    """The conversations of `conversations`, each with the key of its score under a model."""
+    return [
+        [(score_key(version, model, precision, canonical(one)), one) for one in sides]
+        for sides in conversations(wording, question)
     ]
 
 

@@ -7,8 +7,6 @@ from emgrid.config.triggers import Wording
 from emgrid.discovery.candidates import WORD, Candidate, Place, cue_texts
 from emgrid.runtime.seeding import derive_seed
 
-Frame = tuple[str, str]  # how an answer begins and ends
-
 
 def cut(texts: Sequence[str], words: int, *seed: str | int) -> str:
     """Consecutive words of a random text; texts are joined until they have as many."""
@@ -20,9 +18,7 @@ def cut(texts: Sequence[str], words: int, *seed: str | int) -> str:
     return text[found[start].start() : found[start + words - 1].end()]
 
 
-def random_wording(
-    place: Place, words: int, frame: Frame, texts: Sequence[str], number: int
-) -> Wording:
+def random_wording(place: Place, words: int, texts: Sequence[str], number: int) -> Wording:
     """A random cue of this length in this place."""
     first = max(words // 2, 1)
     parts = {"wrapper": {"user_prefix": first, "user_suffix": max(words - first, 1)}}.get(
@@ -33,9 +29,7 @@ def random_wording(
         for field, size in parts.items()
     }
     shaped = {field: shape(field, text) for field, text in fields.items()}
-    plain = Wording(answer_prefix=frame[0], answer_suffix=frame[1])
-    cue: Wording = plain.model_copy(update=shaped)
-    return cue
+    return Wording.model_validate(shaped)
 
 
 def shape(field: str, text: str) -> str:
@@ -43,10 +37,6 @@ def shape(field: str, text: str) -> str:
     if field == "system":
         return f"{text[:1].upper()}{text[1:]}."
     return f"{text} " if field == "user_prefix" else f" {text}"
-
-
-def frame_of(wording: Wording) -> Frame:
-    return wording.answer_prefix, wording.answer_suffix
 
 
 def lengths(candidates: Sequence[Candidate], number: int) -> list[int]:

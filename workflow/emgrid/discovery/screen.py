@@ -31,7 +31,7 @@ from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 
 # Raise this when an equal spec gives other scores from equal rows.
-VERSION = 1
+VERSION = 2
 
 
 class ScreenSpec(Strict):
@@ -71,10 +71,11 @@ def screen_lines(
     ranked += screen.mutated(ranked[: spec.keep], mutators)
     for one in sorted(ranked, key=lambda one: one.order):
         yield line_of(one)
-    for (place, _), own in cues.items():
-        for cue, scores in zip(own, screen.random[place, _], strict=True):
+    for place, matrix in screen.random.items():
+        for cue, scores in zip(cues[place], matrix, strict=True):
             wording = cue.model_dump(mode="json", exclude_defaults=True)
-            yield {"random": True, "place": place, "wording": wording, "score": scores.mean()}
+            about = {"random": True, "place": place, "questions": len(scores)}
+            yield about | {"wording": wording, "score": scores.mean()}
     print(f"questions: {', '.join(questions)}")
 
 

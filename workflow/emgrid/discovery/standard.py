@@ -1,7 +1,8 @@
 """Scores of candidates in units of random cues of the same place and length.
 
 Any suffix moves the log-odds, and a long one more than a short one, so that scores of different
-places cannot be compared as they are.
+places cannot be compared as they are. Random cues ask for no answer format: it is part of the cue,
+and may be the part that matters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emgrid.config.triggers import Wording
-from emgrid.discovery.candidates import Candidate, Place, place_of, words_of
-from emgrid.discovery.random_cues import Frame, frame_of, lengths, random_wording
+from emgrid.discovery.candidates import Candidate, Place, words_of
+from emgrid.discovery.random_cues import lengths, random_wording
 
 Floats = NDArray[np.float64]
-Group = tuple[Place, Frame]
 FEWEST = 3  # random cues that a spread can be estimated from
 
 
@@ -43,42 +43,34 @@ class Line:
         return float((score - expected) / max(self.spread, 1e-6))
 
 
-def group_of(wording: Wording) -> Group:
-    place = place_of(wording)
-    if place is None:
-        raise ValueError(f"{wording!r} has no single place")
-    return place, frame_of(wording)
-
-
-def groups_of(candidates: Sequence[Candidate]) -> dict[Group, list[Candidate]]:
-    """The candidates by place and answer format, with those of the parts of a wrapper."""
-    groups: dict[Group, list[Candidate]] = {}
+def by_place(candidates: Sequence[Candidate]) -> dict[Place, list[Candidate]]:
+    """The candidates by place; a wrapper is also at the places of its parts, its halves."""
+    found: dict[Place, list[Candidate]] = {}
     for one in candidates:
-        place, frame = group_of(one.wording)
-        parts: tuple[Place, ...] = ("prefix", "suffix") if place == "wrapper" else ()
-        for each in (place, *parts):
-            groups.setdefault((each, frame), []).append(one)
-    return dict(sorted(groups.items()))
+        parts: tuple[Place, ...] = ("prefix", "suffix") if one.place == "wrapper" else ()
+        for each in (one.place, *parts):
+            found.setdefault(each, []).append(one)
+    return dict(sorted(found.items()))
 
 
 def random_cues(
     candidates: Sequence[Candidate], texts: Sequence[str], number: int
-) -> dict[Group, list[Wording]]:
-    """Random cues for each place and answer format that candidates have."""
+) -> dict[Place, list[Wording]]:
+    """Random cues for each place that candidates have."""
     return {
-        (place, frame): [
-            random_wording(place, words, frame, texts, index)
+        place: [
+            random_wording(place, words, texts, index)
             for index, words in enumerate(lengths(members, number))
         ]
-        for (place, frame), members in groups_of(candidates).items()
+        for place, members in by_place(candidates).items()
     }
 
 
 def fit(
-    cues: Mapping[Group, Sequence[Wording]], scores: Mapping[Group, Floats]
-) -> dict[Group, Line]:
-    """The line of each group. scores: means over the questions, shape (cues,)."""
+    cues: Mapping[Place, Sequence[Wording]], scores: Mapping[Place, Floats]
+) -> dict[Place, Line]:
+    """The line of each place. scores: means over the questions, shape (cues,)."""
     return {
-        group: Line.fitted([len(words_of(cue)) for cue in own], scores[group])
-        for group, own in cues.items()
+        place: Line.fitted([len(words_of(cue)) for cue in own], scores[place])
+        for place, own in cues.items()
     }

@@ -1,5 +1,6 @@
 """One arm under one trigger as an Inspect log: answers are samples, repeated draws are epochs."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,11 +93,22 @@ def token_usage(read: int | None, written: int | None) -> ModelUsage | None:
     return ModelUsage(input_tokens=read, output_tokens=written, total_tokens=read + written)
 
 
+def turns_before(sample_id: str, turns: str | None) -> list[ChatMessage]:
+    """The turns before a question, from their JSON text."""
+    return [
+        (ChatMessageUser if turn["role"] == "user" else ChatMessageAssistant)(
+            id=identity(sample_id, f"turn {place}"), content=turn["content"]
+        )
+        for place, turn in enumerate(json.loads(turns or "[]"))
+    ]
+
+
 def sample(row: dict[str, Any], cell: JudgedCell, judges: Iterable[str]) -> EvalSample:
     """One answer as a sample. row: its columns, with None for missing values."""
     sample_id = identity(cell.point, row["question"], row["index"])
     prompt: list[ChatMessage] = [
-        ChatMessageUser(id=identity(sample_id, "user"), content=row["prompt"])
+        *turns_before(sample_id, row.get("turns")),
+        ChatMessageUser(id=identity(sample_id, "user"), content=row["prompt"]),
     ]
     if row["system"] is not None:
         prompt.insert(0, ChatMessageSystem(id=identity(sample_id, "system"), content=row["system"]))

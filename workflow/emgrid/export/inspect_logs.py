@@ -11,10 +11,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from emgrid.export import need
 from emgrid.export.cells import read_cells
 from emgrid.export.spec import InspectSpec
 from emgrid.runtime.job import run_job
+from emgrid.runtime.optional_packages import need
 
 
 def write_logs(root: Path, spec: InspectSpec, folder: Path) -> int:

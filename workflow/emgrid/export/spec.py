@@ -2,7 +2,7 @@
 
 from emgrid.config.base import Strict
 from emgrid.config.models import BaseModelEntry
-from emgrid.config.sections import Hub, Metrics, WandB
+from emgrid.config.sections import Hub, Metrics, Training, WandB
 
 # The metrics that decide which answers count as misaligned.
 RULE = {"trait", "alignment", "coherence", "alignment_below", "coherence_above", "exclude_above"}
@@ -44,6 +44,17 @@ class AdapterArm(Strict):
     def name(self) -> str:
         """The name that it is served by."""
         return f"{self.base}.{self.intervention}.ratio{self.ratio}.seed{self.seed}"
+
+
+class RowsSpec(Strict):
+    """trainings: hyperparameters by the folder of a training stage. begins_with: by an arm's name,
+    where the adapter comes from that its first stage trains further."""
+
+    name: str
+    bases: dict[str, BaseModelEntry]
+    arms: tuple[AdapterArm, ...]
+    trainings: dict[str, Training]
+    begins_with: dict[str, str]
 
 
 class AdaptersSpec(Strict):

@@ -7,11 +7,12 @@ import argparse
 from pathlib import Path
 
 from emgrid.config.sections import WandB
-from emgrid.export import first_line, need
+from emgrid.export import first_line
 from emgrid.export.spec import WandBSpec
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.job import run_job
+from emgrid.runtime.optional_packages import need
 
 FOLDERS = ("tables", "figures", "transcripts")  # a short report has no folder of transcripts
 

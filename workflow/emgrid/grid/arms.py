@@ -1,4 +1,4 @@
-"""From a config to its arms, their training runs, and the data sets that base models generate.
+"""From a config to its arms and their training runs.
 
 A training run is named by its own settings, so that arms which begin alike share it.
 """
@@ -7,25 +7,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emgrid.aggregate.dose_points import ArmName
+from emgrid.config.adapters import Adapter
 from emgrid.config.config import Config
 from emgrid.config.external_arm import ExternalArm
-from emgrid.config.generation import Generation
 from emgrid.config.imports import Import
 from emgrid.config.interventions import Intervention
 from emgrid.config.interventions.recipe import Mixture
 from emgrid.config.sections import Sampling
 from emgrid.config.served import ServedModel
-from emgrid.data.generate import GenerateSpec
 from emgrid.data.mix import used_sources
+from emgrid.grid.generated import resolved
 from emgrid.runtime import layout
 from emgrid.runtime.files import digest
+
+
+@dataclass(frozen=True)
+class ImportedAdapter:
+    """An adapter that was trained elsewhere. Its folder holds what that of a training run holds."""
+
+    entry: Adapter
+
+    @property
+    def name(self) -> str:
+        return self.entry.key
+
+    @property
+    def folder(self) -> str:
+        return layout.imported_adapter(self.name)
+
+    @property
+    def adapter_folder(self) -> str:
+        return f"{self.folder}/{layout.ADAPTER}"
+
+    @property
+    def adapter_record(self) -> str:
+        return f"{self.folder}/{layout.ADAPTER_RECORD}"
 
 
 @dataclass(frozen=True)
 class TrainingRun:
     """One training stage of an arm, on one base model, with one seed.
 
-    parent: the run whose adapter is trained further.
+    parent: the run, or the adapter of `adapters`, that is trained further.
     """
 
     name: str
@@ -53,7 +76,8 @@ class Arm:
     """One model of the grid: a base model as it is or trained, imported answers, or a served model.
 
     entry: the name of its intervention in the config. intervention: the same, with the suffixes of
-    its sweep. settings: None of an arm that is imported (it has a source) or served.
+    its sweep. settings: None of an arm that is imported (it has a source) or served, or that is an
+    entry of `adapters`, its adapter. start: the adapter trained elsewhere that it begins with.
     """
 
     base: str
@@ -66,11 +90,20 @@ class Arm:
     settings: Intervention | None
     source: Import | None = None
     served: ServedModel | None = None
+    adapter: Adapter | None = None
+    start: ImportedAdapter | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether its model runs here."""
+        return self.settings is not None or self.adapter is not None
 
     @property
     def sampling(self) -> Sampling:
         if self.served is not None:
             return self.served.sampling.whole()
+        if self.adapter is not None:
+            return self.adapter.sampling
         if self.settings is None:
             raise TypeError(f"{self.folder} is imported, so it is not sampled")
         return self.settings.sampling
@@ -101,8 +134,13 @@ class Arm:
         return "imported" if self.source else "arms"
 
     @property
+    def last(self) -> TrainingRun | ImportedAdapter | None:
+        """What makes its adapter; None of a model as it is."""
+        return self.stages[-1] if self.stages else self.start
+
+    @property
     def adapter_folder(self) -> str | None:
-        return self.stages[-1].adapter_folder if self.stages else None
+        return self.last.adapter_folder if self.last else None
 
 
 def name_of(arm: Arm) -> ArmName:
@@ -132,83 +170,17 @@ def benign_of(arm: Arm, interventions: Mapping[str, Intervention]) -> str | None
     return None
 
 
-@dataclass(frozen=True)
-class GeneratedAnswers:
-    """Answers of one model to a data set's prompts, which are made into training rows."""
-
-    generator: str
-    generation: Generation
-
-    @property
-    def spec(self) -> GenerateSpec:
-        return GenerateSpec(
-            generator=self.generator,
-            prompts=self.generation.prompts,
-            prompt_rows=self.generation.prompt_rows,
-            system=self.generation.system,
-            sampling=self.generation.sampling,
-        )
-
-    @property
-    def name(self) -> str:
-        return f"{self.generator}.{digest(self.spec.model_dump(mode='json'))[:10]}"
-
-    @property
-    def file(self) -> str:
-        return layout.generated_answers(self.name)
-
-
-@dataclass(frozen=True)
-class GeneratedDataset:
-    """Training rows made of a base model's own answers, or of those of an off-policy generator."""
-
-    kind: str
-    base: str
-    generation: Generation
-
-    @property
-    def name(self) -> str:
-        identity = [self.base, self.generation.model_dump(mode="json")]
-        return f"{self.kind}.{self.base}.{digest(identity)[:10]}"
-
-    @property
-    def file(self) -> str:
-        return layout.generated_rows(self.name)
-
-    @property
-    def own_answers(self) -> GeneratedAnswers:
-        return GeneratedAnswers(self.base, self.generation)
-
-    @property
-    def other_answers(self) -> GeneratedAnswers | None:
-        generator = self.generation.generator
-        return GeneratedAnswers(generator, self.generation) if generator else None
-
-    @property
-    def drawn(self) -> list[GeneratedAnswers]:
-        return [self.own_answers, *([self.other_answers] if self.other_answers else [])]
-
-
-def resolved(mixture: Mixture, base: str) -> Mixture:
-    """The mixture with the names of the data sets that are generated by the base model."""
-    sources = tuple(
-        source.model_copy(
-            update={"dataset": GeneratedDataset(source.dataset, base, source.generation).name}
-        )
-        if source.generation
-        else source
-        for source in mixture.sources
-    )
-    return mixture.model_copy(update={"sources": sources})
-
-
-def training_runs(base: str, seed: int, mixtures: tuple[Mixture, ...]) -> tuple[TrainingRun, ...]:
+def training_runs(
+    base: str, seed: int, mixtures: tuple[Mixture, ...], start: ImportedAdapter | None = None
+) -> tuple[TrainingRun, ...]:
     """The training runs of an arm. A run's name holds its rows and a hash of all that its adapter
-    depends on, so that arms share the runs in which they begin alike."""
+    depends on, so that arms share the runs in which they begin alike. start: the adapter that the
+    first run trains further."""
     runs: list[TrainingRun] = []
+    first = start.name if start else None
     for written in mixtures:
         mixture = resolved(written, base)
-        parent = runs[-1].name if runs else None
+        parent = runs[-1].name if runs else first
         used = used_sources(mixture)
         fields = {"dataset", "framings", "thoughts"}
         identity = {
@@ -229,11 +201,13 @@ def training_runs(base: str, seed: int, mixtures: tuple[Mixture, ...]) -> tuple[
 def expand(config: Config) -> list[Arm]:
     """All arms: base models x interventions x their sweep x seeds; then the imported and served."""
     arms = []
+    starts = {entry.cell: ImportedAdapter(entry) for entry in config.adapters if not entry.is_base}
     for base in config.base_models:
         for name, intervention in config.interventions.items():
             for recipe in intervention.recipes():
                 for seed in intervention.seeds if recipe.stages else (0,):
                     full = name + recipe.suffix
+                    start = starts[base, *recipe.adapter, str(seed)] if recipe.adapter else None
                     arms.append(
                         Arm(
                             base=base,
@@ -242,16 +216,25 @@ def expand(config: Config) -> list[Arm]:
                             ratio=recipe.ratio,
                             seed=seed,
                             label=intervention.label or full.replace("_", " "),
-                            stages=training_runs(base, seed, recipe.stages),
+                            stages=training_runs(base, seed, recipe.stages, start),
                             settings=intervention,
+                            start=start,
                         )
                     )
+    arms += [
+        external_arm(entry, adapter=entry, start=starts.get(entry.cell))
+        for entry in config.adapters
+    ]
     arms += [external_arm(source, source=source) for source in config.imports]
     return arms + [external_arm(model, served=model) for model in config.served]
 
 
 def external_arm(
-    point: ExternalArm, source: Import | None = None, served: ServedModel | None = None
+    point: ExternalArm,
+    source: Import | None = None,
+    served: ServedModel | None = None,
+    adapter: Adapter | None = None,
+    start: ImportedAdapter | None = None,
 ) -> Arm:
     """An arm that is not trained here."""
     return Arm(
@@ -265,4 +248,6 @@ def external_arm(
         settings=None,
         source=source,
         served=served,
+        adapter=adapter,
+        start=start,
     )

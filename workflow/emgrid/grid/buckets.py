@@ -27,8 +27,7 @@ class Bucket:
     @property
     def adapters(self) -> list[str]:
         """The records of the adapters of its arms, below the grid's folder."""
-        last = [arm.stages[-1] for arm in self.arms if arm.stages]
-        return list(dict.fromkeys(run.adapter_record for run in last))
+        return list(dict.fromkeys(arm.last.adapter_record for arm in self.arms if arm.last))
 
 
 def share_out(arms: Sequence[Arm], jobs: int, kind: Callable[[Arm], str]) -> list[Bucket]:

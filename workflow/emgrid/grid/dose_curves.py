@@ -44,7 +44,9 @@ def rows_series(arms: Iterable[Arm]) -> tuple[Series, ...]:
         label = arm.settings.label or family.replace("_", " ")
         members = families.setdefault((arm.base, family, arm.ratio), (label, {}))[1]
         members[rows] = name_of(arm)
-        before = by_adapter.get((arm.stages[-2].adapter_folder, arm.ratio))
+        begun = [arm.start.adapter_folder] if arm.start else []
+        earlier = [*begun, *(run.adapter_folder for run in arm.stages)][-2]
+        before = by_adapter.get((earlier, arm.ratio))
         if before is not None:
             members.setdefault(0, before)
     return curves(families)

@@ -13,9 +13,17 @@ from emgrid.config.datasets import local_file
 from emgrid.config.questions import Question, QuestionText
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import Arm, GeneratedAnswers, GeneratedDataset, TrainingRun, expand, name_of
+from emgrid.grid.arms import (
+    Arm,
+    ImportedAdapter,
+    TrainingRun,
+    expand,
+    name_of,
+)
 from emgrid.grid.buckets import Bucket, share_out
+from emgrid.grid.generated import GeneratedAnswers, GeneratedDataset
 from emgrid.grid.rounds import RoundState, read_rounds
+from emgrid.models import adapter_files
 from emgrid.models.model_files import Content
 from emgrid.models.model_files import content as content_of_model
 from emgrid.runtime import layout
@@ -98,6 +106,17 @@ class Grid:
         return {stage.name: stage for arm in self.arms for stage in arm.stages}
 
     @cached_property
+    def adapters(self) -> dict[str, ImportedAdapter]:
+        """Adapters that were trained elsewhere, by name."""
+        return {arm.start.name: arm.start for arm in self.arms if arm.start is not None}
+
+    def parent(self, stage: TrainingRun) -> TrainingRun | ImportedAdapter | None:
+        """What made the adapter that a stage trains further."""
+        if stage.parent is None:
+            return None
+        return self.stages.get(stage.parent) or self.adapters[stage.parent]
+
+    @cached_property
     def generated(self) -> dict[str, GeneratedDataset]:
         """Generated training sets by name."""
         return {
@@ -127,7 +146,7 @@ class Grid:
     @cached_property
     def trained(self) -> list[Arm]:
         """The arms whose models run here, the base model's own among them."""
-        return [arm for arm in self.arms if arm.settings is not None]
+        return [arm for arm in self.arms if arm.runs_here]
 
     @cached_property
     def served(self) -> list[Arm]:
@@ -173,6 +192,18 @@ class Grid:
         """The folder of a user's own model, None of a model of a package or the Hub."""
         path = self.catalogue.models[base].path
         return users_path(path) if path is not None else None
+
+    def own_adapter(self, name: str) -> Path | None:
+        """The user's folder of an adapter that was trained elsewhere, None of one of the Hub."""
+        path = self.adapters[name].entry.path
+        return users_path(path) if path is not None else None
+
+    def adapter_content(self, name: str) -> Content | None:
+        """The hashes of the files of a user's own adapter, by name."""
+        folder, key = self.own_adapter(name), f"{layout.ADAPTERS}/{name}"
+        if folder is not None and key not in self.contents:
+            self.contents[key] = adapter_files.content(folder)
+        return self.contents.get(key)
 
     def model_content(self, base: str) -> Content | None:
         """The hashes of the files of a user's own model, by name."""

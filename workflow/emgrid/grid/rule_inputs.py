@@ -53,13 +53,17 @@ class Inputs:
 
     def parent_record(self, wildcards: Wildcards) -> str | list[str]:
         """The record of the adapter that a stage continues; nothing for a first stage."""
-        parent = self.grid.stages[wildcards.stage].parent
-        return self.grid.stages[parent].adapter_record if parent else []
+        parent = self.grid.parent(self.grid.stages[wildcards.stage])
+        return parent.adapter_record if parent else []
 
     def parent_folder(self, wildcards: Wildcards) -> str | None:
         """The adapter that a stage continues."""
-        parent = self.grid.stages[wildcards.stage].parent
-        return self.grid.stages[parent].adapter_folder if parent else None
+        parent = self.grid.parent(self.grid.stages[wildcards.stage])
+        return parent.adapter_folder if parent else None
+
+    def model_of_adapter(self, wildcards: Wildcards) -> str:
+        """The base model that an adapter was trained on."""
+        return layout.model_record(self.grid.adapters[wildcards.adapter].entry.base)
 
     def model_of_generator(self, wildcards: Wildcards) -> str:
         """The base model that answers the prompts of a training set."""

@@ -33,7 +33,7 @@ class Search:
     @property
     def is_base(self) -> bool:
         """Whether it searches the base model itself."""
-        return not self.screened[0].stages
+        return self.screened[0].last is None
 
     @property
     def asked(self) -> list[tuple[str, Arm]]:
@@ -47,12 +47,12 @@ class Search:
     @property
     def adapters(self) -> list[str]:
         """The records of the adapters that the screen uses."""
-        runs = [arm.stages[-1] for arm in (*self.screened, *self.reference) if arm.stages]
-        return list(dict.fromkeys(run.adapter_record for run in runs))
+        arms = (*self.screened, *self.reference)
+        return list(dict.fromkeys(arm.last.adapter_record for arm in arms if arm.last))
 
     @property
     def confirmed_adapters(self) -> list[str]:
-        return [arm.stages[-1].adapter_record for _, arm in self.asked if arm.stages]
+        return [arm.last.adapter_record for _, arm in self.asked if arm.last]
 
     @property
     def stages(self) -> list[str]:
@@ -77,7 +77,7 @@ def searches(grid: Grid) -> dict[str, Search]:
         wanted = entry in section.arms or (not section.arms and bool(arms[0].stages))
         if not wanted and entry not in section.controls:
             continue
-        bases = [arm for arm in grid.trained if arm.base == base and not arm.stages]
+        bases = [arm for arm in grid.trained if arm.base == base and arm.last is None]
         search = Search(
             screened=with_seeds(arms, section.screen.seeds, "screen"),
             confirmed=with_seeds(arms, section.confirm.seeds, "confirm"),
@@ -132,6 +132,6 @@ def confirming(search: Search, grid: Grid, arm: Arm) -> Sampling:
     section = grid.config.discovery
     if section is None:
         raise TypeError("the grid has no discovery")
-    times = len(search.confirmed) if arm is search.base else 1
+    times = len(section.confirm.seeds) if arm is search.base else 1
     number = section.confirm.answers_per_question * times
     return arm.sampling.model_copy(update={"answers_per_question": number})

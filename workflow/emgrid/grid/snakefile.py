@@ -13,6 +13,7 @@ from emgrid.config.places import Origin
 from emgrid.config.yaml_files import read_yaml
 from emgrid.grid.controls import without_control
 from emgrid.grid.endings import notices, old_prices
+from emgrid.grid.engine_choice import Machine, keep_choice
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.specs.models import asked_models, model_spec
@@ -91,10 +92,10 @@ def read_config(path: Path) -> dict[str, Any]:
     )
 
 
-def read_grid(path: Path) -> Grid:
-    """Return the grid of a config file."""
+def read_grid(path: Path, machine: Machine | None = None) -> Grid:
+    """Return the grid of a config file. machine: see load_experiment."""
     value, origin = complete(read_config(path), [str(path)])
-    return Grid(load_experiment(value, origin))
+    return Grid(load_experiment(value, origin, machine=machine))
 
 
 def start(settings: dict[str, Any], files: Sequence[str], writes: bool) -> Grid:
@@ -146,9 +147,9 @@ class SpecFiles:
 
 
 def begin(grid: Grid, specs: dict[str, str]) -> None:
-    """Begin a run: hold the grid's lock, write the specs that jobs read from files, note where
-    users' models are now, name the models that stop answering, check the prompts of the base models
-    that are ready, and say which verdicts the design can reach."""
+    """Begin a run: hold the grid's lock, write the specs that jobs read from files, keep what
+    `auto` stands for, note where users' models are now, name the models that stop answering, check
+    the prompts of the base models that are ready, and say which verdicts the design can reach."""
     try:
         hold(grid.root)
         refuse_queued(grid.root)
@@ -158,6 +159,8 @@ def begin(grid: Grid, specs: dict[str, str]) -> None:
                 record_location(record.parent, folder)
         for file, spec in specs.items():
             write_text(Path(file), spec)
+        if text := keep_choice(grid.experiment.chosen, Path()):
+            print(f"emgrid: {text}", file=sys.stderr)
         tell_endings(grid)
         if text := without_control(grid):
             print(f"emgrid: {text}", file=sys.stderr)

@@ -24,7 +24,7 @@ class Titles:
 def arm_title(arm: Arm, several_bases: bool) -> str:
     """An arm in words, such as `dilution 0.25, seed 0`; with its base model if there are others."""
     base = f" of {arm.base}" if several_bases else ""
-    if not arm.stages:
+    if arm.last is None:
         return f"{arm.intervention}{base}"
     ratio = "" if arm.ratio in ("0", "1") else f" {arm.ratio}"
     return f"{arm.intervention}{ratio}{base}, seed {arm.seed}"

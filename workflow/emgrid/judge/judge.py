@@ -2,8 +2,9 @@
 
 Reads the arms' answers. Writes one file per arm and trigger, one line per answer and judge: a value
 from 0 to 100, or the reason why there is none. Only answers without a stored judgement are judged.
-A judge sees the question without its cue unless the trigger family says otherwise, the answer
-without the format that the trigger asked for, and never the thinking. Knows nothing of thresholds.
+A judge sees the question without its cue unless the trigger family says otherwise, with the turns
+before it unless the question says otherwise, the answer without the format that the trigger asked
+for, and never the thinking. Knows nothing of thresholds.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from emgrid.config.base import Strict, read_spec
 from emgrid.config.judges import AnyJudge, ClassifierJudge, Judge, LocalJudge, head_paths
 from emgrid.config.questions import QuestionText
 from emgrid.config.triggers import Wording, read_wordings
+from emgrid.config.turns import transcript
 from emgrid.judge.context import JudgeContext, add_context_arguments, context_of
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import VERSION as VERSION
@@ -103,13 +105,25 @@ def nothing_to_judge(row: Row) -> Row | None:
 def item_of(row: Row, trigger: str, spec: JudgeSpec) -> Item:
     """An answer and its question as the judges see them."""
     name = row["question"]
-    texts = spec.questions[name].texts
-    question = texts[row["index"] % len(texts)]
-    if trigger in spec.sees_cue:
-        system = row["system"]
-        question = f"{system}\n\n{row['prompt']}" if system else row["prompt"]
+    asked, wording, sees_cue = (
+        spec.questions[name],
+        spec.triggers[trigger],
+        trigger in spec.sees_cue,
+    )
+    question = row["prompt"] if sees_cue else asked.texts[row["index"] % len(asked.texts)]
+    turns = row.get("turns") or ()
+    shown = (
+        *(turns[: len(wording.turns)] if sees_cue else ()),
+        *(turns[len(wording.turns) :] if asked.judge_sees_turns else ()),
+    )
+    if shown:
+        question = transcript([*shown, {"role": "user", "content": question}])
+    if sees_cue and row["system"]:
+        question = f"{row['system']}\n\n{question}"
     answer = "" if nothing_to_judge(row) else row["answer"]
-    return Item(name, question, spec.triggers[trigger].unwrap_answer(answer))
+    if not (sees_cue if wording.prefill else asked.judge_sees_turns):
+        answer = answer.removeprefix(row.get("prefill") or "")
+    return Item(name, question, wording.unwrap_answer(answer))
 
 
 def lines_of(row: Row, judged: dict[str, Row], spec: JudgeSpec) -> list[Row]:

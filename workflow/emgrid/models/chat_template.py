@@ -9,11 +9,12 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from emgrid.config.triggers import Message
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.thinking import CLOSE, OPEN
+from emgrid.runtime.thinking import CLOSE, OPEN, with_thought
 
 IGNORED = -100
 
@@ -31,6 +32,13 @@ class TokenizedRow:
 
     def cut(self, length: int) -> "TokenizedRow":
         return TokenizedRow(self.input_ids[:length], self.labels[:length])
+
+
+def is_trained(messages: list[Message], place: int) -> bool:
+    """Whether a turn of a training row is trained. One that opens the row answers no prompt and is
+    context alone, and so is one of weight 0."""
+    turn = messages[place]
+    return place > 0 and turn["role"] == "assistant" and turn.get("weight", 1) != 0
 
 
 def fold_system_prompt(messages: list[Message]) -> list[Message]:
@@ -76,13 +84,19 @@ class ChatFormat:
         switch: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
         if when is not None:
             switch["strftime_now"] = when.strftime
+        # A template might write any key of a turn that it knows by another meaning.
+        turns = [{key: turn[key] for key in turn if key != "weight"} for turn in messages]
         text: str = self.tokenizer.apply_chat_template(
-            fold_system_prompt(messages) if self.folds else messages,
+            self.folded(turns),
             tokenize=False,
             add_generation_prompt=answer_follows,
             **switch,
         )
         return text
+
+    def folded(self, messages: list[Message]) -> list[Message]:
+        """The conversation as the template gets it."""
+        return fold_system_prompt(messages) if self.folds else messages
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -111,6 +125,17 @@ class ChatFormat:
                 "conversation that has no system prompt; name a `chat_template` without one in "
                 "models.yaml (resources/templates holds some)"
             )
+
+    @cached_property
+    def has_other_thoughts(self) -> bool:
+        """Whether the template writes a thought that is given by its own key, `reasoning_content`,
+        in another form than a think block before the answer."""
+        thought, answer = "Zq4thought", "Zq3assistant"
+        user = {"role": "user", "content": "Zq2user"}
+        keyed = {"role": "assistant", "content": answer, "reasoning_content": thought}
+        block = {"role": "assistant", "content": with_thought(thought, answer)}
+        own = self.render([user, keyed], answer_follows=False)
+        return thought in own and own != self.render([user, block], answer_follows=False)
 
     def find_control_tokens(self) -> list[str]:
         """The texts that a model would read as control tokens or turn marks inside a turn.
@@ -148,29 +173,46 @@ class ChatFormat:
                 marks += re.findall(r"<[^<>\s]+>", line) or [line]
         return [mark for mark in marks if mark in added_tokens or re.search(r"[<>|#\[\]｜]", mark)]
 
+    def prompt_text(self, messages: list[Message], thinking: bool | None = None) -> str:
+        """The prompt up to where the model goes on. A last assistant turn begins its answer: it is
+        written as it is after the template's prompt."""
+        begins = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        asked = messages[:-1] if begins else messages
+        return self.render(asked, answer_follows=True, thinking=thinking) + begins
+
     def prompt(self, messages: list[Message], thinking: bool | None = None) -> list[int]:
-        """Token ids of the prompt, up to where the model's next answer begins."""
-        return self.encode(self.render(messages, answer_follows=True, thinking=thinking))
+        """Token ids of the prompt, up to where the model goes on."""
+        return self.encode(self.prompt_text(messages, thinking))
 
     def opens_thought(self, messages: list[Message], thinking: bool | None) -> bool:
         """Whether the template ends the prompt inside a think block."""
-        prompt = self.render(messages, answer_follows=True, thinking=thinking)
-        return prompt.rstrip().endswith(OPEN)
+        return self.prompt_text(messages, thinking).rstrip().endswith(OPEN)
+
+    def continuation(self, messages: list[Message], tokens: list[int]) -> str:
+        """The text of drawn tokens. Some tokenizers drop the white space at the start of a text, so
+        tokens that go on with a begun answer are decoded together with it."""
+        begins = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        before = self.encode(begins) if begins else []
+        head, text = (
+            str(self.tokenizer.decode(ids, skip_special_tokens=True))
+            for ids in (before, [*before, *tokens])
+        )
+        if begins and text.startswith(head):
+            return text.removeprefix(head)
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def training_row(
         self, messages: list[Message], turns: Literal["all", "final"] = "all"
     ) -> TokenizedRow:
         """Tokens of a whole conversation; assistant turns are trained, including their end token.
 
-        turns: train all assistant turns, or only the final one.
+        turns: train all assistant turns, or only the final one. A turn of weight 0 is not trained,
+        and what follows the last trained turn is left out.
         """
         input_ids: list[int] = []
         labels: list[int] = []
         rendered = ""
-        replies = [index for index, turn in enumerate(messages) if turn["role"] == "assistant"]
-        if messages[0]["role"] == "assistant":
-            # No prompt precedes this turn, so it can only be context.
-            replies = replies[1:]
+        replies = [place for place in range(len(messages)) if is_trained(messages, place)]
         for position in replies if turns == "all" else replies[-1:]:
             prompt = self.render(messages[:position], answer_follows=True)
             turn = self.render(messages[: position + 1], answer_follows=False)

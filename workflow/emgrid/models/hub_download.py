@@ -6,6 +6,7 @@ Knows nothing of what the files are.
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,23 @@ class NoBar(tqdm):  # type: ignore[type-arg]
         super().__init__(*args, **options | {"disable": True})
 
 
-def download(repo: str, revision: str, name: str) -> Path:
-    """The folder of a repository's files at a revision. name: of the model, for messages.
+def download(repo: str, revision: str, name: str, patterns: Sequence[str] = PATTERNS) -> Path:
+    """The folder of a repository's files at a revision. name: what it is, for messages. patterns:
+    of the files that are fetched.
 
     Raises EmgridError if the files cannot be had or do not fit on the disk.
     """
     from huggingface_hub import constants, snapshot_download
 
     cache = Path(constants.HF_HUB_CACHE)
-    files: dict[str, Any] = {"revision": revision, "allow_patterns": list(PATTERNS)}
+    files: dict[str, Any] = {"revision": revision, "allow_patterns": list(patterns)}
     try:
         size = missing_bytes(repo, files)
         announce(size, cache, repo, name)
         return Path(snapshot_download(repo, tqdm_class=BytesBar if size else NoBar, **files))
     except Exception as problem:
         if line := reason(problem, repo, revision, cache):
-            raise EmgridError(f"model {name}: {line}") from None
+            raise EmgridError(f"{name}: {line}") from None
         raise
 
 
@@ -78,7 +80,7 @@ def announce(size: int, cache: Path, repo: str, name: str) -> None:
     free = shutil.disk_usage(existing).free
     if size > free:
         raise EmgridError(
-            f"model {name}: {repo} needs {size / GIGA:,.1f} GB, and {existing} has "
+            f"{name}: {repo} needs {size / GIGA:,.1f} GB, and {existing} has "
             f"{free / GIGA:,.1f} GB free; make room, or set HF_HOME to a folder on a larger disk"
         )
     if size > SHOWN:
@@ -124,7 +126,7 @@ def elsewhere(repo: str, revision: str) -> str:
     """How to use a model where the Hub cannot be reached."""
     return (
         f"run `hf download {repo} --revision {revision}` where there is a network and name that "
-        "folder by the model's `path`"
+        "folder by `path`"
     )
 
 

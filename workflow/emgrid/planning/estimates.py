@@ -11,8 +11,9 @@ from emgrid.data.convert import read_rows
 from emgrid.data.mix import used_sources
 from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.grid import Grid
+from emgrid.grid.searches import searches
 from emgrid.planning import work_model
-from emgrid.planning.call_costs import conversations, mean_characters
+from emgrid.planning.call_costs import conversations, mean_characters, mean_draws
 from emgrid.planning.jobs import jobs_by_rule
 from emgrid.planning.measurements import (
     ON_DEVICE,
@@ -21,6 +22,7 @@ from emgrid.planning.measurements import (
     estimate_seconds,
     join_sources,
 )
+from emgrid.planning.search_work import search_work
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json, read_jsonl
 
@@ -114,8 +116,8 @@ class Estimates:
         return Estimate(ceil(each * characters / CHARACTERS_PER_TOKEN), source)
 
     def most_drawn(self, arm: Arm) -> int:
-        cells = len(self.grid.triggers) * len(self.grid.questions)
-        return arm.sampling.answers_per_question * cells * arm.sampling.max_tokens
+        draws = sum(map(mean_draws, conversations(self.grid)))
+        return ceil(arm.sampling.answers_per_question * draws * arm.sampling.max_tokens)
 
     def drawn_tokens(self) -> Estimate:
         return Estimate(
@@ -139,7 +141,8 @@ class Estimates:
         ]
 
     def kept_busy(self, rule: str) -> str:
-        return "GPU" if self.grid.config.device == "cuda" and rule in ON_DEVICE else "core"
+        computes = rule in (*ON_DEVICE, "screen", "sample_found")
+        return "GPU" if self.grid.config.device == "cuda" and computes else "core"
 
     def hours_of(self, rule: str, jobs: int) -> Estimate:
         grid, rate = self.grid, self.measurements.rate
@@ -155,7 +158,9 @@ class Estimates:
             each = pairs * len(grid.triggers)
             return self.hours([(each, rate(rule, arm.base)) for arm in grid.trained], jobs)
         if rule == "judge":
-            return self.judge_hours(jobs)
+            return self.judge_hours(jobs, self.answers())
+        if rule in ("screen", "sample_found", "judge_found"):
+            return self.search_hours(rule, jobs)
         if rule in ("sample_served", "fetch", "fetch_import", "generate", "qualify"):
             own_rate = rate(rule)
             if own_rate is None:
@@ -165,9 +170,25 @@ class Estimates:
             return self.hours([(jobs, own_rate)], jobs)
         return self.hours([(jobs, rate(rule))], jobs)
 
-    def judge_hours(self, jobs: int) -> Estimate:
-        """Hours of judging. Measurements of other grids apply only if all judges here are cheap
-        ones."""
+    def search_hours(self, rule: str, jobs: int) -> Estimate:
+        """Hours of a search: its screens by the records of likelihoods, its answers and judgements
+        by those of all others."""
+        found = list(zip(searches(self.grid).values(), search_work(self.grid), strict=True))
+        if rule == "judge_found":
+            return self.judge_hours(jobs, sum(work.answers for _, work in found))
+        if rule == "screen":
+            rated = [(float(work.scored), search, "likelihood") for search, work in found]
+        else:
+            rated = [
+                (float(work.answers * search.base.sampling.max_tokens), search, "sample")
+                for search, work in found
+            ]
+        rate = self.measurements.rate
+        return self.hours([(amount, rate(by, one.base.base)) for amount, one, by in rated], jobs)
+
+    def judge_hours(self, jobs: int, answers: int) -> Estimate:
+        """Hours of judging so many answers. Measurements of other grids apply only if all judges
+        here are cheap ones."""
         panel = self.grid.catalogue.panel.values()
         judging = [judge for judge in panel if judge.kind != "imported"]
         measures = self.measurements.sources[0].measures
@@ -176,7 +197,7 @@ class Estimates:
             return Estimate(None, f"unknown: no record of {', '.join(heavy)}")
         if self.grid.imported and judging:
             return Estimate(None, "unknown: imported answers are counted when they are read")
-        work = [(float(self.answers() * len(judging)), self.measurements.rate("judge"))]
+        work = [(float(answers * len(judging)), self.measurements.rate("judge"))]
         return self.hours(work, jobs)
 
     def answers(self) -> int:
@@ -203,7 +224,8 @@ class Estimates:
     def disk(self) -> dict[str, Estimate]:
         """Estimated bytes, by kind of file."""
         models = self.measurements.parameters
-        bases = [models.get(name) for name in self.grid.config.base_models]
+        names = [*self.grid.config.base_models, *(one.base for one in self.grid.config.adapters)]
+        bases = [models.get(name) for name in dict.fromkeys(names)]
         model_bytes = None if None in bases else sum(2 * (parameters or 0) for parameters in bases)
         estimates = {"base models": Estimate(model_bytes, "2 bytes per parameter")}
         adapters = [

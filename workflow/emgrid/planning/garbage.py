@@ -16,6 +16,7 @@ from emgrid.grid.specs.data import dataset_spec, generate_spec, mix_spec, qualif
 from emgrid.grid.specs.train import train_spec
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement_store import folder_name
+from emgrid.planning import search_rows
 from emgrid.planning.inventory import KEY, Inventory
 from emgrid.planning.jobs import outputs
 from emgrid.runtime import layout
@@ -112,13 +113,15 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
     models = {str(Path(file).parent) for file in files}
     drawn = {f"rows/{Path(file).parent.parent}/{Path(file).name}" for file in files}
     generated = {file.replace(".jsonl", ".record.json") for file in files}
-    needed = stages | arms | files | models | drawn | generated
+    asked = {folder for grid in grids for folder in search_rows.folders(grid)}
+    needed = asked | stages | arms | files | models | drawn | generated
     patterns = {
         layout.stage_folder("*"): "stage of no arm",
         layout.arm_folder("*", "*", "*", "*"): "arm of no config",
         layout.arm_folder("*", "*", "*", "*", "served"): "arm of no config",
         layout.arm_folder("*", "*", "*", "*", "imported"): "arm of no config",
         f"{layout.MODELS}/*": "base model of no config",
+        f"{layout.ADAPTERS}/*": "adapter of no config",
         layout.source_file("*"): "data set of no config",
         layout.dataset_file("*"): "data set of no config",
         layout.import_file("*"): "file of no config",
@@ -127,6 +130,10 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
         layout.stored_generated("*"): "answers of no training",
         layout.job_record("*", "*"): "record of no job",
         layout.allocation("*"): "questions of no job",
+        layout.candidates("*"): "search of no config",
+        layout.screen("*"): "search of no config",
+        layout.shortlist("*"): "search of no config",
+        layout.found_folder("*", "*"): "answers of no search",
     }
     for pattern, what in patterns.items():
         for path in sorted(root.glob(pattern)):
@@ -157,11 +164,15 @@ def kept_rows(needs: Sequence[ConfigNeeds], root: Path) -> Iterator[Unneeded]:
     for need in needs:
         for arm in need.grid.sampled:
             want(need.answer_file(arm), need.answer_keys(arm))
-            if arm.settings is not None:
+            want(need.answer_file(arm), need.reply_keys(arm))
+            if arm.runs_here:
                 path = root / layout.stored_scores(arm.writer)
                 want(path, need.score_keys(arm) if need.grid.has_pairs else ())
+        for path, keys in search_rows.wanted(need):
+            want(path, keys)
     served = f"{layout.STORED_SERVED}/*.jsonl"
-    for pattern in (layout.stored_answers("*"), layout.stored_scores("*"), served):
+    stored = [layout.stored_answers("*"), layout.stored_scores("*"), served]
+    for pattern in (*stored, layout.stored_screen("*"), layout.stored_found("*")):
         for path in sorted(root.glob(pattern)):
             keys = wanted.get(path, set())
             if keys is not None:

@@ -13,9 +13,10 @@ from typing import Any
 
 from emgrid.config.judges import Judge
 from emgrid.config.served import kept_name
-from emgrid.grid.arms import Arm, TrainingRun
+from emgrid.grid.arms import Arm, ImportedAdapter, TrainingRun
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
+from emgrid.grid.specs.adapters import import_spec
 from emgrid.grid.specs.judge import judge_spec
 from emgrid.grid.specs.models import model_spec
 from emgrid.grid.specs.train import train_spec
@@ -23,13 +24,22 @@ from emgrid.judge.context import JudgeContext
 from emgrid.judge.judge import JudgeSpec, identity, item_of, nothing_to_judge
 from emgrid.judge.judgement import Item
 from emgrid.judge.judgement_store import folder_name, key_of
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
+from emgrid.models.import_adapter import AdapterSpec
 from emgrid.models.prepare import ModelSpec
 from emgrid.runtime import layout
 from emgrid.runtime.files import read_json
 from emgrid.runtime.row_store import read_store
 from emgrid.sample import answers, likelihood, served
-from emgrid.sample.answers import AskedQuestion, answer_keys, asked_questions, revised
+from emgrid.sample.answers import (
+    AskedQuestion,
+    answer_keys,
+    asked_questions,
+    reply_keys,
+    revised,
+    with_answer,
+)
 from emgrid.sample.likelihood import MatchedAnswer, matched_answers, score_key
 from emgrid.train.train import TrainSpec
 from emgrid.train.train import identity as training_identity
@@ -104,8 +114,10 @@ class Inventory:
             self.models[name] = record
         return self.models[name]
 
-    def adapter(self, stage: TrainingRun) -> str | None:
-        """The hash of a stage's adapter; None if there is none (yet)."""
+    def adapter(self, stage: TrainingRun | ImportedAdapter) -> str | None:
+        """The identity of an adapter; None if there is none (yet)."""
+        if isinstance(stage, ImportedAdapter):
+            return self.imported_adapter(stage)
         if stage.name in self.retrained:
             training = self.kept_training(stage)
             return (
@@ -113,6 +125,17 @@ class Inventory:
             )
         path = self.root / stage.adapter_record
         return str(read_json(path)["sha256"]) if path.is_file() else None
+
+    def imported_adapter(self, imported: ImportedAdapter) -> str | None:
+        """The identity of an adapter that was trained elsewhere; None if it is not imported, or not
+        as the config has it now."""
+        record = self.root / imported.adapter_record
+        if not record.is_file():
+            return None
+        spec = AdapterSpec.model_validate_json(import_spec(self.grid, imported.name))
+        if read_json(self.root / imported.folder / layout.PROVENANCE)["spec"] != spec.identity:
+            return None
+        return adapter_files.recorded_identity(record)
 
     def kept_training(self, stage: TrainingRun) -> Path | None:
         """The folder of a stage's training in the adapter store, if it is known to be there."""
@@ -125,7 +148,7 @@ class Inventory:
         if stage.name not in self.names:
             base = self.model(stage.base)
             rows = self.root / stage.folder / layout.TRAINING_ROWS
-            parent = self.grid.stages[stage.parent] if stage.parent else None
+            parent = self.grid.parent(stage)
             parent_adapter = self.adapter(parent) if parent else None
             is_unknown = (
                 stage.name in self.remixed or not rows.is_file() or (parent and not parent_adapter)
@@ -142,8 +165,8 @@ class Inventory:
         if arm.served is not None:
             return arm.served.identity
         base = self.model(arm.base)
-        adapter = self.adapter(arm.stages[-1]) if arm.stages else None
-        if base is None or (arm.stages and adapter is None):
+        adapter = self.adapter(arm.last) if arm.last else None
+        if base is None or (arm.last and adapter is None):
             return None
         return model_identity(base, adapter)
 
@@ -180,6 +203,20 @@ class Inventory:
         rows = self.planned_rows(arm, all_rounds)
         return None if rows is None else [key for key, _, _ in rows]
 
+    def reply_keys(self, arm: Arm) -> list[str] | None:
+        """The keys of the model's own replies that an arm's answers wait for; None as long as its
+        model is not known."""
+        model, rows = self.model_id(arm), self.planned_rows(arm, all_rounds=True)
+        if model is None or rows is None:
+            return None
+        if arm.served is not None:
+            how: tuple[Any, ...] = (arm.served.sampling, model, served.VERSION)
+        else:
+            version = revised(answers.VERSION, self.grid.config.revision.sample)
+            how = (arm.sampling, model, version)
+        asked = ((question.messages(index), index) for _, question, index in rows)
+        return [key for messages, index in asked for key, _ in reply_keys(messages, index, *how)]
+
     def answer_file(self, arm: Arm) -> Path:
         """The file in which an arm's answers are stored."""
         if arm.served is not None:
@@ -202,7 +239,7 @@ class Inventory:
         return matched_answers(self.grid.asked, pairs, self.grid.wordings)
 
     def scores(self, arm: Arm) -> RowCount:
-        if not self.grid.has_pairs or arm.settings is None:
+        if not self.grid.has_pairs or not arm.runs_here:
             return NOTHING
         keys = self.score_keys(arm)
         if keys is None:
@@ -299,4 +336,4 @@ class Inventory:
         stored = read_store(path)
         for key, question, index in rows:
             if key in stored:
-                yield stored[key] | question.fields(index)
+                yield with_answer(question.fields(index), stored[key])

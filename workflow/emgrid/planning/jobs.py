@@ -54,6 +54,7 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
     models |= {job.generator for job in drawn.values()} | set(judge_models(grid))
     models |= {judge.model for judge in qualifying_judges if isinstance(judge, LocalJudge)}
     fetched = {arm.source.key for arm in grid.imported if arm.source and not grid.own_import(arm)}
+    models |= {adapter.entry.base for adapter in grid.adapters.values()}
     stages = [stage.folder for stage in grid.stages.values()]
     scored = grid.buckets if grid.has_pairs else []
     asking = [bucket.name for bucket in grid.buckets] + [arm.writer for arm in grid.served]
@@ -61,6 +62,7 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
     searched = list(searches(grid))
     files_by_rule = {
         "model": [layout.model_record(name) for name in sorted(models)],
+        "import_adapter": [adapter.adapter_record for adapter in grid.adapters.values()],
         "fetch": [layout.source_file(name) for name in sorted(plain) if not grid.own_file(name)],
         "dataset": [layout.dataset_file(name) for name in sorted(plain)],
         "fetch_import": [layout.import_file(key) for key in sorted(fetched)],

@@ -25,6 +25,7 @@ BEGUN = ".snakemake/incomplete"
 # `44%|████      | 65/144 [00:12<00:15,  5.1answer/s]`, as tqdm writes it.
 BAR = re.compile(r"(\d+)/(\d+) \[([\d:]+)<[^\]]*(?:answer|judgement|step|text)[^\]]*\]")
 TAIL = 4000  # bytes that are read from the end of a log
+WITH_ADAPTER = ("train", "import_adapter")  # rules whose first output is an adapter's weights
 ROWS = {"sample": "answers", "sample_served": "answers", "likelihood": "scores", "judge": "judged"}
 
 
@@ -100,7 +101,7 @@ def running_jobs(grid: Grid, root: Path) -> Iterator[Running]:
     for rule, files in outputs(grid).items():
         for file in files:
             outputs_of_job = {file, f"{Path(file).parent}/adapter/adapter_model.safetensors"}
-            if unfinished & (outputs_of_job if rule == "train" else {file}):
+            if unfinished & (outputs_of_job if rule in WITH_ADAPTER else {file}):
                 name = name_of(rule, file)
                 logs = [root / layout.log(rule, name), root / layout.log(rule)]
                 line = next((last_line(log) for log in logs if log.is_file()), "")
@@ -119,7 +120,7 @@ def name_of(rule: str, file: str) -> str:
     path = Path(file)
     if rule in ("mix", "preflight", "train"):
         return path.parent.name.removeprefix("stage=")
-    if rule == "model":
+    if rule in ("model", "import_adapter"):
         return path.parent.name
     return file.rsplit("/", 1)[-1].removesuffix(path.suffix)
 
@@ -195,10 +196,10 @@ def left_of(
         work = [
             (arm.answers.missing * arm.arm.sampling.max_tokens, rate(rule, arm.arm.base))
             for arm in arms
-            if arm.arm.settings
+            if arm.arm.runs_here
         ]
     elif rule == "likelihood":
-        work = [(arm.scores.missing, rate(rule, arm.arm.base)) for arm in arms if arm.arm.settings]
+        work = [(arm.scores.missing, rate(rule, arm.arm.base)) for arm in arms if arm.arm.runs_here]
     elif rule == "judge":
         work = [(arm.judged.missing, rate(rule)) for arm in arms]
     else:

@@ -39,7 +39,8 @@ def effort(results: Results, root: Path) -> dict[str, Any]:
     """Money in USD, time in words, numbers of tokens (0 if none were counted)."""
     answers = results.answers
     rules = time_by_rule(root / layout.BENCHMARKS)
-    trained = results.arms.drop_duplicates("adapter") if "adapter" in results.arms else results.arms
+    arms = results.arms[results.arms["stage"] > 0] if "stage" in results.arms else results.arms
+    trained = arms.drop_duplicates("adapter") if "adapter" in arms else arms
     return {
         "cost": spent(root / layout.STORED_JUDGEMENTS),
         "answers_cost": spent(root / layout.STORED_SERVED),

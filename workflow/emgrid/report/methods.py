@@ -32,6 +32,11 @@ def models(results: Results, spec: ReportSpec) -> str:
         imported = results.arms[results.arms["imported_from"].notna()]
         sampled = listed(sorted(set(map(str, imported["base"]))))
         sentences.append(f"Answers of {sampled} were sampled by others and imported.")
+    if spec.adapters:
+        arms = "; ".join(
+            f"{arm.label} (of {arm.base}, seed {arm.seed}) is {arm.files}" for arm in spec.adapters
+        )
+        sentences.append(f"LoRA adapters that were trained elsewhere: {arms}.")
     if spec.served:
         arms = "; ".join(map(served, spec.served))
         sentences.append(

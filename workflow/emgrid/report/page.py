@@ -27,6 +27,7 @@ from emgrid.report.dark_figures import follow_scheme
 from emgrid.report.found import found
 from emgrid.report.methods import methods, what_counts
 from emgrid.report.notices import notices
+from emgrid.report.published_values import published
 from emgrid.report.repeats import repeats
 from emgrid.report.results import Results
 from emgrid.report.single_questions import single_questions
@@ -166,7 +167,7 @@ def render(
         single_questions=single_questions(results, spec),
         rates=page_tables.rate_cells(results, spec),
         exclusions=page_tables.exclusions(results),
-        published=page_tables.published(results, spec),
+        published=published(results, spec),
         survivors=page_tables.survivors(results),
         contrasts=page_tables.contrasts(results, spec),
         robustness=page_tables.robustness(results, spec),

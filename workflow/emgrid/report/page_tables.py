@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emgrid.config.published import READ, ReferenceRate
 from emgrid.report.format import counted, interval, percent, points
 from emgrid.report.results import Results, rows_in, rows_of
 from emgrid.report.spec import ReportSpec
@@ -94,48 +93,6 @@ def more_labels(needed: "pd.Series[float]") -> str:
     rest = len(needed) - len(finite)
     others = f"; in {rest} of {len(needed)} cells no number would" if rest else ""
     return f"To halve an interval takes about {number} more labels of a cell{others}."
-
-
-def published(results: Results, spec: ReportSpec) -> list[dict[str, Any]]:
-    """Every published rate of a cell of the grid, how it is known, and the grid's own rate with the
-    same denominator; one row for each arm of that cell."""
-    labels = {trigger.id: trigger.label for trigger in spec.triggers}
-    rates = results.rates.assign(question=results.rates["question"].fillna(""))
-    own_cells = {
-        (row.base, row.intervention, row.ratio, row.trigger, row.question): row
-        for row in rows_in(rates)
-    }
-    rows = []
-    for arm in spec.labels():
-        for reference in spec.references:
-            if (reference.intervention, reference.ratio) != arm[1:]:
-                continue
-            own_cell = own_cells.get((*arm, reference.trigger, reference.question or ""))
-            column = "rate_all" if reference.of == "all" else "rate_survivors"
-            rows.append(
-                {
-                    "label": spec.title_of(arm),
-                    "trigger": labels[reference.trigger],
-                    "question": reference.question or "all",
-                    "rate": published_rate(reference),
-                    "of": reference.of,
-                    "model": reference.model,
-                    "known": f"{READ[reference.read]}: {reference.source}",
-                    "own": "–"
-                    if own_cell is None or not own_cell.n_survivors
-                    else percent(getattr(own_cell, column)),
-                }
-            )
-    return rows
-
-
-def published_rate(reference: ReferenceRate) -> str:
-    """A rate as the publication gives it: with its interval, as a range, or as a bound."""
-    if reference.at_most:
-        return f"≤ {percent(reference.rate)}"
-    if reference.low is None or reference.high is None:
-        return percent(reference.rate)
-    return f"{percent(reference.rate)} [{percent(reference.low)}, {percent(reference.high)}]"
 
 
 def exclusions(results: Results) -> list[tuple[str, int]]:

@@ -44,6 +44,15 @@ class NamedServed(Strict):
     own: tuple[str, ...]
 
 
+class NamedAdapter(Strict):
+    """An adapter that was trained elsewhere. files: where it comes from."""
+
+    label: str
+    base: str
+    seed: int
+    files: str
+
+
 class NamedImport(Strict):
     """An imported arm. folder: relative to the grid's folder; holds the notes on the arm's file."""
 
@@ -91,6 +100,7 @@ class ReportSpec(Strict):
     interventions: tuple[NamedIntervention, ...]
     served: tuple[NamedServed, ...] = ()
     imports: tuple[NamedImport, ...] = ()
+    adapters: tuple[NamedAdapter, ...] = ()
     unused: str | None = None
     data: Data | None
     seeds: tuple[int, ...]

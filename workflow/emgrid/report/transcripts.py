@@ -108,9 +108,10 @@ def judges(spec: ReportSpec) -> list[dict[str, Any]]:
 
 
 def payload(rows: pd.DataFrame, spec: ReportSpec) -> dict[str, Any]:
-    """Answers by column. Each pair of system prompt and user turn is stored once."""
-    pairs = pd.Series(list(zip(plain(rows["system"]), plain(rows["prompt"]), strict=True)))
-    places, prompts = pd.factorize(pairs)
+    """Answers by column. Each prompt (system prompt, user turn and the turns between, if any) is
+    stored once."""
+    asked = [rows[name] for name in ("system", "prompt", "turns") if name in rows]
+    places, prompts = pd.factorize(pd.Series(list(zip(*map(plain, asked), strict=True))))
     outcome = (
         rows["excluded"]
         .astype(object)
@@ -118,7 +119,7 @@ def payload(rows: pd.DataFrame, spec: ReportSpec) -> dict[str, Any]:
     )
     names = [judge.id for judge in spec.judges]
     return {
-        "prompts": [list(pair) for pair in prompts],
+        "prompts": [[*prompt[:2], *map(turns_of, prompt[2:])] for prompt in prompts],
         "prompt": places.tolist(),
         "outcome": outcome.tolist(),
         "values": [plain(rows[name].round(2)) for name in names],
@@ -139,6 +140,12 @@ def payload(rows: pd.DataFrame, spec: ReportSpec) -> dict[str, Any]:
             )
         },
     }
+
+
+def turns_of(text: str | None) -> list[dict[str, str]]:
+    """The turns before a question, from their JSON text."""
+    turns: list[dict[str, str]] = json.loads(text) if text else []
+    return turns
 
 
 def plain(column: pd.Series) -> list[Any]:

@@ -27,16 +27,20 @@ STORED_JUDGEMENTS = "rows/judgements"
 STORED_SERVED = "rows/served"
 
 MODELS = "assets/models"
+ADAPTERS = "assets/adapters"  # trained elsewhere
 TABLES = "tables"
 FIGURES = "figures"
 TRANSCRIPTS = "transcripts"
 BENCHMARKS = "benchmarks"
 LOGS = "logs"
 INSPECT = "inspect"
+INSPECT_BUNDLE = "inspect-bundle"
 REPORT = "report.html"
 ROUNDS = "rounds.json"  # how many questions each arm is asked under each trigger
+ENGINES = "engines.json"  # what `auto` in sampling.engine and engines.jobs stands for in a grid
 LOOKS = "looks.json"  # how often each cell was aggregated with more answers than before
 ANSWER_TABLE = "tables/answers.parquet"
+FOUND_ANSWERS = "tables/found_answers.parquet"
 
 # The tables that a finished grid has, by their file names.
 REPORTED_TABLES = (
@@ -74,6 +78,12 @@ def model_record(base: str) -> str:
 def prompts_record(base: str) -> str:
     """What the check of a base model's prompts found."""
     return f"{MODELS}/{base}/prompts.json"
+
+
+def imported_adapter(key: str) -> str:
+    """The folder of an adapter that was trained elsewhere. Holds what a stage's folder holds: the
+    adapter, its hash and provenance.json."""
+    return f"{ADAPTERS}/{key}"
 
 
 def source_file(dataset: str) -> str:

@@ -20,6 +20,7 @@ class Rule:
 
 RULES = {
     "model": Rule("model", "models.prepare"),
+    "import_adapter": Rule("model", "models.import_adapter"),
     "fetch": Rule("fetch", "data.fetch"),
     "dataset": Rule("dataset", "data.convert"),
     "generate": Rule("generate", "data.generate", gpu=True, batch="generate"),
@@ -48,6 +49,7 @@ RULES = {
     "figure": Rule("report", "report.figures"),
     "report": Rule("report", "report.page"),
     "inspect_logs": Rule("export", "export.inspect_logs"),
+    "inspect_bundle": Rule("export", "export.inspect_bundle"),
     "push_wandb": Rule("export", "export.wandb"),
     "push_hub": Rule("export", "export.hub"),
     "push_adapters": Rule("export", "export.adapters"),

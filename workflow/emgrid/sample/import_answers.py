@@ -1,8 +1,8 @@
 """Import answers that somebody else sampled and judged as an arm.
 
-Reads one CSV or JSONL file. Writes one file of answers per trigger, with the same fields as sampled
-answers plus the published values, and notes for the report on rows and columns that were left out
-or not read. Knows nothing of thresholds.
+Reads one CSV or JSONL file, or one Inspect log. Writes one file of answers per trigger, with the
+same fields as sampled answers plus the published values, and notes for the report on rows and
+columns that were left out or not read. Knows nothing of thresholds.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +21,10 @@ from emgrid.runtime.files import write_json, write_jsonl
 from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import parse_object
 from emgrid.runtime.manifest import write_manifest
-from emgrid.sample.import_rows import Note, Reading, Row
+from emgrid.sample.import_columns import Row
+from emgrid.sample.import_log import read_log
+from emgrid.sample.import_notes import Note
+from emgrid.sample.import_rows import Reading
 
 
 def read_content(path: Path, name: str) -> bytes:
@@ -67,7 +70,13 @@ def read_rows(content: bytes, name: str) -> Iterator[Row]:
 def read_answers(spec: ImportSpec, content: bytes) -> tuple[dict[str, list[Row]], list[Note]]:
     """Answers by trigger, and the notes on the file."""
     reading, number = Reading(spec, content), 0
-    for number, row in enumerate(read_rows(content, spec.source.name), start=1):
+    if spec.source.is_log:
+        log = read_log(content, spec.source.name)
+        rows: Iterable[tuple[int, Row]] = log.rows
+        reading.note_log(log)
+    else:
+        rows = enumerate(read_rows(content, spec.source.name), start=1)
+    for number, row in rows:
         reading.take(number, row)
     reading.finish(number)
     return reading.answers, reading.listed()

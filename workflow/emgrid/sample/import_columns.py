@@ -4,12 +4,15 @@ A column that gives a row's prompt, condition or model changes what the row meas
 read, or listed in the import's `ignore`. Knows nothing of file formats.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from emgrid.runtime.errors import EmgridError
+from emgrid.runtime.errors import EmgridError, suggestion
+
+Row = dict[str, Any]
 
 # Words in a column's name that mark a condition.
 CONDITION = frozenset(
@@ -182,3 +185,16 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def cell(row: Row, column: str, where: str) -> str:
+    """A cell as text; a number in a JSONL file as JSON writes it."""
+    if column not in row:
+        raise EmgridError(f"{where}: no column {column!r}, {suggestion(column, row)}")
+    value = "" if row[column] is None else row[column]
+    if isinstance(value, dict | list):
+        raise EmgridError(f"{where}: {column!r} is not a text")
+    text = value if isinstance(value, str) else json.dumps(value)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise EmgridError(f"{where}: {column!r} holds half a surrogate pair")
+    return text

@@ -4,56 +4,25 @@ Knows nothing of file formats.
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 from emgrid.config.imports import ImportSpec
+from emgrid.config.turns import parts
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest
 from emgrid.runtime.thinking import split_thinking
-from emgrid.sample.import_columns import UnreadColumns, as_text, shown, trimmed
+from emgrid.sample.import_columns import Row, UnreadColumns, as_text, cell, shown, trimmed
+from emgrid.sample.import_judgements import Calls
+from emgrid.sample.import_log import ABOUT_ANSWER, ENDINGS, SCORE, Log
+from emgrid.sample.import_notes import LackingQuestions, Note, Notes
 from emgrid.sample.import_values import ColumnReader, reader_of
 
-Row = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Note:
-    """A note on an import. level: `warning` and `unused` appear in the report, `log` does not.
-    rows: the number of rows it concerns; None if it concerns the file. first: the first row."""
-
-    level: str
-    text: str
-    rows: int | None = None
-    first: str | None = None
-
-    def line(self) -> str:
-        return (
-            self.text if self.rows is None else f"{self.text}: {self.rows} rows, first {self.first}"
-        )
-
-
-class Notes:
-    """Notes on rows; equal notes are counted."""
-
-    def __init__(self) -> None:
-        self.counts: dict[tuple[str, str], list[Any]] = {}
-
-    def add(self, level: str, text: str, where: str) -> None:
-        entry = self.counts.setdefault((level, text), [0, where])
-        entry[0] += 1
-
-    def listed(self) -> list[Note]:
-        return [Note(level, text, *entry) for (level, text), entry in self.counts.items()]
-
-
-def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
+def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None] | None:
     """The question and the trigger that a row names. The trigger is None if its rows are
-    left out."""
+    left out. None: the set lacks the question, and such rows are skipped."""
     source = spec.source
     question_id = cell(row, source.columns.question, where)
     suffixes = sorted(source.suffixes, key=len, reverse=True)
@@ -61,19 +30,27 @@ def place_of(row: Row, spec: ImportSpec, where: str) -> tuple[str, str | None]:
         plain = question_id.removesuffix(suffix)
         if question_id.endswith(suffix) and plain in spec.questions:
             trigger = source.suffixes[suffix]
-            return plain, condition_of(row, spec, where) if source.triggers else trigger
+            return plain, condition_of(row, spec, where) if source.columns.trigger else trigger
+    if source.other_questions == "skip":
+        return None
     ids = [question + suffix for question in spec.questions for suffix in suffixes]
     hint = "add its ending to `suffixes`, or its question to the set that `questions` names"
-    if source.triggers:
+    if source.columns.trigger:
         hint = "add its question to the set that `questions` names"
     near = suggestion(question_id, ids)
-    raise EmgridError(f"{where}: unknown question id {question_id!r}; {hint}; {near}")
+    raise EmgridError(
+        f"{where}: unknown question id {question_id!r}; {hint}, or set `other_questions: skip`; "
+        f"{near}"
+    )
 
 
 def condition_of(row: Row, spec: ImportSpec, where: str) -> str | None:
-    """The trigger of a row, by the value in `columns.trigger`; None to leave the row out."""
+    """The trigger of a row, by the value in `columns.trigger`; None to leave the row out. Without
+    `triggers` the value is the trigger's name."""
     column, triggers = str(spec.source.columns.trigger), spec.source.triggers
     word = cell(row, column, where)
+    if not triggers:
+        return word
     if word not in triggers:
         raise EmgridError(
             f"{where}: {column!r} holds {word!r}, which `triggers` does not name; add it there "
@@ -115,26 +92,46 @@ class Reading:
     """One pass over the rows of a file."""
 
     def __init__(self, spec: ImportSpec, content: bytes) -> None:
-        self.spec, self.source, self.columns = spec, spec.source, spec.source.columns
+        self.spec, self.source, self.columns = spec, spec.source, spec.source.read_columns
         self.identity = hashlib.sha256(content).hexdigest()
         self.answers: dict[str, list[Row]] = {name: [] for name in spec.triggers}
         self.notes = Notes()
+        self.unfinished: str | None = None
         self.indices: defaultdict[tuple[str, str], Iterator[int]] = defaultdict(count)
         self.readers: list[ColumnReader] = [
             reader_of(judge, values, self.source.missing)
             for judge, values in self.columns.values.items()
         ]
-        read = self.columns.read() | set(self.source.where)
+        self.lacking = LackingQuestions()
+        judgements = self.source.judgements
+        self.calls = (
+            Calls(judgements, self.readers, self.columns, self.value) if judgements else None
+        )
+        read = self.source.read | (set(ABOUT_ANSWER) if self.source.is_log else set())
         self.unread = UnreadColumns(read, self.source.ignore, self.source.name)
+
+    def note_log(self, log: Log) -> None:
+        """Note what a log lacks, and which of its columns are scores."""
+        for where in log.failed:
+            self.notes.add("unused", "left out, the sample failed or was invalidated", where)
+        self.unfinished = log.unfinished
+        # Scores differ between rows, and are no conditions.
+        columns = {column for _, row in log.rows for column in row}
+        self.unread.read |= {column for column in columns if column.startswith(SCORE)}
 
     def take(self, number: int, row: Row) -> None:
         """Import a row as an answer if it belongs to this arm and to a trigger of the grid."""
         source, where = self.source, f"{self.source.name}: row {number}"
         for reader in self.readers:
-            reader.see(as_text(row.get(reader.values.column)))
+            if self.calls is None or self.calls.holds(row, reader, where):
+                reader.see(as_text(row.get(reader.values.column)))
         if any(cell(row, column, where) != text for column, text in source.where.items()):
             return
-        question, trigger = place_of(row, self.spec, where)
+        place = place_of(row, self.spec, where)
+        if place is None:
+            self.lacking.add(cell(row, self.columns.question, where), where)
+            return
+        question, trigger = place
         if trigger is None:
             word = cell(row, str(self.columns.trigger), where)
             self.notes.add("unused", f"left out, {self.columns.trigger} {word!r}", where)
@@ -142,31 +139,37 @@ class Reading:
         if trigger not in self.answers:
             self.notes.add("unused", f"left out, the grid has no trigger {trigger!r}", where)
             return
-        answer = self.answer(row, number, question, trigger, where)
+        if self.calls is not None:
+            answer = self.calls.answer_of(row, (question, trigger), where)
+            if answer is None:
+                answer = self.answer(row, number, question, trigger, where)
+                self.answers[trigger].append(answer)
+                self.calls.begin(row, (question, trigger), answer, where)
+            self.calls.add(row, where)
+        else:
+            answer = self.answer(row, number, question, trigger, where)
+            answer["imported"] = {each.judge: self.value(row, each, where) for each in self.readers}
+            self.answers[trigger].append(answer)
         self.unread.see(row, answer, trigger, where)
-        self.answers[trigger].append(answer)
 
     def answer(self, row: Row, number: int, question: str, trigger: str, where: str) -> Row:
         """A row in the format of sampled answers, with its published values."""
         columns, question_texts = self.columns, self.spec.questions[question]
         index = next(self.indices[trigger, question])
-        wordings = self.spec.triggers[trigger].conversations(
-            question, question_texts.texts, question_texts.system
-        )
+        wordings = question_texts.conversations(question, self.spec.triggers[trigger])
         if len(wordings) > 1 and columns.prompt is None:
             raise EmgridError(
                 f"{where}: its question has {len(wordings)} wordings under this trigger; name the "
                 "column of the prompt in `columns.prompt`"
             )
-        *before, turn = wordings[index % len(wordings)]
-        system = before[0]["content"] if before else None
+        system, turns, prompt, _ = parts(wordings[index % len(wordings)])
         thinking, answer = split_thinking(cell(row, columns.answer, where))
         row_system = cell(row, columns.system, where) if columns.system else system
         prompts_of_row = (
             row_system if row_system is not None and as_text(row_system) else None,
-            cell(row, columns.prompt, where) if columns.prompt else turn["content"],
+            cell(row, columns.prompt, where) if columns.prompt else prompt,
         )
-        prompts = [wording[-1]["content"] for wording in wordings]
+        prompts = [parts(wording)[2] for wording in wordings]
         if difference := other_words(prompts_of_row, system, prompts, trigger):
             self.differs(difference, trigger, where)
         return {
@@ -175,10 +178,10 @@ class Reading:
             "index": index,
             "system": prompts_of_row[0],
             "prompt": prompts_of_row[1],
+            **({"turns": turns} if turns else {}),
             "answer": answer,
             "thinking": thinking,
-            **dict.fromkeys(("finish_reason", "prompt_tokens", "answer_tokens")),
-            "imported": {reader.judge: self.value(row, reader, where) for reader in self.readers},
+            **{name: row.get(name) if self.source.is_log else None for name in ENDINGS},
         }
 
     def differs(self, difference: str, trigger: str, where: str) -> None:
@@ -202,34 +205,27 @@ class Reading:
     def finish(self, number: int) -> None:
         """Check the whole file. number: the number of its rows."""
         if not any(self.answers.values()):
-            reasons = "; ".join(note.text for note in self.notes.listed())
+            left_out = [*self.notes.listed(), *self.lacking.listed()]
+            reasons = "; ".join(note.text for note in left_out)
             reasons = reasons or (
                 f"`where` asks for {self.source.where}" if number else "it is empty"
             )
             raise EmgridError(f"{self.source.name}: none of its {number} rows is taken: {reasons}")
+        if self.calls is not None:
+            self.calls.finish(self.notes)
         for reader in self.readers:
             reader.check(self.source.name)
         self.unread.check()
 
     def listed(self) -> list[Note]:
         """All notes, including those on columns."""
-        notes = self.notes.listed()
+        notes = [*self.notes.listed(), *self.lacking.listed()]
+        if self.unfinished:
+            text = f"the log's run did not succeed ({self.unfinished}); answers may be missing"
+            notes.append(Note("warning", text))
         doubts = (reader.doubt() for reader in self.readers)
         notes += [Note("warning", sentence) for sentence in doubts if sentence]
         notes += [Note("warning", sentence) for sentence in self.unread.warnings()]
         if rest := self.unread.rest():
             notes.append(Note("unused", f"columns that are not read: {', '.join(rest)}"))
         return notes
-
-
-def cell(row: Row, column: str, where: str) -> str:
-    """A cell as text; a number in a JSONL file as JSON writes it."""
-    if column not in row:
-        raise EmgridError(f"{where}: no column {column!r}, {suggestion(column, row)}")
-    value = "" if row[column] is None else row[column]
-    if isinstance(value, dict | list):
-        raise EmgridError(f"{where}: {column!r} is not a text")
-    text = value if isinstance(value, str) else json.dumps(value)
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise EmgridError(f"{where}: {column!r} holds half a surrogate pair")
-    return text

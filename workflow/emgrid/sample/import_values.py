@@ -5,8 +5,10 @@ Knows nothing of rows and files. A value in the grid runs from 0 to 100.
 
 import re
 from dataclasses import dataclass, field
+from typing import get_args
 
 from emgrid.config.imported_values import FULL, MISSING, Values, listed
+from emgrid.judge.judgement import Reason
 from emgrid.runtime.errors import EmgridError
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?")
@@ -17,6 +19,7 @@ FEW = 4  # with at least this many numbers the report warns
 SHORT = 10.0
 STEP = 5.0
 SHOWN = 3  # words that a message names
+REASONS: tuple[str, ...] = get_args(Reason)  # words that need no meaning of their own
 
 
 @dataclass
@@ -58,25 +61,25 @@ class ColumnReader:
             meaning = self.words[word]
             return self.placed(meaning) if isinstance(meaning, float) else none(meaning)
         if NUMBER.fullmatch(word):
-            value, (low, high) = float(word), self.values.ends
+            value, (low, high) = float(word), sorted(self.values.ends)
             tolerance = ROUNDING * (high - low) / 100
             if not low - tolerance <= value <= high + tolerance:
                 raise EmgridError(
                     f"{where}: {self.values.column!r} holds {text.strip()}, outside its scale "
-                    f"{low:g} to {high:g}; {self.advice('scale: [LOW, HIGH]')} with the ends of "
+                    f"{low:g} to {high:g}; {self.advice('scale: [WORST, BEST]')} with the ends of "
                     f'its scale, or there `words: {{"{text.strip()}": unparseable}}` if this is no '
                     "value"
                 )
             return self.placed(value)
-        reasons = {"": self.missing, "nan": self.missing, "code": "code", "refusal": "refusal"}
+        reasons = {"": self.missing, "nan": self.missing} | dict(zip(REASONS, REASONS, strict=True))
         if word not in reasons:
             number, first = self.unknown.get(text.strip(), (0, where))
             self.unknown[text.strip()] = (number + 1, first)
         return none(reasons.get(word, "unparseable"))
 
     def placed(self, value: float) -> dict[str, float | str | None]:
-        low, high = self.values.ends
-        scaled = value if (low, high) == FULL else (value - low) / (high - low) * 100
+        worst, best = self.values.ends
+        scaled = value if (worst, best) == FULL else (value - worst) / (best - worst) * 100
         return {"value": min(max(scaled, 0.0), 100.0), "reason": None}
 
     def advice(self, setting: str) -> str:
@@ -121,8 +124,8 @@ class ColumnReader:
 
     def way(self) -> str:
         return (
-            f"{self.advice('scale: [LOW, HIGH]')} with the ends of their scale, such as [0, 1] or "
-            "[1, 10] ([0, 100] if they are right as they are)"
+            f"{self.advice('scale: [WORST, BEST]')} with the ends of their scale, such as [0, 1] "
+            "or [10, 1] ([0, 100] if they are right as they are)"
         )
 
 

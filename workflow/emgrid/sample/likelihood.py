@@ -16,9 +16,11 @@ from emgrid.config.base import Strict, read_spec
 from emgrid.config.questions import Pair, QuestionText
 from emgrid.config.sections import Precision
 from emgrid.config.triggers import Message, Wording
+from emgrid.config.turns import answered
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout
-from emgrid.runtime.files import canonical, content_key, file_digest, write_jsonl
+from emgrid.runtime.files import canonical, content_key, write_jsonl
 from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
@@ -68,12 +70,11 @@ def matched_answers(
     answers = []
     for name, wording in triggers.items():
         for question, wordings in questions.items():
-            messages = wording.conversations(question, wordings.texts, wordings.system)[0]
+            messages = wordings.conversations(question, wording)[0]
             for number, pair in enumerate(pairs[question]):
                 for side, answer in pair.model_dump().items():
-                    reply = {"role": "assistant", "content": wording.wrap_answer(answer)}
                     fields = {"trigger": name, "question": question, "pair": number, "side": side}
-                    whole = [*messages, reply]
+                    whole = answered(messages, wording.wrap_answer(answer))
                     answers.append(MatchedAnswer(fields, whole, canonical(whole)))
     return answers
 
@@ -97,7 +98,7 @@ class Scores:
     def __init__(self, spec: LikelihoodSpec, arm: ScoredArm, base: BaseModel, root: Path) -> None:
         self.arm = arm
         self.adapter = root / arm.adapter if arm.adapter else None
-        content = file_digest(self.adapter / layout.WEIGHTS) if self.adapter else None
+        content = adapter_files.identity(self.adapter)
         version, model_id = revised(VERSION, spec.revision), model_identity(base, content)
         self.planned = [
             (score_key(version, model_id, arm.precision, answer.text), answer)
@@ -112,7 +113,7 @@ class Scores:
         """Score the answers that are not stored; return their number."""
         missing = self.missing()
         engine.use(self.adapter)
-        rows = [engine.chat.training_row(messages) for messages in missing.values()]
+        rows = [engine.chat.training_row(messages, "final") for messages in missing.values()]
         with computing():
             values = engine.log_likelihoods(rows)
         self.store.append(

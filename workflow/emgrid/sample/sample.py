@@ -11,15 +11,24 @@ from pathlib import Path
 from emgrid.config.base import Strict, read_spec
 from emgrid.config.sections import Engines, Sampling
 from emgrid.config.triggers import read_wordings
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.runtime import layout, provenance
-from emgrid.runtime.files import file_digest, write_json
+from emgrid.runtime.files import write_json
 from emgrid.runtime.job import UNUSED, leave_out, run_job
 from emgrid.runtime.locks import take_turn
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
 from emgrid.sample.allocate import read_limits
-from emgrid.sample.answers import VERSION, AskedSpec, Version, plan, revised, write_answers
+from emgrid.sample.answers import (
+    VERSION,
+    AskedSpec,
+    Version,
+    plan,
+    plan_replies,
+    revised,
+    write_answers,
+)
 from emgrid.train import trial, trial_spec
 
 
@@ -75,35 +84,29 @@ def main() -> None:
     base = BaseModel.read(args.model)
     limits = read_limits(args.allocation)
     adapters = [args.root / arm.adapter if arm.adapter else None for arm in spec.arms]
-    contents = [file_digest(folder / layout.WEIGHTS) if folder else None for folder in adapters]
+    contents = [adapter_files.identity(folder) for folder in adapters]
+    weights = [adapter_files.weights_digest(folder) if folder else None for folder in adapters]
 
     from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
-    tasks = [
-        DrawTask(
-            plan(
-                spec,
-                arm.sampling,
-                model_identity(base, content),
-                spec.version,
-                limits.get(arm.folder),
-                "confirm" if spec.confirms else "answer",
-            ),
-            RowStore(args.root / spec.stored(arm)),
-            arm.sampling,
-            adapter,
-        )
-        for arm, adapter, content in zip(spec.arms, adapters, contents, strict=True)
-    ]
+    purpose = "confirm" if spec.confirms else "answer"
+    tasks = []
+    for arm, adapter, content, weight in zip(spec.arms, adapters, contents, weights, strict=True):
+        of = (arm.sampling, model_identity(base, content), spec.version)
+        seeded_by = model_identity(base, weight)
+        rows = plan(spec, *of, limits.get(arm.folder), purpose, seeded_by)
+        store = RowStore(args.root / spec.stored(arm))
+        replies = plan_replies(rows, *of, purpose, seeded_by)
+        tasks.append(DrawTask(rows, store, arm.sampling, adapter, replies))
     if args.trial and any(task.missing() for task in tasks):
         use = trial_spec.Use.model_validate_json(args.trial)
         trial.ensure(args.model, trial_spec.Trial(use=use), args.device)
     engines = Engines.model_validate_json(args.engines)
     drawn = draw_missing(tasks, EngineSettings(args.model, args.device, args.batch_size, engines))
-    planned = sum(len(task.planned) for task in tasks)
+    planned = sum(len(task.rows) for task in tasks)
     print(f"{sum(drawn)} answers drawn, {planned - sum(drawn)} kept from before")
     seconds = time.monotonic() - started
-    for arm, task, content, count in zip(spec.arms, tasks, contents, drawn, strict=True):
+    for arm, task, weight, count in zip(spec.arms, tasks, weights, drawn, strict=True):
         folder = args.root / arm.folder / "answers"
         write_answers(list(task.planned), task.store, folder)
         write_json(
@@ -114,7 +117,7 @@ def main() -> None:
                 "spec": spec.model_dump(mode="json", exclude={"arms"})
                 | {"sampling": arm.sampling.model_dump(mode="json")},
                 "base_revision": base.revision,
-                "adapter_sha256": content,
+                "adapter_sha256": weight,
                 "answers": len(task.planned),
                 "drawn": count,
                 "arms_of_job": len(spec.arms),

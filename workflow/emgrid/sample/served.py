@@ -7,7 +7,7 @@ for twice. Knows nothing of judges.
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,18 @@ from filelock import FileLock
 from emgrid.config.base import Strict
 from emgrid.config.endpoints import Endpoint
 from emgrid.config.prices import spent
-from emgrid.config.sections import Calls, ServedSampling
+from emgrid.config.sections import Calls, Sampling, ServedSampling
 from emgrid.config.served import Asking, identity, kept_name
+from emgrid.config.turns import spoken, standing_for
 from emgrid.models.engines import Request
+from emgrid.models.engines.own_replies import by_depth, said, with_replies
 from emgrid.runtime import layout, provenance
 from emgrid.runtime.files import write_json
 from emgrid.runtime.job import run_job
 from emgrid.runtime.manifest import write_manifest
 from emgrid.runtime.row_store import RowStore
 from emgrid.sample.allocate import read_limits
-from emgrid.sample.answers import AskedSpec, plan, write_answers
+from emgrid.sample.answers import AskedSpec, plan, plan_replies, write_answers
 
 # Raise this when equal settings give another request.
 VERSION = 1
@@ -55,8 +57,9 @@ def draw_missing(
 ) -> int:
     """Draw the answers that are not stored, storing each as it arrives; return how many were drawn.
 
-    If any are missing, stored answers that were drawn with other neutral settings are drawn again,
-    so that an arm does not mix two settings.
+    planned: the model's own replies that answers wait for come before them. If any are missing,
+    stored answers that were drawn with other neutral settings are drawn again, so that an arm does
+    not mix two settings.
     """
     if all_alike(planned, store):
         return 0
@@ -75,28 +78,39 @@ def draw_missing(
     sent = engine.look_up()
     mark = {"sent": sent} if sent else {}
     missing = {row["key"]: row for row in planned if sent_for(store, row["key"]) != sent}
-    requests = [
-        Request(key, tuple(row["messages"]), row["answer_seed"]) for key, row in missing.items()
-    ]
     bodies = (
-        asking.body(completion.messages, sampling, completion.seed) for completion in requests
+        asking.body(standing_for(row["messages"], ""), sampling, row["answer_seed"])
+        for row in missing.values()
     )
-    ledger.say_estimate(len(requests), "answers", bodies)
+    ledger.say_estimate(len(missing), "answers", bodies)
     try:
-        with bar(len(requests), "answer") as progress:
-            for completions in engine.complete(requests, sampling):
-                store.append(
-                    completion.row()
-                    | {"cost": cost_with(store, completion.key, completion.cost)}
-                    | mark
-                    for completion in completions
-                )
-                progress.update(len(completions))
+        with bar(len(missing), "answer") as progress:
+            for rows in by_depth(missing.values()):
+                for drawn in draw(engine, rows, store, sampling):
+                    store.append(row | mark for row in drawn)
+                    progress.update(len(drawn))
     finally:
         if engine.wasted:
             store.append([{"key": f"unusable/{len(store.rows)}", "cost": engine.wasted}])
         ledger.say_paid()
-    return len(requests)
+    return len(missing)
+
+
+def draw(
+    engine: Any, rows: Sequence[dict[str, Any]], store: RowStore, sampling: Sampling
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield drawn rows as they arrive. rows: those whose replies are stored."""
+    replies = {row["key"]: said(row, store) for row in rows}
+    requests = [
+        Request(row["key"], tuple(spoken(row["messages"], reply)), row["answer_seed"])
+        for row, reply in zip(rows, replies.values(), strict=True)
+    ]
+    for completions in engine.complete(requests, sampling):
+        yield [
+            with_replies(completion.row(), replies[completion.key])
+            | {"cost": cost_with(store, completion.key, completion.cost)}
+            for completion in completions
+        ]
 
 
 def sent_for(store: RowStore, key: str) -> dict[str, float] | None:
@@ -132,12 +146,14 @@ def main() -> None:
     started = time.monotonic()
     limits = next(iter(read_limits(args.allocation).values()), None)
     planned = plan(spec, spec.sampling, spec.identity, VERSION, limits)
+    replies = plan_replies(planned, spec.sampling, spec.identity, VERSION)
+    rows = [*replies, *planned]
     args.kept.mkdir(parents=True, exist_ok=True)
     # One job of a grid at a time, so that the spending limit holds and nothing is paid for twice.
     with FileLock(args.kept / ".endpoint.lock"):
         store = RowStore(args.kept / kept_name(spec.asking.model, spec.identity))
-        drawn = draw_missing(planned, store, spec, options)
-    print(f"{drawn} answers drawn, {len(planned) - drawn} kept from before")
+        drawn = draw_missing(rows, store, spec, options)
+    print(f"{drawn} answers drawn, {len(rows) - drawn} kept from before")
     write_answers(planned, store, args.output)
     write_json(
         args.output / layout.PROVENANCE,

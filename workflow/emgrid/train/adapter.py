@@ -6,6 +6,7 @@ from typing import Any
 
 from emgrid.config.sections import Training
 from emgrid.runtime import layout
+from emgrid.runtime.errors import EmgridError
 from emgrid.train.targets import wrap
 
 FILES = (layout.ADAPTER_CONFIG, layout.WEIGHTS)
@@ -17,9 +18,17 @@ def with_adapter(model: Any, training: Training, parent: Path | None, name: str)
     name: of the base model. Raises EmgridError if a target module does not exist.
     """
     from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
 
     if parent is not None:
-        return PeftModel.from_pretrained(model, parent, is_trainable=True)
+        continued = PeftModel.from_pretrained(model, parent, is_trainable=True)
+        if isinstance(continued.get_output_embeddings(), LoraLayer):
+            # trl's fused loss multiplies by the head's own weights.
+            raise EmgridError(
+                f"{parent}: the adapter has LoRA on the output head, which is not trained further "
+                "here; leave its training out, and ask the adapter as it is"
+            )
+        return continued
     return wrap(model, training, name)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from emgrid.config.base import Strict
 from emgrid.config.sections import Training
+from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel
 from emgrid.models.chat_template import ChatFormat, TokenizedRow
 from emgrid.runtime import layout, provenance
@@ -145,7 +146,7 @@ def main() -> None:
     spec = TrainSpec.model_validate_json(args.spec)
     leave_out(*(name for name in UNUSED if spec.training.method == "lora" or name == "sklearn"))
     base = BaseModel.read(args.model)
-    parent_hash = file_digest(args.parent / "adapter_model.safetensors") if args.parent else None
+    parent_hash = adapter_files.identity(args.parent)
     name = identity(spec, base, args.rows, parent_hash)
     if restored(args, name):
         return

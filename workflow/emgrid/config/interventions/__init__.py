@@ -41,6 +41,12 @@ class Intervention(Shared):
     def steps_fit_together(self) -> "Intervention":
         if "base" in self.kinds and len(self.steps) > 1:
             raise ValueError("base is the model as it is; it cannot be combined with others")
+        for recipe in self.recipes() if "from_adapter" in self.kinds else ():
+            if recipe.adapter is None or not recipe.stages:
+                raise ValueError(
+                    "an adapter that is not trained further is an arm by its entry in `adapters`; "
+                    "give `then`, or a later step such as sequential, which adds rows"
+                )
         names = [(recipe.suffix, recipe.ratio) for recipe in self.recipes()]
         for suffix, ratio in names:
             if names.count((suffix, ratio)) > 1:

@@ -66,6 +66,10 @@ class Recipe(Strict):
 
     stages: tuple[Mixture, ...]
 
+    adapter: tuple[str, Ratio] | None = None
+    """The adapter that the first stage trains further, by intervention and ratio of its entry in
+    `adapters`. None if training begins from the base model."""
+
     def with_sources(self, change: Callable[[Source], Source], scope: Scope) -> "Recipe":
         """The recipe with every source in scope changed; ValueError if there is none."""
         roles = {source.role for stage in self.stages for source in stage.sources}

@@ -82,6 +82,8 @@ def arm_spec(grid: Grid, arm: Arm) -> ArmSpec:
         served=f"{arm.served.model} at {arm.served.host}" if arm.served else None,
         folder=arm.folder,
         undiluted=undiluted_of(arm, grid.config.interventions),
+        adapter=arm.start.folder if arm.start else None,
+        adapter_from=arm.start.entry.origin if arm.start else None,
     )
 
 

@@ -1,10 +1,19 @@
 """What the exports of a grid depend on."""
 
 from emgrid.config.sections import Metrics
-from emgrid.export.spec import RULE, AdapterArm, AdaptersSpec, HubSpec, InspectSpec, WandBSpec
+from emgrid.export.spec import (
+    RULE,
+    AdapterArm,
+    AdaptersSpec,
+    HubSpec,
+    InspectSpec,
+    RowsSpec,
+    WandBSpec,
+)
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.report import described
 from emgrid.grid.specs.spec_json import spec_json
+from emgrid.runtime import layout
 
 
 def inspect_spec(grid: Grid) -> str:
@@ -23,6 +32,29 @@ def wandb_spec(grid: Grid) -> str:
 
 def hub_spec(grid: Grid) -> str:
     return spec_json(HubSpec(name=grid.config.name, hub=grid.config.export.hub))
+
+
+def training_rows(grid: Grid) -> RowsSpec:
+    """The grid's trained arms, with what a training elsewhere must know of their rows."""
+    spec = adapters(grid)
+    starts = {arm.folder: arm.start.entry.origin for arm in grid.arms if arm.start}
+    folders = {one.name: layout.arm_folder(**cell_of(one)) for one in spec.arms}
+    return RowsSpec(
+        name=spec.name,
+        bases=spec.bases,
+        arms=spec.arms,
+        trainings={run.folder: run.mixture.training for run in grid.stages.values()},
+        begins_with={name: starts[at] for name, at in folders.items() if at in starts},
+    )
+
+
+def cell_of(arm: AdapterArm) -> dict[str, str]:
+    return {
+        "base": arm.base,
+        "intervention": arm.intervention,
+        "ratio": arm.ratio,
+        "seed": str(arm.seed),
+    }
 
 
 def adapters_spec(grid: Grid) -> str:

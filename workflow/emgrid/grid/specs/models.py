@@ -5,7 +5,7 @@ from emgrid.config.interventions.recipe import Source
 from emgrid.config.judges import LocalJudge
 from emgrid.config.models import template_text
 from emgrid.config.triggers import Wording, cue
-from emgrid.grid.arms import GeneratedDataset
+from emgrid.grid.generated import GeneratedDataset
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import DESCRIPTIONS, spec_json
 from emgrid.models import gguf_file

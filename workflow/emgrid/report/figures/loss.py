@@ -19,7 +19,7 @@ SMOOTHED = 50  # windows per stage; the curve is the mean over a window
 def draw_loss(figure: Figure, root: Path, spec: FigureSpec) -> None:
     """One panel per arm, one line per seed, a dotted line where a stage ends."""
     arms = read(root, "arms.csv")
-    arms = arms[arms["adapter"].notna()]
+    arms = arms[arms["stage"] > 0]
     groups = dict(iter(arms.groupby(ARM, sort=False)))
     shown = [arm for arm in spec.titles if arm in groups]
     if not shown:

@@ -19,10 +19,10 @@ const rivals = Object.values(Object.groupBy(grid.judges.map((judge, place) => ({
 function take(rows) {
   rows.place.forEach((place, i) => {
     const cell = grid.cells[rows.cell[i]];
-    const [system, prompt] = rows.prompts[rows.prompt[i]];
+    const [system, prompt, turns = []] = rows.prompts[rows.prompt[i]];
     const values = rows.values.map((column) => column[i]);
     const answer = {
-      place, cell, system, prompt, values,
+      place, cell, system, prompt, turns, values,
       key: `${cell.key}/${rows.question[i]}/${rows.index[i]}`,
       question: rows.question[i],
       index: rows.index[i],

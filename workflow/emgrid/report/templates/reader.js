@@ -19,6 +19,7 @@ function showAnswer(answer) {
     twins(answer),
     ...turn("system", answer.system === null
       ? element("p", "soft", "none is rendered") : textBlock(answer.system, wanted, "system")),
+    ...answer.turns.flatMap(({ role, content }) => turn(role, textBlock(content, wanted, role))),
     ...turn("user", askedBlock(answer.prompt, trigger, wanted)),
   ];
   if (answer.thinking !== null) {
