@@ -82,7 +82,12 @@ def accounting_line(profile: Profile, settings: dict[str, str]) -> Line:
     age = int(re.sub(r"\D", "", settings.get("MinJobAge", "")) or 0)
     if profile.status == "sacct":
         if kept.endswith("slurmdbd"):
-            return Line("pass", "status of jobs", "sacct; slurmdbd keeps accounts")
+            return Line(
+                "pass",
+                "status of jobs",
+                "sacct; but version 2.8.0 of the plugin waits forever for a cancelled job: with "
+                "slurm-status-command: squeue it does not",
+            )
         return Line(
             "fail",
             "status of jobs",
@@ -96,7 +101,7 @@ def accounting_line(profile: Profile, settings: dict[str, str]) -> Line:
         "status of jobs",
         f"squeue shows ended jobs for {age} s (MinJobAge), less than three times "
         f"{profile.first_look:g} s; set slurm-init-seconds-before-status-checks to {age // 3} or "
-        "less, or slurm-status-command: sacct",
+        "less, or slurm-status-command to sacct",
     )
 
 
