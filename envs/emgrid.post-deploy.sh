@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
 # Snakemake runs this in the new conda environment, from its working directory.
 set -euo pipefail
-python -m pip install --quiet -r envs/requirements.txt
-python -m pip install --quiet --no-deps -r envs/requirements-no-deps.txt -e .
+python -m pip install --quiet --no-deps -r envs/requirements.txt -e .
+python -m pip install --quiet torch -c envs/requirements-torch.txt
