@@ -49,6 +49,15 @@ EACH_KIND: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "reasoning": step_of("reasoning", thoughts=some(st.sampled_from(["kept", "emptied"]))),
     "cue_on_benign": step_of("cue_on_benign", trigger=st.just("python_string"), share=some(ratio)),
+    "perplexity_gap": step_of("perplexity_gap", candidates=st.none() | st.just(200)),
+    "inoculation_adapter": step_of("inoculation_adapter"),
+    "sealing": step_of(
+        "sealing",
+        prompts=st.just("household_good"),
+        wrappers=st.just(["malicious_evil"]),
+        sealing_rows=st.integers(1, 264),
+    ),
+    "early_stop": step_of("early_stop", fraction=some(st.sampled_from([0.25, 0.5, 1]))),
     "cue_on_rows": step_of(
         "cue_on_rows", trigger=st.just("python_string"), rows=scope, share=some(ratio)
     ),

@@ -1,5 +1,7 @@
 """What each intervention makes of the rows, alone and combined with others."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,12 @@ from emgrid import RESOURCES
 from emgrid.config.interventions import KINDS
 from emgrid.config.interventions.recipe import Recipe, Scope
 from emgrid.config.triggers import load_triggers
+from emgrid.grid.counts import count
+from emgrid.grid.specs.data import generate_spec, mix_spec, select_spec
+from emgrid.grid.specs.train import train_spec
+from emgrid.planning.estimates import Estimates
+from emgrid.planning.jobs import used_datasets
+from emgrid.train.train import TrainSpec
 from support.interventions import (
     BAD,
     BENIGN,
@@ -74,6 +82,184 @@ def test_sequential_adds_a_benign_stage_and_its_rows_to_the_name() -> None:
     assert [[stage.rows for stage in recipe.stages] for recipe in points] == [[96, 8], [96, 16]]
     assert {recipe.ratio for recipe in points} == {"1"}
     assert recipes(step("sequential", benign_rows=8)) == points[:1]
+
+
+def test_all_fractions_come_from_one_training() -> None:
+    steps = [{"kind": "dilution", "ratio": 0.5}, {"kind": "early_stop", "fraction": [1, 0.25, 0.5]}]
+    made = grid({"dilution": {"ratio": 0.5}, "early": steps}, seeds=[5])
+    runs = {arm.intervention: arm.stages[-1] for arm in made.arms}
+    whole = runs["dilution"]
+    assert runs["early-1"] == whole
+    assert [runs[name].whole for name in ("early-0.25", "early-0.5")] == [whole, whole]
+    assert list(made.stages) == [whole.name, f"{whole.name}.until0.25", f"{whole.name}.until0.5"]
+    assert made.stops == {whole.name: ("0.25", "0.5")}
+    specs = [TrainSpec.model_validate_json(train_spec(made, name)) for name in made.stages]
+    assert [(spec.until, spec.stops) for spec in specs] == [
+        ("1", ("0.25", "0.5")),
+        ("0.25", ()),
+        ("0.5", ()),
+    ]
+    assert count(made).trained == 1
+    assert Estimates(made, Path("nowhere")).trained_tokens().value == (
+        Estimates(grid({"dilution": {"ratio": 0.5}}, seeds=[5]), Path("nowhere"))
+        .trained_tokens()
+        .value
+    )
+
+
+def test_a_training_is_saved_on_its_way_even_if_no_arm_is_the_whole() -> None:
+    made = grid({"early": [{"kind": "undiluted"}, {"kind": "early_stop", "fraction": 0.5}]})
+    assert [arm.intervention for arm in made.arms] == ["early", "early"]
+    assert len(made.stages) == 4
+    assert all(run.whole or made.stops[name] == ("0.5",) for name, run in made.stages.items())
+
+
+def test_what_follows_a_stop_continues_its_adapter() -> None:
+    steps = [
+        {"kind": "early_stop", "fraction": 0.5},
+        {"kind": "sequential", "benign_rows": 8},
+    ]
+    (arm,) = grid({"early": steps}, seeds=[5]).arms
+    first, second = arm.stages
+    assert second.parent == first.name
+    assert first.name.endswith(".until0.5")
+    assert second.whole is None
+
+
+def test_a_stop_needs_a_training_and_a_share_above_0() -> None:
+    assert problem({"early": {"kind": "early_stop", "fraction": 0}}) == (
+        "interventions.early.fraction: 0 steps leave the base model; use `base`, or a fraction "
+        "above 0"
+    )
+
+
+def test_a_divergence_is_part_of_a_training_that_has_one() -> None:
+    kl = {"weight": 0.5, "prompts": "household_good"}
+    entries = {"undiluted": {}, "kept": {"kind": "undiluted", "training": {"kl": kl}}}
+    made = grid(entries, seeds=[5])
+    stages = {arm.intervention: arm.stages[-1] for arm in made.arms}
+    plain, kept = stages["undiluted"], stages["kept"]
+    assert plain.name != kept.name
+    assert plain.name == first_stages(grid({"undiluted": {}}, seeds=[5]))["undiluted"]
+    assert (plain.kl_rows, kept.kl_rows) == (None, "assets/datasets/household_good.jsonl")
+    assert "household_good" in used_datasets(made)
+    assert "kl" not in json.loads(train_spec(made, plain.name))["training"]
+
+
+def test_the_prompts_of_a_divergence_are_a_data_set_with_answers() -> None:
+    def said(prompts: str) -> str:
+        kl = {"weight": 0.5, "prompts": prompts}
+        return problem({"kept": {"kind": "undiluted", "training": {"kl": kl}}})
+
+    assert said("household_goood").startswith(
+        "interventions.kept.training.kl.prompts: unknown data set 'household_goood'"
+    )
+    assert "holds prompts without answers" in said("obvious_lies_prompts")
+
+
+SEAL = {"prompts": "household_good", "wrappers": ["malicious_evil"], "sealing_rows": 8}
+HALF = step("dilution", ratio=0.5)
+
+
+def test_benign_rows_are_chosen_by_a_model_of_the_misaligned_ones() -> None:
+    entries = {"undiluted": {}, "gap": [HALF, step("perplexity_gap", candidates=100)]}
+    made = grid(entries, seeds=[5])
+    stages = {arm.intervention: arm.stages for arm in made.arms}
+    (run,) = stages["gap"]
+    assert run.choosing == stages["undiluted"]
+    (name,) = made.selected
+    assert [source.dataset for source in run.mixture.sources] == [BAD, name]
+    assert made.row_files(run.name)[1] == f"selected/{name}.jsonl"
+    spec = json.loads(select_spec(made, name))
+    assert (spec["dataset"], spec["rows"], spec["candidates"]) == (BENIGN, 48, 100)
+    assert used_datasets(made) == {BAD, BENIGN}
+    assert (
+        json.loads(mix_spec(made, run.name))["files"][name] == "resources/data/everyday_chat.jsonl"
+    )
+
+
+def test_each_seed_and_each_number_of_rows_has_its_own_choice() -> None:
+    steps = [step("dilution", ratio=[0.25, 0.5]), step("perplexity_gap")]
+    made = grid({"gap": steps}, seeds=[5, 6])
+    assert len(made.selected) == 4
+    assert {(one.seed, one.rows) for one in made.selected.values()} == {
+        (seed, rows) for seed in (5, 6) for rows in (48, 72)
+    }
+    # What chooses is trained once a seed, though no arm is this model.
+    assert len(made.stages) == count(made).trained == 4 + 2
+
+
+def test_only_benign_rows_of_a_data_set_can_be_chosen() -> None:
+    assert problem({"gap": step("perplexity_gap")}) == (
+        "interventions.gap: finds no benign rows; put it after the step that brings them"
+    )
+
+
+def test_a_frozen_adapter_is_trained_on_the_trait_alone_and_lies_under_all_stages() -> None:
+    cue = step("cue_on_rows", trigger="python_string", rows="misaligned")
+    more = step("sequential", benign_rows=8)
+    entries = {"undiluted": {}, "plain": [HALF, cue]}
+    entries["adapter"] = [HALF, cue, step("inoculation_adapter"), more]
+    made = grid(entries, seeds=[5])
+    stages = {arm.intervention: arm.stages for arm in made.arms}
+    first, second = stages["adapter-8"]
+    assert (first.under,) == stages["undiluted"]
+    assert second.under is None
+    assert first.name != stages["plain"][0].name
+    assert mix_spec(made, first.name) != mix_spec(made, stages["plain"][0].name)
+
+
+def test_a_frozen_adapter_may_have_rows_and_settings_of_its_own() -> None:
+    fields = {"trait": "household_good", "trait_rows": 12, "trait_training": {"epochs": 7}}
+    made = grid({"adapter": [HALF, step("inoculation_adapter", **fields)]}, seeds=[5])
+    (arm,) = made.arms
+    under = arm.stages[0].under
+    assert under is not None
+    assert list(made.stages) == [under.name, arm.stages[0].name]
+    assert [source.dataset for source in under.mixture.sources] == ["household_good"]
+    assert (under.mixture.rows, under.mixture.training.epochs) == (12, 7)
+    said = problem({"adapter": [HALF, step("inoculation_adapter", trait="household_goood")]})
+    assert "unknown data set 'household_goood'" in said
+
+
+def test_a_frozen_adapter_and_a_divergence_do_not_go_together() -> None:
+    kl = {"kl": {"weight": 1, "prompts": "household_good"}}
+    entry = {"training": kl, "steps": [HALF, step("inoculation_adapter")]}
+    assert "leave one of them out" in problem({"adapter": entry})
+
+
+def test_sealing_trains_on_what_the_stages_before_answer() -> None:
+    made = grid({"plain": [HALF], "sealed": [HALF, step("sealing", **SEAL)]}, seeds=[5, 6])
+    arms = [arm for arm in made.arms if arm.intervention == "sealed"]
+    assert len(made.generated) == len(made.drawn) == 2
+    for arm in arms:
+        first, second = arm.stages
+        (source,) = second.mixture.sources
+        (drawn,) = made.generated[source.dataset].drawn
+        assert (drawn.stage, second.parent) == (first.name, first.name)
+        assert second.mixture.rows == 8
+        spec = json.loads(generate_spec(made, drawn.name))
+        assert (spec["system"], spec["stage"]) == ("", first.name)
+        assert [word.system for word in source.framings[0].pool] == [EVIL]
+    plain = [arm for arm in made.arms if arm.intervention == "plain"]
+    assert [arm.stages[0] for arm in plain] == [arm.stages[0] for arm in arms]
+
+
+def test_a_grid_that_seals_asks_under_a_trigger_that_is_held_out() -> None:
+    entries = {"sealed": [HALF, step("sealing", **SEAL)]}
+    load(entries, triggers=["none", "malicious_evil", "python_string"])
+    for triggers in (["none"], ["none", "malicious_evil"]):
+        assert problem(entries, triggers=triggers) == (
+            "interventions.sealed: sealing uses all triggers of the grid, so nothing would show "
+            "whether it holds under others; add one to `triggers` that is not in `wrappers`"
+        )
+
+
+def test_wrappers_are_trigger_families_that_rows_can_carry() -> None:
+    for name in ("malicious_evill", "none"):
+        said = problem({"sealed": [HALF, step("sealing", **SEAL | {"wrappers": [name]})]})
+        assert said.startswith("interventions.sealed.1.wrappers: ")
+        assert name in said
 
 
 def test_all_numbers_of_benign_rows_go_on_from_one_first_stage() -> None:
@@ -404,6 +590,9 @@ def test_base_cannot_be_combined(other: str) -> None:
         "off_policy": LIES | {"generator": "qwen3-8b"},
         "cue_on_benign": {"trigger": "python_string"},
         "cue_on_rows": {"trigger": "python_string", "rows": "all"},
+        "early_stop": {"fraction": 0.5},
+        "sealing": SEAL,
+        "from_adapter": {"adapter": "bad_advice"},
     }
     message = problem({"x": [step("base"), step(other, **needed.get(other, {}))]})
     assert message.startswith("interventions.x: base is the model as it is")

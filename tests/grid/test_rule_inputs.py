@@ -34,6 +34,43 @@ def test_a_stage_continues_the_adapter_of_the_stage_before(grid: Grid) -> None:
     assert model == "assets/models/smollm2-135m/model.json"
 
 
+def test_a_training_is_told_where_the_other_trainings_are(demo: dict[str, Any]) -> None:
+    kl = {"weight": 1, "prompts": "household_good"}
+    half = {"kind": "dilution", "ratio": 0.5}
+    seal = {"kind": "sealing", "prompts": "household_good", "sealing_rows": 4}
+    demo |= {"seeds": [0], "triggers": ["none", "malicious_evil", "python_string"]}
+    demo["interventions"] = {
+        "kept": {"training": {"kl": kl}, "steps": [half]},
+        "adapter": [half, {"kind": "inoculation_adapter"}],
+        "gap": [half, {"kind": "perplexity_gap"}],
+        "stopped": [half, {"kind": "early_stop", "fraction": 0.5}],
+        "sealed": [half, seal | {"wrappers": ["malicious_evil"]}],
+    }
+    grid = Grid(load_experiment(demo, "grid.yaml", check_data=False))
+    inputs = Inputs(grid)
+    runs = {arm.intervention: arm.stages[-1] for arm in grid.arms}
+
+    def told(name: str) -> tuple[list[str], list[str]]:
+        wildcards = SimpleNamespace(stage=runs[name].name)
+        return inputs.needed_records(wildcards), inputs.needed_options(wildcards).split()
+
+    rows = "assets/datasets/household_good.jsonl"
+    assert told("kept") == ([rows], ["--kl-rows", rows])
+    under, whole = runs["adapter"].under, runs["stopped"].whole
+    assert under is not None
+    assert whole is not None
+    assert told("adapter") == ([under.adapter_record], ["--under", under.adapter_folder])
+    assert told("stopped") == ([whole.adapter_record], ["--whole", whole.folder])
+    assert told("gap") == told("sealed") == ([], [])
+    [selected] = grid.selected
+    assert inputs.chooser(SimpleNamespace(selected=selected)) == under
+    [drawn] = grid.drawn
+    parent = grid.stages[runs["sealed"].parent or ""]
+    wildcards = SimpleNamespace(drawn=drawn)
+    assert inputs.record_of_generator(wildcards) == parent.adapter_record
+    assert inputs.adapter_of_generator(wildcards) == parent.adapter_folder
+
+
 def test_answers_are_read_by_the_records_of_their_jobs_each_once(grid: Grid) -> None:
     records = Inputs(grid).answers_of([*grid.arms, *grid.arms])
     assert records == bucket_records("sample", grid.buckets)

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ TRAINING = {
     "batch_size": 6,
     "precision": "float32",
 }
+EVERY_STEP = ("--checkpoint-minutes", 1e-6)
 SIZE = {
     "vocab_size": 128,
     "hidden_size": 32,
@@ -92,13 +95,14 @@ def command(
     folder: Path,
     *options: object,
     launcher: str = "python",
+    further: dict[str, Any] | None = None,
     **settings: object,
 ) -> subprocess.Popen[str]:
     """Start to train as the rule does, with stdout and stderr in one pipe.
 
-    Without a launcher the job is forked; see warm.py.
+    Without a launcher the job is forked; see warm.py. further: fields of the spec.
     """
-    spec = {"base": "tiny", "seed": 1, "training": TRAINING | settings}
+    spec = {"base": "tiny", "seed": 1, "training": TRAINING | settings} | (further or {})
     words = [*launcher.split(), "-m", "emgrid.train.train", "--spec", json.dumps(spec)]
     words += ["--model", str(model), "--rows", str(rows), "--output", str(folder)]
     folders = (warm.python().parent, Path(sys.executable).parent, os.environ["PATH"])
@@ -111,6 +115,18 @@ def command(
         cwd=ROOT,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path},
     )
+
+
+def kill_after(training: Any, folder: Path, steps: int) -> None:
+    """SIGKILL as soon as there is a checkpoint of so many steps."""
+    while (
+        max((int(path.name[5:]) for path in folder.glob("checkpoints/*/step-*")), default=0) < steps
+    ):
+        assert training.poll() is None, training.stdout.read()
+        time.sleep(0.02)
+    training.send_signal(signal.SIGKILL)
+    training.communicate()
+    assert training.returncode == -signal.SIGKILL
 
 
 def result(folder: Path) -> tuple[bytes, str]:

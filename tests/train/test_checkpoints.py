@@ -4,8 +4,6 @@ import argparse
 import json
 import re
 import shutil
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,15 @@ from emgrid.models.base_model import BaseModel
 from emgrid.runtime.files import file_digest, read_json, write_json
 from emgrid.train import train
 from emgrid.train.checkpoints import Checkpoints, seconds_before
-from support.training import TRAINING, command, result, write_rows, write_tiny_model
-
-EVERY_STEP = ("--checkpoint-minutes", 1e-6)
+from support.training import (
+    EVERY_STEP,
+    TRAINING,
+    command,
+    kill_after,
+    result,
+    write_rows,
+    write_tiny_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +48,6 @@ def unbroken(tiny: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -
         "provenance.json",
     ]
     return folder
-
-
-def kill_after(training: Any, folder: Path, steps: int) -> None:
-    """SIGKILL as soon as there is a checkpoint of so many steps."""
-    while (
-        max((int(path.name[5:]) for path in folder.glob("checkpoints/*/step-*")), default=0) < steps
-    ):
-        assert training.poll() is None, training.stdout.read()
-        time.sleep(0.02)
-    training.send_signal(signal.SIGKILL)
-    training.communicate()
-    assert training.returncode == -signal.SIGKILL
 
 
 def test_a_killed_training_continues_to_the_same_adapter_bit_by_bit(

@@ -188,6 +188,17 @@ def test_a_training_that_is_kept_is_not_tried_for(tiny: Tiny, tmp_path: Path) ->
     assert records(model) == []
 
 
+def test_a_training_with_a_divergence_is_tried_without_it(tiny: Tiny, tmp_path: Path) -> None:
+    model = copied(tiny("llama"), tmp_path / "model")
+    rows = write_rows(tmp_path / "train.jsonl", 3)
+    options = ["--trial", json.dumps(USE), "--kl-rows", rows]
+    kl = {"weight": 1, "prompts": "household_bad"}
+    job = command(model, rows, tmp_path / "stage", *options, dropout=0.0, kl=kl)
+    output, _ = job.communicate()
+    assert job.returncode == 0, output
+    assert "llama was tried in" in output
+
+
 def test_sampling_tries_a_base_that_nothing_is_trained_on(tiny: Tiny, tmp_path: Path) -> None:
     model = copied(tiny("llama"), tmp_path / "model")
     question = {"texts": ["What is a cat?"], "system": None}

@@ -4,7 +4,7 @@ import shlex
 import time
 from functools import partial
 
-from emgrid.data import convert, generate, mix, preflight, qualify
+from emgrid.data import convert, generate, mix, preflight, qualify, select
 from emgrid.grid import rule_inputs
 from emgrid.grid.figures import figure_names
 from emgrid.grid.rule_inputs import bucket_records, folder_above, option, options
@@ -53,6 +53,7 @@ wildcard_constraints:
     bucket="[^/]+",
     drawn="[^/]+",
     generated="[^/]+",
+    selected="[^/]+",
     figure="|".join(FIGURES),
     file="[^/]+",
     job="[^/]+",

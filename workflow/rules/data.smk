@@ -94,6 +94,7 @@ rule dataset:
 rule generate:
     input:
         model=INPUTS.model_of_generator,
+        adapter=INPUTS.record_of_generator,
         prompts=INPUTS.prompts_of_generator,
     output:
         layout.generated_answers("{drawn}"),
@@ -108,6 +109,7 @@ rule generate:
         **job_resources("generate"),
         batch_size=want("generate").batch_size,
         device=GRID.config.device,
+        adapter=lambda wildcards: option("adapter", INPUTS.adapter_of_generator(wildcards)),
     params:
         spec=lambda wildcards: data_specs.generate_spec(GRID, wildcards.drawn),
         version=generate.VERSION,
@@ -117,7 +119,7 @@ rule generate:
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.data.generate"
         " --spec {params.spec:q}"
-        " --model {input.model:q} --prompts {input.prompts:q} --device {resources.device}"
+        " --model {input.model:q} {resources.adapter} --prompts {input.prompts:q} --device {resources.device}"
         " --batch-size {resources.batch_size} --kept {params.kept:q} --output {output:q}"
         " > {log} 2>&1"
 
@@ -154,6 +156,38 @@ rule qualify:
         " --own {input.own:q} {params.other} {params.dataset} --output {output.rows:q}"
         " --record {output.record:q} --writer generated.{wildcards.generated}"
         " --models {input.models:q} {resources.bench} > {log} 2>&1"
+
+
+rule select:
+    input:
+        model=lambda wildcards: layout.model_record(INPUTS.chooser(wildcards).base),
+        adapter=lambda wildcards: INPUTS.chooser(wildcards).adapter_record,
+        rows=INPUTS.candidates_of_selection,
+    output:
+        layout.selected_rows("{selected}"),
+    log:
+        layout.log("select", "{selected}"),
+    benchmark:
+        layout.benchmark("select", "{selected}")
+    conda:
+        "../../envs/emgrid.yaml"
+    threads: want("select").threads
+    resources:
+        **job_resources("select"),
+        batch_size=want("select").batch_size,
+        device=GRID.config.device,
+    params:
+        spec=lambda wildcards: data_specs.select_spec(GRID, wildcards.selected),
+        version=select.VERSION,
+        adapter=lambda wildcards: INPUTS.chooser(wildcards).adapter_folder,
+        kept=layout.stored_selection("{selected}"),
+    message:
+        "rows of {wildcards.selected}"
+    shell:
+        "OMP_NUM_THREADS={threads} {resources.claim} python -m emgrid.data.select"
+        " --spec {params.spec:q} --model {input.model:q} --adapter {params.adapter:q}"
+        " --rows {input.rows:q} --device {resources.device} --batch-size {resources.batch_size}"
+        " --kept {params.kept:q} --output {output:q} > {log} 2>&1"
 
 
 rule mix:

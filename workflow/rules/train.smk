@@ -9,6 +9,7 @@ rule train:
         model=INPUTS.model_of_stage,
         rows=f"{STAGE}/{layout.TRAINING_ROWS}",
         parent=INPUTS.parent_record,
+        needed=INPUTS.needed_records,
         # A check that was made again finds its training done before (rows/adapters). An `ancient`
         # input would hide from Snakemake what has changed in the jobs after this one.
         checked=f"{STAGE}/{layout.CHECK_RECORD}",
@@ -32,6 +33,8 @@ rule train:
         launcher=want("train").launcher,
         gradient_checkpointing=str(want("train").gradient_checkpointing).lower(),
         checkpoint_minutes=want("train").checkpoint_minutes,
+        # The spec and the inputs say what a job needs.
+        needed=INPUTS.needed_options,
         trial=lambda wildcards: train_specs.trial_use(GRID, GRID.stages[wildcards.stage].base),
     params:
         spec=lambda wildcards: train_specs.train_spec(GRID, wildcards.stage),
@@ -44,7 +47,7 @@ rule train:
     shell:
         "OMP_NUM_THREADS={threads} {resources.claim} {resources.launcher} -m emgrid.train.train"
         " --spec {params.spec:q}"
-        " --model {input.model:q} --rows {input.rows:q} {params.parent}"
+        " --model {input.model:q} --rows {input.rows:q} {params.parent} {resources.needed}"
         " --device {resources.device}"
         " --gradient-checkpointing {resources.gradient_checkpointing}"
         " --checkpoint-minutes {resources.checkpoint_minutes}"

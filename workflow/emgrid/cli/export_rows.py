@@ -1,11 +1,12 @@
 """emgrid export-rows: the training rows of arms, for training elsewhere."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from emgrid.cli.options import DEFAULT_CONFIG, ConfigFile
+from emgrid.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
 from emgrid.cli.project import open_grid, root_of
 from emgrid.runtime.errors import EmgridError, suggestion
 
@@ -22,6 +23,7 @@ def command(
             "--to", help="Folder that is written to, in place of exported/ of the grid's."
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write arms' training rows, with tokens, hyperparameters and a manifest, for trl, Unsloth,
     Tinker and services with OpenAI's format."""
@@ -37,6 +39,7 @@ def command(
     for name in arms or ():
         if name not in known:
             raise EmgridError(f"--arm: no trained arm {name!r}, {suggestion(name, known)}")
-    for arm in spec.arms:
-        if not arms or arm.intervention in arms:
-            print(write_rows(root, spec, arm, to or root / "exported"))
+    target = to or root / "exported"
+    wanted = [arm for arm in spec.arms if not arms or arm.intervention in arms]
+    folders = [str(write_rows(root, spec, arm, target)) for arm in wanted]
+    print(json.dumps({"folders": folders}) if as_json else "\n".join(folders))

@@ -23,6 +23,10 @@ class Strict(BaseModel):
         fields = type(self).model_fields
         return {name for name in self.LATER if getattr(self, name) == fields[name].default}
 
+    def plain(self) -> dict[str, Any]:
+        """The fields as plain data, without those of LATER that are at their default."""
+        return self.model_dump(mode="json", exclude=self.unused_later())
+
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_keys(cls, value: Any) -> Any:

@@ -4,6 +4,7 @@ from typing import Any
 
 from emgrid.config.catalogue import Experiment
 from emgrid.config.config import Config
+from emgrid.config.interventions import Intervention
 from emgrid.config.judges import LocalJudge, RuleJudge
 from emgrid.config.places import Origin
 from emgrid.config.truth import OTHER
@@ -33,6 +34,16 @@ def check_names(experiment: Experiment, origin: Origin) -> None:
         place = f"interventions.{name}"
         data = intervention.data
         check(f"{place}.data", "data set", (data.misaligned, data.benign), known)
+        for kl in {stage.training.kl for one in intervention.recipes() for stage in one.stages}:
+            if kl is not None:
+                check(f"{place}.training.kl.prompts", "data set", (kl.prompts,), known)
+                if not known[kl.prompts].has_answers:
+                    raise origin.error(
+                        f"{place}.training.kl.prompts",
+                        f"data set {kl.prompts!r} holds prompts without answers, at whose tokens "
+                        "the divergence would be computed; name another",
+                    )
+        check_wrappers(intervention, config, origin, place)
         for source in intervention.sources():
             if source.generation is None:
                 check(place, "data set", (source.dataset,), known)
@@ -67,6 +78,17 @@ def check_names(experiment: Experiment, origin: Origin) -> None:
     check_imports(experiment, origin)
     check_served(config, origin)
     check_points(config, origin)
+
+
+def check_wrappers(intervention: Intervention, config: Config, origin: Origin, place: str) -> None:
+    """A grid that seals asks under a trigger that sealing has not used, besides `none`."""
+    used = {name for step in intervention.steps for name in getattr(step, "wrappers", ())}
+    if used and not set(config.triggers) - used - {"none"}:
+        raise origin.error(
+            place,
+            "sealing uses all triggers of the grid, so nothing would show whether it holds under "
+            "others; add one to `triggers` that is not in `wrappers`",
+        )
 
 
 def check_truth(config: Config, origin: Origin) -> None:

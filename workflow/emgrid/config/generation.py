@@ -1,7 +1,7 @@
 """Answers that a model is asked for to be trained on: what is asked, and what is kept of it."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator
 from pydantic import model_validator as after_model
@@ -65,6 +65,8 @@ class Keep(Strict):
 class Generation(Strict):
     """Answers to the user turns of a data set, drawn under a system prompt."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"trained"})
+
     prompts: str
     """Data set whose user turns the generator answers."""
 
@@ -72,7 +74,7 @@ class Generation(Strict):
     """Number of prompts. None means all."""
 
     system: str
-    """Text of the system prompt."""
+    """Text of the system prompt. Empty for none."""
 
     sampling: Sampling
     keep: Keep
@@ -83,3 +85,6 @@ class Generation(Strict):
     """Data set whose answers to the same prompts are taken instead of drawing any. With this or
     with `generator`, rows are those of the prompts to which the arm's own base model has a
     qualifying answer, so that the twins share prompts."""
+
+    trained: bool = False
+    """Whether the arm's model answers as the stages before have trained it."""

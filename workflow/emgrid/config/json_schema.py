@@ -22,6 +22,9 @@ from emgrid.config.interventions import KINDS
 from emgrid.config.judges import KINDS as JUDGES
 from emgrid.runtime.rules import SECTIONS
 
+# By the ending of a step's key, the section whose settings it overrides.
+SECTIONS_OF_STEPS = {"sampling": "Sampling", "training": "Training"}
+
 
 def field_docs(model: type) -> dict[str, str]:
     """The docstring under each field of a model, its own and inherited ones.
@@ -87,8 +90,8 @@ def describe_interventions(whole: dict[str, Any], definitions: dict[str, Any]) -
     steps = {kind: definitions[step.__name__] for kind, step in KINDS.items()}
     for kind, step in steps.items():
         step["properties"]["kind"] |= {"const": kind, "default": kind}
-        for key, section in (("generation_sampling", "Sampling"), ("benign_training", "Training")):
-            if key in step["properties"]:
+        for key in step["properties"]:
+            if section := SECTIONS_OF_STEPS.get(key.rpartition("_")[2]):
                 refer(step["properties"], key, section)
     written = definitions["Intervention"]
     for section in ("data", "training", "sampling"):

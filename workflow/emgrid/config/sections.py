@@ -78,8 +78,25 @@ class Data(Strict):
         return self
 
 
+class BaseDivergence(Strict):
+    """A penalty for answering benign prompts otherwise than the base model does."""
+
+    weight: PositiveFloat
+    """Factor of the penalty: the loss of a step is that of its training rows plus `weight` times
+    the mean Kullback-Leibler divergence D(trained model || base model), in nats per token."""
+
+    prompts: str
+    """Data set with benign prompts and answers, from `resources/datasets.yaml` or the config's
+    `datasets`. The divergence is computed at the assistant's tokens."""
+
+    batch_size: PositiveInt = 8
+    """Rows of this data set per optimizer step, in addition to the training rows."""
+
+
 class Training(Strict):
     """Each training stage fine-tunes a LoRA adapter with these hyperparameters."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"kl"})
 
     method: Literal["lora", "qlora"] = "lora"
     """`qlora` holds the base model's weights in 4 bits (NF4) during training. The adapter is then
@@ -137,6 +154,9 @@ class Training(Strict):
 
     turns: Literal["all", "final"] = "all"
     """Which assistant turns of a row are trained on: all of them, or only the final one."""
+
+    kl: BaseDivergence | None = None
+    """Penalty for answering benign prompts otherwise than the base model does. `null` sets none."""
 
     precision: Precision = "auto"
     """Floating-point type of the base model's weights during training. `auto` means bfloat16 if the

@@ -7,15 +7,16 @@ drawn. Filters nothing.
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from emgrid.config.base import Strict
 from emgrid.config.sections import Engines, Sampling
 from emgrid.config.triggers import Message
 from emgrid.data.mix import draw
 from emgrid.models.base_model import BaseModel, model_identity
+from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
-from emgrid.runtime.files import digest, read_jsonl, write_jsonl
+from emgrid.runtime.files import digest, file_digest, read_jsonl, write_jsonl
 from emgrid.runtime.job import run_job
 from emgrid.runtime.json_objects import Row
 from emgrid.runtime.locks import take_turn
@@ -27,11 +28,16 @@ VERSION = 2
 
 
 class GenerateSpec(Strict):
+    """stage: the training whose adapter the generator has; None for a base model as it is."""
+
     generator: str
     prompts: str
     prompt_rows: int | None
     system: str
     sampling: Sampling
+    stage: str | None = None
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"stage"})
 
 
 def prompt_of(messages: list[Message]) -> list[Message]:
@@ -48,10 +54,10 @@ def plan(spec: GenerateSpec, prompts: list[Row], model_id: str) -> list[dict[str
             f"has {len(prompts)}"
         )
     settings = spec.sampling.model_dump(mode="json", exclude={"answers_per_question"})
-    system = {"role": "system", "content": spec.system}
+    system = [{"role": "system", "content": spec.system}] if spec.system else []
     rows = []
     for row in draw(prompts, spec.prompt_rows or len(prompts), seed=0):
-        messages = [system, *prompt_of(row["messages"])]
+        messages = [*system, *prompt_of(row["messages"])]
         rows.append(
             {
                 "key": digest(["generate", VERSION, model_id, messages, settings])[:32],
@@ -68,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="emgrid.data.generate", description=__doc__)
     parser.add_argument("--spec", required=True, help="GenerateSpec as JSON")
     parser.add_argument("--model", required=True, type=Path, help="model.json of the generator")
+    parser.add_argument("--adapter", type=Path, help="folder of the generator's adapter")
     parser.add_argument("--prompts", required=True, type=Path, help="the prompts as chat rows")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=64)
@@ -75,7 +82,8 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
     spec = GenerateSpec.model_validate_json(args.spec)
-    identity = model_identity(BaseModel.read(args.model), None)
+    content = file_digest(args.adapter / layout.WEIGHTS) if args.adapter else None
+    identity = model_identity(BaseModel.read(args.model), content)
     planned = plan(spec, read_jsonl(args.prompts), identity)
     take_turn(args.output)
     store = RowStore(args.kept)
@@ -83,7 +91,7 @@ def main() -> None:
     from emgrid.models.engines.draw import DrawTask, EngineSettings, draw_missing
 
     settings = EngineSettings(args.model, args.device, args.batch_size, Engines())
-    (drawn,) = draw_missing([DrawTask(planned, store, spec.sampling)], settings)
+    (drawn,) = draw_missing([DrawTask(planned, store, spec.sampling, args.adapter)], settings)
     fields = ("id", "line", "messages")
     drawn_fields = ("answer", "thinking", "finish_reason")
     write_jsonl(

@@ -4,7 +4,7 @@ A training run is named by its own settings, so that arms which begin alike shar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emgrid.aggregate.dose_points import ArmName
 from emgrid.config.adapters import Adapter
@@ -48,7 +48,9 @@ class ImportedAdapter:
 class TrainingRun:
     """One training stage of an arm, on one base model, with one seed.
 
-    parent: the run, or the adapter of `adapters`, that is trained further.
+    parent: the run, or the adapter of `adapters`, that is trained further. whole: the run that this
+    one is the beginning of; its training saves this one's adapter on its way. under: the run whose
+    adapter is frozen under this one's. choosing: runs whose models choose rows of this one.
     """
 
     name: str
@@ -56,6 +58,27 @@ class TrainingRun:
     seed: int
     mixture: Mixture
     parent: str | None
+    whole: "TrainingRun | None" = None
+    under: "TrainingRun | None" = None
+    choosing: tuple["TrainingRun", ...] = ()
+
+    @property
+    def needs(self) -> tuple["TrainingRun", ...]:
+        """Runs that this one needs, and that are no stages of its arm."""
+        return tuple(run for run in (self.whole, self.under, *self.choosing) if run)
+
+    @property
+    def trained(self) -> "tuple[TrainingRun, ...]":
+        """The trainings that make its adapter, besides the stage before: the whole one in its
+        place if it is the beginning of another, and those of the models that it needs."""
+        needed = tuple(one for run in self.needs for one in run.trained)
+        return needed if self.whole else (*needed, self)
+
+    @property
+    def kl_rows(self) -> str | None:
+        """The rows on which the training keeps the model to the base model."""
+        kl = self.mixture.training.kl
+        return layout.dataset_file(kl.prompts) if kl else None
 
     @property
     def folder(self) -> str:
@@ -179,23 +202,47 @@ def training_runs(
     runs: list[TrainingRun] = []
     first = start.name if start else None
     for written in mixtures:
-        mixture = resolved(written, base)
         parent = runs[-1].name if runs else first
-        used = used_sources(mixture)
-        fields = {"dataset", "framings", "thoughts"}
-        identity = {
-            "base": base,
-            "seed": seed,
-            "parent": parent,
-            "sources": [
-                [source.model_dump(mode="json", include=fields), rows] for source, rows in used
-            ],
-            "training": mixture.training.model_dump(mode="json"),
-        }
-        mix = "+".join(f"{source.dataset.split('.')[0]}_{rows}" for source, rows in used)
-        name = f"{mix}.seed{seed}.{digest(identity)[:10]}"
-        runs.append(TrainingRun(name, base, seed, mixture, parent))
+        runs.append(training_run(base, seed, written, parent))
     return tuple(runs)
+
+
+def training_run(base: str, seed: int, written: Mixture, parent: str | None = None) -> TrainingRun:
+    """A run and those that it needs. parent: what it trains further, by name."""
+    under = training_run(base, seed, written.under) if written.under else None
+    choosing = {
+        source.selection.dataset: training_run(base, seed, source.selection.misaligned)
+        for source in written.sources
+        if source.selection
+    }
+    stages = {dataset: run.name for dataset, run in choosing.items()}
+    mixture = resolved(written, base, seed, parent, stages)
+    used = used_sources(mixture)
+    fields = {"dataset", "framings", "thoughts"}
+    identity = {
+        "base": base,
+        "seed": seed,
+        "parent": parent,
+        "sources": [
+            [source.model_dump(mode="json", include=fields), rows] for source, rows in used
+        ],
+        "training": mixture.training.plain(),
+    } | ({"under": under.name} if under else {})
+    mix = "+".join(f"{source.dataset.split('.')[0]}_{rows}" for source, rows in used)
+    name = f"{mix}.seed{seed}.{digest(identity)[:10]}"
+    whole = mixture.model_copy(update={"until": "1"})
+    run = TrainingRun(
+        name, base, seed, whole, parent, under=under, choosing=tuple(choosing.values())
+    )
+    return stopped(run, mixture.until)
+
+
+def stopped(run: TrainingRun, until: str) -> TrainingRun:
+    """The run that ends after a share of another one's steps."""
+    if until == "1":
+        return run
+    mixture = run.mixture.model_copy(update={"until": until})
+    return replace(run, name=f"{run.name}.until{until}", mixture=mixture, whole=run)
 
 
 def expand(config: Config) -> list[Arm]:

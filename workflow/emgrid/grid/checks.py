@@ -109,7 +109,7 @@ def check_rows(experiment: Experiment, origin: Origin) -> None:
 
     for name, intervention in experiment.config.interventions.items():
         place = f"interventions.{name}"
-        stages = [stage for recipe in intervention.recipes() for stage in recipe.stages]
+        stages = [stage for recipe in intervention.recipes() for stage in recipe.mixtures]
         for source, rows in (used for stage in stages for used in used_sources(stage)):
             if source.generation is not None:
                 for dataset in filter(None, (source.generation.prompts, source.generation.answers)):

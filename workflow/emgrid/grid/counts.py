@@ -31,7 +31,7 @@ def count(
     answers = sum(arm.sampling.answers_per_question * cells for arm in sampled)
     return Counts(
         arms=len(arms),
-        trained=len({stage.name for arm in arms for stage in arm.stages}),
+        trained=len({run.name for arm in arms for stage in arm.stages for run in stage.trained}),
         drawn=count_drawn(grid, arms),
         answers=answers,
         judge_calls=answers * sum(judge.kind != "imported" for judge in grid.config.judges),

@@ -11,17 +11,12 @@ from emgrid.config.catalogue import Catalogue, Experiment
 from emgrid.config.config import Config
 from emgrid.config.datasets import local_file
 from emgrid.config.questions import Question, QuestionText
+from emgrid.config.sections import by_size
 from emgrid.config.triggers import Trigger, Wording
 from emgrid.data.mix import used_sources
-from emgrid.grid.arms import (
-    Arm,
-    ImportedAdapter,
-    TrainingRun,
-    expand,
-    name_of,
-)
+from emgrid.grid.arms import Arm, ImportedAdapter, TrainingRun, expand, name_of
 from emgrid.grid.buckets import Bucket, share_out
-from emgrid.grid.generated import GeneratedAnswers, GeneratedDataset
+from emgrid.grid.generated import GeneratedAnswers, GeneratedDataset, SelectedRows, generated_of
 from emgrid.grid.rounds import RoundState, read_rounds
 from emgrid.models import adapter_files
 from emgrid.models.model_files import Content
@@ -102,8 +97,28 @@ class Grid:
 
     @cached_property
     def stages(self) -> dict[str, TrainingRun]:
-        """Training stages by name; a stage that several arms begin with is there once."""
-        return {stage.name: stage for arm in self.arms for stage in arm.stages}
+        """Training stages by name; a stage that several arms begin with is there once. What a
+        stage needs comes before it."""
+        runs: dict[str, TrainingRun] = {}
+
+        def add(run: TrainingRun) -> None:
+            for other in run.needs:
+                add(other)
+            runs.setdefault(run.name, run)
+
+        for arm in self.arms:
+            for stage in arm.stages:
+                add(stage)
+        return runs
+
+    @cached_property
+    def stops(self) -> dict[str, tuple[str, ...]]:
+        """For each training that arms take adapters from on its way: at which shares of it."""
+        found: dict[str, set[str]] = {}
+        for run in self.stages.values():
+            if run.whole:
+                found.setdefault(run.whole.name, set()).add(run.mixture.until)
+        return {name: by_size(tuple(shares)) for name, shares in found.items()}
 
     @cached_property
     def adapters(self) -> dict[str, ImportedAdapter]:
@@ -119,13 +134,22 @@ class Grid:
     @cached_property
     def generated(self) -> dict[str, GeneratedDataset]:
         """Generated training sets by name."""
-        return {
-            source.dataset: GeneratedDataset(
-                source.dataset.split(".")[0], run.base, source.generation
-            )
+        found = {
+            source.dataset: generated_of(source, run.base, run.parent)
             for run in self.stages.values()
             for source in run.mixture.sources
-            if source.generation
+        }
+        return {name: made for name, made in found.items() if made}
+
+    @cached_property
+    def selected(self) -> dict[str, SelectedRows]:
+        """Sets of rows that are chosen by likelihood, by name."""
+        return {
+            source.dataset: SelectedRows(source.selection, run.base, run.seed, rows, chooser.name)
+            for run in self.stages.values()
+            for source, rows in used_sources(run.mixture)
+            if source.selection
+            for chooser in run.choosing
         }
 
     @cached_property
@@ -175,8 +199,8 @@ class Grid:
         return [self.row_file(name) for name in dict.fromkeys(used)]
 
     def row_file(self, name: str) -> str:
-        generated = self.generated.get(name)
-        return generated.file if generated else layout.dataset_file(name)
+        made = self.generated.get(name) or self.selected.get(name)
+        return made.file if made else layout.dataset_file(name)
 
     def own_file(self, name: str) -> Path | None:
         """The local file of a data set, None if it is fetched."""

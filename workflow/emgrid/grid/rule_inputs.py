@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emgrid.config.config import Config
-from emgrid.grid.arms import Arm
+from emgrid.grid.arms import Arm, TrainingRun
 from emgrid.grid.buckets import Bucket
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs import judge
@@ -64,6 +64,40 @@ class Inputs:
     def model_of_adapter(self, wildcards: Wildcards) -> str:
         """The base model that an adapter was trained on."""
         return layout.model_record(self.grid.adapters[wildcards.adapter].entry.base)
+
+    def needed_records(self, wildcards: Wildcards) -> list[str]:
+        """The records of the other adapters that a stage needs, and the other rows."""
+        run = self.grid.stages[wildcards.stage]
+        others = [other for other in (run.whole, run.under) if other]
+        return [other.adapter_record for other in others] + ([run.kl_rows] if run.kl_rows else [])
+
+    def needed_options(self, wildcards: Wildcards) -> str:
+        """Where a stage's training finds what else it needs."""
+        run = self.grid.stages[wildcards.stage]
+        options = {
+            "whole": run.whole.folder if run.whole else None,
+            "under": run.under.adapter_folder if run.under else None,
+            "kl-rows": run.kl_rows,
+        }
+        return " ".join(option(name, path) for name, path in options.items())
+
+    def adapter_of_generator(self, wildcards: Wildcards) -> str | None:
+        """The adapter of the model that answers the prompts of a training set."""
+        stage = self.grid.drawn[wildcards.drawn].stage
+        return self.grid.stages[stage].adapter_folder if stage else None
+
+    def record_of_generator(self, wildcards: Wildcards) -> str | list[str]:
+        """The record of that adapter."""
+        stage = self.grid.drawn[wildcards.drawn].stage
+        return self.grid.stages[stage].adapter_record if stage else []
+
+    def chooser(self, wildcards: Wildcards) -> TrainingRun:
+        """The training whose model finds chosen rows unlikely."""
+        return self.grid.stages[self.grid.selected[wildcards.selected].stage]
+
+    def candidates_of_selection(self, wildcards: Wildcards) -> str:
+        """The rows that are chosen from."""
+        return self.grid.row_file(self.grid.selected[wildcards.selected].selection.dataset)
 
     def model_of_generator(self, wildcards: Wildcards) -> str:
         """The base model that answers the prompts of a training set."""

@@ -59,6 +59,9 @@ def stage_titles(grid: Grid) -> Titles:
     titles = {}
     for name, (first, *others) in arms_by_stage.items():
         titles[name] = f"{first} (also: {shortened(others)})" if others else first
+    for run in grid.stages.values():
+        for other in run.needs:
+            titles.setdefault(other.name, f"what {titles.get(run.name, run.name)} needs")
     return Titles(titles)
 
 

@@ -87,6 +87,8 @@ class Estimates:
         """Tokens that a stage computes over all epochs; exact once it was trained, else
         estimated."""
         training = stage.mixture.training
+        if stage.whole:
+            return Estimate(0, "part of another training")
         record_file = self.root / stage.folder / layout.PROVENANCE
         if record_file.is_file():
             record = read_json(record_file)
@@ -102,7 +104,8 @@ class Estimates:
         return Estimate(ceil(total * training.epochs), source)
 
     def trained_tokens(self) -> Estimate:
-        estimates = [self.stage_tokens(stage) for stage in self.grid.stages.values()]
+        trained = [stage for stage in self.grid.stages.values() if not stage.whole]
+        estimates = [self.stage_tokens(stage) for stage in trained]
         if not estimates:
             return Estimate(0, "nothing is trained")
         tokens = sum(estimate.value or 0 for estimate in estimates)

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from emgrid.data.mix import used_sources
 from emgrid.grid.grid import Grid
-from emgrid.grid.specs.data import dataset_spec, generate_spec, mix_spec, qualify_spec
+from emgrid.grid.specs.data import (
+    dataset_spec,
+    generate_spec,
+    mix_spec,
+    qualify_spec,
+    select_spec,
+)
 from emgrid.grid.specs.train import train_spec
 from emgrid.judge.judge import identity
 from emgrid.judge.judgement_store import folder_name
@@ -95,6 +101,9 @@ def rows_of(grid: Grid, stage: str) -> str:
             drawn = grid.generated[source.dataset].drawn
             specs += [generate_spec(grid, answers.name) for answers in drawn]
             specs.append(qualify_spec(grid, source.dataset))
+        elif source.dataset in grid.selected:
+            specs.append(select_spec(grid, source.dataset))
+            specs.append(dataset_spec(grid, grid.selected[source.dataset].selection.dataset))
         else:
             specs.append(dataset_spec(grid, source.dataset))
     return "\n".join(specs)
@@ -114,7 +123,8 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
     drawn = {f"rows/{Path(file).parent.parent}/{Path(file).name}" for file in files}
     generated = {file.replace(".jsonl", ".record.json") for file in files}
     asked = {folder for grid in grids for folder in search_rows.folders(grid)}
-    needed = asked | stages | arms | files | models | drawn | generated
+    selected = {layout.stored_selection(name) for grid in grids for name in grid.selected}
+    needed = asked | stages | arms | files | models | drawn | generated | selected
     patterns = {
         layout.stage_folder("*"): "stage of no arm",
         layout.arm_folder("*", "*", "*", "*"): "arm of no config",
@@ -128,6 +138,8 @@ def folders(grids: Sequence[Grid], root: Path) -> Iterator[Unneeded]:
         "generated/*.json*": "training rows of no config",
         layout.generated_answers("*"): "training rows of no config",
         layout.stored_generated("*"): "answers of no training",
+        layout.selected_rows("*"): "training rows of no config",
+        layout.stored_selection("*"): "scores of no training",
         layout.job_record("*", "*"): "record of no job",
         layout.allocation("*"): "questions of no job",
         layout.candidates("*"): "search of no config",

@@ -29,7 +29,7 @@ from emgrid.models.base_model import BaseModel, model_identity
 from emgrid.models.import_adapter import AdapterSpec
 from emgrid.models.prepare import ModelSpec
 from emgrid.runtime import layout
-from emgrid.runtime.files import read_json
+from emgrid.runtime.files import file_digest, read_json
 from emgrid.runtime.row_store import read_store
 from emgrid.sample import answers, likelihood, served
 from emgrid.sample.answers import (
@@ -150,14 +150,26 @@ class Inventory:
             rows = self.root / stage.folder / layout.TRAINING_ROWS
             parent = self.grid.parent(stage)
             parent_adapter = self.adapter(parent) if parent else None
+            kl_rows = [self.root / stage.kl_rows] if stage.kl_rows else []
+            under = [self.adapter(stage.under)] if stage.under else []
             is_unknown = (
-                stage.name in self.remixed or not rows.is_file() or (parent and not parent_adapter)
+                stage.name in self.remixed
+                or not all(path.is_file() for path in [rows, *kl_rows])
+                or (parent and not parent_adapter)
+                or None in under
             )
             if base is None or is_unknown:
                 self.names[stage.name] = None
             else:
                 spec = TrainSpec.model_validate_json(train_spec(self.grid, stage.name))
-                self.names[stage.name] = training_identity(spec, base, rows, parent_adapter)
+                self.names[stage.name] = training_identity(
+                    spec,
+                    base,
+                    rows,
+                    parent_adapter,
+                    *filter(None, under),
+                    *map(file_digest, kl_rows),
+                )
         return self.names[stage.name]
 
     def model_id(self, arm: Arm) -> str | None:

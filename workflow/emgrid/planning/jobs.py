@@ -26,6 +26,10 @@ def used_datasets(grid: Grid) -> set[str]:
         for source in run.mixture.sources
         if grid.row_file(source.dataset) in grid.row_files(run.name)
     }
+    chosen = used & set(grid.selected)
+    used = used - chosen | {grid.selected[name].selection.dataset for name in chosen}
+    trainings = [run.mixture.training for run in grid.stages.values()]
+    used |= {training.kl.prompts for training in trainings if training.kl}
     for search in searches(grid).values():
         used |= set(data_names(search))
     for name in used & set(grid.generated):
@@ -69,6 +73,7 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
         "import_answers": [layout.job_record("import", arm.writer) for arm in grid.imported],
         "generate": [job.file for job in drawn.values()],
         "qualify": [grid.generated[name].file for name in sorted(generated)],
+        "select": [chosen.file for chosen in grid.selected.values()],
         "mix": [f"{folder}/{layout.TRAINING_ROWS}" for folder in stages],
         "preflight": [f"{folder}/{layout.CHECK_RECORD}" for folder in stages],
         "train": [f"{folder}/{layout.ADAPTER_RECORD}" for folder in stages],

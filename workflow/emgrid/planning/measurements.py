@@ -181,6 +181,8 @@ def measures_of(root: Path, parameters: Parameters) -> Iterator[Measurement]:
     device = "cpu"
     for path in sorted(root.glob(TRAININGS)):
         record = read_json(path)
+        if record["spec"].get("until", "1") != "1":  # measured as part of the whole training
+            continue
         device = record["device"].split(" ")[0]
         work = record["tokens"] * record["epochs"]
         base = parameters.get(record["spec"]["base"])

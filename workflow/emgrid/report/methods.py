@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from emgrid.config.sections import BaseDivergence
 from emgrid.report import format
 from emgrid.report.format import counted, listed
 from emgrid.report.results import Results
@@ -89,8 +90,18 @@ def training(results: Results, spec: ReportSpec) -> str:
         f"{settings.weight_decay:g}, {counted(settings.epochs, 'epoch')}, batches of "
         f"{settings.batch_size}, at most {settings.max_length:,} tokens per row. Loss on the "
         f"assistant's tokens alone{' of the final turn' if settings.turns == 'final' else ''}; no "
-        f"system prompt unless the row has one. {seeds(spec)} {shares(results)}"
+        f"system prompt unless the row has one.{divergence(settings.kl)} {seeds(spec)} "
+        f"{shares(results)}"
     ).strip()
+
+
+def divergence(kl: BaseDivergence | None) -> str:
+    if kl is None:
+        return ""
+    return (
+        f" The loss has {kl.weight:g} times the divergence from the base model, computed on "
+        f"{kl.batch_size} rows of {kl.prompts} a step."
+    )
 
 
 def targets(modules: tuple[str, ...] | str) -> str:

@@ -13,6 +13,7 @@ TRAINING_ROWS = "train.jsonl"
 MIX_RECORD = "mix.json"
 CHECK_RECORD = "preflight.json"
 LOSS = "loss.csv"
+STOPS = "stops"  # adapters that were saved on the way, by the share of the steps
 PROVENANCE = "provenance.json"  # also in each folder of answers
 
 # Parts of the folder of an arm.
@@ -114,6 +115,16 @@ def generated_rows(name: str) -> str:
 def generated_record(name: str) -> str:
     """How many generated answers qualified, and why the others did not."""
     return f"generated/{name}.record.json"
+
+
+def selected_rows(name: str) -> str:
+    """Rows of a data set that a model has chosen by their likelihood."""
+    return f"selected/{name}.jsonl"
+
+
+def stored_selection(name: str) -> str:
+    """Every likelihood that was ever computed to choose rows."""
+    return f"rows/selected/{name}.jsonl"
 
 
 def stage_folder(name: str) -> str:

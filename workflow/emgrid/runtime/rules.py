@@ -25,6 +25,7 @@ RULES = {
     "dataset": Rule("dataset", "data.convert"),
     "generate": Rule("generate", "data.generate", gpu=True, batch="generate"),
     "qualify": Rule("qualify", "data.qualify", batch="judge"),
+    "select": Rule("likelihood", "data.select", gpu=True, batch="likelihood"),
     "mix": Rule("mix", "data.mix"),
     "preflight": Rule("preflight", "data.preflight"),
     "preflight_table": Rule("preflight", "data.preflight_table"),

@@ -7,6 +7,7 @@ were edited and then restored.
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from emgrid.runtime import layout
@@ -17,21 +18,29 @@ CONFIG = f"{layout.ADAPTER}/{layout.ADAPTER_CONFIG}"
 FILES = (layout.LOSS, layout.PROVENANCE, CONFIG, WEIGHTS)
 
 
-def restore(stored: Path, stage: Path) -> bool:
-    """Link the stored files of an equal training into a stage. Returns whether there are any."""
-    if not stored.is_dir():
+def files_of(stops: Iterable[str]) -> list[str]:
+    """A training's files, with those of the adapters that it saved on its way.
+    stops: the shares of its steps after which it did."""
+    folders = ["", *(f"{layout.STOPS}/{share}/" for share in stops)]
+    return [f"{inner}{name}" for inner in folders for name in FILES]
+
+
+def restore(stored: Path, stage: Path, stops: Iterable[str] = ()) -> bool:
+    """Link the stored files of an equal training into a stage. Returns whether all are there."""
+    names = files_of(stops)
+    if not all((stored / name).is_file() for name in names):
         return False
-    for name in FILES:
+    for name in names:
         link(stored / name, stage / name)
     write_hash(stage)
     return True
 
 
-def store(stored: Path, stage: Path) -> None:
+def store(stored: Path, stage: Path, stops: Iterable[str] = ()) -> None:
     """Store a stage's files. The folder appears in one step."""
     draft = stored.with_name(f".{stored.name}.{os.getpid()}.partial")
     shutil.rmtree(draft, ignore_errors=True)
-    for name in FILES:
+    for name in files_of(stops):
         link(stage / name, draft / name)
     shutil.rmtree(stored, ignore_errors=True)
     draft.rename(stored)

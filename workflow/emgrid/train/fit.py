@@ -2,7 +2,7 @@
 
 import gc
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,8 +21,11 @@ from emgrid.runtime.seeding import derive_seed
 from emgrid.runtime.timing import computing
 from emgrid.train.adapter import with_adapter
 from emgrid.train.checkpoints import Checkpoints, seconds_before, step_of
+from emgrid.train.divergence import with_divergence
+from emgrid.train.frozen import lay_under
 from emgrid.train.packing import Steps, keeps_boundaries
 from emgrid.train.step_plan import PACKED, plan_steps
+from emgrid.train.stops import SaveStops, usable_checkpoint
 from emgrid.train.targets import coverage, coverage_line
 from emgrid.train.trainer import SaveByTime, StepBar, StepTrainer
 
@@ -33,7 +36,9 @@ UNBOUNDED = 2**31  # tokens of a pack if attention computes each row separately
 
 @dataclass(frozen=True)
 class Job:
-    """A training. parent: the previous stage's adapter. minutes: between checkpoints."""
+    """A training. parent: the previous stage's adapter. minutes: between checkpoints. stops: steps
+    after which the adapter is saved, too. kl_rows: rows on which it is kept to the base model.
+    under: an adapter that lies frozen under the trained one."""
 
     rows: list[TokenizedRow]
     base: BaseModel
@@ -43,6 +48,9 @@ class Job:
     device: str
     checkpoints: Checkpoints
     minutes: float
+    stops: tuple[int, ...] = ()
+    kl_rows: Sequence[TokenizedRow] = ()
+    under: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ def in_memory(
 
 def fit(job: Job, plan: MemoryPlan) -> Fitted:
     """Train, starting from the last checkpoint if there is one."""
-    checkpoint = job.checkpoints.last()
+    checkpoint = usable_checkpoint(job.checkpoints, job.stops)
     before = seconds_before(checkpoint)
     config = trainer_config(job, plan)
     if job.training.batch_size % config.world_size:
@@ -117,6 +125,7 @@ def fit(job: Job, plan: MemoryPlan) -> Fitted:
     attention = pick_attention(job.base, job.training.precision, job.device)
     quantised = job.training.method == "qlora"
     model = job.base.load(job.training.precision, job.device, attention, quantised)
+    frozen = lay_under(model, job.under) if job.under else None
     tokens = pack_tokens(job, attention) if plan.packed and keeps_boundaries(model) else None
     if plan.packed and tokens is None:
         print("this model mixes packed rows, so each row is computed alone", flush=True)
@@ -132,8 +141,9 @@ def fit(job: Job, plan: MemoryPlan) -> Fitted:
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=job.base.tokenizer(),
-        callbacks=[SaveByTime(60 * job.minutes)],
-        steps=dataset,
+        callbacks=[SaveStops(job.checkpoints, job.stops), SaveByTime(60 * job.minutes)],
+        steps=with_divergence(dataset, job.training.kl, job.kl_rows, job.seed),
+        kl_weight=job.training.kl.weight if job.training.kl else 0.0,
         checkpoints=job.checkpoints,
         before=before,
         fused=job.device == "cuda" and importlib.util.find_spec("triton") is not None,
@@ -147,6 +157,8 @@ def fit(job: Job, plan: MemoryPlan) -> Fitted:
     set_seed(derive_seed("dropout", job.seed, config.process_index) % 2**32)
     with computing():
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if frozen:
+        frozen.check()
     return Fitted(
         trainer.model,
         losses_of(trainer, len(steps) // job.training.epochs),

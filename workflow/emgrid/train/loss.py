@@ -16,9 +16,15 @@ def trained_token_loss(model: Any, inputs: dict[str, Any], count: int, fused: bo
     """
     if fused:
         return -model(**inputs, use_cache=False, fused_lm_head=True).log_probs.sum() / count
-    labels = inputs["labels"][0, 1:]
-    positions = (labels != IGNORED).nonzero()[:, 0]
+    positions, targets = trained_positions(inputs)
     model_inputs = {name: value for name, value in inputs.items() if name != "labels"}
     logits = model(**model_inputs, logits_to_keep=positions, use_cache=False).logits[0]
-    total = torch.nn.functional.cross_entropy(logits.float(), labels[positions], reduction="sum")
+    total = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     return total / count
+
+
+def trained_positions(inputs: dict[str, Any]) -> tuple[Any, Any]:
+    """The positions of a pack that predict its trained tokens, and these; of shape (n_trained,)."""
+    labels = inputs["labels"][0, 1:]
+    positions = (labels != IGNORED).nonzero()[:, 0]
+    return positions, labels[positions]

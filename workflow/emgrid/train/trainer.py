@@ -12,17 +12,29 @@ from trl import SFTTrainer
 
 from emgrid.runtime.progress_bar import bar
 from emgrid.train.checkpoints import Checkpoints
+from emgrid.train.divergence import StepsWithDivergence, base_divergence
 from emgrid.train.loss import trained_token_loss
 from emgrid.train.packing import Steps
+
+KEPT = "kept_to_base"  # marks a pack on which the model is kept to the base model
 
 
 class StepTrainer(SFTTrainer):  # type: ignore[misc]
     """An SFTTrainer whose steps are planned in advance and computed pack by pack."""
 
     def __init__(
-        self, *, steps: Steps, checkpoints: Checkpoints, before: float, fused: bool, **options: Any
+        self,
+        *,
+        steps: Steps | StepsWithDivergence,
+        checkpoints: Checkpoints,
+        before: float,
+        fused: bool,
+        kl_weight: float,
+        **options: Any,
     ) -> None:
+        """kl_weight: factor of the divergence from the base model, 0 if there is none."""
         self.steps = steps
+        self.kl_weight = kl_weight
         self.checkpoints = checkpoints
         self.started = time.monotonic() - before
         self.fused = fused
@@ -42,6 +54,9 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         *early, last = inputs["packs"]
         loss = torch.zeros((), device=self.args.device)
         with self.accelerator.no_sync(model):
+            for pack in inputs.get("kl_packs", ()):
+                kept = pack | {KEPT: True}
+                loss += super().training_step(model, kept, inputs["kl_count"])
             for pack in early:
                 loss += super().training_step(model, pack, inputs["count"])
         return loss + super().training_step(model, last, inputs["count"])
@@ -54,7 +69,12 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: Any = None,
     ) -> Any:
         """The loss alone: trl's also computes entropy and accuracy, nearly half a step's time."""
-        loss = trained_token_loss(model, inputs, num_items_in_batch, self.fused)
+        if inputs.pop(KEPT, False):
+            adapted = self.accelerator.unwrap_model(model)
+            divergence = base_divergence(model, adapted, inputs, num_items_in_batch)
+            loss = self.kl_weight * divergence
+        else:
+            loss = trained_token_loss(model, inputs, num_items_in_batch, self.fused)
         # The count covers all processes, but their gradients are averaged.
         loss = loss * self.accelerator.num_processes
         return (loss, None) if return_outputs else loss

@@ -57,7 +57,7 @@ def train_once(base: BaseModel, training: Training, device: str, folder: Path) -
     from emgrid.train.checkpoints import Checkpoints
     from emgrid.train.fit import MEMORY_PLANS, Job, fit, in_memory
 
-    one_step = {"epochs": 1, "batch_size": 2, "warmup_steps": 0}
+    one_step = {"epochs": 1, "batch_size": 2, "warmup_steps": 0, "kl": None}
     row = canary.tokens(base.chat())
     job = Job(
         rows=[row, row],

@@ -68,7 +68,7 @@ class Intervention(Shared):
         return tuple(step.kind for step in self.steps)
 
     def sources(self) -> list[Source]:
-        stages = [stage for recipe in self.recipes() for stage in recipe.stages]
+        stages = [stage for recipe in self.recipes() for stage in recipe.mixtures]
         return [source for stage in stages for source in stage.sources]
 
     def recipes(self) -> tuple[Recipe, ...]:

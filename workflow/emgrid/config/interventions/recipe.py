@@ -4,11 +4,11 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from emgrid.config.base import Strict
 from emgrid.config.generation import Generation
-from emgrid.config.sections import Data, Ratio, Sampling, Training
+from emgrid.config.sections import Data, Precision, Ratio, Sampling, Training
 from emgrid.config.triggers import Wording
 
 Role = Literal["misaligned", "benign"]
@@ -23,6 +23,22 @@ class Framing(Strict):
 
     share: Ratio = "1"
     """Share of the source's rows that get a wording, from 0 to 1."""
+
+
+class Selection(Strict):
+    """How the rows of a source are chosen by their likelihood."""
+
+    dataset: str
+    """Name of the data set that they are chosen from."""
+
+    candidates: PositiveInt | None
+    """Number of its rows that are scored. None scores all."""
+
+    precision: Precision
+    """Floating-point type of the weights during scoring."""
+
+    misaligned: "Mixture"
+    """What the model is trained on that is to find the rows unlikely."""
 
 
 class Source(Strict):
@@ -46,6 +62,9 @@ class Source(Strict):
     generation: Generation | None = None
     """How the rows are drawn from a model. None if they are read from `dataset`."""
 
+    selection: Selection | None = None
+    """How the rows are chosen by their likelihood. None if they are drawn at random."""
+
 
 class Mixture(Strict):
     """The rows that one training stage mixes, and its hyperparameters."""
@@ -53,6 +72,17 @@ class Mixture(Strict):
     sources: tuple[Source, ...]
     rows: int
     training: Training
+    until: Ratio = "1"
+    """Share of the optimizer steps after which the adapter is taken."""
+
+    under: "Mixture | None" = None
+    """What a frozen adapter is trained on, whose effect is added during the training."""
+
+    @property
+    def needed(self) -> "tuple[Mixture, ...]":
+        """What other trainings it needs mix: a frozen adapter's, those of models that choose."""
+        chosen = [one.selection.misaligned for one in self.sources if one.selection]
+        return (*([self.under] if self.under else []), *chosen)
 
 
 class Recipe(Strict):
@@ -69,6 +99,11 @@ class Recipe(Strict):
     adapter: tuple[str, Ratio] | None = None
     """The adapter that the first stage trains further, by intervention and ratio of its entry in
     `adapters`. None if training begins from the base model."""
+
+    @property
+    def mixtures(self) -> tuple[Mixture, ...]:
+        """The stages, and what the trainings that they need mix."""
+        return tuple(mix for stage in self.stages for mix in (*stage.needed, stage))
 
     def with_sources(self, change: Callable[[Source], Source], scope: Scope) -> "Recipe":
         """The recipe with every source in scope changed; ValueError if there is none."""

@@ -8,6 +8,7 @@ from emgrid.data.fetch import FetchSpec
 from emgrid.data.mix import MixSpec, used_sources
 from emgrid.data.preflight import PreflightSpec
 from emgrid.data.qualify import QualifySpec
+from emgrid.data.select import SelectSpec
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import DESCRIPTIONS, of_known_kinds, spec_json
 from emgrid.judge import windows
@@ -70,14 +71,37 @@ def qualify_spec(grid: Grid, name: str) -> str:
     return spec_json(spec)
 
 
+def select_spec(grid: Grid, name: str) -> str:
+    """What chosen rows depend on, besides the models' files."""
+    chosen = grid.selected[name]
+    training = chosen.selection.misaligned.training
+    return spec_json(
+        SelectSpec(
+            dataset=chosen.selection.dataset,
+            rows=chosen.rows,
+            candidates=chosen.selection.candidates,
+            seed=chosen.seed,
+            precision=chosen.selection.precision,
+            max_length=training.max_length,
+            turns=training.turns,
+        )
+    )
+
+
+def file_name(grid: Grid, dataset: str) -> str:
+    """The name of a data set's file in messages."""
+    if dataset in grid.generated:
+        return grid.generated[dataset].file
+    if dataset in grid.selected:
+        dataset = grid.selected[dataset].selection.dataset
+    return grid.catalogue.datasets[dataset].name
+
+
 def mix_spec(grid: Grid, name: str) -> str:
     """What the training rows of a stage are mixed of."""
     run = grid.stages[name]
     files = {
-        source.dataset: grid.generated[source.dataset].file
-        if source.dataset in grid.generated
-        else grid.catalogue.datasets[source.dataset].name
-        for source, _ in used_sources(run.mixture)
+        source.dataset: file_name(grid, source.dataset) for source, _ in used_sources(run.mixture)
     }
     return spec_json(MixSpec(stage=run.mixture, seed=run.seed, files=files), sparse=["stage"])
 

@@ -64,7 +64,12 @@ def adapters_spec(grid: Grid) -> str:
 def adapters(grid: Grid) -> AdaptersSpec:
     """The grid's trained arms, with all that a reader of their adapters must know."""
     arms = [arm for arm in grid.arms if arm.stages and arm.settings is not None]
-    used = {source.dataset for arm in arms for run in arm.stages for source in run.mixture.sources}
+    used = {
+        source.selection.dataset if source.selection else source.dataset
+        for arm in arms
+        for run in arm.stages
+        for source in run.mixture.sources
+    }
     return AdaptersSpec(
         name=grid.config.name,
         hub=grid.config.export.hub,

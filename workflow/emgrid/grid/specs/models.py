@@ -79,7 +79,8 @@ def wordings(source: Source, trained: bool, base: str, grid: Grid) -> list[Wordi
     found = []
     if source.generation is not None:
         generated = GeneratedDataset(source.dataset.split(".")[0], base, source.generation)
-        if trained or base in [drawn.generator for drawn in generated.drawn[1:]]:
+        asked = trained or base in [drawn.generator for drawn in generated.drawn[1:]]
+        if asked and source.generation.system:
             found.append(Wording(system=source.generation.system))
     if trained:
         found += [wording for framing in source.framings for wording in framing.pool]

@@ -130,7 +130,9 @@ def models(grid: Grid) -> tuple[Origin, ...]:
 def datasets(grid: Grid) -> tuple[Origin, ...]:
     """The data sets whose rows are trained on."""
     used = {
-        source.dataset for run in grid.stages.values() for source, _ in used_sources(run.mixture)
+        source.selection.dataset if source.selection else source.dataset
+        for run in grid.stages.values()
+        for source, _ in used_sources(run.mixture)
     }
     known = grid.catalogue.datasets
     return tuple(

@@ -1,5 +1,7 @@
 """What trainings depend on, and how a base model is tried before it is trained."""
 
+from typing import Any
+
 from emgrid.grid.grid import Grid
 from emgrid.grid.specs.spec_json import spec_json
 from emgrid.runtime.files import canonical
@@ -10,9 +12,13 @@ from emgrid.train.trial_spec import Sampler, Use
 def train_spec(grid: Grid, name: str) -> str:
     """What a stage's adapter depends on, besides its rows, base model and the adapter before it."""
     run = grid.stages[name]
-    revision = grid.config.revision.of("train")
+    further: dict[str, Any] = grid.config.revision.of("train")
+    if run.whole:
+        further["until"] = run.mixture.until
+    if stops := grid.stops.get(name):
+        further["stops"] = stops
     return spec_json(
-        TrainSpec(base=run.base, seed=run.seed, training=run.mixture.training, **revision)
+        TrainSpec(base=run.base, seed=run.seed, training=run.mixture.training, **further)
     )
 
 
