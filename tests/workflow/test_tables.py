@@ -60,8 +60,9 @@ def test_every_column_of_every_table_is_documented_and_no_other(finished: GridRu
         )
         described = documented(path.name) - set(QUESTION_OF_ARM)
         assert columns <= described, path.name
-        # A table without a reason, or without labels to correct by, lacks their columns.
-        named = {"n_<reason>", "<judge>_spread"}
+        # A table without a reason, without labels to correct by, or without turns before its
+        # questions lacks their columns.
+        named = {"n_<reason>", "<judge>_spread", "turns", "prefill"}
         assert described - columns <= CORRECTED | BY_LABELS | named, path.name
 
 
