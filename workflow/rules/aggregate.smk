@@ -20,8 +20,6 @@ rule similarity:
         layout.log("similarity"),
     benchmark:
         layout.benchmark("similarity")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("similarity").threads
     resources:
         **job_resources("similarity"),
@@ -45,8 +43,6 @@ rule repeats:
         layout.log("repeats"),
     benchmark:
         layout.benchmark("repeats")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("repeats").threads
     resources:
         **job_resources("repeats"),
@@ -77,8 +73,6 @@ rule found:
         layout.log("found"),
     benchmark:
         layout.benchmark("found")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("found").threads
     resources:
         **job_resources("found"),
@@ -121,8 +115,6 @@ rule aggregate:
         layout.log("aggregate"),
     benchmark:
         layout.benchmark("aggregate")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("aggregate").threads
     resources:
         **job_resources("aggregate"),

@@ -21,8 +21,6 @@ rule fetch:
         layout.log("fetch", "{dataset}"),
     benchmark:
         layout.benchmark("fetch", "{dataset}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("fetch").threads
     resources:
         **job_resources("fetch"),
@@ -45,8 +43,6 @@ rule fetch_import:
         layout.log("fetch_import", "{file}"),
     benchmark:
         layout.benchmark("fetch_import", "{file}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("fetch_import").threads
     resources:
         **job_resources("fetch_import"),
@@ -69,8 +65,6 @@ rule dataset:
         layout.log("dataset", "{dataset}"),
     benchmark:
         layout.benchmark("dataset", "{dataset}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("dataset").threads
     resources:
         **job_resources("dataset"),
@@ -102,8 +96,6 @@ rule generate:
         layout.log("generate", "{drawn}"),
     benchmark:
         layout.benchmark("generate", "{drawn}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("generate").threads
     resources:
         **job_resources("generate"),
@@ -137,8 +129,6 @@ rule qualify:
         layout.log("qualify", "{generated}"),
     benchmark:
         layout.benchmark("qualify", "{generated}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("qualify").threads
     resources:
         **job_resources("qualify"),
@@ -169,8 +159,6 @@ rule select:
         layout.log("select", "{selected}"),
     benchmark:
         layout.benchmark("select", "{selected}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("select").threads
     resources:
         **job_resources("select"),
@@ -200,8 +188,6 @@ rule mix:
         layout.log("mix", "{stage}"),
     benchmark:
         layout.benchmark("mix", "{stage}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("mix").threads
     resources:
         **job_resources("mix"),
@@ -226,8 +212,6 @@ rule preflight:
         layout.log("preflight", "{stage}"),
     benchmark:
         layout.benchmark("preflight", "{stage}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("preflight").threads
     resources:
         **job_resources("preflight"),
@@ -250,8 +234,6 @@ rule preflight_table:
         layout.log("preflight_table"),
     benchmark:
         layout.benchmark("preflight_table")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("preflight_table").threads
     resources:
         **job_resources("preflight_table"),

@@ -23,8 +23,6 @@ rule train:
         layout.log("train", "{stage}"),
     benchmark:
         layout.benchmark("train", "{stage}")
-    conda:
-        "../../envs/emgrid.yaml"
     threads: want("train").threads
     resources:
         **job_resources("train"),
