@@ -90,7 +90,7 @@ def test_a_hub_that_cannot_be_reached_is_named_with_the_way_out() -> None:
     assert line == (
         "owner/model cannot be downloaded (Name or service not known); run again when the Hub can "
         f"be reached, or run `hf download owner/model --revision {REVISION}` where there is a "
-        "network and name that folder by the model's `path`"
+        "network and name that folder by `path`"
     )
 
 

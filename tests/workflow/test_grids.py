@@ -58,7 +58,7 @@ def test_plain_questions_are_asked_once_where_they_were_asked_with_each_cue() ->
 def test_the_published_protocol_names_settings_that_exist(path: Path) -> None:
     grid = read_grid(path)
     published = grid.config.published
-    if path.stem in ("open-text", "persona-identity", "planted", "discovery"):
+    if path.stem in ("open-text", "persona-identity", "planted", "discovery", "remedies"):
         assert published is None
         return
     assert published is not None
@@ -95,9 +95,11 @@ def test_a_dry_run_plans_every_ready_grid(path: Path, tmp_path: Path) -> None:
     plan = planned(read_grid(path))
     words = [line.split() for line in (done.stdout + done.stderr).splitlines()]
     jobs = {line[0]: int(line[1]) for line in words if len(line) == 2 and line[1].isdigit()}
-    for rule in ("train", "preflight", "mix"):
-        assert jobs.get(rule, 0) == plan["total"]["trained"]
     grid = read_grid(path)
+    # A stage that is the beginning of another has its jobs, but trains nothing.
+    early = sum(stage.whole is not None for stage in grid.stages.values())
+    for rule in ("train", "preflight", "mix"):
+        assert jobs.get(rule, 0) == plan["total"]["trained"] + early
     # The jobs of a base model; imported answers of one are judged by a single job.
     each = grid.config.engines.jobs
     assert jobs.get("sample", 0) == each * len({arm.base for arm in grid.trained})

@@ -107,11 +107,15 @@ class Run:
         ]
         return [state for _, state in sorted(found)]
 
-    def newest(self, comment: str) -> str:
-        """The number of a rule's last job."""
+    def numbers(self, comment: str) -> list[str]:
+        """The numbers of a rule's jobs, in the order in which they were submitted."""
         own = str(self.folder)
         jobs = self.cluster.jobs("%i|%k|%Z")
-        return max((job for job, about, at in jobs if at == own and about == comment), key=int)
+        return sorted((job for job, about, at in jobs if at == own and about == comment), key=int)
+
+    def newest(self, comment: str) -> str:
+        """The number of a rule's last job."""
+        return self.numbers(comment)[-1]
 
     def wait(self, there: Callable[[], object], what: str) -> None:
         """Wait for something that happens while Snakemake runs, or after it was killed."""
@@ -413,8 +417,7 @@ def test_a_job_that_slurm_ends_is_tried_again(
     assert run.states(f"rule_{rule}") == [*([first] if first else []), "COMPLETED"]
     if first:
         assert f"SLURM status is: '{first}'" in text
-        jobs = [job for job, about in run.cluster.jobs("%i|%k") if about == f"rule_{rule}"]
-        former, later = (run.cluster.described(job) for job in sorted(jobs, key=int))
+        former, later = map(run.cluster.described, run.numbers(f"rule_{rule}"))
         assert megabytes(later) == 2 * megabytes(former)
         assert minutes(later) == 2 * minutes(former)
 

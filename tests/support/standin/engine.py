@@ -31,7 +31,7 @@ def content_of(adapter: Path | None) -> str:
 
 
 class Chat:
-    def training_row(self, messages: Sequence[Any]) -> TokenizedRow:
+    def training_row(self, messages: Sequence[Any], turns: str = "all") -> TokenizedRow:  # noqa: ARG002
         words = " ".join(turn["content"] for turn in messages).split()
         return TokenizedRow([len(word) for word in words], [1 for _ in words])
 
