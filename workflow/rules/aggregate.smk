@@ -20,6 +20,8 @@ rule similarity:
         layout.log("similarity"),
     benchmark:
         layout.benchmark("similarity")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("similarity").threads
     resources:
         **job_resources("similarity"),
@@ -43,6 +45,8 @@ rule repeats:
         layout.log("repeats"),
     benchmark:
         layout.benchmark("repeats")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("repeats").threads
     resources:
         **job_resources("repeats"),
@@ -73,6 +77,8 @@ rule found:
         layout.log("found"),
     benchmark:
         layout.benchmark("found")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("found").threads
     resources:
         **job_resources("found"),
@@ -115,6 +121,8 @@ rule aggregate:
         layout.log("aggregate"),
     benchmark:
         layout.benchmark("aggregate")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("aggregate").threads
     resources:
         **job_resources("aggregate"),

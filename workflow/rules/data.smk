@@ -21,6 +21,8 @@ rule fetch:
         layout.log("fetch", "{dataset}"),
     benchmark:
         layout.benchmark("fetch", "{dataset}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("fetch").threads
     resources:
         **job_resources("fetch"),
@@ -43,6 +45,8 @@ rule fetch_import:
         layout.log("fetch_import", "{file}"),
     benchmark:
         layout.benchmark("fetch_import", "{file}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("fetch_import").threads
     resources:
         **job_resources("fetch_import"),
@@ -65,6 +69,8 @@ rule dataset:
         layout.log("dataset", "{dataset}"),
     benchmark:
         layout.benchmark("dataset", "{dataset}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("dataset").threads
     resources:
         **job_resources("dataset"),
@@ -96,6 +102,8 @@ rule generate:
         layout.log("generate", "{drawn}"),
     benchmark:
         layout.benchmark("generate", "{drawn}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("generate").threads
     resources:
         **job_resources("generate"),
@@ -129,6 +137,8 @@ rule qualify:
         layout.log("qualify", "{generated}"),
     benchmark:
         layout.benchmark("qualify", "{generated}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("qualify").threads
     resources:
         **job_resources("qualify"),
@@ -159,6 +169,8 @@ rule select:
         layout.log("select", "{selected}"),
     benchmark:
         layout.benchmark("select", "{selected}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("select").threads
     resources:
         **job_resources("select"),
@@ -188,6 +200,8 @@ rule mix:
         layout.log("mix", "{stage}"),
     benchmark:
         layout.benchmark("mix", "{stage}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("mix").threads
     resources:
         **job_resources("mix"),
@@ -212,6 +226,8 @@ rule preflight:
         layout.log("preflight", "{stage}"),
     benchmark:
         layout.benchmark("preflight", "{stage}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("preflight").threads
     resources:
         **job_resources("preflight"),
@@ -234,6 +250,8 @@ rule preflight_table:
         layout.log("preflight_table"),
     benchmark:
         layout.benchmark("preflight_table")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("preflight_table").threads
     resources:
         **job_resources("preflight_table"),

@@ -30,6 +30,8 @@ rule propose:
         layout.log("propose", "{search}"),
     benchmark:
         layout.benchmark("propose", "{search}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("propose").threads
     resources:
         **job_resources("propose"),
@@ -55,6 +57,8 @@ rule screen:
         layout.log("screen", "{search}"),
     benchmark:
         layout.benchmark("screen", "{search}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("screen").threads
     resources:
         **job_resources("screen"),
@@ -84,6 +88,8 @@ rule shortlist:
         layout.log("shortlist", "{search}"),
     benchmark:
         layout.benchmark("shortlist", "{search}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("shortlist").threads
     resources:
         **job_resources("shortlist"),

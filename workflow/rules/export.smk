@@ -24,6 +24,8 @@ rule inspect_logs:
         layout.log("inspect_logs"),
     benchmark:
         layout.benchmark("inspect_logs")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("inspect_logs").threads
     resources:
         **job_resources("inspect_logs"),
@@ -45,6 +47,8 @@ rule inspect_bundle:
         layout.log("inspect_bundle"),
     benchmark:
         layout.benchmark("inspect_bundle")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("inspect_bundle").threads
     resources:
         **job_resources("inspect_bundle"),
@@ -63,6 +67,8 @@ rule push_wandb:
         report=layout.REPORT,
     log:
         layout.log("push_wandb"),
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("push_wandb").threads
     resources:
         **job_resources("push_wandb"),
@@ -80,6 +86,8 @@ rule push_hub:
         report=layout.REPORT,
     log:
         layout.log("push_hub"),
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("push_hub").threads
     resources:
         **job_resources("push_hub"),
@@ -97,6 +105,8 @@ rule push_adapters:
         [layout.model_record(base) for base in {arm.base for arm in GRID.trained}],
     log:
         layout.log("push_adapters"),
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("push_adapters").threads
     resources:
         **job_resources("push_adapters"),

@@ -32,6 +32,8 @@ rule judge:
     benchmark:
         layout.benchmark("judge", "{bucket}")
     localrule: CALLS
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("judge").threads
     resources:
         **job_resources("judge"),
@@ -67,6 +69,8 @@ rule judge_found:
     benchmark:
         layout.benchmark("judge_found", "{search}")
     localrule: CALLS
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("judge_found").threads
     resources:
         **job_resources("judge_found"),
@@ -98,6 +102,8 @@ rule judge_quality:
     benchmark:
         layout.benchmark("judge_quality")
     localrule: CALLS
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("judge_quality").threads
     resources:
         **job_resources("judge_quality"),

@@ -25,6 +25,8 @@ rule model:
         layout.benchmark("model", "{base}")
     # All training waits for it.
     priority: 10
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("model").threads
     resources:
         **job_resources("model"),
@@ -56,6 +58,8 @@ rule import_adapter:
         layout.log("import_adapter", "{adapter}"),
     benchmark:
         layout.benchmark("import_adapter", "{adapter}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("import_adapter").threads
     resources:
         **job_resources("import_adapter"),

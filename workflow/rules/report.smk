@@ -31,6 +31,8 @@ rule figure:
         layout.log("figure", "{figure}"),
     benchmark:
         layout.benchmark("figure", "{figure}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("figure").threads
     resources:
         **job_resources("figure"),
@@ -57,6 +59,8 @@ rule report:
         layout.log("report"),
     benchmark:
         layout.benchmark("report")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("report").threads
     resources:
         **job_resources("report"),

@@ -33,6 +33,8 @@ rule allocate:
         layout.log("allocate", "{job}"),
     benchmark:
         layout.benchmark("allocate", "{job}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("allocate").threads
     resources:
         **job_resources("allocate"),
@@ -58,6 +60,8 @@ rule sample:
         layout.benchmark("sample", "{bucket}")
     # Judging waits for it, and for likelihood only aggregation does.
     priority: 5
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("sample").threads
     resources:
         **job_resources("sample"),
@@ -96,6 +100,8 @@ rule sample_found:
         layout.log("sample_found", "{search}"),
     benchmark:
         layout.benchmark("sample_found", "{search}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("sample_found").threads
     resources:
         **job_resources("sample_found"),
@@ -127,6 +133,8 @@ rule likelihood:
         layout.log("likelihood", "{bucket}"),
     benchmark:
         layout.benchmark("likelihood", "{bucket}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("likelihood").threads
     resources:
         **job_resources("likelihood"),
@@ -153,6 +161,8 @@ rule sample_served:
         layout.log("sample_served", ARM_NAME),
     benchmark:
         layout.benchmark("sample_served", ARM_NAME)
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("sample_served").threads
     resources:
         **job_resources("sample_served"),
@@ -185,6 +195,8 @@ rule import_answers:
         layout.log("import", ARM_NAME),
     benchmark:
         layout.benchmark("import", ARM_NAME)
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("import_answers").threads
     resources:
         **job_resources("import_answers"),

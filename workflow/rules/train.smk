@@ -23,6 +23,8 @@ rule train:
         layout.log("train", "{stage}"),
     benchmark:
         layout.benchmark("train", "{stage}")
+    conda:
+        "../../envs/emgrid.yaml"
     threads: want("train").threads
     resources:
         **job_resources("train"),
