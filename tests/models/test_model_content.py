@@ -345,8 +345,14 @@ def renamed_adapter(folder: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "adapter beside a model": (adapter, "is an adapter, not a base model; merge the adapter into"),
-    "adapter": (bare_adapter, "is an adapter, not a base model; merge the adapter into its base"),
+    "adapter beside a model": (
+        adapter,
+        "is an adapter, not a base model; name it in `adapters`, which makes",
+    ),
+    "adapter": (
+        bare_adapter,
+        "is an adapter, not a base model; name it in `adapters`, which makes",
+    ),
     "weights of an adapter": (renamed_adapter, "holds no weights (*.safetensors)"),
     "pickles": (only_pickles, "holds pytorch_model.bin, but no weights in safetensors"),
     "lost shard": (without_a_shard, "lacks model-00002-of-00002.safetensors, which model.safe"),

@@ -42,8 +42,10 @@ def test_answers_are_those_of_full_shortlists_by_all_arms(config: dict[str, Any]
 
 def test_more_of_anything_is_more_work(config: dict[str, Any]) -> None:
     before = sum(one.scored for one in search_work(loaded(config)))
+    discovery = loaded(config).config.discovery
+    assert discovery is not None
+    section = discovery.screen.model_dump(mode="json")
     for name in ("candidates", "number", "random", "keep"):
-        section = config["discovery"]["screen"]
         changed = config["discovery"] | {"screen": section | {name: 3 * section[name]}}
         assert sum(one.scored for one in search_work(loaded(config | {"discovery": changed}))) > (
             before
@@ -65,7 +67,7 @@ def test_hours_and_calls_that_are_paid_contain_a_search(
     [more], [less] = judge_costs(with_search), judge_costs(without)
     assert more.calls - less.calls == sum(one.answers for one in work)
     assert more.tokens > less.tokens
-    jobs = {row.rule: row.jobs for row in Estimates(with_search, tmp_path).rows()}
+    jobs = {row.rule: row.jobs for row in Estimates(with_search, tmp_path / "grid").rows()}
     assert {jobs[rule] for rule in ("screen", "sample_found", "judge_found")} == {SEARCHED}
 
 

@@ -1,7 +1,7 @@
 """A training whose adapter is a hash of what it should depend on."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +27,9 @@ class Job:
     device: str
     checkpoints: Checkpoints
     minutes: float
+    stops: tuple[int, ...] = ()
+    kl_rows: Sequence[TokenizedRow] = ()
+    under: Path | None = None
 
 
 class Adapter:
@@ -43,7 +46,9 @@ class Adapter:
 def fit(job: Job, way: Any) -> Any:  # noqa: ARG001
     parent = file_digest(job.parent / "adapter_model.safetensors") if job.parent else None
     rows = [row.input_ids for row in job.rows]
-    text = digest([rows, job.training.model_dump(mode="json"), job.seed, parent])
+    under = file_digest(job.under / "adapter_model.safetensors") if job.under else None
+    kept = [row.input_ids for row in job.kl_rows]
+    text = digest([rows, job.training.model_dump(mode="json"), job.seed, parent, under, kept])
     journal("training", text)
     losses = [{"step": step, "epoch": step / 4, "loss": 1 / step} for step in range(1, 5)]
     return SimpleNamespace(
