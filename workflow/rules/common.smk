@@ -1,6 +1,7 @@
 # What all rule files share: the grid of the config, and how rules look up inputs and resources in it.
 # Paths are relative to the grid's own folder, results/<name>/, where Snakemake works.
 import shlex
+import sys
 import time
 from functools import partial
 
@@ -20,6 +21,12 @@ from emgrid.sample import answers, likelihood, served
 from emgrid.train import train
 
 BEGUN = time.time()
+# Snakemake runs no onstart of a module, and without it jobs have no specs and grids no lock.
+if not workflow.modifier.is_main_snakefile():
+    sys.exit(
+        "emgrid: emgrid cannot be a module of another workflow; run it from a rule: "
+        '`shell: "emgrid run my.yaml"` (docs/setup.md)'
+    )
 # A dry run writes nothing, nor does --lint, for which alone variables are not checked.
 WRITES = workflow.check_envvars and not workflow.output_settings.dryrun
 GRID = start(config, workflow.configfiles, WRITES)

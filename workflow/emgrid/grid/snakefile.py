@@ -29,6 +29,8 @@ from emgrid.runtime.watchdog import announce
 DEFAULT = "config.yaml"
 # Set by the main process and inherited by its jobs, which parse the Snakefile again.
 GUARD = "EMGRID_CONFIG_DIGEST"
+# Where envs/emgrid.post-deploy.sh finds what it installs.
+CHECKOUT = "EMGRID_ROOT"
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +125,7 @@ def start(settings: dict[str, Any], files: Sequence[str], writes: bool) -> Grid:
     except EmgridError as problem:
         sys.exit(f"emgrid: {problem}")
     os.environ[GUARD] = digest(config)
+    os.environ[CHECKOUT] = str(ROOT)
     announce()
     # `python` in a rule must be the one that runs Snakemake, activated or not.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
