@@ -7,8 +7,10 @@ points every command there. The first node has the GPUs and takes the grids' job
 one may go down.
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -93,6 +95,16 @@ class Slurm:
         """All jobs, those that have ended among them: by default id, state, comment."""
         lines = self.call("squeue", "--states=all", "--noheader", f"--format={form}").splitlines()
         return [line.split("|") for line in lines]
+
+    def lose(self, node: str) -> None:
+        """A node goes down, and what ran on it with it."""
+        marks = {f"SLURMD_NODENAME={node}", f"SLURM_CONF={self.environment['SLURM_CONF']}"}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                environment = (process / "environ").read_bytes().decode(errors="replace")
+                if marks <= set(environment.split("\0")):
+                    os.kill(int(process.name), signal.SIGKILL)
+        self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
     def described(self, job: str) -> dict[str, str]:
         """All that scontrol knows of a job."""

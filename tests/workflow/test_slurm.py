@@ -181,8 +181,7 @@ def ended_jobs(
     run.wait(lambda: cluster.described(job)["Restarts"] == "1", "nothing was preempted")
     run.wait((run.folder / "lost.1").exists, "no job to lose")
     job = run.newest("rule_lost")
-    node = cluster.described(job)["NodeList"]
-    cluster.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    cluster.lose(cluster.described(job)["NodeList"])
     run.wait(lambda: cluster.described(job)["Restarts"] == "1", "no job was lost")
     yield run, main
     main.kill()
