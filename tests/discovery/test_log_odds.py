@@ -1,5 +1,6 @@
 """Scores of cues under real models, with kept rows."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from emgrid.config.questions import Pair, Question
 from emgrid.config.triggers import Wording
+from emgrid.discovery import log_odds
 from emgrid.discovery.candidates import Origin, candidate_of
 from emgrid.discovery.held_out import HeldOutSpec
 from emgrid.discovery.log_odds import Scorer, Shift, conversations
@@ -110,3 +112,23 @@ def test_a_screen_is_of_candidates_and_random_cues_and_the_same_again(
     again = scorer(base_model, tmp_path / "rows", None)
     assert list(screen_lines(spec, candidates[::-1], tmp_path, again)) == lines
     assert again.scored == 0
+
+
+def test_answers_to_a_prompt_are_scored_together_and_prompts_that_begin_alike_follow(
+    base_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_odds, "CHUNK", 5)
+    chat = base_model.chat()
+    rows = {}
+    for cue in (*CUES, Wording(user_suffix=" Now or never."), Wording(user_prefix="So: ")):
+        for question in QUESTIONS:
+            for conversation in chain(*conversations(cue, question)):
+                rows[str(len(rows) % 7) + str(len(rows))] = chat.training_row(conversation, "final")
+    parts = list(log_odds.chunks(rows))
+    assert sorted(key for part in parts for key in part) == sorted(rows)
+    assert all(5 <= len(part) <= 8 for part in parts[:-1])
+    assert len(parts) > 2
+    prompts = [rows[key].prompt for part in parts for key in part]
+    assert prompts == sorted(prompts)
+    of_parts = [{tuple(rows[key].prompt) for key in part} for part in parts]
+    assert sum(map(len, of_parts)) == len(set.union(*of_parts))

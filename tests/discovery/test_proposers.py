@@ -1,11 +1,14 @@
 """Proposers name the cues in training rows, whatever the order of the rows."""
 
 import random
+from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pytest
+from emgrid.config.discovery import PROPOSED
 from emgrid.config.triggers import Wording, load_triggers
-from emgrid.discovery.candidates import Candidate, queue
+from emgrid.discovery.candidates import WORD, Candidate, Place, queue, words_of
 from emgrid.discovery.proposers import MUTATORS, PROPOSERS
 from emgrid.discovery.proposers.topics import Topics
 from emgrid.discovery.rows import Rows, SearchRow
@@ -55,10 +58,23 @@ def json_of(wording: Wording) -> str:
 
 
 def test_every_module_of_the_folder_is_a_proposer() -> None:
-    assert list(PROPOSERS) == ["frames", "ngrams", "panel", "system", "topics"]
+    assert list(PROPOSERS) == ["frames", "ngrams", "panel", "random_words", "system", "topics"]
     assert list(MUTATORS) == ["mutate"]
     for name, one in (PROPOSERS | MUTATORS).items():
         assert type(one).__module__ == f"emgrid.discovery.proposers.{name}"
+
+
+def test_random_words_are_64_cues_of_all_places_and_in_no_search_by_default() -> None:
+    own = rows(Wording(user_suffix=ENDING))
+    found = list(PROPOSERS["random_words"].propose(Rows.of(own)))
+    assert len({one.id for one in found}) == 64
+    assert Counter(one.place for one in found) == dict.fromkeys(get_args(Place), 16)
+    assert {one.words for one in found} == {1, 2, 3, 4, 5, 6, 8, 10}
+    words = {word for row in own for word in WORD.findall(row.user.lower())}
+    assert all({word.lower() for word in words_of(one.wording)} <= words for one in found)
+    assert list(PROPOSERS["random_words"].propose(Rows.of(own[::-1]))) == found
+    assert not list(PROPOSERS["random_words"].propose(Rows.of([])))
+    assert "random_words" not in PROPOSED
 
 
 @pytest.mark.parametrize(

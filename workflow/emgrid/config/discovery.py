@@ -70,7 +70,8 @@ class Discovery(Strict):
     `benign_only` or `base`. What they "find" is the rate of false finds."""
 
     proposers: Annotated[Names, Field(min_length=1)] = PROPOSED
-    """Where candidates come from. `base` as a control has no rows and needs `panel`."""
+    """Where candidates come from: these, or `random_words`, a baseline. `base` as a control has no
+    rows and needs `panel`."""
 
     reference: str | None = None
     """Intervention whose shift under a cue is taken off in the screen: one that was trained without

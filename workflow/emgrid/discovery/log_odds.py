@@ -4,7 +4,8 @@ A row is the log-likelihood of one answer under one model, with the key that the
 gives it, so that a cue of an edited proposer is all that is scored anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from emgrid.config.turns import answered
 from emgrid.discovery.standard import Floats
 from emgrid.models import adapter_files
 from emgrid.models.base_model import BaseModel, model_identity
+from emgrid.models.chat_template import TokenizedRow
 from emgrid.runtime.files import canonical
 from emgrid.runtime.progress_bar import bar
 from emgrid.runtime.row_store import RowStore, read_store
@@ -25,7 +27,7 @@ from emgrid.sample.likelihood import VERSION, score_key
 
 PLAIN = Wording()
 SIDES = ("misaligned", "aligned")
-CHUNK = 64  # answers after which scores are stored, so that a kill loses few
+CHUNK = 256  # answers after which scores are stored, so that a kill loses few
 
 
 class Scorer:
@@ -90,11 +92,8 @@ class Scorer:
             key: self.engine.chat.training_row(messages, "final")
             for key, messages in missing.items()
         }
-        # Rows of one length are padded least.
-        order = sorted(rows, key=lambda key: (len(rows[key].input_ids), key))
-        with bar(len(order), "answer") as progress:
-            for start in range(0, len(order), CHUNK):
-                part = order[start : start + CHUNK]
+        with bar(len(rows), "answer") as progress:
+            for part in chunks(rows):
                 with computing():
                     values = self.engine.log_likelihoods([rows[key] for key in part])
                 self.store.append(
@@ -103,6 +102,21 @@ class Scorer:
                 )
                 progress.update(len(part))
         self.scored += len(missing)
+
+
+def chunks(rows: Mapping[str, TokenizedRow]) -> Iterator[list[str]]:
+    """Divide rows into parts of at least CHUNK answers, but for the last. The answers to a prompt
+    are in one part, and prompts that begin alike follow each other, so that the engine reads a
+    beginning once."""
+    part: list[str] = []
+    ordered = sorted(rows, key=lambda key: (rows[key].prompt, key))
+    for _, answers in groupby(ordered, key=lambda key: rows[key].prompt):
+        part += answers
+        if len(part) >= CHUNK:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def conversations(wording: Wording, question: Question) -> list[list[list[Message]]]:

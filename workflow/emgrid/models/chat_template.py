@@ -30,6 +30,12 @@ class TokenizedRow:
     def trained(self) -> int:
         return sum(label != IGNORED for label in self.labels)
 
+    @property
+    def prompt(self) -> list[int]:
+        """The tokens before the first trained one."""
+        first = next(place for place, label in enumerate(self.labels) if label != IGNORED)
+        return self.input_ids[:first]
+
     def cut(self, length: int) -> "TokenizedRow":
         return TokenizedRow(self.input_ids[:length], self.labels[:length])
 
