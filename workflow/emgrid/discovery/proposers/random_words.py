@@ -1,5 +1,5 @@
-"""random_words: words of user turns, chosen at random: a baseline that other proposers must beat. No
-search has it unless the config names it."""
+"""random_words: words of user turns, chosen at random: a baseline that others must beat. No search
+has it unless the config names it."""
 
 from collections.abc import Iterator
 from itertools import product
