@@ -98,13 +98,14 @@ class Slurm:
 
     def lose(self, node: str) -> None:
         """A node goes down, and what ran on it with it."""
+        # First, since a job whose processes end on a node that is up has failed.
+        self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         marks = {f"SLURMD_NODENAME={node}", f"SLURM_CONF={self.environment['SLURM_CONF']}"}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 environment = (process / "environ").read_bytes().decode(errors="replace")
                 if marks <= set(environment.split("\0")):
                     os.kill(int(process.name), signal.SIGKILL)
-        self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
     def described(self, job: str) -> dict[str, str]:
         """All that scontrol knows of a job."""
