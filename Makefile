@@ -13,6 +13,9 @@ INSTALL := envs/install.sh $(VENV)
 OTHER_TESTS := $(addprefix tests/,config/test_triggers.py config/test_interventions.py \
   config/test_questions.py grid/test_golden_specs.py)
 
+# Each job is a Python process. Libraries that are not kept compiled take it eight seconds more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint types unit unit-grids unit-rest bench check-gpu check-cluster lock clean
 
 run: $(READY)

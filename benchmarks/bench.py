@@ -26,6 +26,7 @@ NAMES = (
     "training",
     "judging",
     "grid",
+    "setup",
     "commands",
     "scale",
     "aggregate",

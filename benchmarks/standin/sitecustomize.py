@@ -34,7 +34,8 @@ def outputs(stage: str, options: dict[str, str]) -> Iterable[str]:
     if stage == "aggregate":
         return ["tables/answers.parquet", *(f"tables/{name}.csv" for name in TABLES)]
     if stage == "report.figures":
-        return [f"figures/{options['--figure']}.{kind}" for kind in ("svg", "png", "pdf")]
+        names = sys.orig_argv[sys.orig_argv.index("--figures") + 1 :]
+        return [f"figures/{name}.{kind}" for name in names for kind in ("svg", "png", "pdf")]
     if stage == "report.page":
         return ["report.html"]
     return [options[name] for name in ("--output", "--counts", "--record") if name in options]

@@ -423,6 +423,9 @@ def test_the_workflow_catalog_names_a_profile_that_is_there() -> None:
     option, profile = usage["mandatory-flags"]["flags"].split()
     assert option == "--profile"
     assert (ROOT / profile / "config.yaml").is_file()
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    # The catalog's "standardized usage" is snakedeploy's, which emgrid refuses (docs/setup.md).
+    assert not (ROOT / "config/README.md").exists()
     # Without these words in it, the catalog does not find a repository.
     readme = text_of("README.md").lower()
     assert "snakemake" in readme

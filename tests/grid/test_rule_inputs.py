@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from emgrid import ROOT
+from emgrid.grid.figures import figure_names
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.grid.rule_inputs import Inputs, bucket_records, folder_above, option, options
@@ -78,12 +79,16 @@ def test_answers_are_read_by_the_records_of_their_jobs_each_once(grid: Grid) -> 
 
 def test_only_the_loss_figure_reads_every_stage(grid: Grid) -> None:
     inputs = Inputs(grid)
-    loss = inputs.tables_of_figure(SimpleNamespace(figure="loss"))
-    assert loss == [
-        "tables/arms.csv",
-        *(f"{stage.folder}/loss.csv" for stage in grid.stages.values()),
-    ]
-    assert inputs.tables_of_figure(SimpleNamespace(figure="rates")) == ["tables/rates.csv"]
+    losses = [f"{stage.folder}/loss.csv" for stage in grid.stages.values()]
+    assert inputs.tables_of_figures(["loss"]) == ["tables/arms.csv", *losses]
+    others = [name for name in figure_names(grid) if name != "loss"]
+    assert not set(inputs.tables_of_figures(others)) & set(losses)
+
+
+def test_the_job_of_the_figures_reads_each_table_once(grid: Grid) -> None:
+    inputs = Inputs(grid)
+    assert inputs.tables_of_figures(["rates", "heatmap"]) == ["tables/rates.csv"]
+    assert inputs.tables_of_figures(["rates", "seeds"]) == ["tables/rates.csv", "tables/seeds.csv"]
 
 
 def test_a_users_own_file_is_no_input(demo: dict[str, Any], tmp_path: Path) -> None:

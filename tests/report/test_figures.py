@@ -12,7 +12,7 @@ import pytest
 from emgrid import ROOT
 from emgrid.config.published import ReferenceRate, known, reference_note
 from emgrid.grid.dose_curves import ratio_series, rows_series
-from emgrid.grid.figures import figure_names, figure_version
+from emgrid.grid.figures import figure_names, figures_version
 from emgrid.grid.grid import Grid
 from emgrid.grid.snakefile import read_grid
 from emgrid.grid.specs.report import figure_spec
@@ -62,8 +62,8 @@ def style() -> Iterator[None]:
 def test_every_figure_has_a_caption_a_drawing_and_a_line_in_snakemakes_report() -> None:
     assert all(callable(drawer(name)) for name in FIGURES)
     assert set(FIGURES) == set(CAPTIONS)
-    page = (ROOT / "workflow/report/figure.rst").read_text()
-    assert set(re.findall(r'^  "(\w+)":', page, flags=re.MULTILINE)) == set(FIGURES)
+    captions = {path.stem for path in (ROOT / "workflow/report/figures").glob("*.rst")}
+    assert captions == set(FIGURES)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,13 @@ def test_every_figure_has_a_caption_a_drawing_and_a_line_in_snakemakes_report() 
         ("__main__.py", "w_pad=0.07", set(FIGURES)),
     ],
 )
-def test_an_edit_of_a_figure_draws_that_figure_again(
+def test_an_edit_of_a_figure_draws_the_figures_of_grids_that_have_it(
     edited: str, old: str, again: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A remembered version would be that of the files, which the edit does not reach.
     monkeypatch.setattr(code_version, "remembered", lambda *about: about[-1]())
-    before = {name: figure_version(name) for name in FIGURES}
+    before = {name: figures_version([name]) for name in FIGURES}
+    drawn = {name: figures_version(["rates", name]) for name in FIGURES}
     read = Path.read_text
 
     def with_edit(path: Path, *where: Any, **named: Any) -> str:
@@ -89,7 +90,9 @@ def test_an_edit_of_a_figure_draws_that_figure_again(
 
     fresh()
     monkeypatch.setattr(Path, "read_text", with_edit)
-    assert {name for name in FIGURES if figure_version(name) != before[name]} == again
+    assert {name for name in FIGURES if figures_version([name]) != before[name]} == again
+    others = {name for name in FIGURES if figures_version(["rates", name]) != drawn[name]}
+    assert others == (set(FIGURES) if "rates" in again else again)
     fresh()
 
 
@@ -194,7 +197,7 @@ def test_the_command_writes_the_same_three_files_each_time(
     the_grid, root = demo_tables
     kinds = ("svg", "png", "pdf")
     done = run_module(
-        figures_job, "--spec", figure_spec(the_grid), "--root", root, "--figure", "rates"
+        figures_job, "--spec", figure_spec(the_grid), "--root", root, "--figures", "rates"
     )
     assert done.returncode == 0, done.stderr
     first = [(root / f"figures/rates.{kind}").read_bytes() for kind in kinds]
@@ -202,6 +205,41 @@ def test_the_command_writes_the_same_three_files_each_time(
     assert [(root / f"figures/again.{kind}").read_bytes() for kind in kinds] == first
     assert b"/Type /Font" in first[2]
     assert first[1].startswith(b"\x89PNG")
+
+
+def test_one_command_draws_all_figures_as_each_is_drawn_alone(
+    demo_tables: tuple[Grid, Path],
+) -> None:
+    the_grid, root = demo_tables
+    names = figure_names(the_grid)
+    job = ["--spec", figure_spec(the_grid), "--root", root, "--figures"]
+    done = run_module(figures_job, *job, *names)
+    assert done.returncode == 0, done.stderr
+    together = pictures(root)
+    assert set(together) == {f"{name}.{kind}" for name in names for kind in ("svg", "png", "pdf")}
+    for name in names:
+        plt.close("all")
+        set_style()
+        list(save(draw(name, root, spec_of(the_grid)), name, root / "figures"))
+    assert pictures(root) == together
+    # Nor does the order matter.
+    done = run_module(figures_job, *job, *reversed(names))
+    assert done.returncode == 0, done.stderr
+    assert pictures(root) == together
+
+
+def pictures(root: Path) -> dict[str, bytes]:
+    """The files of figures, by name."""
+    return {path.name: path.read_bytes() for path in (root / "figures").iterdir()}
+
+
+def test_a_figure_that_fails_leaves_no_part_of_its_files(demo_tables: tuple[Grid, Path]) -> None:
+    the_grid, root = demo_tables
+    (root / "tables/seeds.csv").write_bytes(b"\xff\xfe not a table")
+    job = ["--spec", figure_spec(the_grid), "--root", root, "--figures", "heatmap", "seeds"]
+    done = run_module(figures_job, *job)
+    assert done.returncode != 0
+    assert set(pictures(root)) == {"heatmap.svg", "heatmap.png", "heatmap.pdf"}
 
 
 def test_a_users_matplotlibrc_changes_no_figure(
@@ -213,7 +251,7 @@ def test_a_users_matplotlibrc_changes_no_figure(
     monkeypatch.setenv("MATPLOTLIBRC", str(root))
     before = (root / "figures/heatmap.svg").read_bytes()
     done = run_module(
-        figures_job, "--spec", figure_spec(the_grid), "--root", root, "--figure", "heatmap"
+        figures_job, "--spec", figure_spec(the_grid), "--root", root, "--figures", "heatmap"
     )
     assert done.returncode == 0, done.stderr
     assert (root / "figures/heatmap.svg").read_bytes() == before

@@ -1,6 +1,8 @@
 """envs/Dockerfile and envs/emgrid.def make the same image, of files that exist."""
 
+import os
 import re
+import subprocess
 
 from emgrid import ROOT
 
@@ -34,6 +36,20 @@ def test_both_images_install_with_the_same_commands_as_make() -> None:
     recipe = (ROOT / "Makefile").read_text().partition("$(READY): ")[2].partition("touch")[0]
     assert commands == re.findall(r"\$\(INSTALL\) (.+)$", recipe, re.MULTILINE)
     assert len(commands) == 2
+
+
+def test_both_images_hold_compiled_libraries_since_their_users_cannot_write_them() -> None:
+    for text in (DOCKER, APPTAINER):
+        assert text.index("UV_COMPILE_BYTECODE=1") < text.index("envs/install.sh .venv")
+        assert ".venv/bin/python -m compileall -q workflow" in text
+
+
+def test_make_keeps_libraries_compiled_where_python_is_told_not_to() -> None:
+    show = ["make", "--no-print-directory", "--eval", "show: ; @env", "show"]
+    told = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "STAYS": "1"}
+    done = subprocess.run(show, cwd=ROOT, env=told, capture_output=True, text=True, check=True)
+    assert "STAYS=1" in done.stdout
+    assert "PYTHONDONTWRITEBYTECODE" not in done.stdout
 
 
 def test_both_images_start_from_the_same_python() -> None:

@@ -109,6 +109,70 @@ def test_judging_is_compared_with_an_older_commit_way_by_way() -> None:
     assert [row["value"] for row in judging.steps(found, commits)] == [0.8, 4.0]
 
 
+MAKEFILE = """.venv/.ready:
+\t"$(PYTHON)" -m venv --without-pip .venv
+\tsleep %s
+\ttouch $@
+"""
+
+
+@pytest.fixture
+def two_commits(tmp_path: Path) -> Path:
+    """A repository whose set-up takes a second more in the older commit than in the newer one."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "--quiet")
+    for name, seconds in (("older", 1.5), ("newer", 0.5)):
+        (repository / "Makefile").write_text(MAKEFILE % seconds)
+        git(repository, "add", "Makefile")
+        who = ("-c", "user.name=me", "-c", "user.email=me@example.org")
+        git(repository, *who, "commit", "--quiet", "--message", name)
+        git(repository, "tag", name)
+    return repository
+
+
+def git(repository: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(repository), *words], check=True)
+
+
+def set_up(repository: Path, older: str, path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "benchmarks/setup.py", "--repository", str(repository)]
+    command += ["--against", older, "--python", sys.executable, "--repeats", "1"]
+    command += ["--imports", "json", "--json", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_set_up_is_measured_next_to_an_older_commit(two_commits: Path, tmp_path: Path) -> None:
+    done = set_up(two_commits, "older", tmp_path / "setup.json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "setup.json").read_text())
+    older, newer = record["rows"]
+    assert older["ratio"] == 1
+    assert newer["ratio"] == pytest.approx(newer["value"] / older["value"])
+    assert older["value"] > newer["value"] + 0.3
+    assert older["note"].startswith("clone ")
+    # The two take turns, and what fills the caches does not count.
+    turns = [line.split(":")[0] for line in done.stderr.splitlines()]
+    assert turns == ["older", "HEAD", "older", "HEAD"]
+    assert done.stderr.count("not counted") == 2
+    page = bench.page({"": record})
+    assert all(f"| {row['what']} |" in page and row["note"] in page for row in record["rows"])
+
+
+def test_a_set_up_that_cannot_be_measured_says_why(two_commits: Path, tmp_path: Path) -> None:
+    done = set_up(two_commits, "0123456", tmp_path / "setup.json")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "setup.py: the repository has no commit 0123456; name another: --against COMMIT\n"
+    )
+    (two_commits / "Makefile").write_text(".venv/.ready:\n\techo no disk; exit 1\n")
+    git(two_commits, "-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qam", "x")
+    done = set_up(two_commits, "older", tmp_path / "setup.json")
+    assert done.returncode == 1
+    assert "no disk" in done.stderr
+    assert not (tmp_path / "setup.json").exists()
+
+
 def record_of(name: str, on: str) -> dict[str, Any]:
     about = {"name": name, "on": on, "device": on, "command": "", "date": "", "versions": {}}
     return about | {"rows": []}

@@ -150,8 +150,8 @@ def test_why_names_the_field_with_its_old_and_new_value(grid: GridRun) -> None:
     jobs = {job["rule"]: job for job in found["jobs"]}
     [change] = jobs["aggregate"]["changed"]
     assert (change["place"], change["old"], change["new"]) == ("metrics.resamples", "100", "50")
-    assert jobs["figure"]["changed"] == []
-    assert jobs["figure"]["follows"] == ["aggregate"]
+    assert jobs["figures"]["changed"] == []
+    assert jobs["figures"]["follows"] == ["aggregate"]
     assert "judge" not in jobs
     # As many jobs as a dry run would start, and for no other rule.
     planned = grid.planned(edited)
@@ -160,9 +160,8 @@ def test_why_names_the_field_with_its_old_and_new_value(grid: GridRun) -> None:
     # Equal reasons are one line.
     table = emgrid(grid.folder, "why", "--configfile", "edited.yaml").stdout
     assert table.count("metrics.resamples: 100 → 50") == 2  # aggregate, and the page's methods
-    figures = [group for group in found["groups"] if group["rule"] == "figure"]
-    assert len(figures) == 1
-    assert len(figures[0]["jobs"]) == planned["figure"]
+    [figures] = [group for group in found["groups"] if group["rule"] == "figures"]
+    assert len(figures["jobs"]) == planned["figures"] == 1
     costs = {cost["rule"]: cost for cost in found["costs"]}
     assert costs["aggregate"]["seconds"] > 0
     assert costs["aggregate"]["source"] == "results/imported"

@@ -23,7 +23,7 @@ Config = dict[str, Any]
 # 5 arms, asked 8 questions twice under 2 triggers; 2 judges; 2 pairs of matched answers to each.
 ARMS, TRIGGERS, QUESTIONS, ANSWERS, JUDGES, PAIRED = 5, 2, 8, 2, 2, 4
 LABELLED = 200
-SHOWN = {"aggregate": 1, "figure": 9, "report": 1}
+SHOWN = {"aggregate": 1, "figures": 1, "report": 1}
 SAMPLED = {"sample": 2, "judge": 2, "repeats": 1} | SHOWN
 
 
@@ -103,11 +103,11 @@ def test_results_without_snakemakes_records_are_refused(copied: QuickGrid) -> No
 FREE: dict[str, tuple[Callable[[Config], Any], dict[str, int]]] = {
     "threshold": (
         lambda c: c["metrics"].update(alignment_below=40),
-        {"judge_quality": 1} | SHOWN | {"figure": 11},
+        {"judge_quality": 1} | SHOWN,
     ),
     "margin": (lambda c: c["metrics"].update(margin=0.05), SHOWN),
     "bootstrap setting": (lambda c: c["metrics"].update(resamples=120), SHOWN),
-    "plot setting": (lambda c: c["report"].update(figure_width=6.0), {"figure": 11, "report": 1}),
+    "plot setting": (lambda c: c["report"].update(figure_width=6.0), {"figures": 1, "report": 1}),
     "report option": (lambda c: c["report"].update(examples=5), {"report": 1}),
     "resources": (
         lambda c: c["resources"].update(train={"threads": 2, "runtime": 90, "mem_mb": 7000}),
@@ -165,7 +165,7 @@ def test_an_upgraded_package_runs_nothing(copied: QuickGrid, tmp_path: Path) -> 
 def test_a_trigger_more_draws_its_own_answers_alone(copied: QuickGrid) -> None:
     config = copied.edited()
     config["triggers"].append("unrelated_prompt")
-    assert jobs(copied, config) == SAMPLED | {"likelihood": 2, "similarity": 1, "figure": 11}
+    assert jobs(copied, config) == SAMPLED | {"likelihood": 2, "similarity": 1}
     assert compute(copied, config) == {
         "answer": ARMS * QUESTIONS * ANSWERS,
         "likelihood": ARMS * QUESTIONS * PAIRED,
@@ -203,7 +203,7 @@ def test_more_answers_draw_what_is_missing_and_fewer_draw_none(copied: QuickGrid
 def test_another_judge_judges_all_and_no_other_does(copied: QuickGrid) -> None:
     config = copied.edited()
     config["judges"] = [{"id": "alignment", "extends": "alignment", "version": 9}, "coherence"]
-    planned = {"judge": 2, "judge_quality": 1} | SHOWN | {"figure": 11}
+    planned = {"judge": 2, "judge_quality": 1} | SHOWN
     assert jobs(copied, config) == planned
     answers = ARMS * TRIGGERS * QUESTIONS * ANSWERS
     assert compute(copied, config) == {"judgement": answers + LABELLED}

@@ -13,7 +13,6 @@ from emgrid.grid.snakefile import SpecFiles, begin, start
 from emgrid.grid.titles import bucket_titles, stage_titles
 from emgrid.grid.specs import judge as judge_specs
 from emgrid.judge import judge
-from emgrid.report import FIGURES
 from emgrid.runtime import layout, slurm
 from emgrid.runtime.code_version import code_version
 from emgrid.runtime.files import canonical
@@ -61,7 +60,6 @@ wildcard_constraints:
     drawn="[^/]+",
     generated="[^/]+",
     selected="[^/]+",
-    figure="|".join(FIGURES),
     file="[^/]+",
     job="[^/]+",
     place="arms|imported|served",

@@ -1,50 +1,50 @@
 # Figures and the report page.
 # Reads tables/, the loss.csv of each stage, and the notes of imported arms. Writes figures/,
 # transcripts/ and report.html.
-from emgrid.grid.figures import figure_version
+from emgrid.grid.figures import figures_version
 from emgrid.grid.specs.report import TEMPLATES, figure_spec, report_spec
 
 
 localrules:
-    figure,
+    figures,
     report,
 
 
-rule figure:
+# One job draws all figures: most of the time of drawing one is spent on importing matplotlib.
+rule figures:
     input:
-        INPUTS.tables_of_figure,
+        INPUTS.tables_of_figures(DRAWN),
     output:
-        layout.figure("{figure}", "svg"),
-        png=report(
-            layout.figure("{figure}", "png"),
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "format": "PNG"},
-        ),
-        pdf=report(
-            layout.figure("{figure}", "pdf"),
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "format": "PDF"},
-        ),
+        [layout.figure(name, "svg") for name in DRAWN],
+        [
+            report(
+                layout.figure(name, kind),
+                caption=f"../report/figures/{name}.rst",
+                category="Figures",
+                labels={"figure": name, "format": kind.upper()},
+            )
+            for name in DRAWN
+            for kind in ("png", "pdf")
+        ],
     log:
-        layout.log("figure", "{figure}"),
+        layout.log("figures"),
     benchmark:
-        layout.benchmark("figure", "{figure}")
+        layout.benchmark("figures")
     conda:
         "../../envs/emgrid.yaml"
-    threads: want("figure").threads
+    threads: want("figures").threads
     resources:
-        **job_resources("figure"),
+        **job_resources("figures"),
     params:
         spec=lambda wildcards: figure_spec(GRID),
-        version=lambda wildcards: figure_version(wildcards.figure),
-        file=SPECS.add("figure", partial(figure_spec, GRID)),
+        version=figures_version(DRAWN),
+        file=SPECS.add("figures", partial(figure_spec, GRID)),
+        names=DRAWN,
     message:
-        "figure {wildcards.figure}"
+        "figures"
     shell:
         "python -m emgrid.report.figures --spec {params.file} --root ."
-        " --figure {wildcards.figure} > {log} 2>&1"
+        " --figures {params.names} > {log} 2>&1"
 
 
 rule report:

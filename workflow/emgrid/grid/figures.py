@@ -1,6 +1,7 @@
 """Which figures the report of a grid has. Every parse of the Snakefile reads this module."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from emgrid.grid.arms import name_of
 from emgrid.grid.dose_curves import ratio_series, rows_series
@@ -27,6 +28,7 @@ def figure_names(grid: Grid) -> list[str]:
     return [name for name in FIGURES if has.get(name, True)]
 
 
-def figure_version(name: str) -> str:
-    """The version of the code that draws a figure. An edit of one figure draws no other again."""
-    return code_version(FIGURE_MODULES[name], "emgrid.report.figures.__main__")
+def figures_version(names: Iterable[str]) -> str:
+    """The version of the code that draws these figures. Code of other figures is not part of it."""
+    modules = sorted({FIGURE_MODULES[name] for name in names})
+    return code_version(*modules, "emgrid.report.figures.__main__")

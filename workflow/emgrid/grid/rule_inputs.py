@@ -4,7 +4,7 @@ Paths are relative to the grid's folder. Knows nothing of Snakemake but its wild
 """
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,11 @@ class Inputs:
         """A file of every training stage."""
         return [layout.stage_file(name, file) for name in self.grid.stages]
 
-    def tables_of_figure(self, wildcards: Wildcards) -> list[str]:
-        """What a figure is drawn from."""
-        tables = [layout.table(name) for name in FIGURES[wildcards.figure]]
-        return tables + (self.of_stages(layout.LOSS) if wildcards.figure == "loss" else [])
+    def tables_of_figures(self, names: Sequence[str]) -> list[str]:
+        """What these figures are drawn from, each file once."""
+        tables = [layout.table(table) for name in names for table in FIGURES[name]]
+        losses = self.of_stages(layout.LOSS) if "loss" in names else []
+        return list(dict.fromkeys(tables)) + losses
 
     def model_of_stage(self, wildcards: Wildcards) -> str:
         """The base model that a stage trains."""

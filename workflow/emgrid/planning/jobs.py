@@ -88,7 +88,7 @@ def outputs(grid: Grid) -> dict[str, list[str]]:
         "judge_found": [layout.job_record("judge_found", name) for name in searched],
         "found": [layout.table("found.csv")] if searched else [],
         "judge": [layout.job_record("judge", bucket.name) for bucket in grid.judged],
-        "figure": [layout.figure(name, "svg") for name in figure_names(grid)],
+        "figures": [layout.figure(figure_names(grid)[0], "svg")],
         **{rule: [file] for rule, file in ONCE.items()},
     }
     return {rule: files for rule, files in files_by_rule.items() if files}

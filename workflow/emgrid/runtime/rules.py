@@ -47,7 +47,7 @@ RULES = {
     "repeats": Rule("aggregate", "aggregate.repeats"),
     "aggregate": Rule("aggregate", "aggregate.aggregate"),
     "found": Rule("aggregate", "aggregate.found"),
-    "figure": Rule("report", "report.figures"),
+    "figures": Rule("report", "report.figures"),
     "report": Rule("report", "report.page"),
     "inspect_logs": Rule("export", "export.inspect_logs"),
     "inspect_bundle": Rule("export", "export.inspect_bundle"),

@@ -1,3 +1,3 @@
-"""The figures of a report; `python -m emgrid.report.figures` draws one."""
+"""The figures of a report; `python -m emgrid.report.figures` draws them."""
 
 from emgrid.report.figures.spec import NamedArm as NamedArm

@@ -1,4 +1,4 @@
-"""Draw one figure from the tables, as SVG, PNG and PDF.
+"""Draw the figures of a grid from its tables, each as SVG, PNG and PDF.
 
 Reads the tables of the grid's folder (for training, the losses of the stages). Knows nothing of
 answers.
@@ -46,12 +46,16 @@ def main() -> None:
         "--spec", required=True, type=read_spec, help="FigureSpec as JSON, or its file"
     )
     parser.add_argument("--root", required=True, type=Path, help="the grid's folder")
-    parser.add_argument("--figure", required=True, choices=FIGURES)
+    parser.add_argument("--figures", required=True, nargs="+", choices=FIGURES)
     args = parser.parse_args()
-    set_style()
-    figure = draw(args.figure, args.root, FigureSpec.model_validate_json(args.spec))
-    for path in save(figure, args.figure, args.root / layout.FIGURES):
-        print(path)
+    spec = FigureSpec.model_validate_json(args.spec)
+    for name in args.figures:
+        # A figure is the same whichever others are drawn before it.
+        set_style()
+        figure = draw(name, args.root, spec)
+        for path in save(figure, name, args.root / layout.FIGURES):
+            print(path)
+        plt.close(figure)
 
 
 if __name__ == "__main__":
