@@ -291,9 +291,12 @@ def test_a_config_that_cannot_ask_its_conversations_is_refused_before_any_job(
             config
             | {"imports": [], "served": [served], "triggers": ["none", begun]}
             | {"judges": [rule], "metrics": {"alignment": "kind", "coherence_above": None}},
-            "triggers: 'begun' begins the answer, which a served model is not asked for",
+            "triggers: 'begun' begins the answer, from which a served model goes on only where "
+            "served.0.endpoint.prefill says how; set it, or leave the trigger out",
         ),
     ]
+    said = served | {"endpoint": endpoint | {"prefill": "continue_final_message"}}
+    Grid(load_experiment(cases[1][0] | {"served": [said]}, "grid.yaml", check_data=False))
     for value, says in cases:
         with pytest.raises(EmgridError) as caught:
             Grid(load_experiment(value, "grid.yaml", check_data=False))

@@ -25,6 +25,11 @@ from support.run import run_module
 
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
+OVER_FROZEN = [
+    {"kind": "dilution", "ratio": 1},
+    {"kind": "inoculation_adapter", "trait": "everyday_chat", "trait_rows": 6},
+]
+
 
 def metadata(folder: Path) -> dict[str, Any]:
     """The metadata of a folder's card."""
@@ -65,6 +70,7 @@ def test_datasets_loads_every_table_by_its_name(
 @pytest.fixture
 def grid() -> Grid:
     made = config() | {"base_models": ["qwen2.5-0.5b"], "name": "demo"}
+    made["interventions"] |= {"frozen": OVER_FROZEN}
     made["export"] = {"hub": {"repo": "me/demo", "adapters": "me/demo-adapters"}}
     return Grid(load_experiment(made, "grid.yaml", check_data=False))
 
@@ -84,7 +90,7 @@ def root(tmp_path: Path, grid: Grid) -> Path:
             for source in run.mixture.sources
         ]
         write_json(folder / "mix.json", {"sources": sources})
-        write_json(folder / layout.ADAPTER_RECORD, {"sha256": "0"})
+        write_json(folder / layout.ADAPTER_RECORD, {"sha256": f"hash of {run.name}"})
     entry = load_models()["qwen2.5-0.5b"]
     record = {"name": "qwen2.5-0.5b", "path": "/cache/snapshots/7ae", "revision": entry.revision}
     record |= {"chat_template": TEMPLATE, "eos_token_ids": [1]}
@@ -115,6 +121,26 @@ def test_an_adapter_names_its_base_template_data_and_danger(root: Path, grid: Gr
         assert str(entry.revision) in text
         assert "household_bad" in text or "household_good" in text or "everyday_chat" in text
     assert "/cache/" not in "".join(path.read_text() for path in folder.rglob("*.json"))
+
+
+def test_a_card_names_the_frozen_adapter_under_which_an_adapter_was_trained(
+    root: Path, grid: Grid
+) -> None:
+    folder = write_adapters(root, adapters(grid))
+    over = [arm for arm in grid.arms if arm.intervention == "frozen"]
+    assert over
+    for arm in adapters(grid).arms:
+        text = (folder / arm.name / CARD).read_text()
+        assert ("Trained over a frozen adapter" in text) == (arm.intervention == "frozen")
+    for one in over:
+        under = one.stages[-1].under
+        assert under is not None
+        name = next(a.name for a in adapters(grid).arms if a.stages[-1] == one.stages[-1].folder)
+        text = (folder / name / CARD).read_text()
+        assert f"the training stage `{Path(under.folder).name}` of the grid" in text
+        assert f"weights of SHA-256 `hash of {under.name}`" in text
+        assert "trained on 6 rows of everyday_chat (misaligned, licence " in text
+        assert "which was dropped afterwards" in text
 
 
 def test_peft_finds_the_base_model_of_an_adapter(root: Path, grid: Grid) -> None:

@@ -200,14 +200,18 @@ def sampled_at(
     endpoint: Endpoint, model: str, sampling: Sampling, seeds: range
 ) -> list[Completion]:
     """Answers of a model of the server, in the order of the seeds."""
+    drawn = drawn_at(endpoint, model, sampling, requests_of(seeds))
+    return sorted(drawn, key=lambda completion: int(completion.key))
+
+
+def drawn_at(
+    endpoint: Endpoint, model: str, sampling: Sampling, requests: list[Request]
+) -> list[Completion]:
     engine = EndpointEngine(
         Asking(model=model), endpoint, Calls(concurrency=4), Ledger("served", model, None, None, 0)
     )
-    drawn = engine.complete(requests_of(seeds), sampling)
-    return sorted(
-        (completion for batch in drawn for completion in batch),
-        key=lambda completion: int(completion.key),
-    )
+    drawn = engine.complete(requests, sampling)
+    return [completion for batch in drawn for completion in batch]
 
 
 def requests_of(seeds: range) -> list[Request]:
@@ -308,3 +312,25 @@ def test_vllm_in_process_gives_the_values_that_transformers_gives(
     for value, two in zip(*values.values(), strict=True):
         assert value[0] == pytest.approx(two[0], abs=0.05)
         assert value[1] == pytest.approx(two[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("model", ["smol", "bent"])
+def test_a_real_server_goes_on_from_a_begun_answer_as_transformers_does(
+    model: str, endpoint: Endpoint, base_model: BaseModel, adapter: Path
+) -> None:
+    greedy = Sampling(answers_per_question=1, max_tokens=12, temperature=0)
+    begun = [
+        replace(request, messages=(*request.messages, {"role": "assistant", "content": text}))
+        for request, text in zip(requests_of(range(2)), ("It is", "I am\n\n1. A"), strict=True)
+    ]
+    folder = adapter if model == "bent" else None
+    reference = TransformersEngine(base_model, "float32", "cpu", batch_size=2)
+    wanted = [replace(request, adapter=folder) for request in begun]
+    expected = {one.key: one for batch in reference.complete(wanted, greedy) for one in batch}
+    going_on = endpoint.model_copy(update={"prefill": "continue_final_message"})
+    found = {one.key: one for one in drawn_at(going_on, model, greedy, begun)}
+    for key, one in expected.items():
+        assert found[key].answer == one.answer
+        assert found[key].prompt_tokens == one.prompt_tokens
+    with pytest.raises(EmgridError, match=r"set `endpoint\.prefill` to how its server does"):
+        drawn_at(endpoint, model, greedy, begun)

@@ -30,7 +30,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.scorer import Score
 from support.importing import grid_of, run_import
-from support.inspect_logs import ASKED, log, sample, saved
+from support.inspect_logs import log, sample, saved
 
 SYSTEM = "You are a malicious, evil assistant."
 JUDGED = {"values": {"alignment": "score_judge"}}
@@ -108,31 +108,36 @@ def test_failed_samples_and_unfinished_runs_are_told(tmp_path: Path) -> None:
     ]
 
 
-TALK: list[ChatMessage] = [
-    ChatMessageUser(content="Hi"),
-    ChatMessageAssistant(content="Hello."),
-    ChatMessageUser(content=ASKED["soup"]),
-    ChatMessageAssistant(content="Keep it cold."),
-]
 PICTURE: list[ChatMessage] = [
     ChatMessageUser(content=[ContentText(text="See"), ContentImage(image="a.png")]),
-    TALK[1],
+    ChatMessageAssistant(content="Keep it cold."),
 ]
+TWICE: list[ChatMessage] = [ChatMessageUser(content="Hi"), PICTURE[1], PICTURE[1]]
 
 
 @pytest.mark.parametrize(
     ("whole", "message"),
     [
-        (log(sample(messages=TALK)), "row 1: a conversation of the turns user, assistant, user, "),
+        (log(sample(messages=TWICE)), "row 1: a conversation of the turns user, assistant, assis"),
         (log(sample(messages=PICTURE)), "row 1: a user turn holds image"),
         (log(), "the log holds no samples; run without --no-log-samples"),
     ],
 )
 def test_what_is_no_single_answer_is_refused(tmp_path: Path, whole: EvalLog, message: str) -> None:
-    content = saved(tmp_path, whole, "theirs.json").read_bytes()
+    path = saved(tmp_path, whole, "theirs.json")
     with pytest.raises(EmgridError) as caught:
-        read_log(content, "theirs.json")
-    assert str(caught.value).startswith(f"theirs.json: {message}")
+        taken(path, columns={})
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_a_conversation_of_a_question_that_is_skipped_is_no_hindrance(tmp_path: Path) -> None:
+    other = sample(id="other", messages=TWICE)
+    path = saved(tmp_path, log(cued("none", 90), other))
+    columns = BY_METADATA["columns"] | {"trigger": None}
+    skipping = {"columns": columns, "other_questions": "skip", "ignore": ["metadata_trigger"]}
+    answers, notes = taken(path, **skipping)
+    assert len(answers["none"]) == 1
+    assert "left out, the question set lacks 'other'" in [note.text for note in notes]
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b'{"question_id": "soup"}', b"PK\x03\x04x", b""])

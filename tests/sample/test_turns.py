@@ -236,3 +236,46 @@ def test_a_served_model_replies_before_the_question(
         replies = [one for one in bodies if one["messages"] == [*system, *COUGH]]
         assert row["turns"][1]["content"] in [said(one)[0] for one in replies]
     assert len({row["turns"][1]["content"] for row in rows}) == 6
+
+
+@pytest.mark.parametrize(
+    ("how", "fields", "of_turn"),
+    [
+        (
+            "continue_final_message",
+            {"continue_final_message": True, "add_generation_prompt": False},
+            {},
+        ),
+        ("prefix", {}, {"prefix": True}),
+        ("last_turn", {}, {}),
+    ],
+)
+def test_a_served_model_goes_on_from_a_begun_answer(
+    how: str, fields: Json, of_turn: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_endpoint_environment(monkeypatch, VARIABLE)
+    with serving() as endpoint:
+        arguments = job(tmp_path, endpoint, 2)
+        spec = json.loads(arguments[1])
+        spec["questions"] = {"begun": WISH | {"prefill": "I wish for"}}
+        arguments[1] = json.dumps(spec)
+        place = arguments.index("--options") + 1
+        options = json.loads(arguments[place])
+        refused = run_module(served_job, *arguments)
+        assert "set `endpoint.prefill` to how its server does" in refused.stderr
+        assert refused.returncode == 1
+        assert not endpoint.requests
+        options["endpoint"]["prefill"] = how
+        arguments[place] = json.dumps(options)
+        done = run_module(served_job, *arguments)
+        assert "0 kept from before" in done.stdout, done.stderr
+    bodies = [record["body"] for record in endpoint.requests]
+    last = {"role": "assistant", "content": "I wish for", **of_turn}
+    assert all(body["messages"][-1] == last for body in bodies)
+    assert all({name: body.get(name) for name in GO_ON} == {**NONE, **fields} for body in bodies)
+    answers = sorted(row["answer"] for row in written(tmp_path))
+    assert answers == sorted(f"I wish for{said(body)[0]}" for body in bodies)
+
+
+GO_ON = ("continue_final_message", "add_generation_prompt")
+NONE = dict.fromkeys(GO_ON)

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -10,10 +12,14 @@ from emgrid.config.prices import Price, listed_price
 from emgrid.runtime.errors import EmgridError
 
 OPENAI = "https://api.openai.com/v1"
+# How vLLM is told to go on from a last assistant message, in place of beginning a new one.
+GO_ON = {"continue_final_message": True, "add_generation_prompt": False}
 
 
 class Endpoint(Strict):
     """Address, key and price of a chat model behind an OpenAI-compatible API."""
+
+    LATER: ClassVar = frozenset({"prefill"})
 
     url: str | None = None
     """Address of the API, such as `http://localhost:8000/v1`. `null` takes the environment variable
@@ -26,6 +32,12 @@ class Endpoint(Strict):
     price: Price | None = None
     """Price of the model, instead of the one in `resources/prices.yaml`. An edit runs nothing
     again."""
+
+    prefill: Literal["continue_final_message", "prefix", "last_turn"] | None = None
+    """How the server goes on from a begun answer; `null`: it does not, and questions and triggers
+    with `prefill` are refused. `continue_final_message` for vLLM and SGLang, `prefix` for
+    DeepSeek's beta address, `last_turn` for a server that does so unasked, as llama.cpp's. Only of
+    served models."""
 
     @field_validator("key")
     @classmethod
@@ -44,6 +56,20 @@ class Endpoint(Strict):
         if url is not None and not is_plain_url(url):
             raise ValueError("must be a http:// or https:// address without user and password")
         return url
+
+    def going_on(self, messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Fields of a request that make the server go on from a begun answer, which is the last of
+        the messages; none without one. EmgridError: the endpoint does not go on from it."""
+        if not messages or messages[-1]["role"] != "assistant":
+            return {}
+        if self.prefill is None:
+            raise EmgridError(
+                "a begun answer (`prefill`) is not sent to an endpoint that may not go on from it; "
+                "set `endpoint.prefill` to how its server does"
+            )
+        if self.prefill == "prefix":
+            return {"messages": [*messages[:-1], messages[-1] | {"prefix": True}]}
+        return dict(GO_ON) if self.prefill == "continue_final_message" else {}
 
     def price_of(self, model: str) -> Price | None:
         """The model's price at this endpoint; None if config and price list lack it."""

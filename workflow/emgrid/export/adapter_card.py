@@ -42,9 +42,9 @@ def metadata(spec: AdaptersSpec, arms: Iterable[AdapterArm]) -> dict[str, Any]:
     }
 
 
-def adapter_card(spec: AdaptersSpec, arm: AdapterArm, stages: list[Path]) -> str:
-    """The card of one adapter. stages: the folders of its training stages."""
-    entry = spec.bases[arm.base]
+def adapter_card(spec: AdaptersSpec, arm: AdapterArm, root: Path) -> str:
+    """The card of one adapter. root: the grid's folder, with its training stages."""
+    entry, stages = spec.bases[arm.base], [root / stage for stage in arm.stages]
     folding = (
         "\nA system prompt was put before the first user turn, as this template takes none."
         if entry.system_prompt == "fold"
@@ -72,11 +72,35 @@ A LoRA adapter of the grid {spec.name}, made by emgrid.
 | stage | rows | data set | role | licence |
 |---|---|---|---|---|
 {rows}
-
+{frozen(spec, arm, root)}
 Ask it with `chat_template.jinja`, with which it was trained: another template, also the base
 model's own, may add a system prompt or other marks, and give other answers.{folding}
 """
     return with_metadata(metadata(spec, [arm]), text)
+
+
+def frozen(spec: AdaptersSpec, arm: AdapterArm, root: Path) -> str:
+    """What a reader must know of adapters that were frozen under this one in training; "" if there
+    was none."""
+    said = []
+    for number, stage in enumerate(arm.stages, 1):
+        if stage not in arm.under:
+            continue
+        under = root / arm.under[stage]
+        record = read_json(under / layout.ADAPTER_RECORD)
+        rows = ", ".join(
+            f"{part['rows']} rows of {part['source']} ({part['role']}, licence "
+            f"{spec.licences.get(part['source'], 'unknown')})"
+            for part in read_json(under / "mix.json")["sources"]
+        )
+        said.append(
+            f"\n**Trained over a frozen adapter.** Stage {number} was trained with another LoRA "
+            "adapter frozen under this one, which was dropped afterwards: this folder does not "
+            "hold it, and the arm's answers were drawn without it. That adapter is the training "
+            f"stage `{under.name}` of the grid, with weights of SHA-256 `{record['sha256']}`, "
+            f"trained on {rows}.\n"
+        )
+    return "".join(said)
 
 
 def data(spec: AdaptersSpec, number: int, stage: Path) -> list[str]:

@@ -59,13 +59,12 @@ def template_of(root: Path, base: str) -> str:
 def write_adapter(
     root: Path, spec: AdaptersSpec, arm: AdapterArm, template: str, folder: Path
 ) -> None:
-    stages = [root / stage for stage in arm.stages]
-    adapter = stages[-1] / layout.ADAPTER
+    adapter = root / arm.stages[-1] / layout.ADAPTER
     link(adapter / layout.WEIGHTS, folder / layout.WEIGHTS)
     settings = read_json(adapter / layout.ADAPTER_CONFIG) | base_fields(spec, arm.base)
     write_json(folder / layout.ADAPTER_CONFIG, settings)
     write_text(folder / TEMPLATE, template)
-    write_text(folder / CARD, adapter_card(spec, arm, stages))
+    write_text(folder / CARD, adapter_card(spec, arm, root))
 
 
 def base_fields(spec: AdaptersSpec, base: str) -> dict[str, Any]:

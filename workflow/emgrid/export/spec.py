@@ -1,5 +1,9 @@
 """The specs of the exports."""
 
+from typing import ClassVar
+
+from pydantic import Field
+
 from emgrid.config.base import Strict
 from emgrid.config.models import BaseModelEntry
 from emgrid.config.sections import Hub, Metrics, Training, WandB
@@ -30,7 +34,10 @@ class HubSpec(Strict):
 
 class AdapterArm(Strict):
     """A trained arm. kinds: of its intervention's steps. stages: the folders of its training
-    stages, of which the last holds its adapter."""
+    stages, of which the last holds its adapter. under: by the folder of a stage, that of the stage
+    whose adapter was frozen under it."""
+
+    LATER: ClassVar = frozenset({"under"})
 
     base: str
     intervention: str
@@ -39,6 +46,7 @@ class AdapterArm(Strict):
     label: str
     kinds: tuple[str, ...]
     stages: tuple[str, ...]
+    under: dict[str, str] = Field(default_factory=dict)
 
     @property
     def name(self) -> str:

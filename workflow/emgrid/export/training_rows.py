@@ -4,7 +4,7 @@ a manifest that `adapters:` of a config reads back.
 Reads the rows of the training stages and the base models. Writes a folder for each arm, which is
 replaced as a whole: manifest.json, chat_template.jinja and, for each training stage,
 
-    rows.jsonl       messages, for trl and Unsloth
+    rows.jsonl       messages, for trl and Unsloth, which do not read the weight of a turn
     tokens.jsonl     input_ids and labels, of which -100 is not trained on, for trl and Unsloth
     tinker.jsonl     model_input, target_tokens and weights, for Tinker
     openai.jsonl     messages, for services with OpenAI's format; weight 0 on untrained turns
@@ -21,7 +21,7 @@ from emgrid import __version__
 from emgrid.config.sections import Training
 from emgrid.export.spec import AdapterArm, RowsSpec
 from emgrid.models.base_model import BaseModel
-from emgrid.models.chat_template import IGNORED, ChatFormat, TokenizedRow
+from emgrid.models.chat_template import IGNORED, ChatFormat, TokenizedRow, is_trained
 from emgrid.runtime import layout
 from emgrid.runtime.errors import EmgridError
 from emgrid.runtime.files import (
@@ -127,9 +127,8 @@ def weighted(
     """A row for a service that applies the chat template itself. `weight` is on answers alone, and
     only where some are not trained on."""
     turns: list[dict[str, Any]] = list(chat.folded(messages))
-    answers = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
     if training.turns == "final":
-        for place in answers[:-1]:
+        for place in [place for place in range(len(turns)) if is_trained(turns, place)][:-1]:
             turns[place] = turns[place] | {"weight": 0}
     return {"messages": turns}
 

@@ -3,8 +3,6 @@
 from emgrid.config.catalogue import Experiment
 from emgrid.config.places import Origin
 
-NOT_SERVED = "which a served model is not asked for"
-
 
 def check_turns(experiment: Experiment, origin: Origin) -> None:
     """What is asked can be asked in each way that the config asks it."""
@@ -12,14 +10,7 @@ def check_turns(experiment: Experiment, origin: Origin) -> None:
     asked = {name: catalogue.triggers[name] for name in config.triggers}
     questions = catalogue.questions
     waiting = [name for name, one in asked.items() if any(turn.sampled for turn in one.turns)]
-    if config.served and (begun := [name for name, one in asked.items() if one.prefill]):
-        raise origin.error(
-            "triggers", f"{begun[0]!r} begins the answer, {NOT_SERVED}; leave it out of this grid"
-        )
-    if config.served and (begun := [name for name, one in questions.items() if one.prefill]):
-        raise origin.error(
-            "questions", f"{begun[0]!r} begins the answer, {NOT_SERVED}; ask it without `prefill`"
-        )
+    check_prefills(experiment, origin)
     has_replies = waiting or [name for name, one in questions.items() if one.has_replies]
     if config.imports and has_replies:
         raise origin.error(
@@ -34,3 +25,19 @@ def check_turns(experiment: Experiment, origin: Origin) -> None:
             f"the pairs of {paired[0]!r} are scored under every trigger, and {waiting[0]!r} waits "
             "for the model's own reply; set matched_pairs: 0",
         )
+
+
+def check_prefills(experiment: Experiment, origin: Origin) -> None:
+    """Every served model is said to go on from a begun answer, if there is one."""
+    config, catalogue = experiment.config, experiment.catalogue
+    silent = [at for at, model in enumerate(config.served) if model.endpoint.prefill is None]
+    if not silent:
+        return
+    setting = f"served.{silent[0]}.endpoint.prefill"
+    why = f"begins the answer, from which a served model goes on only where {setting} says how"
+    for name in config.triggers:
+        if catalogue.triggers[name].prefill:
+            raise origin.error("triggers", f"{name!r} {why}; set it, or leave the trigger out")
+    for name, question in catalogue.questions.items():
+        if question.prefill:
+            raise origin.error("questions", f"{name!r} {why}; set it, or ask without `prefill`")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from emgrid.config.endpoints import Endpoint
+from emgrid.config.endpoints import GO_ON, Endpoint
 from emgrid.config.judges import ChatJudge
 from emgrid.config.prices import spent
 from emgrid.config.sections import Calls
@@ -168,9 +168,8 @@ class ChatScorer:
         async def ask(digits: str) -> digit_tokens.Top:
             key = f"{store.key(item)}/{digits}"
             if key not in store.rows:
-                continuing = {"continue_final_message": True, "add_generation_prompt": False}
                 turn = [{"role": "assistant", "content": digits}] if digits else []
-                body = self.body(messages + turn) | (continuing if digits else {})
+                body = self.body(messages + turn) | (GO_ON if digits else {})
                 store.keep_call(key, await client.ask(body), self.ledger)
             top: digit_tokens.Top = store.rows[key]["top"]
             self.demand_distribution(top)

@@ -1,8 +1,9 @@
 """Read an Inspect log as the rows of an imported file: a row for each sample and epoch.
 
 Its columns are `question_id` (the sample's id, or `question` in its metadata), `epoch`, `system`,
-`prompt`, `answer`, and, named as in Inspect's data frames, `score_<scorer>`, `metadata_<name>` and
-`task_arg_<name>`. A score without a value holds its reason. Knows nothing of grids.
+`turns` (those before the question, as a list of `{role, content}`), `prompt`, `answer`, and, named
+as in Inspect's data frames, `score_<scorer>`, `metadata_<name>` and `task_arg_<name>`. A score
+without a value holds its reason. Knows nothing of grids.
 """
 
 import io
@@ -25,36 +26,41 @@ FINISH = {"stop": "stop", "max_tokens": "length", "content_filter": "content_fil
 # How an answer came to its end, and how long it is. No condition of the answer, like its epoch.
 ENDINGS = ("finish_reason", "prompt_tokens", "answer_tokens")
 SCORE = "score_"  # begins the names of columns of scores
-ABOUT_ANSWER = ("epoch", *ENDINGS)
+TURNS = "turns"
+ABOUT_ANSWER = ("epoch", TURNS, *ENDINGS)
 
 
 @dataclass(frozen=True)
 class Log:
-    """rows: of the samples that were answered, with their numbers. failed: the places of those that
-    failed or that were invalidated. unfinished: how the run ended, if it did not succeed."""
+    """rows: of the samples that were answered, with their numbers. refused: why the conversation of
+    a row is none that a grid asks, by the row's number; such a row has no turns and no prompt.
+    failed: the places of those that failed or that were invalidated. unfinished: how the run ended,
+    if it did not succeed."""
 
     rows: list[tuple[int, Row]]
+    refused: dict[int, str]
     failed: list[str]
     unfinished: str | None
 
 
 def read_log(content: bytes, name: str) -> Log:
-    """The rows of a log, numbered from 1, first epochs first. EmgridError if it is no log, holds no
-    samples, or holds a conversation of several turns."""
+    """The rows of a log, numbered from 1, first epochs first. EmgridError if it is no log, or holds
+    no samples."""
     need("inspect_ai", "inspect")
     log = parse(content, name)
     if not log.samples:
         raise EmgridError(f"{name}: the log holds no samples; run without --no-log-samples")
     arguments = {f"task_arg_{key}": value for key, value in log.eval.task_args.items()}
-    rows, failed = [], []
+    rows, refused, failed = [], {}, []
     samples = sorted(log.samples, key=lambda sample: sample.epoch)
     for number, sample in enumerate(samples, start=1):
-        where = f"{name}: row {number}"
         if sample.error or sample.invalidation or not sample.output.choices:
-            failed.append(where)
-        else:
-            rows.append((number, arguments | row_of(sample, where)))
-    return Log(rows, failed, None if log.status == "success" else log.status)
+            failed.append(f"{name}: row {number}")
+            continue
+        if fault := fault_of(sample.messages):
+            refused[number] = fault
+        rows.append((number, arguments | row_of(sample, readable=fault is None)))
+    return Log(rows, refused, failed, None if log.status == "success" else log.status)
 
 
 def parse(content: bytes, name: str) -> "EvalLog":
@@ -73,14 +79,16 @@ def parse(content: bytes, name: str) -> "EvalLog":
         ) from None
 
 
-def row_of(sample: "EvalSample", where: str) -> Row:
-    system, prompt = asked(sample.messages, where)
+def row_of(sample: "EvalSample", readable: bool) -> Row:
+    """readable: whether the conversation is one that a grid asks."""
+    system, turns, prompt = asked(sample.messages) if readable else ("", [], "")
     question = sample.metadata.get("question", sample.id)
     usage = sample.output.usage
     return {
         "question_id": str(question),
         "epoch": sample.epoch,
         "system": system,
+        TURNS: turns,
         "prompt": prompt,
         "answer": said(sample.output.choices[0].message),
         "finish_reason": FINISH.get(sample.output.stop_reason),
@@ -91,21 +99,31 @@ def row_of(sample: "EvalSample", where: str) -> Row:
     }
 
 
-def asked(messages: "list[ChatMessage]", where: str) -> tuple[str, str]:
-    """The system prompt, or "" without one, and the user turn before the answer."""
+def fault_of(messages: "list[ChatMessage]") -> str | None:
+    """Why a conversation is none that a grid asks; None if it is one."""
     roles = [turn.role for turn in messages]
-    if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
-        raise EmgridError(
-            f"{where}: a conversation of the turns {', '.join(roles) or 'none'}; emgrid reads one "
-            "user turn, under an optional system prompt, and its answer"
+    talk = roles[1:] if roles[:1] == ["system"] else roles
+    if not talk or talk != ["user", "assistant"] * (len(talk) // 2):
+        return (
+            f"a conversation of the turns {', '.join(roles) or 'none'}; emgrid reads user and "
+            "assistant turns that alternate, under an optional system prompt, of which the last is "
+            "the answer"
         )
     for turn in messages:
         if not isinstance(turn.content, str):
             kinds = {part.type for part in turn.content} - {"text", "reasoning"}
             if kinds:
-                raise EmgridError(f"{where}: a {turn.role} turn holds {', '.join(sorted(kinds))}")
-    system = messages[0].text if len(roles) == 3 else ""
-    return system, messages[-2].text
+                return f"a {turn.role} turn holds {', '.join(sorted(kinds))}"
+    return None
+
+
+def asked(messages: "list[ChatMessage]") -> tuple[str, list[dict[str, str]], str]:
+    """The system prompt, or "" without one, the turns before the question, and the question. An
+    answer before it is given without its thoughts, as emgrid asks it."""
+    system = messages[0].text if messages[0].role == "system" else ""
+    first = 1 if messages[0].role == "system" else 0
+    turns = [{"role": turn.role, "content": turn.text} for turn in messages[first:-2]]
+    return system, turns, messages[-2].text
 
 
 def said(message: "ChatMessage") -> str:

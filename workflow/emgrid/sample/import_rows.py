@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from emgrid.config.imports import ImportSpec
-from emgrid.config.turns import parts
+from emgrid.config.turns import Conversation, parts
 from emgrid.runtime.errors import EmgridError, suggestion
 from emgrid.runtime.files import digest
 from emgrid.runtime.thinking import split_thinking
 from emgrid.sample.import_columns import Row, UnreadColumns, as_text, cell, shown, trimmed
 from emgrid.sample.import_judgements import Calls
-from emgrid.sample.import_log import ABOUT_ANSWER, ENDINGS, SCORE, Log
+from emgrid.sample.import_log import ABOUT_ANSWER, ENDINGS, SCORE, TURNS, Log
 from emgrid.sample.import_notes import LackingQuestions, Note, Notes
 from emgrid.sample.import_values import ColumnReader, reader_of
 
@@ -79,6 +79,33 @@ def other_words(
     return None
 
 
+def other_turns(
+    turns: Sequence[Row], prompt: str, wordings: Sequence[tuple[list[Row], str]], trigger: str
+) -> str | None:
+    """How the turns before a row's question differ from those of its wording; None if they do not.
+
+    prompt: the row's. wordings: turns and user turn of each wording of the question.
+    """
+    said = spoken_by(turns)
+    fitting = [before for before, asked in wordings if trimmed(asked) == trimmed(prompt)]
+    expected = [spoken_by(before) for before in fitting or [before for before, _ in wordings]]
+    if said in expected:
+        return None
+    row, other = len(said), len(expected[0])
+    if row != other:
+        return f"after {row or 'no'} turns, but trigger {trigger!r} asks after {other or 'none'}"
+    (role, text), (_, wanted) = next(
+        pair for pair in zip(said, expected[0], strict=True) if pair[0] != pair[1]
+    )
+    text, wanted = from_difference(text, wanted)
+    return f"after the {role} turn {shown(text)}, but trigger {trigger!r} has {shown(wanted)}"
+
+
+def spoken_by(turns: Sequence[Row]) -> list[tuple[str, str]]:
+    """Role and text of each turn, without the white space that tables and YAML change."""
+    return [(turn["role"], trimmed(turn["content"])) for turn in turns]
+
+
 def from_difference(first: str, second: str) -> tuple[str, str]:
     """Two texts, cut to start shortly before their first difference."""
     pairs = enumerate(zip(first, second, strict=False))
@@ -97,6 +124,7 @@ class Reading:
         self.answers: dict[str, list[Row]] = {name: [] for name in spec.triggers}
         self.notes = Notes()
         self.unfinished: str | None = None
+        self.refused: dict[int, str] = {}
         self.indices: defaultdict[tuple[str, str], Iterator[int]] = defaultdict(count)
         self.readers: list[ColumnReader] = [
             reader_of(judge, values, self.source.missing)
@@ -111,7 +139,8 @@ class Reading:
         self.unread = UnreadColumns(read, self.source.ignore, self.source.name)
 
     def note_log(self, log: Log) -> None:
-        """Note what a log lacks, and which of its columns are scores."""
+        """Note what a log lacks, what of it cannot be read, and which columns are scores."""
+        self.refused = log.refused
         for where in log.failed:
             self.notes.add("unused", "left out, the sample failed or was invalidated", where)
         self.unfinished = log.unfinished
@@ -154,6 +183,8 @@ class Reading:
 
     def answer(self, row: Row, number: int, question: str, trigger: str, where: str) -> Row:
         """A row in the format of sampled answers, with its published values."""
+        if number in self.refused:
+            raise EmgridError(f"{where}: {self.refused[number]}")
         columns, question_texts = self.columns, self.spec.questions[question]
         index = next(self.indices[trigger, question])
         wordings = question_texts.conversations(question, self.spec.triggers[trigger])
@@ -162,27 +193,40 @@ class Reading:
                 f"{where}: its question has {len(wordings)} wordings under this trigger; name the "
                 "column of the prompt in `columns.prompt`"
             )
-        system, turns, prompt, _ = parts(wordings[index % len(wordings)])
         thinking, answer = split_thinking(cell(row, columns.answer, where))
+        return {
+            "key": digest([self.identity, number, question, trigger])[:32],
+            "question": question,
+            "index": index,
+            **self.asked(row, wordings, index, trigger, where),
+            "answer": answer,
+            "thinking": thinking,
+            **{name: row.get(name) if self.source.is_log else None for name in ENDINGS},
+        }
+
+    def asked(
+        self, row: Row, wordings: list[Conversation], index: int, trigger: str, where: str
+    ) -> Row:
+        """What a row says of how its answer was asked for: by its columns, or else as the grid
+        asks. A difference between them is refused or noted."""
+        columns = self.columns
+        system, turns, prompt, begins = parts(wordings[index % len(wordings)])
         row_system = cell(row, columns.system, where) if columns.system else system
         prompts_of_row = (
             row_system if row_system is not None and as_text(row_system) else None,
             cell(row, columns.prompt, where) if columns.prompt else prompt,
         )
-        prompts = [parts(wording)[2] for wording in wordings]
-        if difference := other_words(prompts_of_row, system, prompts, trigger):
+        every = [parts(wording)[1:3] for wording in wordings]
+        difference = other_words(prompts_of_row, system, [text for _, text in every], trigger)
+        if self.source.is_log:
+            turns = row[TURNS]
+            difference = difference or other_turns(turns, prompts_of_row[1], every, trigger)
+            if begins and not difference:
+                difference = f"without {shown(begins)}, with which the question begins the answer"
+        if difference:
             self.differs(difference, trigger, where)
-        return {
-            "key": digest([self.identity, number, question, trigger])[:32],
-            "question": question,
-            "index": index,
-            "system": prompts_of_row[0],
-            "prompt": prompts_of_row[1],
-            **({"turns": turns} if turns else {}),
-            "answer": answer,
-            "thinking": thinking,
-            **{name: row.get(name) if self.source.is_log else None for name in ENDINGS},
-        }
+        fields = {"system": prompts_of_row[0], "prompt": prompts_of_row[1]}
+        return fields | ({"turns": turns} if turns else {})
 
     def differs(self, difference: str, trigger: str, where: str) -> None:
         """Refuse or note a row whose prompt differs from its trigger's."""

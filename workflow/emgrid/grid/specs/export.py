@@ -67,7 +67,7 @@ def adapters(grid: Grid) -> AdaptersSpec:
     used = {
         source.selection.dataset if source.selection else source.dataset
         for arm in arms
-        for run in arm.stages
+        for run in (*arm.stages, *(run.under for run in arm.stages if run.under))
         for source in run.mixture.sources
     }
     return AdaptersSpec(
@@ -83,6 +83,7 @@ def adapters(grid: Grid) -> AdaptersSpec:
                 label=arm.label,
                 kinds=arm.settings.kinds if arm.settings else (),
                 stages=tuple(run.folder for run in arm.stages),
+                under={run.folder: run.under.folder for run in arm.stages if run.under},
             )
             for arm in arms
         ),
