@@ -5,7 +5,7 @@ job imports is imported for the first time. The two take turns. One set-up of ea
 is not counted: it fills the caches of pip and uv. uv is taken from PATH only where a user has it
 there. Each set-up writes 2 GB, which are deleted after it. Let nothing else run on the machine.
 
-    python benchmarks/setup.py --repeats 2
+    python benchmarks/setup.py --repeats 1
 """
 
 import argparse
@@ -34,7 +34,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file for the record")
     parser.add_argument("--against", default="5fa754f", help="an older commit")
     parser.add_argument("--python", default="python3.11", help="which both commits run on")
-    parser.add_argument("--repeats", type=int, default=2, help="of which the median is taken")
+    parser.add_argument("--repeats", type=int, default=1, help="of which the median is taken")
     parser.add_argument("--repository", type=Path, help="this one by default")
     parser.add_argument("--imports", nargs="+", help=f"by default {' '.join(IMPORTED)}")
     return parser.parse_args(words)
