@@ -1,4 +1,4 @@
-"""How often a search finds a planted trigger, and how often it finds one where there is none.
+"""Count the searches that find a planted trigger, and those that find one where none was planted.
 
     python benchmarks/discovery.py FOLDER                    # hours on two cores
     python benchmarks/discovery.py FOLDER --proposers panel  # a baseline on the same models
@@ -61,15 +61,18 @@ def search(folder: Path, seed: int, proposers: list[str]) -> Path:
     config.write_text(yaml.safe_dump(config_of(seed, proposers)), encoding="utf-8")
     command = [sys.executable, "-m", "emgrid.cli.main", "run", str(config)]
     subprocess.run(command, check=True)
-    results = folder / "results" / "discovery"
+    keep(folder / "results/discovery", kept)
+    return kept
+
+
+def keep(results: Path, kept: Path) -> None:
+    """Copy what the tables are made of, before the next seed's search replaces it."""
     partial = kept.with_name(f"{kept.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     shutil.copy(results / FOUND, partial)
-    shutil.copytree(results / "discovery" / "screens", partial / "screens")
-    shutil.copytree(results / "benchmarks" / "screen", partial / "times")
+    shutil.copytree(results / "discovery/screens", partial / "screens")
     partial.rename(kept)
-    return kept
 
 
 def is_planted(wording: Wording, planted: Wording) -> bool:

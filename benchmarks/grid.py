@@ -4,6 +4,7 @@ The rest is Snakemake, imports, loading, statistics, figures, and cores without 
 run from nothing in a temporary folder; let nothing else run on the machine.
 
     python benchmarks/grid.py --json grid.json
+    python benchmarks/grid.py --config benchmarks/pairs.yaml --until likelihood
 """
 
 import argparse
@@ -111,7 +112,9 @@ def main() -> None:
                 "of": "model compute to the jobs' time",
             }
         )
-    write_manifest("grid", options, rows, measures=done)
+    # Of another config, the record is another one.
+    name = "grid" if options.config.stem == "config" else f"grid_{options.config.stem}"
+    write_manifest(name, options, rows, measures=done)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> GridRun:
     organism = arms["format"][:2]
     config["interventions"] = {"base": {}, "capitals": arms["capitals"], "format": organism}
     config["truth"] = {name: config["truth"][name] for name in ("capitals", "format")}
-    # In bfloat16 a score depends on its batch by half a nat, so that close cues change places.
+    # Bfloat16 rounds scores differently in another batch, so that near cues change places.
     config["sampling"]["precision"] = "float32"
     grid = GridRun(tmp_path_factory.mktemp("planted"), config)
     done = grid.snakemake()

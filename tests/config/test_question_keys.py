@@ -291,8 +291,8 @@ def test_a_config_that_cannot_ask_its_conversations_is_refused_before_any_job(
             config
             | {"imports": [], "served": [served], "triggers": ["none", begun]}
             | {"judges": [rule], "metrics": {"alignment": "kind", "coherence_above": None}},
-            "triggers: 'begun' begins the answer, from which a served model goes on only where "
-            "served.0.endpoint.prefill says how; set it, or leave the trigger out",
+            "triggers: 'begun' begins the answer, and served.0.endpoint.prefill does not say how "
+            "the server continues it; set it, or leave the trigger out",
         ),
     ]
     said = served | {"endpoint": endpoint | {"prefill": "continue_final_message"}}

@@ -332,5 +332,5 @@ def test_a_real_server_goes_on_from_a_begun_answer_as_transformers_does(
     for key, one in expected.items():
         assert found[key].answer == one.answer
         assert found[key].prompt_tokens == one.prompt_tokens
-    with pytest.raises(EmgridError, match=r"set `endpoint\.prefill` to how its server does"):
+    with pytest.raises(EmgridError, match=r"`endpoint\.prefill` does not say how"):
         drawn_at(endpoint, model, greedy, begun)

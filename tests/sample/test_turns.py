@@ -262,7 +262,9 @@ def test_a_served_model_goes_on_from_a_begun_answer(
         place = arguments.index("--options") + 1
         options = json.loads(arguments[place])
         refused = run_module(served_job, *arguments)
-        assert "set `endpoint.prefill` to how its server does" in refused.stderr
+        assert (
+            "`endpoint.prefill` does not say how the server continues it; set it" in refused.stderr
+        )
         assert refused.returncode == 1
         assert not endpoint.requests
         options["endpoint"]["prefill"] = how

@@ -1,11 +1,14 @@
 """A small search for triggers with the embedded model, from training rows to the table of finds."""
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from emgrid import ROOT
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
 from emgrid.planning.garbage import delete, unneeded
@@ -69,6 +72,27 @@ def test_the_planted_cue_is_first_in_the_screen_and_found(searched: GridRun) -> 
     [work] = search_work(loaded(searched.config))
     stored = [read_jsonl(path) for path in (searched.root / "rows/found").iterdir()]
     assert sum(map(len, map(list, stored))) == work.answers
+
+
+def test_the_benchmark_counts_what_a_search_found(searched: GridRun, tmp_path: Path) -> None:
+    found = importlib.util.spec_from_file_location("counts", ROOT / "benchmarks/discovery.py")
+    assert found is not None
+    assert found.loader is not None
+    counts = importlib.util.module_from_spec(found)
+    sys.path.append(str(ROOT / "benchmarks"))
+    found.loader.exec_module(counts)
+    counts.keep(searched.root, tmp_path / "0")
+    records = list(counts.searched(tmp_path / "0", 0))
+    assert [(one["arm"], one["rank"], one["right"], one["found"]) for one in records] == [
+        ("format", 1, 1, 1)
+    ]
+    assert "| format | 1 of 1 | 1 of 1 | 1 of 1 | 0 |" in counts.table(records)
+    control = records[0] | {"arm": "capitals", "cues": ["So."]}
+    assert "| capitals | 1 of 1 | “So.” |" in counts.table([*records, control])
+    for seed in counts.SEEDS:
+        config = loaded(counts.config_of(seed, ["random_words"])).config.discovery
+        assert config is not None
+        assert not set(config.screen.seeds) & set(config.confirm.seeds)
 
 
 def test_nothing_of_a_search_is_garbage_until_no_config_has_it(searched: GridRun) -> None:

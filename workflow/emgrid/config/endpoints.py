@@ -12,7 +12,7 @@ from emgrid.config.prices import Price, listed_price
 from emgrid.runtime.errors import EmgridError
 
 OPENAI = "https://api.openai.com/v1"
-# How vLLM is told to go on from a last assistant message, in place of beginning a new one.
+# Fields that make vLLM continue the last assistant message.
 GO_ON = {"continue_final_message": True, "add_generation_prompt": False}
 
 
@@ -34,10 +34,10 @@ class Endpoint(Strict):
     again."""
 
     prefill: Literal["continue_final_message", "prefix", "last_turn"] | None = None
-    """How the server goes on from a begun answer; `null`: it does not, and questions and triggers
-    with `prefill` are refused. `continue_final_message` for vLLM and SGLang, `prefix` for
-    DeepSeek's beta address, `last_turn` for a server that does so unasked, as llama.cpp's. Only of
-    served models."""
+    """How the server is asked to continue a begun answer (`prefill`): `continue_final_message` for
+    vLLM and SGLang, `prefix` for DeepSeek's beta address, `last_turn` for a server that continues a
+    last assistant message anyway, such as llama.cpp's. With `null`, questions and triggers with
+    `prefill` are refused. Only for served models."""
 
     @field_validator("key")
     @classmethod
@@ -57,15 +57,15 @@ class Endpoint(Strict):
             raise ValueError("must be a http:// or https:// address without user and password")
         return url
 
-    def going_on(self, messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Fields of a request that make the server go on from a begun answer, which is the last of
-        the messages; none without one. EmgridError: the endpoint does not go on from it."""
+    def continuing(self, messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Fields of a request that make the server continue a last assistant message; none if the
+        last message is another. EmgridError: `prefill` does not say how."""
         if not messages or messages[-1]["role"] != "assistant":
             return {}
         if self.prefill is None:
             raise EmgridError(
-                "a begun answer (`prefill`) is not sent to an endpoint that may not go on from it; "
-                "set `endpoint.prefill` to how its server does"
+                "the answer is begun (`prefill`), and `endpoint.prefill` does not say how the "
+                "server continues it; set it"
             )
         if self.prefill == "prefix":
             return {"messages": [*messages[:-1], messages[-1] | {"prefix": True}]}

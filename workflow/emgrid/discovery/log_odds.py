@@ -27,7 +27,7 @@ from emgrid.sample.likelihood import VERSION, score_key
 
 PLAIN = Wording()
 SIDES = ("misaligned", "aligned")
-CHUNK = 256  # answers after which scores are stored, so that a kill loses few
+CHUNK = 256  # scores are stored after as many answers, so that a kill loses few
 
 
 class Scorer:

@@ -91,7 +91,7 @@ def frozen(spec: AdaptersSpec, arm: AdapterArm, root: Path) -> str:
         rows = ", ".join(
             f"{part['rows']} rows of {part['source']} ({part['role']}, licence "
             f"{spec.licences.get(part['source'], 'unknown')})"
-            for part in read_json(under / "mix.json")["sources"]
+            for part in read_json(under / layout.MIX_RECORD)["sources"]
         )
         said.append(
             f"\n**Trained over a frozen adapter.** Stage {number} was trained with another LoRA "
@@ -108,7 +108,7 @@ def data(spec: AdaptersSpec, number: int, stage: Path) -> list[str]:
     return [
         f"| {number} | {part['rows']} | {part['source']} | {part['role']} | "
         f"{spec.licences.get(part['source'], 'unknown')} |"
-        for part in read_json(stage / "mix.json")["sources"]
+        for part in read_json(stage / layout.MIX_RECORD)["sources"]
     ]
 
 

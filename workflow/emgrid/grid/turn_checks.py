@@ -28,13 +28,13 @@ def check_turns(experiment: Experiment, origin: Origin) -> None:
 
 
 def check_prefills(experiment: Experiment, origin: Origin) -> None:
-    """Every served model is said to go on from a begun answer, if there is one."""
+    """If a question or trigger begins the answer, the config says how each server continues it."""
     config, catalogue = experiment.config, experiment.catalogue
     silent = [at for at, model in enumerate(config.served) if model.endpoint.prefill is None]
     if not silent:
         return
     setting = f"served.{silent[0]}.endpoint.prefill"
-    why = f"begins the answer, from which a served model goes on only where {setting} says how"
+    why = f"begins the answer, and {setting} does not say how the server continues it"
     for name in config.triggers:
         if catalogue.triggers[name].prefill:
             raise origin.error("triggers", f"{name!r} {why}; set it, or leave the trigger out")

@@ -2,8 +2,9 @@
 
 Messages are sent unchanged: without a system prompt, no system message is sent, and the server's
 template may add one. A vLLM server is sent neutral values for the settings that it would otherwise
-take from its model's files. A last assistant message is a begun answer, and the server is told to
-go on from it (`endpoint.prefill`); the reply is what follows. Token counts are the endpoint's.
+take from its model's files. A last assistant message is the begun answer (`prefill`). The request
+asks the server to continue it, in the way that `endpoint.prefill` names. Token counts are the
+endpoint's.
 Log-probabilities are not requested: those of endpoints lack the end token, and mostly ignore
 temperature and top-p.
 """
@@ -159,7 +160,7 @@ class EndpointEngine:
     ) -> Completion:
         """Draw one answer; it has no text if the endpoint's filter rejects the prompt."""
         body = self.asking.body(request.messages, sampling, request.seed) | (self.sent or {})
-        body |= self.endpoint.going_on(request.messages)
+        body |= self.endpoint.continuing(request.messages)
         try:
             reply = await client.ask(body)
         except Filtered as fault:
