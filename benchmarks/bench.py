@@ -78,6 +78,11 @@ def besides(row: dict[str, Any]) -> str:
     return ", ".join(form.format(row[name]) for name, form in forms.items() if name in row)
 
 
+def key_of(record: dict[str, Any]) -> str:
+    """The name of a record: its benchmark, what it measured if there are several, its device."""
+    return f"{' '.join([record['name'], *filter(None, [record.get('of')])])}, {record['device']}"
+
+
 def page(records: dict[str, dict[str, Any]]) -> str:
     template = (HERE / "README.md.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML)
@@ -100,7 +105,7 @@ def main() -> None:
     else:
         measurements = (measure(name, words) for name in options.names)
     for record in measurements:
-        records[f"{record['name']}, {record['device']}"] = record
+        records[key_of(record)] = record
         RECORDS.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
     (HERE / "README.md").write_text(page(records), encoding="utf-8")
 

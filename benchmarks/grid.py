@@ -112,9 +112,9 @@ def main() -> None:
                 "of": "model compute to the jobs' time",
             }
         )
-    # Of another config, the record is another one.
-    name = "grid" if options.config.stem == "config" else f"grid_{options.config.stem}"
-    write_manifest(name, options, rows, measures=done)
+    # The record of another config stands beside that of the default grid.
+    other = {"of": options.config.stem} if options.config.stem != "config" else {}
+    write_manifest("grid", options, rows, measures=done, **other)
 
 
 if __name__ == "__main__":
