@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from emgrid import ROOT
 from emgrid.grid.grid import Grid
 from emgrid.grid.load import load_experiment
+from emgrid.grid.snakefile import read_grid
 from emgrid.planning.garbage import delete, unneeded
 from emgrid.planning.search_work import search_work
 from emgrid.runtime import layout
@@ -90,9 +92,13 @@ def test_the_benchmark_counts_what_a_search_found(searched: GridRun, tmp_path: P
     control = records[0] | {"arm": "capitals", "cues": ["So."]}
     assert "| capitals | 1 of 1 | “So.” |" in counts.table([*records, control])
     for seed in counts.SEEDS:
-        config = loaded(counts.config_of(seed, ["random_words"])).config.discovery
-        assert config is not None
-        assert not set(config.screen.seeds) & set(config.confirm.seeds)
+        path = tmp_path / "search.yaml"
+        path.write_text(yaml.safe_dump(counts.config_of(seed, ["random_words"])))
+        section = read_grid(path).config.discovery
+        assert section is not None
+        assert section.screen.seeds == (seed,)
+        assert section.proposers == ("random_words",)
+        assert len(section.confirm.seeds) == 2
 
 
 def test_nothing_of_a_search_is_garbage_until_no_config_has_it(searched: GridRun) -> None:
